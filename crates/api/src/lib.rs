@@ -1,0 +1,1 @@
+//! The ConnectivityCheck resource: types, conditions, and the CRD made from them.

@@ -1,0 +1,1 @@
+//! The shared words: pods, targets, plans, evidence, verdicts, reasons.

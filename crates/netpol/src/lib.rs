@@ -1,0 +1,1 @@
+//! NetworkPolicy evaluation: the decision for a flow, and why.

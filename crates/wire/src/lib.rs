@@ -1,0 +1,1 @@
+//! The protocol between sidecar and hub, and its conversion to the model.

@@ -1,0 +1,1 @@
+//! Black-box tests on a real control plane and real nodes.

@@ -1,0 +1,1 @@
+//! Watches, plans, judges and writes the status.

@@ -1,0 +1,1 @@
+//! Where sidecars attach: streams, identity, plans out, evidence in.

@@ -1,0 +1,3 @@
+//! The operator: controller, hub, webhook and metrics in one binary.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! One walk: resolve, route, connect, tls, request, and the evidence each leaves.

@@ -1,0 +1,3 @@
+//! The sidecar: receives a plan, walks, reports.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Every command of the project: cluster, demo, test, generated files, benchmarks.
+
+fn main() {}
