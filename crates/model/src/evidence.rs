@@ -1,0 +1,108 @@
+//! What a walk leaves behind: raw per stage, never pre-judged.
+
+pub mod connect;
+pub mod request;
+pub mod resolve;
+pub mod route;
+mod signature;
+
+use crate::Timestamp;
+use crate::name::TargetKey;
+
+pub use connect::{Connect, Dial, DialOutcome, DialPurpose, IcmpError, LocalPeer};
+pub use request::{Request, RequestOutcome, Tls, TlsOutcome};
+pub use resolve::{Query, QueryOutcome, Resolve, ResolveSource, Transport};
+pub use route::{ProxyAttempt, ProxyUse, Route};
+pub use signature::{digest, signature};
+
+/// One source pod trying one target, stage by stage. A stage that was not reached is `None`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
+pub struct Walk {
+    /// Which target.
+    pub target: TargetKey,
+    /// The generation of the plan it was made under.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub plan_generation: u64,
+    /// Why it was made.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub trigger: Trigger,
+    /// Whether more of the same walk is to come: a diagnosis reports at about 300 ms and again when it ends.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub interim: bool,
+    /// Before the first packet.
+    pub started: Timestamp,
+    /// After the last one, or the moment of an interim report.
+    pub ended: Timestamp,
+    /// Name to addresses; `None` when the target is an address.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub resolve: Option<Resolve>,
+    /// The proxy variables of the application's containers; `None` where they do not apply (plain TCP).
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub route: Option<Route>,
+    /// The direct dials.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub connect: Option<Connect>,
+    /// The handshake of the direct way.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub tls: Option<Tls>,
+    /// The exchange of the direct way.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub request: Option<Request>,
+    /// The same through the proxy the variables name, when they name one.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub proxied: Option<ProxyAttempt>,
+    /// The prober's own trouble, which voids the walk.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub local: Option<LocalTrouble>,
+}
+
+/// Why a walk was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "camelCase"))]
+pub enum Trigger {
+    /// The interval.
+    #[default]
+    Interval,
+    /// A change in the cluster that the hub told of, or a new plan.
+    Event,
+}
+
+/// Trouble of the prober itself. It says nothing about the network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
+pub struct LocalTrouble {
+    /// What it ran out of, such as `file descriptors` or `ephemeral ports`.
+    pub what: String,
+    /// The error number, Linux.
+    pub errno: i32,
+}
+
+impl Walk {
+    /// A walk with no evidence yet.
+    pub fn begin(target: TargetKey, plan_generation: u64, trigger: Trigger, now: Timestamp) -> Self {
+        Self {
+            target,
+            plan_generation,
+            trigger,
+            interim: false,
+            started: now,
+            ended: now,
+            resolve: None,
+            route: None,
+            connect: None,
+            tls: None,
+            request: None,
+            proxied: None,
+            local: None,
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Evidence of the connect stage: one entry for each socket, as the kernel told it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use crate::Timestamp;
+
+/// Every dial of the connect stage: the target's and the controls'.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
+pub struct Connect {
+    /// In the order they were begun; at most 128 are kept.
+    pub dials: Vec<Dial>,
+}
+
+/// One socket and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
+pub struct Dial {
+    /// Why this address was dialled.
+    pub purpose: DialPurpose,
+    /// The address dialled.
+    pub remote: SocketAddr,
+    /// The socket's own address, once it had one.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub local: Option<SocketAddr>,
+    /// When `connect()` was called. A refusal stands for a minute (ICMP is rate limited), so a remembered
+    /// one is earlier than the walk it is reported with.
+    pub started: Timestamp,
+    /// From `connect()` to the outcome, or to the report when there is none yet.
+    #[cfg_attr(feature = "serde", serde(rename = "elapsedMs", with = "crate::serde_ms"))]
+    pub elapsed: Duration,
+    /// SYNs sent again, `tcpi_total_retrans` (`include/uapi/linux/tcp.h`).
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub retransmits: u32,
+    /// What became of it.
+    pub outcome: DialOutcome,
+}
+
+/// Why an address was dialled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "camelCase"))]
+pub enum DialPurpose {
+    /// The Service's own address.
+    ServiceAddress,
+    /// An endpoint behind a Service.
+    Endpoint,
+    /// An address a name resolved to, where the target is no Service.
+    Address,
+    /// A control: its answer proves the path, it is not part of the target.
+    Control,
+    /// The proxy.
+    Proxy,
+}
+
+/// What became of a socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "camelCase"))]
+pub enum DialOutcome {
+    /// The handshake completed (`TCP_ESTABLISHED`).
+    Connected {
+        /// Set when the other end of the connection lives in our own network namespace.
+        #[cfg_attr(feature = "serde", serde(default))]
+        local_peer: Option<LocalPeer>,
+    },
+    /// No answer by the time of the report.
+    Silent,
+    /// The kernel reported an error.
+    Failed {
+        /// `SO_ERROR`, Linux.
+        errno: i32,
+        /// The error came from `connect()` itself, before any packet could be answered.
+        #[cfg_attr(feature = "serde", serde(default))]
+        immediate: bool,
+        /// The socket's error queue (`IP_RECVERR`), in order. Empty for a received RST.
+        #[cfg_attr(feature = "serde", serde(default))]
+        queue: Vec<IcmpError>,
+    },
+    /// The address may not be dialled: not part of the plan and not allowed by the operator's configuration.
+    NotAllowed,
+    /// Not dialled for want of budget; says nothing about the network.
+    Skipped,
+}
+
+/// An entry of a socket's error queue, `struct sock_extended_err` (`include/uapi/linux/errqueue.h`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
+pub struct IcmpError {
+    /// ICMP for IPv6 (`SO_EE_ORIGIN_ICMP6`) rather than for IPv4.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub v6: bool,
+    /// ICMP type.
+    pub kind: u8,
+    /// ICMP code.
+    pub code: u8,
+    /// Who sent it (`SO_EE_OFFENDER`). Through a ClusterIP, conntrack rewrites it to the ClusterIP.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub offender: Option<IpAddr>,
+}
+
+/// The socket in our own network namespace that holds the other end of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
+pub struct LocalPeer {
+    /// Its own address, such as `127.0.0.1:15001`.
+    pub address: SocketAddr,
+    /// The uid that owns it.
+    pub uid: u32,
+}

@@ -1,0 +1,107 @@
+//! Evidence of name resolution, as one client in the pod would see it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::connect::IcmpError;
+use crate::plan::RecordType;
+
+/// How a name became addresses, or did not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
+pub struct Resolve {
+    /// The name asked for, as the application would write it.
+    pub name: String,
+    /// Where the answer came from.
+    pub source: ResolveSource,
+    /// The fully qualified name that answered: tells which suffix of the search list it was.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub answered: Option<String>,
+    /// The addresses, in the order of the answer.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub addresses: Vec<IpAddr>,
+    /// Each query, in order; at most 64 are kept.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub queries: Vec<Query>,
+    /// The whole resolution, retries included.
+    #[cfg_attr(feature = "serde", serde(rename = "elapsedMs", with = "crate::serde_ms"))]
+    pub elapsed: Duration,
+}
+
+/// Where addresses came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "camelCase"))]
+pub enum ResolveSource {
+    /// The pod's hosts file.
+    HostsFile,
+    /// The servers of the pod's resolv.conf.
+    Dns,
+}
+
+/// One query to one server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
+pub struct Query {
+    /// The server.
+    pub server: SocketAddr,
+    /// How it was asked.
+    pub transport: Transport,
+    /// The fully qualified name asked for.
+    pub name: String,
+    /// The record type asked for.
+    pub record: RecordType,
+    /// What came of it.
+    pub outcome: QueryOutcome,
+    /// From sending to the outcome.
+    #[cfg_attr(feature = "serde", serde(rename = "elapsedMs", with = "crate::serde_ms"))]
+    pub elapsed: Duration,
+}
+
+/// The transport of a DNS query (RFC 1035, section 4.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "camelCase"))]
+pub enum Transport {
+    /// UDP.
+    Udp,
+    /// TCP.
+    Tcp,
+}
+
+/// What came of a query. Codes are those of RFC 1035, section 4.1.1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "camelCase"))]
+pub enum QueryOutcome {
+    /// Addresses of the type asked for.
+    Addresses(Vec<IpAddr>),
+    /// The name exists, with no record of the type (NOERROR without an answer).
+    NoData,
+    /// NXDOMAIN.
+    NameNotFound,
+    /// SERVFAIL.
+    ServerFailure,
+    /// REFUSED.
+    Refused,
+    /// Another response code.
+    OtherCode(u16),
+    /// Truncated; it was asked again over TCP.
+    Truncated,
+    /// No answer within the deadline.
+    Timeout,
+    /// An ICMP error came back, or TCP was refused or reset.
+    Unreachable {
+        /// The error number, Linux.
+        errno: i32,
+        /// The error queue's entry, if there was one.
+        icmp: Option<IcmpError>,
+    },
+    /// The answer could not be read, or did not fit the question.
+    Malformed,
+}

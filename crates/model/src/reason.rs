@@ -1,0 +1,239 @@
+//! The catalogue of reasons: every code that can appear in a status, with what it means, the evidence it
+//! takes and what to do. Documents, metrics and the CRD's description are made from it.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// Which part of the answer a reason belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ReasonStage {
+    /// Name to addresses.
+    Resolve,
+    /// Direct or through a proxy.
+    Route,
+    /// TCP.
+    Connect,
+    /// The handshake.
+    Tls,
+    /// The exchange.
+    Request,
+    /// The prober's own trouble.
+    Local,
+    /// Something is missing: pods, sidecars, the target, proof.
+    Coverage,
+}
+
+macro_rules! catalogue {
+    ($($stage:ident { $($code:ident: $meaning:literal, $evidence:literal, $remedy:literal;)+ })+) => {
+        /// A reason code, as it appears in conditions.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+        pub enum Reason {
+            $($(#[doc = $meaning] $code,)+)+
+        }
+
+        impl Reason {
+            /// Every code, in the order of the catalogue.
+            pub const ALL: &'static [Self] = &[$($(Self::$code,)+)+];
+
+            /// The code itself, such as `PolicyDenied`.
+            pub const fn code(self) -> &'static str {
+                match self { $($(Self::$code => stringify!($code),)+)+ }
+            }
+
+            /// The stage it belongs to.
+            pub const fn stage(self) -> ReasonStage {
+                match self { $($(Self::$code => ReasonStage::$stage,)+)+ }
+            }
+
+            /// What it means.
+            pub const fn meaning(self) -> &'static str {
+                match self { $($(Self::$code => $meaning,)+)+ }
+            }
+
+            /// The evidence it takes.
+            pub const fn evidence(self) -> &'static str {
+                match self { $($(Self::$code => $evidence,)+)+ }
+            }
+
+            /// What to do about it.
+            pub const fn remedy(self) -> &'static str {
+                match self { $($(Self::$code => $remedy,)+)+ }
+            }
+        }
+    };
+}
+
+catalogue! {
+    Resolve {
+        DnsNameNotFound: "The name does not exist.",
+            "NXDOMAIN for every name of the search list, from a server that answers.",
+            "Check the spelling, the namespace in the name, and that the Service exists.";
+        DnsNoData: "The name exists and has no address.",
+            "An answer without records for both address types, for at least one name of the search list.",
+            "A headless Service without ready endpoints answers like this: look at its pods.";
+        DnsServerFailure: "The name server failed to answer (SERVFAIL).",
+            "SERVFAIL from every server that answered.",
+            "Look at the name server's logs and its upstream servers.";
+        DnsRefused: "The name server refuses to answer (REFUSED).",
+            "REFUSED from every server that answered.",
+            "The server does not serve this zone or this client: check resolv.conf and the server's configuration.";
+        DnsTimeout: "No name server answered.",
+            "Silence or an ICMP refusal from every server of resolv.conf, for every attempt.",
+            "Check that an egress policy admits port 53 over UDP and TCP, and that the DNS pods are ready.";
+    }
+    Route {
+        ProxyMisrouted: "A proxy variable sends an in-cluster name to a proxy that cannot serve it.",
+            "The variables of a container name a proxy for the target; through it the target fails, directly it answers.",
+            "Add the entry that the message names to the container's NO_PROXY.";
+        ProxyUnreachable: "The proxy that the variables name cannot be reached.",
+            "Every dial of the proxy's addresses failed, or its name does not resolve.",
+            "Check the proxy's address in the variable, that the proxy runs, and that a policy admits the way to it.";
+    }
+    Connect {
+        PolicyDenied: "A NetworkPolicy denies the connection.",
+            "A policy decision that denies, in force during the whole walk, and an observation that fits it; confirmed when everything else that looks the same is excluded.",
+            "If the connection is wanted, add the rule that the explanation prints.";
+        PolicyNotEnforced: "A NetworkPolicy denies the connection, and it works all the same.",
+            "A policy decision that has denied for longer than the grace period, and a connection that reached the target.",
+            "Check that the cluster's network plugin enforces NetworkPolicy and is healthy on both nodes.";
+        PolicyProgramming: "A policy, label or address changed a moment ago; the data plane may not have it yet.",
+            "What the walk saw contradicts a decision that is younger than the grace period.",
+            "Wait a few seconds. If it stays, the network plugin is slow or stuck.";
+        Filtered: "A packet filter refuses the connection, and no known policy explains it.",
+            "An explicit ICMP refusal while endpoints exist.",
+            "Look for firewalls, security groups and policies of kinds that Peerwalk cannot read, near the address that the evidence names.";
+        Dropped: "The target lives, and packets to it vanish.",
+            "Silence, while the target is proven alive.",
+            "Look for filters that drop, return paths, and connection tracking on the target's node.";
+        ConnectTimeout: "No answer, and nothing proves that the target lives.",
+            "Silence, and no sign of life from the target.",
+            "Check that the target's pods and nodes are healthy; the explanation says what would decide it.";
+        ConnectionRefused: "The connection is refused.",
+            "A TCP RST that cannot be attributed.",
+            "Check that the target listens on that port on its pod address, not only on localhost.";
+        NoEndpoints: "The Service has no ready endpoints.",
+            "The Service exists and its EndpointSlices hold no ready address for the port.",
+            "Check the Service's selector, and why its pods are not ready.";
+        NoLocalEndpoints: "The Service has endpoints, but none on this node, and its traffic policy is Local.",
+            "internalTrafficPolicy is Local, ready endpoints exist, none on the source's node, and the service address is silent.",
+            "Run an endpoint on every node, or set internalTrafficPolicy to Cluster.";
+        ServiceNotProgrammed: "The endpoints answer, the Service's own address does not.",
+            "In the same walk every sampled endpoint connected and the service address did not.",
+            "Look at kube-proxy, or what replaces it, on the source's node.";
+        ServicePortNotFound: "The Service has no such port.",
+            "The Service exists and none of its ports has the name or number of the check.",
+            "Correct the port in the check, or add it to the Service.";
+        HostUnreachable: "The target's host cannot be reached.",
+            "ICMP host unreachable, or a failed neighbour lookup: the address has no pod behind it.",
+            "The pod is gone or its node is cut off: look at the endpoint's pod and node.";
+        NetworkUnreachable: "There is no route to the target.",
+            "ICMP network unreachable, or no route in the pod itself.",
+            "Look at the routes of the node, and at the pod's own interface.";
+        InterceptedLocally: "Something in the source pod accepts the connection in the target's place.",
+            "The other end of the connection is a socket in the pod's own network namespace that is no endpoint of the target.",
+            "Expected with a service mesh; then give the check an HTTP request, as a connection alone proves nothing.";
+    }
+    Tls {
+        TlsUntrustedIssuer: "The server's certificate is not signed by a trusted root.",
+            "The TLS library found no path from the certificate to a given root.",
+            "Give the check the root that signed it, or find out who answers in the server's place.";
+        TlsHandshakeFailed: "The TLS handshake failed.",
+            "An alert, a protocol error, an invalid certificate, a reset or silence during the handshake; the explanation has the words of the TLS library.",
+            "Check that the port speaks TLS, and the certificate's names and dates.";
+    }
+    Request {
+        HttpStatus: "The HTTP status says that the target cannot serve.",
+            "A status code at or above statusBelow.",
+            "Look at the target's own logs; correct the path if the code is 404.";
+        ConnectionReset: "The connection was made and then reset.",
+            "RST, or an end of the connection before an answer.",
+            "Look at the target's own logs, and at proxies in between that accept for it.";
+        NoResponse: "The connection was made and no answer came.",
+            "No byte of an answer within the deadline.",
+            "The target is overloaded or stuck, or accepts and does not speak HTTP.";
+    }
+    Local {
+        LocalResources: "The prober itself ran out of something.",
+            "The kernel refused a socket, a port or memory to the prober.",
+            "Look at the pod's limits and at the application's number of connections; the network is not blamed.";
+    }
+    Coverage {
+        NoSourcePods: "The selector matches no running pod.",
+            "No running pod of the namespace has the labels.",
+            "Correct spec.source.podSelector, or start the workload; minPods: 0 accepts an empty selection.";
+        NotInjected: "Source pods run without the sidecar.",
+            "Selected pods have no Peerwalk container.",
+            "Label the namespace or the pods peerwalk.dev/inject=enabled and run kubectl rollout restart.";
+        NotReporting: "Source pods have the sidecar, and it does not report.",
+            "No stream from an injected pod for longer than it may take to attach.",
+            "Allow egress to the hub: the message prints the rule to add when a policy blocks it.";
+        ResultsStale: "The last completed walk is too old.",
+            "The age of the last completed walk exceeds staleAfter.",
+            "Look at the sidecar's log in the source pod, and at its CPU limit.";
+        TargetNotFound: "The target does not exist.",
+            "No Service of that name in that namespace.",
+            "Correct the name and namespace in the check, or create the Service.";
+        TargetNotAllowed: "The operator's configuration does not allow this target.",
+            "The address is outside the cluster and not allowed, or is one that is never dialled.",
+            "Ask for the address or host to be added to allowedTargets of the Peerwalk chart.";
+        NotProven: "The expectation cannot be proven either way.",
+            "The target was expected to be denied, and what was seen has other explanations.",
+            "The message says what would prove it.";
+        Probing: "The first round of walks is not complete.",
+            "Some pair of source pod and target has no completed walk of the current spec and pod template.",
+            "Wait for the round; if it stays, the message says what is missing.";
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+/// A word that is no reason code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownReason(pub String);
+
+impl fmt::Display for UnknownReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} is no reason code; see docs/reasons.md", self.0)
+    }
+}
+
+impl std::error::Error for UnknownReason {}
+
+impl FromStr for Reason {
+    type Err = UnknownReason;
+
+    fn from_str(code: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|reason| reason.code() == code)
+            .ok_or_else(|| UnknownReason(code.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_entry_is_complete_and_reads_back() {
+        for reason in Reason::ALL {
+            for (field, text) in
+                [("meaning", reason.meaning()), ("evidence", reason.evidence()), ("remedy", reason.remedy())]
+            {
+                assert!(text.ends_with('.') && text.len() > 20, "{reason}: {field} is a sentence: {text:?}");
+            }
+            assert_eq!(reason.code().parse(), Ok(*reason), "the code reads back");
+        }
+    }
+
+    #[test]
+    fn an_unknown_code_is_named() {
+        assert_eq!("Nonsense".parse::<Reason>(), Err(UnknownReason("Nonsense".into())));
+    }
+}
