@@ -1,0 +1,185 @@
+//! What the cluster knows about a pair of source pod and target, as far as judging needs it.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use peerwalk_model::Timestamp;
+use peerwalk_model::plan::Control;
+use peerwalk_netpol::Decision;
+
+use crate::case::EndpointDecision;
+
+/// Data planes take time: a decision younger than this may not be in force yet.
+pub const GRACE: Duration = Duration::from_secs(5);
+/// The same for a pod that is itself younger than this.
+pub const GRACE_OF_YOUNG_PODS: Duration = Duration::from_secs(30);
+
+/// What the cluster knows about a pair of source pod and target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Whether the source pod can report at all.
+    pub coverage: Coverage,
+    /// The target.
+    pub target: TargetFacts,
+    /// The source pod.
+    pub source: SourceFacts,
+    /// The endpoints of the target, by address; external addresses of a URL too, when something is known of
+    /// them.
+    pub endpoints: BTreeMap<IpAddr, EndpointFacts>,
+    /// The controls of the plan the walk was made under: which dial proves which path.
+    pub controls: Vec<Control>,
+    /// Decisions for the name servers of the cluster (port 53, UDP); empty when nobody evaluated them.
+    pub dns: Vec<EndpointDecision>,
+    /// Policy kinds that discovery found and the policy engine cannot read, such as
+    /// `CiliumNetworkPolicy`. While there are any, no claim about policy is confirmed.
+    pub unreadable_policy_kinds: Vec<String>,
+    /// From which age on evidence is stale.
+    pub stale_after: Duration,
+}
+
+/// Whether a source pod can report at all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Coverage {
+    /// Its sidecar is attached, or may still come back.
+    #[default]
+    Reporting,
+    /// The pod has no sidecar.
+    NotInjected,
+    /// The sidecar has not been attached for longer than it may take.
+    NotReporting {
+        /// The decision for its way to the hub, where that is the reason: it prints the rule to add.
+        hub: Option<Arc<Decision>>,
+    },
+}
+
+/// The target of a check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TargetFacts {
+    /// A Service.
+    Service(ServiceFacts),
+    /// A URL or an address that is no Service.
+    Url {
+        /// The operator's configuration allows it.
+        allowed: bool,
+    },
+    /// A name that must resolve.
+    Dns,
+}
+
+/// A Service and what stands behind it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServiceFacts {
+    /// `namespace/name`.
+    pub name: String,
+    /// The port as the check writes it, a name or a number.
+    pub port: String,
+    /// The Service exists.
+    pub found: bool,
+    /// One of its ports has the name or number of the check.
+    pub port_found: bool,
+    /// It has no cluster address.
+    pub headless: bool,
+    /// Ready endpoints for the port, in the whole cluster.
+    pub ready: usize,
+    /// Ready endpoints on the node of the source pod.
+    pub local: usize,
+    /// `internalTrafficPolicy: Local`.
+    pub internal_traffic_policy_local: bool,
+    /// When the Service or its ready endpoints last changed, as far as seen.
+    pub changed: Option<Timestamp>,
+}
+
+/// The source pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceFacts {
+    /// `namespace/name`; empty when not known, as in the one-shot probe.
+    pub pod: String,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Its node, when known.
+    pub node: Option<Arc<NodeFacts>>,
+    /// It shares the network of its node.
+    pub host_network: bool,
+    /// When it started.
+    pub started: Option<Timestamp>,
+}
+
+/// A node, as the sender of ICMP errors.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeFacts {
+    /// Name.
+    pub name: String,
+    /// `status.addresses`, those that are IP addresses.
+    pub addresses: Vec<IpAddr>,
+    /// `spec.podCIDRs`. A node often answers its pods from an address of this network (its bridge, or the
+    /// near end of a pod's link) that is in no object of the API.
+    pub pod_networks: Vec<IpNet>,
+}
+
+/// One endpoint of a target.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EndpointFacts {
+    /// `namespace/name` of the pod behind it; `None` when it is no pod.
+    pub pod: Option<String>,
+    /// The pod's node.
+    pub node: Option<Arc<NodeFacts>>,
+    /// The pod is Ready, by its own readiness probes.
+    pub ready: bool,
+    /// The pod shares the network of its node.
+    pub host_network: bool,
+    /// The Lease of its node is fresh.
+    pub node_lease_fresh: bool,
+    /// When the pod started.
+    pub started: Option<Timestamp>,
+    /// When a packet from this very address, or from the pod in this address family, last reached the hub (the
+    /// heartbeat of its sidecar). Never the time of an out-of-band report: that shows a process, no network.
+    pub last_heard: Option<Timestamp>,
+    /// Another pod that policies admit connected to this address and port, most recently.
+    pub admitted_source: Option<Sighting>,
+    /// Another pod of the endpoint's node, not host-network, answered the source pod or a sidecar on its node,
+    /// most recently.
+    pub path: Option<Sighting>,
+}
+
+/// Who was seen, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    /// Who, as `namespace/name`.
+    pub who: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl Facts {
+    /// What a probe knows that stands alone: nothing of the cluster.
+    pub fn alone(target: TargetFacts) -> Self {
+        Self {
+            coverage: Coverage::Reporting,
+            target,
+            source: SourceFacts::default(),
+            endpoints: BTreeMap::new(),
+            controls: Vec::new(),
+            dns: Vec::new(),
+            unreadable_policy_kinds: Vec::new(),
+            stale_after: Duration::from_secs(60),
+        }
+    }
+
+    /// The Service, when the target is one.
+    pub fn service(&self) -> Option<&ServiceFacts> {
+        match &self.target {
+            TargetFacts::Service(service) => Some(service),
+            TargetFacts::Url { .. } | TargetFacts::Dns => None,
+        }
+    }
+}
+
+impl NodeFacts {
+    /// Whether the node itself answers from this address. Addresses of pods must have been told apart before.
+    pub fn owns(&self, address: IpAddr) -> bool {
+        self.addresses.contains(&address) || self.pod_networks.iter().any(|network| network.contains(&address))
+    }
+}
