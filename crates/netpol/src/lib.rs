@@ -1,1 +1,36 @@
 //! NetworkPolicy evaluation: the decision for a flow, and why.
+//!
+//! Policies, namespaces, pods and flows go in as plain data; a [`Decision`] comes out with every policy and
+//! rule that took part, the nearest misses, and every point of the answer that the Kubernetes API leaves to
+//! the implementation ([`Caveat`]). Nothing here does I/O, knows the time or speaks to a cluster. With the
+//! feature `k8s`, [`lower`] reads the Kubernetes types.
+//!
+//! The semantics are those of `networking.k8s.io/v1` (`staging/src/k8s.io/api/networking/v1/types.go`, its
+//! defaulting and validation, the NetworkPolicy page of kubernetes.io, and the sig-network e2e tests).
+
+mod admit;
+mod caveat;
+mod cluster;
+mod decision;
+mod evaluate;
+mod flow;
+mod index;
+mod policy;
+mod profile;
+mod selector;
+mod text;
+
+pub use admit::{AdmittingPeer, AdmittingRule};
+pub use caveat::Caveat;
+pub use cluster::{NamedPort, Namespace, Node, Pod};
+pub use decision::{
+    Cause, Decision, Difference, DirectionDecision, Exemption, NearestMiss, PeerDifference, PolicyStep,
+    PortDifference, PortReason, RuleRef, RuleStep, Verdict,
+};
+pub use evaluate::evaluate;
+pub use flow::{Flow, Peer, PeerKind};
+pub use index::PolicyIndex;
+pub use peerwalk_model::{Direction, Protocol};
+pub use policy::{Policy, PolicyKind, PolicyRef, Ports, Rule, RulePeer, RulePort};
+pub use profile::{HostNetwork, Profile};
+pub use selector::{Operator, Requirement, Selector};

@@ -1,0 +1,53 @@
+//! The points of an answer that the Kubernetes API leaves to the implementation.
+
+use std::fmt;
+
+/// A point left to the data plane that decided: under another permitted reading, the answer would be, or
+/// could be, the other one. A point that made no difference to the verdict is not listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Caveat {
+    /// An `ipBlock` holds the address of a pod. The API says blocks "should be cluster-external IPs"; the
+    /// sig-network e2e tests require the match, Cilium does not match by default.
+    IpBlockOnPodAddress,
+    /// An `ipBlock` holds an address of a node or host-network pod. Which of its addresses a node uses as
+    /// source, and whether blocks see nodes at all (Cilium: not by default), is up to the data plane.
+    IpBlockOnNodeAddress,
+    /// The subject is a host-network pod. The API lets data planes treat it as a pod or as its node.
+    HostNetworkSubject,
+    /// The other end is a host-network pod: selected as a pod, or seen as its node's address.
+    HostNetworkPeer,
+    /// A named port was resolved only through an init container (a native sidecar). Several data planes read
+    /// the regular containers alone.
+    InitContainerPort,
+    /// A named port stands for several numbers of the destination (names are unique per container, not per
+    /// pod), and some data planes take only one of them.
+    AmbiguousNamedPort,
+    /// The pod reaches itself through a Service address (kubernetes/kubernetes#95879).
+    Hairpin,
+    /// The pod's own node is reached from the pod. The documentation says this is always allowed; the API
+    /// text says so only for the way in, and Calico makes the way out a setting.
+    OwnNode,
+    /// The connection goes through a Service and an `ipBlock` holds the address before or after translation;
+    /// the API leaves open which of them a policy sees.
+    TranslatedAddress,
+    /// The namespace of the subject holds a policy that could not be read; see
+    /// [`PolicyIndex::with_unreadable`](crate::PolicyIndex::with_unreadable).
+    UnreadablePolicy,
+}
+
+impl fmt::Display for Caveat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::IpBlockOnPodAddress => "whether an ipBlock applies to the address of a pod",
+            Self::IpBlockOnNodeAddress => "whether an ipBlock applies to the address of a node",
+            Self::HostNetworkSubject => "whether policies apply to a host-network pod",
+            Self::HostNetworkPeer => "whether a host-network pod is selected as a pod or seen as its node",
+            Self::InitContainerPort => "whether a port name of an init container counts",
+            Self::AmbiguousNamedPort => "which number a port name stands for when containers share it",
+            Self::Hairpin => "whether policies apply to a pod that reaches itself through a Service",
+            Self::OwnNode => "whether a pod may always reach its own node",
+            Self::TranslatedAddress => "whether an ipBlock sees the address before or after translation",
+            Self::UnreadablePolicy => "what a policy that could not be read says",
+        })
+    }
+}

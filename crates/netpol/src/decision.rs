@@ -1,0 +1,287 @@
+//! The answer: what was decided, by whom, and how nearly otherwise.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use peerwalk_model::Direction;
+
+use crate::caveat::Caveat;
+use crate::flow::Flow;
+use crate::policy::{PolicyRef, RulePort};
+use crate::profile::Profile;
+use crate::selector::Requirement;
+
+/// Whether policies let a connection pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verdict {
+    /// They do.
+    Allowed,
+    /// They do not.
+    Denied,
+}
+
+/// What policies say about a flow. Prints as one sentence a person can read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// The flow that was asked about.
+    pub flow: Flow,
+    /// How the points that the API leaves open were read.
+    pub profile: Profile,
+    /// Allowed when both directions are.
+    pub verdict: Verdict,
+    /// Out of the source.
+    pub egress: DirectionDecision,
+    /// Into the destination.
+    pub ingress: DirectionDecision,
+    /// Every point left to the implementation that decided the verdict; empty when it rests on the API's text
+    /// alone. Each direction lists its own.
+    pub caveats: BTreeSet<Caveat>,
+}
+
+/// What the policies of one end say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirectionDecision {
+    /// Whether this direction lets the connection pass.
+    pub verdict: Verdict,
+    /// Why.
+    pub cause: Cause,
+    /// Every policy that selects the subject in this direction, ordered by name; empty when exempt.
+    pub steps: Vec<PolicyStep>,
+    /// For a denial: the rules that would have admitted the flow but for one thing, nearest first.
+    pub nearest_misses: Vec<NearestMiss>,
+    /// Every point left to the implementation that decided this direction.
+    pub caveats: BTreeSet<Caveat>,
+}
+
+/// Why a direction was decided as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Cause {
+    /// Policies isolate the subject, and a rule admits the flow.
+    RuleMatch,
+    /// Policies isolate the subject, and no rule admits the flow.
+    NoRuleMatches,
+    /// No policy isolates the subject in this direction.
+    Default,
+    /// Policies do not apply to this subject, or not to this pair.
+    Exempt(Exemption),
+}
+
+/// Why policies do not apply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Exemption {
+    /// The subject is a node or an address outside the cluster.
+    NotAPod,
+    /// The subject is a host-network pod, which the profile treats as its node.
+    HostNetwork,
+    /// The subject has finished.
+    Finished,
+    /// Both ends are the same pod: "a pod cannot block access to itself".
+    SamePod,
+    /// The other end is the node that the subject runs on.
+    OwnNode,
+}
+
+/// What one policy that selects the subject says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyStep {
+    /// Which policy.
+    pub policy: PolicyRef,
+    /// Its rules of this direction, in order; empty when it has none and so admits nothing.
+    pub rules: Vec<RuleStep>,
+}
+
+/// How one rule compares with the flow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleStep {
+    /// Position in the policy, from 1.
+    pub index: usize,
+    /// Empty when the peer matches; else what separates it from the nearest item of `from` or `to`.
+    pub peer: Vec<PeerDifference>,
+    /// Empty when the port matches; else why not, for each item of `ports`.
+    pub port: Vec<PortDifference>,
+}
+
+/// A rule of a policy, or the policy as such.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RuleRef {
+    /// Which policy.
+    pub policy: PolicyRef,
+    /// The rule that admits, from 1; `None` when the policy isolates and no rule admits.
+    pub rule: Option<usize>,
+}
+
+/// A rule that would have admitted the flow but for one thing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NearestMiss {
+    /// Which policy.
+    pub policy: PolicyRef,
+    /// The rule, from 1.
+    pub rule: usize,
+    /// The one thing.
+    pub difference: Difference,
+}
+
+/// The one thing that kept a rule from matching.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Difference {
+    /// The peer is not the right one.
+    Peer(PeerDifference),
+    /// The port is not among those listed.
+    Port(Vec<PortDifference>),
+}
+
+/// What separates a peer from an item of `from` or `to`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PeerDifference {
+    /// The item selects pods, and the other end is none: an address outside, a node, or a finished pod.
+    NotAPod,
+    /// The item selects pods, and the other end is a host-network pod, which the profile treats as its node.
+    HostNetworkPod,
+    /// The item has no `namespaceSelector`, so it selects pods of the policy's own namespace.
+    OtherNamespace {
+        /// The policy's namespace.
+        admitted: Arc<str>,
+        /// The pod's namespace.
+        actual: String,
+    },
+    /// The labels of the pod's namespace do not meet a requirement.
+    NamespaceLabel {
+        /// The pod's namespace.
+        namespace: String,
+        /// What is required.
+        requirement: Requirement,
+        /// The value it has.
+        actual: Option<String>,
+    },
+    /// The labels of the pod do not meet a requirement.
+    PodLabel {
+        /// What is required.
+        requirement: Requirement,
+        /// The value it has.
+        actual: Option<String>,
+    },
+    /// The address is not in the block.
+    OutsideBlock {
+        /// The block.
+        cidr: IpNet,
+        /// The address.
+        address: IpAddr,
+    },
+    /// The address is in an exception of the block.
+    Excepted {
+        /// The block.
+        cidr: IpNet,
+        /// The exception.
+        except: IpNet,
+        /// The address.
+        address: IpAddr,
+    },
+    /// The block holds the address, but it is a pod's, and the profile says that blocks do not apply to pods.
+    PodAddress {
+        /// The block.
+        cidr: IpNet,
+        /// The address.
+        address: IpAddr,
+    },
+}
+
+/// Why an item of `ports` does not match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortDifference {
+    /// What the rule lists.
+    pub listed: RulePort,
+    /// Why it is not the flow's port.
+    pub reason: PortReason,
+}
+
+/// Why an item of `ports` does not match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PortReason {
+    /// Another protocol; the number fits.
+    OtherProtocol,
+    /// Another number (and perhaps another protocol too).
+    OtherNumber,
+    /// The destination has no port of this name and protocol, or is no pod.
+    NameUnresolved,
+    /// The destination gives this name other numbers (and perhaps the protocol differs too).
+    NameResolvesTo(Vec<u16>),
+}
+
+impl RuleStep {
+    /// Whether the rule admits the flow.
+    pub fn admits(&self) -> bool {
+        self.peer.is_empty() && self.port.is_empty()
+    }
+}
+
+impl PolicyStep {
+    /// The rules that admit the flow, from 1.
+    pub fn admitting(&self) -> impl Iterator<Item = usize> + '_ {
+        self.rules.iter().filter(|rule| rule.admits()).map(|rule| rule.index)
+    }
+}
+
+impl DirectionDecision {
+    /// Who decided: for a rule match every rule that admits, for a denial every policy that isolates, each
+    /// without a rule, and nobody otherwise.
+    pub fn decided_by(&self) -> Vec<RuleRef> {
+        let reference = |step: &PolicyStep, rule| RuleRef { policy: step.policy.clone(), rule };
+        match self.cause {
+            Cause::RuleMatch => self
+                .steps
+                .iter()
+                .flat_map(|step| step.admitting().map(move |rule| reference(step, Some(rule))))
+                .collect(),
+            Cause::NoRuleMatches => self.steps.iter().map(|step| reference(step, None)).collect(),
+            Cause::Default | Cause::Exempt(_) => Vec::new(),
+        }
+    }
+
+    /// The nearest of the misses.
+    pub fn nearest_miss(&self) -> Option<&NearestMiss> {
+        self.nearest_misses.first()
+    }
+}
+
+impl Decision {
+    /// Whether policies let the flow pass.
+    pub fn is_allowed(&self) -> bool {
+        self.verdict == Verdict::Allowed
+    }
+
+    /// The decision of one direction.
+    pub fn direction(&self, direction: Direction) -> &DirectionDecision {
+        match direction {
+            Direction::Egress => &self.egress,
+            Direction::Ingress => &self.ingress,
+        }
+    }
+
+    /// The first direction on the way of a packet that denies the flow.
+    pub fn denying(&self) -> Option<Direction> {
+        self.denying_directions().next()
+    }
+
+    /// Every direction that denies the flow, egress first.
+    pub fn denying_directions(&self) -> impl Iterator<Item = Direction> + '_ {
+        [Direction::Egress, Direction::Ingress]
+            .into_iter()
+            .filter(|direction| self.direction(*direction).verdict == Verdict::Denied)
+    }
+
+    /// Whether nothing left to the implementation decided the verdict.
+    pub fn is_certain(&self) -> bool {
+        self.caveats.is_empty()
+    }
+
+    /// Whether both have the same effect on packets, and rest on the API's text equally: the verdicts of both
+    /// directions and the caveats. The policies behind them may differ; where that matters too, compare with
+    /// `==`.
+    pub fn same_outcome(&self, other: &Self) -> bool {
+        self.egress.verdict == other.egress.verdict
+            && self.ingress.verdict == other.ingress.verdict
+            && self.caveats == other.caveats
+    }
+}

@@ -1,0 +1,43 @@
+//! Yes or no, and on which readings of the API it hangs.
+
+use std::collections::BTreeSet;
+
+use crate::caveat::Caveat;
+
+/// An answer under the profile's readings. It is certain when it has no doubts; else another permitted
+/// reading of one or several of the doubts could turn it around.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub holds: bool,
+    pub doubts: BTreeSet<Caveat>,
+}
+
+impl Answer {
+    pub fn certain(holds: bool) -> Self {
+        Self { holds, doubts: BTreeSet::new() }
+    }
+
+    pub fn doubtful(holds: bool, caveat: Caveat) -> Self {
+        Self { holds, doubts: BTreeSet::from([caveat]) }
+    }
+
+    /// Either holds. One certain yes removes every doubt; a no hangs on all doubts of both.
+    pub fn or(self, other: Self) -> Self {
+        match (self.holds, other.holds) {
+            (true, false) => self,
+            (false, true) => other,
+            (true, true) if self.doubts.is_empty() => self,
+            (true, true) if other.doubts.is_empty() => other,
+            _ => Self { holds: self.holds, doubts: self.doubts.into_iter().chain(other.doubts).collect() },
+        }
+    }
+
+    /// Both hold: the mirror image of [`Answer::or`].
+    pub fn and(self, other: Self) -> Self {
+        self.negated().or(other.negated()).negated()
+    }
+
+    fn negated(self) -> Self {
+        Self { holds: !self.holds, doubts: self.doubts }
+    }
+}

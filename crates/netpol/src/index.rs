@@ -1,0 +1,77 @@
+//! The policies and namespaces of a cluster, arranged for questions.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crate::cluster::{NAMESPACE_NAME_LABEL, Namespace};
+use crate::policy::{Policy, PolicyRef};
+
+/// The policies and namespaces of a cluster at one moment. Immutable; a clone is one reference count.
+///
+/// Policies are kept by namespace, so a question touches only those that can select the pod.
+#[derive(Clone, Debug, Default)]
+pub struct PolicyIndex(Arc<Inner>);
+
+#[derive(Clone, Debug, Default)]
+struct Inner {
+    /// By namespace, ordered by name, so that an explanation does not depend on the order of input.
+    policies: HashMap<Arc<str>, Vec<Arc<Policy>>>,
+    /// Labels by namespace.
+    namespaces: HashMap<String, BTreeMap<String, String>>,
+    unreadable: BTreeSet<PolicyRef>,
+}
+
+impl PolicyIndex {
+    /// Arranges them. `kubernetes.io/metadata.name` is added to every namespace; a namespace that is not
+    /// given has this label alone. Of two policies with one name, the last counts.
+    pub fn new(
+        namespaces: impl IntoIterator<Item = Namespace>,
+        policies: impl IntoIterator<Item = Arc<Policy>>,
+    ) -> Self {
+        let namespaces = namespaces.into_iter().map(|mut namespace| {
+            namespace.labels.insert(NAMESPACE_NAME_LABEL.to_owned(), namespace.name.clone());
+            (namespace.name, namespace.labels)
+        });
+        let mut by_name = BTreeMap::new();
+        for policy in policies {
+            by_name.insert(policy.reference.clone(), policy);
+        }
+        let mut by_namespace: HashMap<Arc<str>, Vec<Arc<Policy>>> = HashMap::new();
+        for (reference, policy) in by_name {
+            by_namespace.entry(reference.namespace).or_default().push(policy);
+        }
+        Self(Arc::new(Inner {
+            policies: by_namespace,
+            namespaces: namespaces.collect(),
+            unreadable: BTreeSet::new(),
+        }))
+    }
+
+    /// The same, with policies that exist but could not be read (see `lower`). What they say is unknown, so
+    /// every decision about a pod of their namespaces carries
+    /// [`Caveat::UnreadablePolicy`](crate::Caveat::UnreadablePolicy).
+    pub fn with_unreadable(self, policies: impl IntoIterator<Item = PolicyRef>) -> Self {
+        let mut inner = Arc::unwrap_or_clone(self.0);
+        inner.unreadable.extend(policies);
+        Self(Arc::new(inner))
+    }
+
+    /// The policies of a namespace, ordered by name.
+    pub fn policies(&self, namespace: &str) -> &[Arc<Policy>] {
+        self.0.policies.get(namespace).map_or(&[], Vec::as_slice)
+    }
+
+    /// The policies of a namespace that could not be read.
+    pub fn unreadable<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = &'a PolicyRef> + 'a {
+        self.0.unreadable.iter().filter(move |policy| *policy.namespace == *namespace)
+    }
+
+    /// The labels of a namespace.
+    pub(crate) fn namespace_labels(&self, namespace: &str) -> Cow<'_, BTreeMap<String, String>> {
+        self.0.namespaces.get(namespace).map_or_else(
+            || Cow::Owned(BTreeMap::from([(NAMESPACE_NAME_LABEL.to_owned(), namespace.to_owned())])),
+            Cow::Borrowed,
+        )
+    }
+}

@@ -1,0 +1,252 @@
+//! How decisions read. Reasons are data; this prints them.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
+
+use peerwalk_model::Direction;
+
+use crate::admit::{AdmittingPeer, AdmittingRule};
+use crate::decision::{
+    Cause, Decision, Difference, Exemption, NearestMiss, PeerDifference, PolicyStep, PortDifference,
+    PortReason, RuleRef, RuleStep, Verdict,
+};
+use crate::selector::Requirement;
+
+/// How many policies or rules a sentence names before it only counts them.
+const NAMED: usize = 3;
+
+impl Display for Verdict {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Allowed => "allowed",
+            Self::Denied => "denied",
+        })
+    }
+}
+
+impl Display for Decision {
+    /// Why: the directions that deny, or both when the flow is allowed.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let told = |direction: &Direction| self.direction(*direction).verdict == self.verdict;
+        let sentences = [Direction::Egress, Direction::Ingress].into_iter().filter(told);
+        let sentences: Vec<String> =
+            sentences.map(|direction| self.sentence(direction).to_string()).collect();
+        f.write_str(&sentences.join("; "))
+    }
+}
+
+impl Decision {
+    /// One direction in a sentence, such as "ingress to ledger/postgres-0 is isolated by NetworkPolicy
+    /// ledger/default-deny; no rule admits shop/web-7c9 on port 5432/TCP".
+    pub fn sentence(&self, direction: Direction) -> impl Display + '_ {
+        Sentence { decision: self, direction }
+    }
+}
+
+struct Sentence<'a> {
+    decision: &'a Decision,
+    direction: Direction,
+}
+
+impl Display for Sentence<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let flow = &self.decision.flow;
+        let subject = flow.subject(self.direction);
+        match self.direction {
+            Direction::Egress => write!(f, "egress of {subject} ")?,
+            Direction::Ingress => write!(f, "ingress to {subject} ")?,
+        }
+        let decided = self.decision.direction(self.direction);
+        match decided.cause {
+            Cause::RuleMatch => write!(f, "is allowed by {}", Listed(&decided.decided_by())),
+            Cause::NoRuleMatches => write!(
+                f,
+                "is isolated by {}; no rule admits {} on port {}/{}",
+                Listed(&decided.decided_by()),
+                flow.peer(self.direction),
+                flow.port,
+                flow.protocol
+            ),
+            Cause::Default => f.write_str("is not isolated by any NetworkPolicy"),
+            Cause::Exempt(exemption) => write!(f, "is not subject to policies: {exemption}"),
+        }
+    }
+}
+
+/// The first few, and how many more there are.
+struct Listed<'a>(&'a [RuleRef]);
+
+impl Display for Listed<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let named = self.0.len().min(NAMED);
+        for (position, reference) in self.0.iter().take(named).enumerate() {
+            let separator = match position {
+                0 => "",
+                _ if position + 1 == self.0.len() => " and ",
+                _ => ", ",
+            };
+            write!(f, "{separator}{reference}")?;
+        }
+        match self.0.len() - named {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
+
+impl Display for RuleRef {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.rule {
+            Some(rule) => write!(f, "rule {rule} of {}", self.policy),
+            None => write!(f, "{}", self.policy),
+        }
+    }
+}
+
+impl Display for Exemption {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotAPod => "it is not a pod",
+            Self::HostNetwork => "a host-network pod counts as its node",
+            Self::Finished => "the pod has finished",
+            Self::SamePod => "a pod cannot block access to itself",
+            Self::OwnNode => "a pod and its own node always reach each other",
+        })
+    }
+}
+
+impl Display for PolicyStep {
+    /// The policy and each of its rules: `NetworkPolicy ledger/allow-web: rule 1 …; rule 2 …`.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if self.rules.is_empty() {
+            return write!(f, "{}: no rules, so it admits nothing", self.policy);
+        }
+        let rules: Vec<String> = self.rules.iter().map(ToString::to_string).collect();
+        write!(f, "{}: {}", self.policy, rules.join("; "))
+    }
+}
+
+impl Display for RuleStep {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if self.admits() {
+            return write!(f, "rule {} admits it", self.index);
+        }
+        let mut reasons: Vec<String> = self.peer.iter().map(ToString::to_string).collect();
+        if !self.port.is_empty() {
+            reasons.push(Ports(&self.port).to_string());
+        }
+        write!(f, "rule {} does not admit it: {}", self.index, reasons.join(", "))
+    }
+}
+
+impl Display for NearestMiss {
+    /// `rule 1 of NetworkPolicy ledger/allow-web would admit it, but it lists only port 80/TCP`.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "rule {} of {} would admit it, but {}", self.rule, self.policy, self.difference)
+    }
+}
+
+impl Display for Difference {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Peer(difference) => write!(f, "{difference}"),
+            Self::Port(differences) => write!(f, "{}", Ports(differences)),
+        }
+    }
+}
+
+impl Display for PeerDifference {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAPod => f.write_str("it selects pods, and the other end is none"),
+            Self::HostNetworkPod => {
+                f.write_str("it selects pods, and the other end is a host-network pod, seen as its node")
+            }
+            Self::OtherNamespace { admitted, actual } => {
+                write!(f, "it selects pods of namespace {admitted} only, not of {actual}")
+            }
+            Self::NamespaceLabel { namespace, requirement, actual } => {
+                write!(f, "namespace {namespace} does not meet {requirement} ")?;
+                write_actual(f, requirement, actual.as_deref())
+            }
+            Self::PodLabel { requirement, actual } => {
+                write!(f, "the pod's labels do not meet {requirement} ")?;
+                write_actual(f, requirement, actual.as_deref())
+            }
+            Self::OutsideBlock { cidr, address } => write!(f, "{address} is not in {cidr}"),
+            Self::Excepted { cidr, except, address } => {
+                write!(f, "{address} is in {except}, which it excepts from {cidr}")
+            }
+            Self::PodAddress { cidr, address } => {
+                write!(f, "{address} in {cidr} is a pod's, and blocks do not apply to pods here")
+            }
+        }
+    }
+}
+
+fn write_actual(f: &mut Formatter<'_>, requirement: &Requirement, actual: Option<&str>) -> fmt::Result {
+    match actual {
+        Some(value) => write!(f, "(it has {}={value})", requirement.key),
+        None => write!(f, "(it has no label {})", requirement.key),
+    }
+}
+
+/// Why none of the listed ports is the flow's.
+struct Ports<'a>(&'a [PortDifference]);
+
+impl Display for Ports<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let listed: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        write!(f, "it lists only {}", listed.join(", "))
+    }
+}
+
+impl Display for PortDifference {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.listed)?;
+        match &self.reason {
+            PortReason::OtherProtocol | PortReason::OtherNumber => Ok(()),
+            PortReason::NameUnresolved => f.write_str(" (the destination has no such port)"),
+            PortReason::NameResolvesTo(numbers) => {
+                let numbers: Vec<String> = numbers.iter().map(ToString::to_string).collect();
+                write!(f, " (which is {} at the destination)", numbers.join(", "))
+            }
+        }
+    }
+}
+
+impl Display for AdmittingRule {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let way = match self.direction {
+            Direction::Egress => "to",
+            Direction::Ingress => "from",
+        };
+        write!(f, "{} {way} {}, port {}/{}", self.direction, self.peer, self.port, self.protocol)
+    }
+}
+
+impl Display for AdmittingPeer {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pods { namespace, labels } if labels.is_empty() => {
+                write!(f, "namespace {namespace}, all pods")
+            }
+            Self::Pods { namespace, labels } => {
+                write!(f, "namespace {namespace}, pods {}", Labels(labels))
+            }
+            Self::IpBlock(cidr) => write!(f, "{cidr}"),
+        }
+    }
+}
+
+struct Labels<'a>(&'a BTreeMap<String, String>);
+
+impl Display for Labels<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let labels: Vec<String> = self.0.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        f.write_str(&labels.join(","))
+    }
+}
+
+#[cfg(test)]
+mod tests;
