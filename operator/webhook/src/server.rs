@@ -1,0 +1,133 @@
+//! The HTTPS server that the API server calls, for `POST /mutate`.
+//!
+//! Fails open by its answers, and by not answering: the webhook configuration says `Ignore`, so every
+//! refusal here, and every call that ends late, lets the pod pass unchanged.
+
+mod admit;
+#[cfg(test)]
+mod tests;
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::routing::post;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::InjectConfig;
+use crate::metrics::WebhookMetrics;
+
+/// An API server keeps a few connections open; this is for many of them, and bounds what strangers in the
+/// pod network can hold.
+const MAX_CONNECTIONS: usize = 256;
+/// Reviews in flight on one HTTP/2 connection.
+const MAX_STREAMS: u32 = 128;
+/// For the TLS handshake and for the head of an HTTP/1.1 request.
+const OPENING_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often an idle HTTP/2 peer is asked whether it is still there, and how long it may take.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// How long requests in flight may take at shutdown: more than one admission may.
+const DRAIN: Duration = Duration::from_secs(3);
+/// Pause after a failed accept (no file descriptors left, for example), so that it is not tried in a spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves until `shutdown`, then lets requests in flight end. New connections take the certificate, and
+/// each request the configuration, that is current then.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Arc<ArcSwap<ServerConfig>>,
+    config: Arc<ArcSwap<InjectConfig>>,
+    metrics: WebhookMetrics,
+    shutdown: CancellationToken,
+) {
+    let router = Router::new()
+        .route("/mutate", post(admit::mutate))
+        .with_state(admit::Admission { config, metrics: metrics.clone() });
+    let connections = TaskTracker::new();
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+
+    while let Some(stream) = shutdown.run_until_cancelled(accept(&listener)).await {
+        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
+            metrics.count_refused_connection();
+            continue;
+        };
+        let acceptor = TlsAcceptor::from(tls.load_full());
+        let (router, metrics, shutdown) = (router.clone(), metrics.clone(), shutdown.clone());
+        connections.spawn(async move {
+            if let Some(stream) = handshake(stream, acceptor, &metrics).await {
+                serve_connection(stream, router, shutdown).await;
+            }
+            drop(permit);
+        });
+    }
+
+    drop(listener);
+    connections.close();
+    if timeout(DRAIN, connections.wait()).await.is_err() {
+        tracing::warn!(open = connections.len(), "webhook connections still open at shutdown are cut");
+    }
+}
+
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return stream,
+            Err(error) => {
+                tracing::warn!(%error, "the webhook cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn handshake(
+    stream: TcpStream,
+    acceptor: TlsAcceptor,
+    metrics: &WebhookMetrics,
+) -> Option<TlsStream<TcpStream>> {
+    match timeout(OPENING_TIMEOUT, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => return Some(stream),
+        Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake with the webhook failed"),
+        Err(_) => tracing::debug!("a TLS handshake with the webhook took too long"),
+    }
+    // Counted rather than logged: any stranger can cause it. An API server with a stale caBundle ends
+    // here as well, and its pods go without the sidecar.
+    metrics.count_failed_handshake();
+    None
+}
+
+async fn serve_connection(stream: TlsStream<TcpStream>, router: Router, shutdown: CancellationToken) {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(OPENING_TIMEOUT);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE);
+    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut connection = pin!(connection);
+
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(error, "a connection to the webhook ended early");
+    }
+}
