@@ -27,8 +27,8 @@ pub enum Caveat {
     /// The pod's own node is reached from the pod. The documentation says this is always allowed; the API
     /// text says so only for the way in, and Calico makes the way out a setting.
     OwnNode,
-    /// The connection goes through a Service and an `ipBlock` holds the address before or after translation;
-    /// the API leaves open which of them a policy sees.
+    /// The connection goes through a Service and an `ipBlock` decided; the API leaves open whether it sees the
+    /// addresses before or after translation.
     TranslatedAddress,
     /// The namespace of the subject holds a policy that could not be read; see
     /// [`PolicyIndex::with_unreadable`](crate::PolicyIndex::with_unreadable).

@@ -26,7 +26,8 @@ use exempt::Standing;
 
 /// Decides a flow: whether the egress policies of its source and the ingress policies of its destination let
 /// it pass, and why.
-pub fn evaluate(index: &PolicyIndex, flow: &Flow, profile: Profile) -> Decision {
+pub fn evaluate(index: &PolicyIndex, flow: &Flow, profile: &Profile) -> Decision {
+    let profile = *profile;
     let egress = decide(index, flow, profile, Direction::Egress);
     let ingress = decide(index, flow, profile, Direction::Ingress);
     let both = answer_of(&egress).and(answer_of(&ingress));

@@ -12,7 +12,7 @@ use crate::cluster::{Node, Pod};
 /// ports never matter to a policy.
 ///
 /// For a connection through a Service, the destination is the endpoint and its target port, because data
-/// planes apply policies after the translation; `service_address` says that there was one.
+/// planes apply policies after the translation; `through_service` says that there was one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flow {
     /// Who connects, and from which address.
@@ -23,8 +23,8 @@ pub struct Flow {
     pub protocol: Protocol,
     /// Port of the destination.
     pub port: u16,
-    /// The Service address that the connection was opened to, when it goes through one.
-    pub service_address: Option<IpAddr>,
+    /// The connection was opened to the address of a Service.
+    pub through_service: bool,
 }
 
 impl Flow {

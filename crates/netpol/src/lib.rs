@@ -15,6 +15,8 @@ mod decision;
 mod evaluate;
 mod flow;
 mod index;
+#[cfg(feature = "k8s")]
+pub mod lower;
 mod policy;
 mod profile;
 mod selector;

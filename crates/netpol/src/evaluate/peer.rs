@@ -84,7 +84,7 @@ impl Question<'_> {
         if self.node_addresses().iter().any(|address| item.holds(*address)) {
             answer.doubts.insert(Caveat::IpBlockOnNodeAddress);
         }
-        if self.translation_decides(item, held, is_pod) {
+        if self.translation_decides(held, is_pod) {
             answer.doubts.insert(Caveat::TranslatedAddress);
         }
         let differences = if holds {
@@ -107,13 +107,14 @@ impl Question<'_> {
         std::iter::once(self.peer.ip).chain(known.iter().copied()).collect()
     }
 
-    /// Out of a pod, a block may see the Service address or the endpoint's. Into a pod, a source outside the
-    /// pod network may have been replaced on the way by a node's address.
-    fn translation_decides(&self, item: &RulePeer, held: bool, is_pod: bool) -> bool {
-        self.flow.service_address.is_some_and(|service| match self.direction {
-            Direction::Egress => item.holds(service) != held,
-            Direction::Ingress => !is_pod,
-        })
+    /// Through a Service, a block that holds the endpoint may see the Service address instead. A source outside
+    /// the pod network may come with a node's address instead of its own.
+    fn translation_decides(&self, held: bool, is_pod: bool) -> bool {
+        self.flow.through_service
+            && match self.direction {
+                Direction::Egress => held,
+                Direction::Ingress => !is_pod,
+            }
     }
 }
 

@@ -1,0 +1,115 @@
+//! From `networking.k8s.io/v1` NetworkPolicy to [`Policy`]: defaulting and validation as the API server does.
+//!
+//! Defaulting follows `pkg/apis/networking/v1/defaults.go`, validation `pkg/apis/networking/validation`. An
+//! object that the API server would refuse is refused here too, with every reason. When a server holds such
+//! an object all the same (its version allows more than we know), pass its name to
+//! [`PolicyIndex::with_unreadable`](crate::PolicyIndex::with_unreadable): nothing is guessed.
+
+mod block;
+mod error;
+mod peer;
+mod port;
+mod selector;
+
+use k8s_openapi::api::networking::v1::{
+    NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
+};
+
+use crate::policy::{Policy, PolicyRef, Rule};
+use crate::selector::Selector;
+pub use error::{LowerError, LowerErrors, Problem};
+
+/// Reads a policy. A namespace that is not given is `default`, as for `kubectl`.
+///
+/// # Errors
+/// Every field that the API server would refuse, with its path, its value and what to write instead.
+pub fn network_policy(object: &NetworkPolicy) -> Result<Policy, LowerErrors> {
+    let name = object.metadata.name.as_deref().unwrap_or_default();
+    let namespace = object.metadata.namespace.as_deref().unwrap_or("default");
+    let mut errors = Errors::default();
+    if name.is_empty() {
+        errors.add("metadata.name", Problem::NameMissing);
+    }
+    let absent = NetworkPolicySpec::default();
+    let spec = object.spec.as_ref().unwrap_or(&absent);
+    let subject = spec.pod_selector.as_ref().map_or_else(Selector::everything, |given| {
+        selector::selector(&mut errors, "spec.podSelector", given)
+    });
+    // Rules are read even where the direction is not active: the server validates them too.
+    let ingress = spec.ingress.iter().flatten().enumerate().map(|(index, rule)| {
+        let path = format!("spec.ingress[{index}]");
+        self::rule(&mut errors, &path, "from", rule.from.as_deref(), rule.ports.as_deref())
+    });
+    let ingress: Vec<Rule> = ingress.collect();
+    let egress = spec.egress.iter().flatten().enumerate().map(|(index, rule)| {
+        let path = format!("spec.egress[{index}]");
+        self::rule(&mut errors, &path, "to", rule.to.as_deref(), rule.ports.as_deref())
+    });
+    let egress: Vec<Rule> = egress.collect();
+    let active = active_directions(&mut errors, spec, !egress.is_empty());
+    let policy = Policy {
+        reference: PolicyRef::network_policy(namespace, name),
+        subject,
+        ingress: active.ingress.then_some(ingress),
+        egress: active.egress.then_some(egress),
+    };
+    errors.none_or(policy)
+}
+
+struct Active {
+    ingress: bool,
+    egress: bool,
+}
+
+/// `policyTypes`, which defaults to Ingress, and to Egress too when there is an egress rule.
+fn active_directions(errors: &mut Errors, spec: &NetworkPolicySpec, has_egress_rules: bool) -> Active {
+    let types = spec.policy_types.as_deref().unwrap_or_default();
+    if types.is_empty() {
+        return Active { ingress: true, egress: has_egress_rules };
+    }
+    let mut active = Active { ingress: false, egress: false };
+    for (index, name) in types.iter().enumerate() {
+        match name.as_str() {
+            "Ingress" => active.ingress = true,
+            "Egress" => active.egress = true,
+            _ => errors.add(format!("spec.policyTypes[{index}]"), Problem::PolicyType(name.clone())),
+        }
+    }
+    active
+}
+
+fn rule(
+    errors: &mut Errors,
+    path: &str,
+    peers_field: &str,
+    peers: Option<&[NetworkPolicyPeer]>,
+    ports: Option<&[NetworkPolicyPort]>,
+) -> Rule {
+    let peers = peers.unwrap_or_default().iter().enumerate();
+    let ports = ports.unwrap_or_default().iter().enumerate();
+    Rule {
+        peers: peers
+            .filter_map(|(index, given)| peer::peer(errors, &format!("{path}.{peers_field}[{index}]"), given))
+            .collect(),
+        ports: ports
+            .filter_map(|(index, given)| port::port(errors, &format!("{path}.ports[{index}]"), given))
+            .collect(),
+    }
+}
+
+/// The problems found so far. What is read after one is thrown away in the end.
+#[derive(Default)]
+struct Errors(Vec<LowerError>);
+
+impl Errors {
+    fn add(&mut self, field: impl Into<String>, problem: Problem) {
+        self.0.push(LowerError { field: field.into(), problem });
+    }
+
+    fn none_or<T>(self, value: T) -> Result<T, LowerErrors> {
+        if self.0.is_empty() { Ok(value) } else { Err(LowerErrors(self.0)) }
+    }
+}
+
+#[cfg(test)]
+mod tests;
