@@ -1,3 +1,66 @@
-//! Every command of the project: cluster, demo, test, generated files, benchmarks.
+//! Every command of the project: cluster, images, generated files, tests.
 
-fn main() {}
+mod cluster;
+mod generate;
+mod images;
+mod test;
+mod tree;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use peerwalk_cluster::Terminal;
+
+/// Everything one does with Peerwalk's sources beside `cargo build`.
+///
+/// Start with `cargo xtask test --only unit`, which needs nothing but Rust. Clusters need root, Go and some Debian
+/// packages: each command says what is missing, or installs it with --install.
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    max_term_width = 110,
+    arg_required_else_help = true
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// A real Kubernetes cluster on this machine, in namespaces of its own
+    Cluster(cluster::Arguments),
+    /// Build the static binaries and make images of them
+    Images(images::Arguments),
+    /// Write the generated files of the tree (crds/, reference pages), or check that they are fresh
+    Generate(generate::Arguments),
+    /// Fetch the Helm that tests and clusters use, and print its path
+    Helm,
+    /// Run everything that has to pass: format, lints, unit, control-plane and node tests
+    Test(test::Arguments),
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            tree::complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Cluster(arguments) => cluster::run(arguments),
+        Command::Images(arguments) => images::run(&arguments),
+        Command::Generate(arguments) => generate::run(&arguments),
+        Command::Helm => {
+            tree::say(&peerwalk_cluster::helm(&mut Terminal::default())?.display().to_string());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Test(arguments) => test::run(&arguments),
+    }
+}

@@ -1,1 +1,41 @@
 //! A real Kubernetes cluster on one machine, in namespaces of its own.
+//!
+//! etcd, the control plane, kubelets, containerd, CNI, kube-proxy, CoreDNS and a NetworkPolicy enforcer run as
+//! the programs they are: Kubernetes is built from its own Go modules (`kube/`), CoreDNS likewise (`coredns/`),
+//! the rest comes with Debian. All of it lives in network, mount and process namespaces with no route outside,
+//! so nothing on the machine changes and [`Cluster::down`] leaves nothing.
+//!
+//! This crate decides and reports; `scripts/` does what has to happen inside the namespaces. A cluster survives
+//! the process that started it and ends by itself after [`Options::max_life`].
+//!
+//! | address | what |
+//! |---|---|
+//! | `127.0.0.1:6443` | API server, inside the cluster's network namespace |
+//! | `10.90.0.1`, `10.90.0.2` | nodes `n1` and `n2`; the control plane is on `n1` |
+//! | `10.244.0.0/24`, `10.244.1.0/24` | pods of `n1` and `n2` |
+//! | `10.96.0.0/16`, `10.96.0.10` | Services, cluster DNS |
+//! | `198.51.100.10` | `outside.example`, a host outside the cluster: HTTP on 8080, UDP echo on 8081 |
+
+mod binaries;
+mod cache;
+mod cluster;
+mod down;
+mod helm;
+mod host;
+mod image;
+mod launch;
+mod options;
+mod place;
+mod progress;
+mod status;
+
+pub use cluster::Cluster;
+pub use down::down;
+pub use helm::helm;
+pub use host::{install_missing, missing_packages};
+pub use image::{Image, build_image};
+pub use launch::prepare;
+pub use options::{Deny, Options};
+pub use place::Place;
+pub use progress::{Progress, Quiet, Terminal};
+pub use status::{NodeStatus, Status};

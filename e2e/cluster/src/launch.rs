@@ -1,0 +1,198 @@
+//! Starting a cluster: checks, programs, images, then the process that holds the namespaces.
+
+use std::env;
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context, Result, bail};
+
+use crate::binaries::{self, sources};
+use crate::cluster::{Cluster, Record};
+use crate::down;
+use crate::host;
+use crate::image;
+use crate::options::Options;
+use crate::progress::Progress;
+
+/// How long a start may take. It takes 7 s without nodes and 10 to 20 s with two.
+const START_TIMEOUT: Duration = Duration::from_mins(3);
+const POLL: Duration = Duration::from_millis(50);
+
+/// Builds what a cluster with so many nodes is made of, so that [`Cluster::up`] takes seconds.
+pub fn prepare(nodes: u8, progress: &mut dyn Progress) -> Result<()> {
+    if nodes == 0 && assets().is_some() {
+        return Ok(());
+    }
+    binaries::all(progress)?;
+    if nodes > 0 {
+        image::base(progress)?;
+    }
+    Ok(())
+}
+
+pub(crate) fn up(options: &Options, progress: &mut dyn Progress) -> Result<Cluster> {
+    if options.nodes > 2 {
+        bail!("a cluster has 0, 1 or 2 nodes, not {}", options.nodes);
+    }
+    host::check(options.nodes, options.install, progress)?;
+    let dir = down::dir()?;
+    clear_the_way(&dir, progress)?;
+    let programs = programs(options.nodes, progress)?;
+    let images = if options.nodes > 0 { image::base(progress)? } else { Vec::new() };
+    progress.begin("starting the cluster");
+    lay_out(&dir, options, &programs, &images)?;
+    let started = hold(&dir, options.max_life).and_then(|()| wait_until_ready(&dir, progress));
+    progress.end();
+    if let Err(error) = started {
+        let logs = last_words(&dir);
+        down::remove(&dir)?;
+        return Err(error.context(format!("the cluster did not start; its last words:\n{logs}")));
+    }
+    Cluster::running()?.context("the cluster was ready and ended at once")
+}
+
+/// Removes what a cluster left that ended by a crash or a reboot; refuses when one runs.
+fn clear_the_way(dir: &Path, progress: &mut dyn Progress) -> Result<()> {
+    if down::is_running(dir)? {
+        bail!(
+            "a cluster is already running in {}: use it, or end it with `cargo xtask cluster down`; \
+             a second one beside it needs another folder in PEERWALK_CLUSTER_DIR",
+            dir.display()
+        );
+    }
+    if down::has_remains(dir)? {
+        progress.begin("removing what is left of an earlier cluster");
+        down::remove(dir)?;
+        progress.end();
+    }
+    Ok(())
+}
+
+/// `KUBEBUILDER_ASSETS`: a folder with `etcd`, `kube-apiserver` and `kubectl`, as envtest makes it.
+fn assets() -> Option<PathBuf> {
+    env::var_os("KUBEBUILDER_ASSETS").filter(|v| !v.is_empty()).map(PathBuf::from)
+}
+
+fn programs(nodes: u8, progress: &mut dyn Progress) -> Result<Vec<(&'static str, PathBuf)>> {
+    let Some(folder) = assets().filter(|_| nodes == 0) else { return binaries::all(progress) };
+    let mut found = Vec::new();
+    for name in ["etcd", "kube-apiserver", "kubectl"] {
+        let file = folder.join(name);
+        if !file.is_file() {
+            bail!(
+                "KUBEBUILDER_ASSETS is {}, and there is no {name} in it: unset it, or add the program",
+                folder.display()
+            );
+        }
+        found.push((name, file));
+    }
+    // envtest's folders do not have these; with them the control plane is complete.
+    for name in ["kube-controller-manager", "kube-scheduler"] {
+        let file = folder.join(name);
+        if file.is_file() {
+            found.push((name, file));
+        }
+    }
+    Ok(found)
+}
+
+fn lay_out(dir: &Path, options: &Options, programs: &[(&str, PathBuf)], images: &[PathBuf]) -> Result<()> {
+    if let Some(parent) = dir.parent() {
+        fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
+    }
+    match fs::create_dir(dir) {
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+            bail!("another command is starting a cluster in {}", dir.display())
+        }
+        made => made.with_context(|| format!("cannot make {}", dir.display()))?,
+    }
+    let context = || format!("cannot write to {}", dir.display());
+    for folder in ["bin", "images", "scripts"] {
+        fs::create_dir(dir.join(folder)).with_context(context)?;
+    }
+    let minimal = !programs.iter().any(|(name, _)| *name == "kube-controller-manager");
+    let bin = dir.join("bin");
+    let env = format!(
+        "BIN='{}'\nNAME={}\nNODES={}\nMINIMAL={}\nDENY={}\nSTRICT={}\n",
+        bin.display(),
+        down::name(dir),
+        options.nodes,
+        u8::from(minimal),
+        options.deny,
+        options.strict
+    );
+    fs::write(dir.join("env"), env).with_context(context)?;
+    let record = Record { nodes: options.nodes, ends: SystemTime::now() + options.max_life };
+    let record = serde_json::to_vec_pretty(&record).with_context(context)?;
+    fs::write(dir.join("cluster.json"), record).with_context(context)?;
+    for (name, file) in programs {
+        symlink(file, bin.join(name)).with_context(context)?;
+    }
+    for archive in images {
+        if let Some(name) = archive.file_name() {
+            symlink(archive, dir.join("images").join(name)).with_context(context)?;
+        }
+    }
+    // Copies: a running shell reads its script as it goes, and the tree may change meanwhile.
+    let scripts = sources().join("scripts");
+    for entry in fs::read_dir(&scripts).with_context(|| format!("cannot read {}", scripts.display()))? {
+        let entry = entry.with_context(|| format!("cannot read {}", scripts.display()))?;
+        fs::copy(entry.path(), dir.join("scripts").join(entry.file_name())).with_context(context)?;
+    }
+    Ok(())
+}
+
+/// Starts the outermost process in a session of its own, as nobody's child.
+fn hold(dir: &Path, max_life: Duration) -> Result<()> {
+    let log = fs::File::create(dir.join("up.log")).context("cannot write up.log")?;
+    let errors = log.try_clone().context("cannot write up.log")?;
+    let status = Command::new("setsid")
+        .args(["--fork", "bash"])
+        .arg(dir.join("scripts/hold.sh"))
+        .arg(dir)
+        .arg(max_life.as_secs().max(1).to_string())
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(log)
+        .stderr(errors)
+        .status()
+        .context("cannot start setsid")?;
+    if !status.success() {
+        bail!("setsid failed: {status}");
+    }
+    Ok(())
+}
+
+fn wait_until_ready(dir: &Path, progress: &mut dyn Progress) -> Result<()> {
+    let started = Instant::now();
+    let mut seen = 0;
+    let mut alive = false;
+    while !dir.join("ready").exists() {
+        let said = fs::read_to_string(dir.join("progress")).unwrap_or_default();
+        for line in said.lines().skip(seen) {
+            progress.begin(line);
+            seen += 1;
+        }
+        let runs = down::is_running(dir)?;
+        if alive && !runs {
+            bail!("its processes ended");
+        }
+        alive |= runs;
+        if started.elapsed() > START_TIMEOUT {
+            bail!("it was not ready after {} s", START_TIMEOUT.as_secs());
+        }
+        sleep(POLL);
+    }
+    Ok(())
+}
+
+fn last_words(dir: &Path) -> String {
+    let said = fs::read_to_string(dir.join("up.log")).unwrap_or_default();
+    let lines: Vec<&str> = said.lines().collect();
+    lines[lines.len().saturating_sub(40)..].join("\n")
+}

@@ -1,0 +1,3 @@
+module peerwalk.dev/cluster/testbed
+
+go 1.25.0

@@ -1,0 +1,71 @@
+//! `cargo xtask images`: static binaries, and images of them FROM scratch.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+use peerwalk_cluster::{Cluster, Image, Progress, Terminal, build_image};
+
+use crate::tree;
+
+/// The static target: glibc's own static start-up code, so no other toolchain is needed.
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+const PROGRAMS: [(&str, &str); 2] =
+    [("peerwalk-operator", "peerwalk.dev/operator:dev"), ("peerwalk-sidecar", "peerwalk.dev/sidecar:dev")];
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// How to compile: quickly for tests, or as released (small, minutes)
+    #[arg(long, value_enum, default_value_t = Profile::Quick)]
+    profile: Profile,
+    /// Load them into the running cluster as well
+    #[arg(long)]
+    load: bool,
+}
+
+/// A Cargo profile of the workspace.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Profile {
+    Quick,
+    Dist,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let progress = &mut Terminal::default();
+    let archives = build(arguments.profile, progress)?;
+    if arguments.load {
+        let cluster = Cluster::connect()?;
+        for archive in &archives {
+            cluster.load_image(Image::Archive(archive), progress)?;
+        }
+    }
+    for archive in archives {
+        tree::say(&archive.display().to_string());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The images' OCI archives, in `target/images`.
+pub(crate) fn build(profile: Profile, progress: &mut dyn Progress) -> Result<Vec<PathBuf>> {
+    let profile = if profile == Profile::Quick { "quick" } else { "dist" };
+    let folder = tree::target().join("images");
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let mut cargo = tree::cargo();
+    cargo
+        .args(["build", "--target", TARGET, "--profile", profile])
+        .env("RUSTFLAGS", "-C target-feature=+crt-static");
+    for (program, _) in PROGRAMS {
+        cargo.args(["--package", program]);
+    }
+    tree::must(&mut cargo)?;
+    let mut archives = Vec::new();
+    for (program, name) in PROGRAMS {
+        progress.begin(&format!("making the image {name}"));
+        let archive = folder.join(format!("{program}.tar"));
+        build_image(&archive, name, &tree::target().join(TARGET).join(profile).join(program))?;
+        archives.push(archive);
+    }
+    progress.end();
+    Ok(archives)
+}
