@@ -66,8 +66,7 @@ pub struct Target {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048), extend("x-kubernetes-validations" = rules(&[
         (
-            "(self.startsWith('http://') || self.startsWith('https://')) && isURL(self) && \
-             url(self).getHostname() != ''",
+            "self.matches('^https?://[^/?#]') && isURL(self) && url(self).getHostname() != ''",
             "url must begin with http:// or https:// and name a host: write it like \
              https://api.example.com/healthz",
         ),
