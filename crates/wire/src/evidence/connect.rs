@@ -1,0 +1,134 @@
+//! Conversion of dials.
+
+use std::time::Duration;
+
+use peerwalk_model::Timestamp;
+use peerwalk_model::evidence::{Connect, Dial, DialOutcome, DialPurpose, IcmpError, LocalPeer};
+
+use crate::error::WireError;
+use crate::field::{
+    age, ip, ip_bytes, list, micros, moment, required, small, socket, socket_message, unknown_enum,
+};
+use crate::limits;
+use crate::proto::{self, dial::Outcome};
+
+pub(super) fn message(connect: &Connect, sent_at: Timestamp) -> proto::Connect {
+    proto::Connect { dials: dials_message(&connect.dials, sent_at) }
+}
+
+pub(super) fn model(message: proto::Connect, received_at: Timestamp) -> Result<Connect, WireError> {
+    Ok(Connect { dials: dials("evidence.connect.dials", message.dials, received_at)? })
+}
+
+pub(super) fn dials_message(dials: &[Dial], sent_at: Timestamp) -> Vec<proto::Dial> {
+    dials.iter().map(|dial| dial_message(dial, sent_at)).collect()
+}
+
+pub(super) fn dials(
+    field: &'static str,
+    messages: Vec<proto::Dial>,
+    received_at: Timestamp,
+) -> Result<Vec<Dial>, WireError> {
+    list(field, messages, limits::DIALS, |message| dial(message, received_at))
+}
+
+fn dial_message(dial: &Dial, sent_at: Timestamp) -> proto::Dial {
+    let outcome = match &dial.outcome {
+        DialOutcome::Connected { local_peer } => Outcome::Connected(proto::Connected {
+            local_peer: local_peer
+                .as_ref()
+                .map(|peer| proto::LocalPeer { address: Some(socket_message(peer.address)), uid: peer.uid }),
+        }),
+        DialOutcome::Silent => Outcome::Silent(proto::Empty {}),
+        DialOutcome::Failed { errno, immediate, queue } => Outcome::Failed(proto::Failed {
+            errno: *errno,
+            immediate: *immediate,
+            queue: queue.iter().map(icmp_message).collect(),
+        }),
+        DialOutcome::NotAllowed => Outcome::NotAllowed(proto::Empty {}),
+        DialOutcome::Skipped => Outcome::Skipped(proto::Empty {}),
+    };
+    proto::Dial {
+        purpose: purpose_value(dial.purpose),
+        remote: Some(socket_message(dial.remote)),
+        local: dial.local.map(socket_message),
+        started_age_ms: age(sent_at, dial.started),
+        elapsed_us: micros(dial.elapsed),
+        retransmits: dial.retransmits,
+        outcome: Some(outcome),
+    }
+}
+
+fn dial(message: proto::Dial, received_at: Timestamp) -> Result<Dial, WireError> {
+    let local = |address| socket("dial.local", Some(address));
+    let outcome = match required("dial.outcome", message.outcome)? {
+        Outcome::Connected(connected) => {
+            DialOutcome::Connected { local_peer: connected.local_peer.map(peer).transpose()? }
+        }
+        Outcome::Silent(_) => DialOutcome::Silent,
+        Outcome::Failed(failed) => DialOutcome::Failed {
+            errno: failed.errno,
+            immediate: failed.immediate,
+            queue: list("dial.failed.queue", failed.queue, limits::ICMP_ERRORS, |error| icmp(&error))?,
+        },
+        Outcome::NotAllowed(_) => DialOutcome::NotAllowed,
+        Outcome::Skipped(_) => DialOutcome::Skipped,
+    };
+    Ok(Dial {
+        purpose: purpose(message.purpose)?,
+        remote: socket("dial.remote", message.remote)?,
+        local: message.local.map(local).transpose()?,
+        started: moment(received_at, message.started_age_ms),
+        elapsed: Duration::from_micros(message.elapsed_us),
+        retransmits: message.retransmits,
+        outcome,
+    })
+}
+
+fn peer(message: proto::LocalPeer) -> Result<LocalPeer, WireError> {
+    Ok(LocalPeer { address: socket("dial.connected.local_peer.address", message.address)?, uid: message.uid })
+}
+
+pub(super) fn icmp_message(error: &IcmpError) -> proto::IcmpError {
+    proto::IcmpError {
+        v6: error.v6,
+        kind: u32::from(error.kind),
+        code: u32::from(error.code),
+        offender: error.offender.map(ip_bytes).unwrap_or_default(),
+    }
+}
+
+pub(super) fn icmp(message: &proto::IcmpError) -> Result<IcmpError, WireError> {
+    let offender = match message.offender.as_slice() {
+        [] => None,
+        bytes => Some(ip("icmp.offender", bytes)?),
+    };
+    Ok(IcmpError {
+        v6: message.v6,
+        kind: small("icmp.kind", message.kind, "an ICMP type, at most 255")?,
+        code: small("icmp.code", message.code, "an ICMP code, at most 255")?,
+        offender,
+    })
+}
+
+fn purpose_value(purpose: DialPurpose) -> i32 {
+    match purpose {
+        DialPurpose::ServiceAddress => proto::DialPurpose::ServiceAddress,
+        DialPurpose::Endpoint => proto::DialPurpose::Endpoint,
+        DialPurpose::Address => proto::DialPurpose::Address,
+        DialPurpose::Control => proto::DialPurpose::Control,
+        DialPurpose::Proxy => proto::DialPurpose::Proxy,
+    }
+    .into()
+}
+
+fn purpose(value: i32) -> Result<DialPurpose, WireError> {
+    match proto::DialPurpose::try_from(value) {
+        Ok(proto::DialPurpose::ServiceAddress) => Ok(DialPurpose::ServiceAddress),
+        Ok(proto::DialPurpose::Endpoint) => Ok(DialPurpose::Endpoint),
+        Ok(proto::DialPurpose::Address) => Ok(DialPurpose::Address),
+        Ok(proto::DialPurpose::Control) => Ok(DialPurpose::Control),
+        Ok(proto::DialPurpose::Proxy) => Ok(DialPurpose::Proxy),
+        Ok(proto::DialPurpose::Unspecified) | Err(_) => Err(unknown_enum("dial.purpose", value)),
+    }
+}
