@@ -1,0 +1,249 @@
+//! Tests against an API server of our own: two routes, one object each.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Mutex;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, patch};
+use axum::{Json, Router};
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::*;
+
+const SECRET: &str = "peerwalk-pki";
+const SERVICES: Services<'_> =
+    Services { namespace: "peerwalk", hub: "peerwalk-hub", webhook: "peerwalk-webhook" };
+
+fn at(text: &str) -> Timestamp {
+    text.parse().expect("a moment")
+}
+
+fn now() -> Timestamp {
+    at("2026-11-01T12:00:00Z")
+}
+
+fn status(code: u16, reason: &str) -> Response {
+    let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": reason,
+        "reason": reason, "code": code});
+    (StatusCode::from_u16(code).expect("a status"), Json(body)).into_response()
+}
+
+/// One Secret, or none; answers to reads that are planned come first.
+#[derive(Default)]
+struct Secrets {
+    stored: Mutex<Option<Value>>,
+    planned_reads: Mutex<VecDeque<u16>>,
+}
+
+fn secrets(state: &Arc<Secrets>) -> Api<Secret> {
+    let read = async |State(state): State<Arc<Secrets>>| {
+        let planned = state.planned_reads.lock().expect("unpoisoned").pop_front();
+        let stored = state.stored.lock().expect("unpoisoned").clone();
+        match (planned, stored) {
+            (Some(404), _) | (None, None) => status(404, "NotFound"),
+            (Some(code), _) => status(code, "Forbidden"),
+            (None, Some(secret)) => Json(secret).into_response(),
+        }
+    };
+    let create = async |State(state): State<Arc<Secrets>>, Json(secret): Json<Value>| {
+        let mut stored = state.stored.lock().expect("unpoisoned");
+        if stored.is_some() {
+            return status(409, "AlreadyExists");
+        }
+        *stored = Some(secret.clone());
+        (StatusCode::CREATED, Json(secret)).into_response()
+    };
+    let router = Router::new()
+        .route("/api/v1/namespaces/peerwalk/secrets/peerwalk-pki", get(read))
+        .route("/api/v1/namespaces/peerwalk/secrets", axum::routing::post(create))
+        .with_state(Arc::clone(state));
+    Api::namespaced(kube::Client::new(router, "peerwalk"), "peerwalk")
+}
+
+#[tokio::test]
+async fn the_first_replica_makes_the_secret_and_the_next_reads_it() {
+    let state = Arc::new(Secrets::default());
+    let first = load_or_create(&secrets(&state), SECRET, now()).await.expect("made");
+    let stored = state.stored.lock().expect("unpoisoned").clone().expect("a Secret");
+    assert_eq!(stored["type"], "Opaque");
+    assert_eq!(stored["data"].as_object().map(serde_json::Map::len), Some(4), "both pairs");
+    let second = load_or_create(&secrets(&state), SECRET, now()).await.expect("read");
+    assert_eq!(first.to_data(), second.to_data());
+}
+
+#[tokio::test]
+async fn a_replica_that_loses_the_race_takes_the_others_authorities() {
+    let state = Arc::new(Secrets::default());
+    let other = load_or_create(&secrets(&state), SECRET, now()).await.expect("made");
+    state.planned_reads.lock().expect("unpoisoned").push_back(404);
+    let ours = load_or_create(&secrets(&state), SECRET, now()).await.expect("read after the refusal");
+    assert_eq!(ours.to_data(), other.to_data());
+}
+
+#[tokio::test]
+async fn a_secret_that_comes_and_goes_is_an_error() {
+    let state = Arc::new(Secrets::default());
+    load_or_create(&secrets(&state), SECRET, now()).await.expect("made");
+    state.planned_reads.lock().expect("unpoisoned").extend([404, 404]);
+    let error = load_or_create(&secrets(&state), SECRET, now()).await.err();
+    assert!(matches!(error, Some(CertificatesError::Vanished { .. })), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_damaged_secret_is_not_replaced() {
+    let state = Arc::new(Secrets::default());
+    let damaged = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": SECRET}, "data": {}});
+    *state.stored.lock().expect("unpoisoned") = Some(damaged.clone());
+    let error = load_or_create(&secrets(&state), SECRET, now()).await.err().expect("an error");
+    assert!(matches!(error, CertificatesError::Data { .. }), "{error:?}");
+    assert_eq!(state.stored.lock().expect("unpoisoned").as_ref(), Some(&damaged));
+}
+
+#[tokio::test]
+async fn a_refusal_is_told_with_the_name_of_the_secret() {
+    let state = Arc::new(Secrets::default());
+    state.planned_reads.lock().expect("unpoisoned").push_back(403);
+    let error = load_or_create(&secrets(&state), SECRET, now()).await.err().expect("an error");
+    assert_eq!(error.to_string(), "cannot read Secret peerwalk-pki");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_api_server_is_not_waited_for() {
+    let router = Router::new().fallback(async || std::future::pending::<Response>().await);
+    let api = Api::namespaced(kube::Client::new(router, "peerwalk"), "peerwalk");
+    let error = load_or_create(&api, SECRET, now()).await.err();
+    assert!(matches!(error, Some(CertificatesError::Timeout { .. })), "{error:?}");
+}
+
+#[test]
+fn only_leaves_that_are_due_are_replaced_and_in_place() {
+    let authorities = Authorities::create(now()).expect("authorities");
+    let mut certificates = Certificates::issue(authorities, &SERVICES, now()).expect("leaves");
+    let (hub, webhook) = (certificates.hub_tls(), certificates.webhook_tls());
+    assert_eq!(hub.load().alpn_protocols, [b"h2".to_vec()]);
+    assert_eq!(webhook.load().alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
+    assert_eq!(certificates.hub.names[0], "peerwalk-hub.peerwalk.svc");
+    assert_eq!(certificates.webhook.names[0], "peerwalk-webhook.peerwalk.svc");
+
+    let before = (hub.load_full(), webhook.load_full());
+    assert_eq!(certificates.renew_due(at("2026-11-21T11:59:59Z")).expect("nothing due"), 0);
+    assert!(Arc::ptr_eq(&before.0, &hub.load_full()), "nothing was due");
+    assert_eq!(certificates.renew_due(at("2026-11-21T12:00:00Z")).expect("renewed"), 2);
+    assert!(!Arc::ptr_eq(&before.0, &hub.load_full()), "the hub serves a new one");
+    assert!(!Arc::ptr_eq(&before.1, &webhook.load_full()), "the webhook serves a new one");
+    assert_eq!(certificates.renew_due(at("2026-11-21T12:00:00Z")).expect("nothing due"), 0);
+}
+
+#[test]
+fn a_leaf_that_cannot_be_renewed_stays() {
+    let authorities = Authorities::create(now()).expect("authorities");
+    let mut certificates = Certificates::issue(authorities, &SERVICES, now()).expect("leaves");
+    let before = certificates.hub_tls().load_full();
+    let error = certificates.renew_due(at("2046-11-01T12:00:00Z")).expect_err("the authority has ended");
+    assert!(matches!(error, CertificatesError::Pki(PkiError::Expired { .. })), "{error:?}");
+    assert!(Arc::ptr_eq(&before, &certificates.hub_tls().load_full()));
+}
+
+/// An API server with one MutatingWebhookConfiguration. Events are sent by the test; patches are handed
+/// to it.
+struct Configurations {
+    object: Value,
+    events: Mutex<Option<mpsc::UnboundedReceiver<Value>>>,
+    patches: mpsc::UnboundedSender<Value>,
+    refuse: Mutex<u32>,
+}
+
+fn configurations(state: Arc<Configurations>) -> kube::Client {
+    let list = async |State(state): State<Arc<Configurations>>, uri: Uri| {
+        let query = uri.query().unwrap_or_default();
+        assert!(query.contains("fieldSelector=metadata.name%3Dpeerwalk"), "one object only: {query}");
+        if !query.contains("watch=true") {
+            let list = json!({"kind": "MutatingWebhookConfigurationList", "items": [state.object],
+                "apiVersion": "admissionregistration.k8s.io/v1", "metadata": {"resourceVersion": "1"}});
+            return Json(list).into_response();
+        }
+        let Some(mut events) = state.events.lock().expect("unpoisoned").take() else {
+            return std::future::pending().await;
+        };
+        let lines = futures::stream::poll_fn(move |context| events.poll_recv(context)).map(|object| {
+            let event = json!({"type": "MODIFIED", "object": object});
+            Ok::<_, Infallible>(Bytes::from(format!("{event}\n")))
+        });
+        Body::from_stream(lines).into_response()
+    };
+    let write = async |State(state): State<Arc<Configurations>>, uri: Uri, body: Bytes| {
+        let patch: Value = serde_json::from_slice(&body).expect("JSON");
+        let query = uri.query().unwrap_or_default();
+        assert!(query.contains("fieldManager=peerwalk-operator"), "a manager of its own: {query}");
+        state.patches.send(patch).expect("the test listens");
+        let mut refuse = state.refuse.lock().expect("unpoisoned");
+        if *refuse > 0 {
+            *refuse -= 1;
+            return status(403, "Forbidden");
+        }
+        Json(state.object.clone()).into_response()
+    };
+    let path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
+    let router = Router::new()
+        .route(path, get(list))
+        .route(&format!("{path}/peerwalk"), patch(write))
+        .with_state(state);
+    kube::Client::new(router, "peerwalk")
+}
+
+fn configuration(version: &str, bundles: [Option<&str>; 2]) -> Value {
+    let webhook = |name: &str, bundle: Option<&str>| {
+        json!({"name": name, "sideEffects": "None", "admissionReviewVersions": ["v1"], "clientConfig":
+            {"service": {"namespace": "peerwalk", "name": "webhook"},
+             "caBundle": bundle.map(|text| k8s_openapi::ByteString(text.as_bytes().to_vec()))}})
+    };
+    json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
+        "metadata": {"name": "peerwalk", "resourceVersion": version},
+        "webhooks": [webhook("namespace.peerwalk.dev", bundles[0]), webhook("pod.peerwalk.dev", bundles[1])]})
+}
+
+fn expected_patch() -> Value {
+    let ca = k8s_openapi::ByteString(b"OURS".to_vec());
+    json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
+        "metadata": {"name": "peerwalk"}, "webhooks": [
+            {"name": "namespace.peerwalk.dev", "clientConfig": {"caBundle": ca}},
+            {"name": "pod.peerwalk.dev", "clientConfig": {"caBundle": ca}}]})
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_ca_is_written_where_it_is_missing_and_again_when_it_is_taken_away() {
+    let (events, receiver) = mpsc::unbounded_channel();
+    let (patches, mut written) = mpsc::unbounded_channel();
+    let state = Arc::new(Configurations {
+        object: configuration("1", [None, None]),
+        events: Mutex::new(Some(receiver)),
+        patches,
+        refuse: Mutex::new(1),
+    });
+    let shutdown = CancellationToken::new();
+    let keeper = tokio::spawn({
+        let (client, shutdown) = (configurations(state), shutdown.clone());
+        async move { keep_ca_bundle(client, "peerwalk", "OURS", shutdown).await }
+    });
+    let expected = expected_patch();
+    assert_eq!(written.recv().await.as_ref(), Some(&expected), "missing at the start");
+    assert_eq!(written.recv().await.as_ref(), Some(&expected), "tried again after a refusal");
+
+    events.send(configuration("2", [Some("OURS"), Some("OURS")])).expect("watched");
+    // The clock is paused: it moves only once nothing else can happen.
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert!(written.try_recv().is_err(), "nothing is written when nothing is missing");
+
+    events.send(configuration("3", [Some("OURS"), Some("THEIRS")])).expect("watched");
+    assert_eq!(written.recv().await.as_ref(), Some(&expected), "one was replaced");
+    shutdown.cancel();
+    keeper.await.expect("ends with the process");
+}
