@@ -1,0 +1,237 @@
+//! The resolve stage: a name to addresses, as a client in the pod would see it, with one piece of evidence
+//! for each query.
+//!
+//! Our own client over hickory-proto's encoding: stub resolvers merge A with AAAA, retries with answers, and
+//! "blocked" with "dead", and their unconnected sockets never see an ICMP refusal.
+
+mod cache;
+mod exchange;
+mod message;
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use futures::future::join_all;
+use peerwalk_model::evidence::{LocalTrouble, Query, QueryOutcome, Resolve, ResolveSource, Transport};
+use peerwalk_model::plan::{RecordType, Retries};
+use tokio::time::{Instant, sleep};
+
+use crate::budget::{Allowance, Gate};
+use crate::environment::resolv_conf::ResolvConf;
+use crate::environment::{Environment, Family, hosts};
+use crate::{environment, random};
+use cache::Cache;
+use message::Question;
+
+/// Queries kept as evidence.
+const KEPT_QUERIES: usize = 64;
+/// The shortest time one query is given.
+const LEAST_PATIENCE: Duration = Duration::from_millis(200);
+
+/// How patiently a name is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// Attempts and the waits between them.
+    pub(crate) retries: Retries,
+    /// Shared between all attempts at all servers, with a share left for what comes after.
+    pub(crate) total: Duration,
+    /// The longest time one query is given.
+    pub(crate) longest: Duration,
+}
+
+/// What names resolved to, and answers that may still be reused.
+#[derive(Debug, Default)]
+pub(crate) struct Resolver {
+    cache: Cache,
+}
+
+/// One resolution: whom to ask, how, and within which time.
+struct Session<'a> {
+    resolver: &'a Resolver,
+    gate: &'a Gate,
+    allowance: &'a Allowance,
+    conf: ResolvConf,
+    patience: Patience,
+    reuse: bool,
+}
+
+impl Resolver {
+    /// Resolves a name by the hosts file and the servers of resolv.conf, both read anew.
+    ///
+    /// With `reuse`, answers within their TTL are taken from the last time they were asked for.
+    pub(crate) async fn resolve(
+        &self,
+        environment: &Environment,
+        name: &str,
+        records: &[RecordType],
+        patience: Patience,
+        (gate, allowance): (&Gate, &Allowance),
+        reuse: bool,
+    ) -> Result<Resolve, LocalTrouble> {
+        let begun = Instant::now();
+        let wanted = |ip: &IpAddr| records.contains(&record_of(Family::of(*ip)));
+        let listed: Vec<IpAddr> =
+            hosts::lookup(&read(&environment.hosts)?, name).into_iter().filter(wanted).collect();
+        let mut resolve = Resolve {
+            name: name.to_owned(),
+            source: ResolveSource::Dns,
+            answered: None,
+            addresses: Vec::new(),
+            queries: Vec::new(),
+            elapsed: Duration::ZERO,
+        };
+        if listed.is_empty() {
+            let conf = ResolvConf::parse(&read(&environment.resolv_conf)?);
+            Session { resolver: self, gate, allowance, conf, patience, reuse }
+                .search(records, &mut resolve)
+                .await?;
+        } else {
+            resolve.source = ResolveSource::HostsFile;
+            resolve.addresses = listed;
+        }
+        resolve.queries.truncate(KEPT_QUERIES);
+        resolve.elapsed = begun.elapsed();
+        Ok(resolve)
+    }
+}
+
+impl Session<'_> {
+    /// Goes through the search list as glibc does: on after NXDOMAIN, no data and SERVFAIL; anything else
+    /// that is no answer ends the search.
+    async fn search(&self, records: &[RecordType], resolve: &mut Resolve) -> Result<(), LocalTrouble> {
+        for name in self.conf.candidates(&resolve.name) {
+            // Both types at once, apart from each other: one may be answered and the other not.
+            let asked = join_all(records.iter().map(|record| self.ask(&name, *record))).await;
+            let mut go_on = true;
+            for queries in asked {
+                let queries = queries?;
+                match queries.last().map(|query| &query.outcome) {
+                    Some(QueryOutcome::Addresses(addresses)) => {
+                        resolve.addresses.extend(addresses);
+                        resolve.answered = Some(name.clone());
+                    }
+                    Some(QueryOutcome::NameNotFound | QueryOutcome::NoData | QueryOutcome::ServerFailure) => {
+                    }
+                    _ => go_on = false,
+                }
+                resolve.queries.extend(queries);
+            }
+            if !resolve.addresses.is_empty() || !go_on {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks each server in turn for one name and type, and all of them again after a wait.
+    async fn ask(&self, name: &str, record: RecordType) -> Result<Vec<Query>, LocalTrouble> {
+        if self.reuse
+            && let Some(query) = self.resolver.cache.get(name, record)
+        {
+            return Ok(vec![query]);
+        }
+        let mut queries = Vec::new();
+        for attempt in 0..self.patience.retries.attempts.max(1) {
+            if attempt > 0 {
+                let wait = backoff(&self.patience.retries, attempt);
+                if wait >= self.allowance.left() {
+                    break;
+                }
+                sleep(wait).await;
+            }
+            for server in &self.conf.servers {
+                let done = self.ask_server(*server, name, record, &mut queries).await?;
+                if done || self.allowance.left().is_zero() {
+                    return Ok(queries);
+                }
+            }
+            // A server that refuses will refuse again.
+            if queries.iter().all(|query| query.outcome == QueryOutcome::Refused) {
+                break;
+            }
+        }
+        Ok(queries)
+    }
+
+    /// One query, over TCP again when the answer was cut off. Whether the question is answered.
+    async fn ask_server(
+        &self,
+        server: SocketAddr,
+        name: &str,
+        record: RecordType,
+        queries: &mut Vec<Query>,
+    ) -> Result<bool, LocalTrouble> {
+        for transport in [Transport::Udp, Transport::Tcp] {
+            if !self.gate.query(self.allowance).await {
+                let what = "the budget for DNS queries".to_owned();
+                return Err(LocalTrouble { what, errno: libc::EAGAIN });
+            }
+            let begun = Instant::now();
+            let deadline = self.patience.query(self.conf.servers.len()).min(self.allowance.left());
+            let Some(question) = Question::new(name, record) else {
+                // A name that cannot be written down exists nowhere; no server need be asked.
+                queries.push(query(server, transport, name, record, QueryOutcome::NameNotFound, begun));
+                return Ok(true);
+            };
+            let answer = match transport {
+                Transport::Udp => exchange::udp(server, &question, deadline).await?,
+                Transport::Tcp => exchange::tcp(server, &question, deadline).await?,
+            };
+            let answered = query(server, transport, name, record, answer.outcome, begun);
+            if !answer.reuse.is_zero() {
+                self.resolver.cache.keep(&answered, answer.reuse);
+            }
+            queries.push(answered);
+            match queries.last().map(|query| &query.outcome) {
+                Some(QueryOutcome::Truncated) => {}
+                Some(QueryOutcome::Addresses(_) | QueryOutcome::NoData | QueryOutcome::NameNotFound) => {
+                    return Ok(true);
+                }
+                _ => return Ok(false),
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl Patience {
+    /// The time one query is given.
+    fn query(&self, servers: usize) -> Duration {
+        let shares = u32::try_from(servers.max(1)).unwrap_or(1) * self.retries.attempts.clamp(1, 16) + 1;
+        (self.total / shares).max(LEAST_PATIENCE).min(self.longest)
+    }
+}
+
+/// The wait before an attempt: doubled each time, bounded, and shortened at random.
+pub(crate) fn backoff(retries: &Retries, attempt: u32) -> Duration {
+    let factor = 2_u32.saturating_pow(attempt.saturating_sub(1).min(16));
+    random::jitter(retries.backoff.saturating_mul(factor).min(retries.max_backoff))
+}
+
+pub(crate) fn record_of(family: Family) -> RecordType {
+    match family {
+        Family::V4 => RecordType::A,
+        Family::V6 => RecordType::Aaaa,
+    }
+}
+
+fn query(
+    server: SocketAddr,
+    transport: Transport,
+    name: &str,
+    record: RecordType,
+    outcome: QueryOutcome,
+    begun: Instant,
+) -> Query {
+    Query { server, transport, name: name.to_owned(), record, outcome, elapsed: begun.elapsed() }
+}
+
+fn read(path: &std::path::Path) -> Result<String, LocalTrouble> {
+    environment::read(path).map_err(|error| LocalTrouble {
+        what: format!("reading {}", path.display()),
+        errno: error.raw_os_error().unwrap_or(libc::EIO),
+    })
+}
+
+#[cfg(test)]
+mod tests;

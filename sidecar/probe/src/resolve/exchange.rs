@@ -1,0 +1,109 @@
+//! One question to one server: over a connected UDP socket, so that ICMP refusals are seen, or over TCP.
+
+use std::future::poll_fn;
+use std::net::{SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use peerwalk_model::evidence::{DialOutcome, DialPurpose, LocalTrouble, QueryOutcome};
+use socket2::{Protocol, SockRef, Type};
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::message::{Answer, Question};
+use crate::socket::{self, Attempt, Locals, own_trouble, read_queue, trouble};
+
+/// The largest datagram that is read; without EDNS servers send at most 512 bytes (RFC 1035, 4.2.1).
+const DATAGRAM: usize = 4096;
+
+/// Asks over UDP, with a new socket and source port.
+pub(crate) async fn udp(
+    server: SocketAddr,
+    question: &Question,
+    deadline: Duration,
+) -> Result<Answer, LocalTrouble> {
+    let socket = socket::open(server, Type::DGRAM, Protocol::UDP)?;
+    if let Err(error) = socket.connect(&server.into()) {
+        return failed(&error, &socket);
+    }
+    let interest = Interest::READABLE | Interest::ERROR;
+    let fd = AsyncFd::with_interest(UdpSocket::from(socket), interest).map_err(|e| trouble("epoll", &e))?;
+    // EPERM here is a filter in our own OUTPUT chain; TCP would only see silence.
+    if let Err(error) = fd.get_ref().send(&question.bytes) {
+        return failed(&error, &SockRef::from(fd.get_ref()));
+    }
+    timeout(deadline, receive(&fd, question)).await.unwrap_or_else(|_| Ok(once(QueryOutcome::Timeout)))
+}
+
+async fn receive(fd: &AsyncFd<UdpSocket>, question: &Question) -> Result<Answer, LocalTrouble> {
+    let mut buffer = [0; DATAGRAM];
+    loop {
+        let mut guard =
+            fd.ready(Interest::READABLE | Interest::ERROR).await.map_err(|e| trouble("epoll", &e))?;
+        // The error first: reading the queue would reset it.
+        if let Ok(Some(error)) = fd.get_ref().take_error() {
+            return failed(&error, &SockRef::from(fd.get_ref()));
+        }
+        match fd.get_ref().recv(&mut buffer) {
+            Ok(length) => {
+                if let Some(answer) = question.read(&buffer[..length]) {
+                    return Ok(answer);
+                }
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => guard.clear_ready(),
+            Err(error) => return failed(&error, &SockRef::from(fd.get_ref())),
+        }
+    }
+}
+
+/// Asks over TCP (RFC 7766: two bytes of length before each message).
+pub(crate) async fn tcp(
+    server: SocketAddr,
+    question: &Question,
+    deadline: Duration,
+) -> Result<Answer, LocalTrouble> {
+    let exchange = async {
+        let mut attempt = Attempt::begin(DialPurpose::Address, server, None)?;
+        let locals = Locals::default();
+        poll_fn(|cx| attempt.poll_known(cx, &locals)).await;
+        if let Some(DialOutcome::Failed { errno, queue, .. }) = attempt.outcome() {
+            return Ok(once(QueryOutcome::Unreachable { errno: *errno, icmp: queue.last().cloned() }));
+        }
+        let Some(stream) = attempt.into_stream() else { return Ok(once(QueryOutcome::Timeout)) };
+        Ok(converse(stream, question).await.unwrap_or_else(|error| {
+            let errno = error.raw_os_error();
+            once(
+                errno
+                    .map_or(QueryOutcome::Malformed, |errno| QueryOutcome::Unreachable { errno, icmp: None }),
+            )
+        }))
+    };
+    timeout(deadline, exchange).await.unwrap_or_else(|_| Ok(once(QueryOutcome::Timeout)))
+}
+
+async fn converse(mut stream: TcpStream, question: &Question) -> std::io::Result<Answer> {
+    let mut message = u16::try_from(question.bytes.len()).unwrap_or(u16::MAX).to_be_bytes().to_vec();
+    message.extend(&question.bytes);
+    stream.write_all(&message).await?;
+    let length = stream.read_u16().await?;
+    let mut bytes = vec![0; length.into()];
+    stream.read_exact(&mut bytes).await?;
+    let answer = question.read(&bytes).unwrap_or_else(|| once(QueryOutcome::Malformed));
+    // Nothing is larger than TCP carries: a truncated answer here is a broken one.
+    Ok(if answer.outcome == QueryOutcome::Truncated { once(QueryOutcome::Malformed) } else { answer })
+}
+
+/// An error of the kernel: our own trouble, or the network's word.
+fn failed(error: &std::io::Error, socket: &socket2::Socket) -> Result<Answer, LocalTrouble> {
+    let errno = error.raw_os_error().unwrap_or(libc::EIO);
+    if let Some(what) = own_trouble(errno) {
+        return Err(LocalTrouble { what: what.to_owned(), errno });
+    }
+    let icmp = read_queue(socket).pop();
+    Ok(once(QueryOutcome::Unreachable { errno, icmp }))
+}
+
+fn once(outcome: QueryOutcome) -> Answer {
+    Answer { outcome, reuse: Duration::ZERO }
+}

@@ -1,0 +1,226 @@
+//! One TCP socket from `connect()` to its outcome, with everything the kernel tells about it.
+//!
+//! Sockets are closed plainly: FIN when they connected, nothing when they did not. A reset on close would
+//! leave conntrack sooner (10 s instead of 120 s) but servers count it as an interrupted handshake (MySQL
+//! blocks a host after 100 of them), and the budget keeps TIME_WAIT far below where it hurts.
+
+mod local_peer;
+mod ports;
+mod queue;
+mod sys;
+
+use std::io;
+use std::net::SocketAddr;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use peerwalk_model::Timestamp;
+use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose, LocalTrouble};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+pub(crate) use local_peer::Locals;
+pub(crate) use ports::Parity;
+pub(crate) use queue::read as read_queue;
+pub(crate) use sys::set_recverr;
+
+/// `TCP_ESTABLISHED` of `include/net/tcp_states.h`.
+const TCP_ESTABLISHED: u8 = 1;
+
+/// How often a random source port is tried before the range counts as exhausted.
+const PORT_TRIES: u32 = 16;
+
+/// A socket and, once it is known, what became of it.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    fd: Option<AsyncFd<Socket>>,
+    purpose: DialPurpose,
+    remote: SocketAddr,
+    local: Option<SocketAddr>,
+    started: Timestamp,
+    begun: Instant,
+    /// Outcome, time it took, retransmissions.
+    known: Option<(DialOutcome, Duration, u32)>,
+}
+
+impl Attempt {
+    /// Opens a new socket and calls `connect()`. With a parity, from a source port of that parity.
+    ///
+    /// The error is trouble of our own; whatever the network or a filter said is in the attempt.
+    pub(crate) fn begin(
+        purpose: DialPurpose,
+        remote: SocketAddr,
+        parity: Option<Parity>,
+    ) -> Result<Self, LocalTrouble> {
+        let socket = open(remote, Type::STREAM, Protocol::TCP)?;
+        if let Some(parity) = parity {
+            bind(&socket, remote, parity)?;
+        }
+        let (started, begun) = (crate::clock::now(), Instant::now());
+        let connected = socket.connect(&remote.into());
+        let local = local_address(&socket);
+        let mut attempt = Self { fd: None, purpose, remote, local, started, begun, known: None };
+        match connected {
+            Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => {
+                let errno = error.raw_os_error().unwrap_or(libc::EIO);
+                if let Some(what) = own_trouble(errno) {
+                    return Err(LocalTrouble { what: what.to_owned(), errno });
+                }
+                // From connect() itself: a route of our own namespace, or a filter in connect4 (BPF).
+                let queue = read_queue(&socket);
+                attempt.settle(DialOutcome::Failed { errno, immediate: true, queue }, 0);
+            }
+            _ => attempt.fd = Some(register(socket)?),
+        }
+        Ok(attempt)
+    }
+
+    /// Waits for the outcome; [`Attempt::dial`] has it afterwards.
+    pub(crate) fn poll_known(&mut self, cx: &mut Context<'_>, locals: &Locals) -> Poll<()> {
+        while self.known.is_none() {
+            let Some(fd) = &self.fd else { return Poll::Ready(()) };
+            let Ok(mut guard) = ready!(fd.poll_write_ready(cx)) else { return Poll::Ready(()) };
+            // A kernel that wakes us for nothing must not spin us.
+            guard.clear_ready();
+            let retransmits = sys::tcp_info(fd.get_ref()).map_or(0, |info| info.total_retrans);
+            if let Some(outcome) = self.observe(locals) {
+                self.settle(outcome, retransmits);
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Reads the socket's state, in the only order that works: `SO_ERROR` first, the error queue second.
+    /// Draining the queue resets the error, and a socket in `CLOSE` would look connected. For the same
+    /// reason the absence of an error is not enough: the state must be `ESTABLISHED`.
+    fn observe(&mut self, locals: &Locals) -> Option<DialOutcome> {
+        let socket = self.fd.as_ref()?.get_ref();
+        let error = match socket.take_error() {
+            Ok(error) => error.and_then(|e| e.raw_os_error()),
+            Err(error) => error.raw_os_error(),
+        };
+        let established = sys::tcp_info(socket).is_ok_and(|info| info.state == TCP_ESTABLISHED);
+        if let Some(errno) = error {
+            return Some(DialOutcome::Failed { errno, immediate: false, queue: read_queue(socket) });
+        }
+        if established {
+            // A socket-level load balancer may have rewritten the address; the kernel knows the real one.
+            self.local = local_address(socket).or(self.local);
+            let local_peer = self.local.and_then(|local| locals.peer(local, self.remote));
+            return Some(DialOutcome::Connected { local_peer });
+        }
+        // A refusal that came while connect() held the socket is only in the queue.
+        let (errno, queue) = queue::read_with_errno(socket)?;
+        Some(DialOutcome::Failed { errno, immediate: false, queue })
+    }
+
+    fn settle(&mut self, outcome: DialOutcome, retransmits: u32) {
+        self.known = Some((outcome, self.begun.elapsed(), retransmits));
+    }
+
+    /// What is known by now: an attempt without an outcome is silent so far.
+    pub(crate) fn dial(&self) -> Dial {
+        let (outcome, elapsed, retransmits) = self
+            .known
+            .clone()
+            .unwrap_or_else(|| (DialOutcome::Silent, self.begun.elapsed(), self.retransmits()));
+        Dial {
+            purpose: self.purpose,
+            remote: self.remote,
+            local: self.local,
+            started: self.started,
+            elapsed,
+            retransmits,
+            outcome,
+        }
+    }
+
+    /// SYNs sent again so far.
+    pub(crate) fn retransmits(&self) -> u32 {
+        match (&self.known, &self.fd) {
+            (Some((_, _, retransmits)), _) => *retransmits,
+            (None, Some(fd)) => sys::tcp_info(fd.get_ref()).map_or(0, |info| info.total_retrans),
+            (None, None) => 0,
+        }
+    }
+
+    pub(crate) fn outcome(&self) -> Option<&DialOutcome> {
+        self.known.as_ref().map(|(outcome, ..)| outcome)
+    }
+
+    pub(crate) fn begun(&self) -> Instant {
+        self.begun
+    }
+
+    pub(crate) fn purpose(&self) -> DialPurpose {
+        self.purpose
+    }
+
+    pub(crate) fn remote(&self) -> SocketAddr {
+        self.remote
+    }
+
+    pub(crate) fn local(&self) -> Option<SocketAddr> {
+        self.local
+    }
+
+    /// The connection, to speak over it; `None` when there is none.
+    pub(crate) fn into_stream(self) -> Option<TcpStream> {
+        let Some((DialOutcome::Connected { .. }, ..)) = self.known else { return None };
+        TcpStream::from_std(self.fd?.into_inner().into()).ok()
+    }
+}
+
+/// A non-blocking socket whose error queue is on before anything is sent: without it a refusal by the
+/// local node over IPv6 shows only after a second, and without its ICMP type.
+pub(crate) fn open(remote: SocketAddr, kind: Type, protocol: Protocol) -> Result<Socket, LocalTrouble> {
+    let socket = Socket::new(Domain::for_address(remote), kind.nonblocking(), Some(protocol))
+        .map_err(|error| trouble("socket", &error))?;
+    set_recverr(&socket, remote.is_ipv6()).map_err(|error| trouble("IP_RECVERR", &error))?;
+    Ok(socket)
+}
+
+/// Trouble with a step that asks nothing of the network.
+pub(crate) fn trouble(step: &str, error: &io::Error) -> LocalTrouble {
+    let errno = error.raw_os_error().unwrap_or(libc::EIO);
+    LocalTrouble { what: own_trouble(errno).unwrap_or(step).to_owned(), errno }
+}
+
+/// What we ran out of, for the error numbers that are never the network's word.
+pub(crate) fn own_trouble(errno: i32) -> Option<&'static str> {
+    match errno {
+        libc::EMFILE | libc::ENFILE => Some("file descriptors"),
+        libc::EADDRNOTAVAIL | libc::EADDRINUSE | libc::EAGAIN => Some("ephemeral ports"),
+        libc::ENOBUFS | libc::ENOMEM => Some("memory for sockets"),
+        _ => None,
+    }
+}
+
+/// Binds a port of the parity. A plain `connect()` takes even ports only (`__inet_hash_connect` in Linux),
+/// so a fault keyed on the low bit of the port would be always seen or never.
+fn bind(socket: &Socket, remote: SocketAddr, parity: Parity) -> Result<(), LocalTrouble> {
+    let any = ports::unspecified(remote);
+    let mut last = io::Error::from_raw_os_error(libc::EADDRINUSE);
+    for _ in 0..PORT_TRIES {
+        let port = ports::random(parity).map_err(|error| trouble("random numbers", &error))?;
+        match socket.bind(&SocketAddr::new(any, port).into()) {
+            Ok(()) => return Ok(()),
+            Err(error) => last = error,
+        }
+    }
+    Err(trouble("bind", &last))
+}
+
+fn register(socket: Socket) -> Result<AsyncFd<Socket>, LocalTrouble> {
+    AsyncFd::with_interest(socket, Interest::WRITABLE).map_err(|error| trouble("epoll", &error))
+}
+
+fn local_address(socket: &Socket) -> Option<SocketAddr> {
+    socket.local_addr().ok()?.as_socket().filter(|address| !address.ip().is_unspecified())
+}
+
+#[cfg(test)]
+mod tests;
