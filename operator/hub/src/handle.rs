@@ -1,0 +1,69 @@
+//! The hub as the rest of the operator drives it.
+
+use std::sync::Arc;
+
+use peerwalk_model::{Plan, PodRef, TargetKey, Timestamp};
+use peerwalk_wire::{FromHub, PlanDelta, WireError};
+
+use crate::registry::Registry;
+
+/// Drives a hub. Clones drive the same one; no call blocks.
+#[derive(Clone, Debug)]
+pub struct HubHandle {
+    pub(crate) registry: Arc<Registry>,
+}
+
+/// What this replica is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    /// It takes streams.
+    #[default]
+    Leader,
+    /// It sends every sidecar elsewhere, also those attached already.
+    Standby {
+        /// `host:port` of the leader.
+        redirect: String,
+    },
+}
+
+/// A sidecar that is attached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attached {
+    /// Whose.
+    pub pod: PodRef,
+    /// When it last sent a message.
+    pub last_heard: Timestamp,
+}
+
+impl HubHandle {
+    /// Sets what a pod walks, whether it is attached or not. It gets what differs from the plan before.
+    ///
+    /// The generation must be above 0 and grow with each change. A plan that breaks a limit of the protocol
+    /// is refused, and the pod keeps the one it has.
+    pub fn set_plan(&self, pod: &PodRef, plan: Plan) -> Result<(), WireError> {
+        FromHub::PlanDelta(PlanDelta::whole(&plan)).encode()?;
+        self.registry.set_plan(pod, plan);
+        Ok(())
+    }
+
+    /// Forgets a pod that is gone, and ends its stream.
+    pub fn remove_pod(&self, pod: &PodRef) {
+        self.registry.remove(pod);
+    }
+
+    /// Has the pod walk these targets now, all of them when there are none. False when it is not attached:
+    /// it walks everything anyway once it gets its plan.
+    pub fn walk_now(&self, pod: &PodRef, targets: Vec<TargetKey>) -> bool {
+        self.registry.walk_now(pod, targets)
+    }
+
+    /// Makes this replica the leader or a standby. A hub begins as leader.
+    pub fn set_role(&self, role: Role) {
+        self.registry.set_role(role);
+    }
+
+    /// The sidecars attached at this moment, in no order.
+    pub fn attached(&self) -> Vec<Attached> {
+        self.registry.attached()
+    }
+}

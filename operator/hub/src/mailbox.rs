@@ -1,0 +1,121 @@
+//! Orders for one stream. They pile up into one of each kind, so a slow stream costs no memory.
+
+use std::collections::BTreeSet;
+use std::mem;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use peerwalk_model::{Plan, TargetKey, Timestamp};
+use peerwalk_wire::limits;
+use tokio::sync::Notify;
+
+/// What is to be done on one stream.
+#[derive(Debug, Default)]
+pub(crate) struct Orders {
+    /// Another stream took this one's place.
+    pub(crate) superseded: bool,
+    /// The pod is gone.
+    pub(crate) removed: bool,
+    /// Another replica is the one to talk to.
+    pub(crate) redirect: Option<String>,
+    /// The newest plan, when it is newer than the one taken last.
+    pub(crate) plan: Option<Arc<Plan>>,
+    /// Targets to walk now.
+    pub(crate) walk: WalkOrder,
+}
+
+/// Targets to walk now.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) enum WalkOrder {
+    /// None.
+    #[default]
+    Nothing,
+    /// These.
+    Some(BTreeSet<TargetKey>),
+    /// All of them.
+    All,
+}
+
+impl WalkOrder {
+    /// Adds targets; no targets means all.
+    pub(crate) fn add(&mut self, targets: Vec<TargetKey>) {
+        if targets.is_empty() {
+            *self = Self::All;
+            return;
+        }
+        let mut all = match mem::take(self) {
+            Self::Nothing => BTreeSet::new(),
+            Self::Some(before) => before,
+            Self::All => {
+                *self = Self::All;
+                return;
+            }
+        };
+        all.extend(targets);
+        *self = if all.len() > limits::TARGETS { Self::All } else { Self::Some(all) };
+    }
+}
+
+/// Where orders for one stream are left.
+#[derive(Debug)]
+pub(crate) struct Mailbox {
+    orders: Mutex<Orders>,
+    changed: Notify,
+    last_heard: AtomicI64,
+}
+
+impl Mailbox {
+    pub(crate) fn new(now: Timestamp) -> Self {
+        Self { orders: Mutex::default(), changed: Notify::new(), last_heard: AtomicI64::new(now.as_millis()) }
+    }
+
+    /// Leaves an order.
+    pub(crate) fn leave(&self, order: impl FnOnce(&mut Orders)) {
+        order(&mut self.orders.lock().unwrap_or_else(PoisonError::into_inner));
+        self.changed.notify_one();
+    }
+
+    /// Takes all orders there are, waiting for the first.
+    pub(crate) async fn take(&self) -> Orders {
+        self.changed.notified().await;
+        mem::take(&mut self.orders.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Notes a message of the sidecar.
+    pub(crate) fn heard(&self, at: Timestamp) {
+        self.last_heard.store(at.as_millis(), Ordering::Relaxed);
+    }
+
+    /// When the sidecar last sent a message.
+    pub(crate) fn last_heard(&self) -> Timestamp {
+        Timestamp::from_millis(self.last_heard.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(range: std::ops::Range<usize>) -> Vec<TargetKey> {
+        range.map(|n| TargetKey { check: "c".to_owned(), target: format!("t{n}") }).collect()
+    }
+
+    #[test]
+    fn walks_pile_up_into_one_order() {
+        let mut order = WalkOrder::default();
+        order.add(keys(0..2));
+        order.add(keys(1..3));
+        assert_eq!(order, WalkOrder::Some(keys(0..3).into_iter().collect()), "each target once");
+        order.add(Vec::new());
+        assert_eq!(order, WalkOrder::All, "no targets means all");
+        order.add(keys(0..1));
+        assert_eq!(order, WalkOrder::All, "all stays all");
+    }
+
+    #[test]
+    fn too_many_targets_become_all() {
+        let mut order = WalkOrder::default();
+        order.add(keys(0..limits::TARGETS + 1));
+        assert_eq!(order, WalkOrder::All);
+    }
+}

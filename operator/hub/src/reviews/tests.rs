@@ -1,0 +1,97 @@
+//! Reviews on a clock that stands still until told otherwise.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures::future::BoxFuture;
+use peerwalk_model::Timestamp;
+use tokio::time::advance;
+
+use super::*;
+
+/// Tokens that begin with `pod` are valid, `slow` ones never answered, `down` ones unavailable.
+#[derive(Default)]
+struct Fake {
+    asked: AtomicUsize,
+}
+
+impl Authenticator for Fake {
+    fn authenticate<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<PodRef, AuthError>> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async move {
+            match token {
+                "slow" => std::future::pending().await,
+                "down" => Err(AuthError::Unavailable),
+                _ if token.starts_with("pod") => Ok(pod(token)),
+                _ => Err(AuthError::Invalid("not a token of ours".to_owned())),
+            }
+        })
+    }
+
+    fn knows(&self, _: &PodRef) -> bool {
+        true
+    }
+}
+
+fn pod(name: &str) -> PodRef {
+    PodRef { namespace: "shop".to_owned(), name: name.to_owned(), uid: format!("uid-{name}") }
+}
+
+fn reviews(max_streams: usize) -> (Arc<Fake>, Reviews) {
+    let fake = Arc::new(Fake::default());
+    let config = Config { max_streams, ..Config::new(|| Timestamp::from_millis(0)) };
+    (Arc::clone(&fake), Reviews::new(fake, &config, Metrics::default()))
+}
+
+fn asked(fake: &Fake) -> usize {
+    fake.asked.load(Ordering::Relaxed)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_remembered_for_its_time() {
+    let (fake, reviews) = reviews(10);
+    for _ in 0..3 {
+        assert_eq!(reviews.review("pod-a", false).await, Ok(pod("pod-a")));
+    }
+    assert_eq!(asked(&fake), 1, "the second and third answer are remembered");
+    advance(Duration::from_mins(5)).await;
+    assert_eq!(reviews.review("pod-a", false).await, Ok(pod("pod-a")));
+    assert_eq!(asked(&fake), 2, "after five minutes it is asked again");
+    assert_eq!(reviews.review("pod-a", true).await, Ok(pod("pod-a")));
+    assert_eq!(asked(&fake), 3, "afresh means afresh");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_remembered_briefly_and_trouble_not_at_all() {
+    let (fake, reviews) = reviews(10);
+    let invalid = Err(AuthError::Invalid("not a token of ours".to_owned()));
+    assert_eq!(reviews.review("forged", false).await, invalid);
+    assert_eq!(reviews.review("forged", false).await, invalid);
+    assert_eq!(asked(&fake), 1, "a forged token is not asked about twice");
+    advance(INVALID_TTL).await;
+    assert_eq!(reviews.review("forged", false).await, invalid);
+    assert_eq!(asked(&fake), 2, "after half a minute it is");
+    for _ in 0..2 {
+        assert_eq!(reviews.review("down", false).await, Err(AuthError::Unavailable));
+    }
+    assert_eq!(asked(&fake), 4, "trouble is not remembered");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_answer_is_unavailable() {
+    let (_fake, reviews) = reviews(10);
+    assert_eq!(reviews.review("slow", false).await, Err(AuthError::Unavailable));
+}
+
+#[tokio::test(start_paused = true)]
+async fn made_up_tokens_do_not_push_out_good_ones() {
+    let (fake, reviews) = reviews(2);
+    assert!(reviews.review("pod-a", false).await.is_ok());
+    for n in 0..20 {
+        assert!(reviews.review(&format!("forged-{n}"), false).await.is_err());
+    }
+    let before = asked(&fake);
+    assert!(reviews.review("pod-a", false).await.is_ok());
+    assert_eq!(asked(&fake), before, "the good token is still remembered");
+    let held = reviews.remembered.lock().expect("not poisoned").len();
+    assert!(held <= 4, "no more than twice the number of streams is held: {held}");
+}

@@ -1,0 +1,240 @@
+//! Takes connections: TLS, HTTP/2, one stream on each.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use futures::{Stream, StreamExt as _};
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use peerwalk_wire::grpc::{Hub as HubService, HubServer};
+use peerwalk_wire::{Frame, FromHub, RetryReason, limits};
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::{Request, Response, Status, Streaming};
+use tracing::{debug, info, warn};
+
+use crate::authenticate::Authenticator;
+use crate::config::Config;
+use crate::driver::Driver;
+use crate::event::HubEvent;
+use crate::handle::HubHandle;
+use crate::metrics::{ConnectionFailure, ConnectionLabels, Metrics};
+use crate::registry::Registry;
+use crate::reviews::Reviews;
+use crate::shared::Shared;
+
+/// Connections above the number of streams: those in the handshake, and those about to be told to wait.
+const SPARE_CONNECTIONS: usize = 512;
+/// Time for the last messages of a stream to leave.
+const LINGER: Duration = Duration::from_secs(2);
+/// When to come back to a hub that has no room.
+const FULL_DELAY: Duration = Duration::from_secs(15);
+/// A wait after a failed accept: file descriptors have run out, and trying at once does not help.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// Where sidecars attach.
+pub struct Hub {
+    shared: Arc<Shared>,
+}
+
+impl Hub {
+    /// A hub, and where its events come out. Evidence that nobody takes is asked for again later.
+    pub fn new(config: Config, authenticator: Arc<dyn Authenticator>) -> (Self, mpsc::Receiver<HubEvent>) {
+        let (events, receiver) = mpsc::channel(config.events.max(1));
+        let metrics = Metrics::default();
+        let shared = Shared {
+            reviews: Reviews::new(authenticator, &config, metrics.clone()),
+            streams: Arc::new(Semaphore::new(config.max_streams)),
+            registry: Arc::new(Registry::default()),
+            sessions: TaskTracker::new(),
+            drain: CancellationToken::new(),
+            metrics,
+            events,
+            config,
+        };
+        (Self { shared: Arc::new(shared) }, receiver)
+    }
+
+    /// Drives the hub from elsewhere.
+    pub fn handle(&self) -> HubHandle {
+        HubHandle { registry: Arc::clone(&self.shared.registry) }
+    }
+
+    /// What the hub counts.
+    pub fn metrics(&self) -> Metrics {
+        self.shared.metrics.clone()
+    }
+
+    /// Takes connections until `shutdown`, then tells every sidecar and waits for the streams to end, for
+    /// as long as the configuration says.
+    ///
+    /// `tls` is read for each connection, so a new certificate takes effect at once; see
+    /// [`crate::server_config`].
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        tls: Arc<ArcSwap<ServerConfig>>,
+        shutdown: CancellationToken,
+    ) {
+        let config = &self.shared.config;
+        let room = Arc::new(Semaphore::new(config.max_streams.saturating_add(SPARE_CONNECTIONS)));
+        let connections = TaskTracker::new();
+        let kill = CancellationToken::new();
+        loop {
+            let accepted = tokio::select! {
+                () = shutdown.cancelled() => break,
+                accepted = listener.accept() => accepted,
+            };
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    warn!(%error, "a connection could not be accepted");
+                    sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
+                failed(&self.shared, ConnectionFailure::Full);
+                continue;
+            };
+            let acceptor = TlsAcceptor::from(tls.load_full());
+            let (shared, kill) = (Arc::clone(&self.shared), kill.clone());
+            connections.spawn(async move {
+                let _permit = permit;
+                tokio::select! {
+                    () = kill.cancelled() => {}
+                    () = connection(shared, stream, acceptor) => {}
+                }
+            });
+        }
+        drop(listener);
+        info!(streams = self.shared.sessions.len(), "draining");
+        self.shared.drain.cancel();
+        connections.close();
+        if timeout(config.drain, connections.wait()).await.is_err() {
+            warn!(connections = connections.len(), "connections were cut, as they did not end in time");
+            kill.cancel();
+            connections.wait().await;
+        }
+        // The streams know by now that their connections are gone.
+        self.shared.sessions.close();
+        self.shared.sessions.wait().await;
+    }
+}
+
+fn failed(shared: &Shared, reason: ConnectionFailure) {
+    shared.metrics.connections_failed.get_or_create(&ConnectionLabels { reason }).inc();
+}
+
+/// One connection, from the handshake to its end.
+async fn connection(shared: Arc<Shared>, stream: TcpStream, acceptor: TlsAcceptor) {
+    let patience = shared.config.hello_timeout;
+    // Small messages in both directions: waiting to fill a segment only delays them.
+    let _ = stream.set_nodelay(true);
+    let stream = match timeout(patience, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            debug!(%error, "TLS handshake failed");
+            return failed(&shared, ConnectionFailure::Tls);
+        }
+        Err(_) => return failed(&shared, ConnectionFailure::Timeout),
+    };
+    let used = Arc::new(AtomicBool::new(false));
+    let over = CancellationToken::new();
+    let service = Attach { shared: Arc::clone(&shared), used: Arc::clone(&used), over: over.clone() };
+    let service = HubServer::new(service).max_decoding_message_size(limits::SIDECAR_FRAME_BYTES);
+    let mut serving = pin!(
+        http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(1)
+            .max_header_list_size(16 * 1024)
+            .keep_alive_interval(shared.config.heartbeat_interval)
+            .keep_alive_timeout(shared.config.heartbeat_interval)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+    );
+    let mut idle = pin!(async {
+        sleep(patience).await;
+        if used.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    });
+    tokio::select! {
+        result = serving.as_mut() => {
+            if let Err(error) = result {
+                debug!(%error, "connection broke");
+                if !used.load(Ordering::Relaxed) {
+                    failed(&shared, ConnectionFailure::Http);
+                }
+            }
+            return;
+        }
+        () = idle.as_mut() => return failed(&shared, ConnectionFailure::Timeout),
+        () = over.cancelled() => {}
+        () = shared.drain.cancelled() => {}
+    }
+    serving.as_mut().graceful_shutdown();
+    // A sidecar that does not read must not hold the connection.
+    let _ = timeout(LINGER, serving).await;
+}
+
+/// The service of one connection, which lives for one stream.
+struct Attach {
+    shared: Arc<Shared>,
+    used: Arc<AtomicBool>,
+    over: CancellationToken,
+}
+
+type Outbound = std::pin::Pin<Box<dyn Stream<Item = Result<Frame, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl HubService for Attach {
+    type AttachStream = Outbound;
+
+    async fn attach(&self, request: Request<Streaming<Frame>>) -> Result<Response<Outbound>, Status> {
+        if self.used.swap(true, Ordering::Relaxed) {
+            return Err(Status::failed_precondition("a connection carries one stream"));
+        }
+        let (outbound, messages) = mpsc::channel(self.shared.config.outbound_messages.max(1));
+        let over = self.over.clone().drop_guard();
+        if let Ok(permit) = Arc::clone(&self.shared.streams).try_acquire_owned() {
+            self.drive(request.into_inner(), outbound, permit, over);
+        } else {
+            let retry = FromHub::RetryAfter { delay: FULL_DELAY, reason: RetryReason::Full };
+            // The channel is new and has room.
+            let _ = outbound.try_send(retry);
+        }
+        let frames = ReceiverStream::new(messages).map(|message| {
+            message.encode().map_err(|error| {
+                warn!(%error, "a message breaks the limits of the protocol");
+                Status::internal("the hub made a message that breaks the limits")
+            })
+        });
+        Ok(Response::new(Box::pin(frames)))
+    }
+}
+
+impl Attach {
+    fn drive(
+        &self,
+        inbound: Streaming<Frame>,
+        outbound: mpsc::Sender<FromHub>,
+        permit: OwnedSemaphorePermit,
+        over: tokio_util::sync::DropGuard,
+    ) {
+        let driver = Driver::new(Arc::clone(&self.shared), outbound);
+        self.shared.sessions.spawn(async move {
+            driver.run(inbound).await;
+            drop((permit, over));
+        });
+    }
+}

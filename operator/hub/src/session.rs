@@ -1,0 +1,327 @@
+//! What happens on one stream, decided without I/O and without a clock: inputs and the time go in, actions
+//! come out, and the driver carries them out in order.
+
+mod attachment;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use peerwalk_model::{Plan, PodRef, TargetKey, Timestamp};
+use peerwalk_wire::{
+    Frame, FromHub, FromSidecar, Hello, Refusal, RefusalCode, RetryReason, SUPPORTED, limits, negotiate,
+};
+
+use crate::authenticate::AuthError;
+use crate::config::Config;
+use crate::event::HubEvent;
+use crate::mailbox::{Orders, WalkOrder};
+use crate::metrics::{Ended, MessageKind};
+use crate::rate::Bucket;
+use attachment::Attachment;
+
+/// Missing heartbeats that end a stream.
+const MISSING_HEARTBEATS: u32 = 3;
+/// When to come back while the operator has not seen the pod: its watch is a moment behind.
+const POD_UNKNOWN_DELAY: Duration = Duration::from_secs(2);
+/// When to come back while tokens cannot be reviewed.
+const UNAVAILABLE_DELAY: Duration = Duration::from_secs(5);
+/// When to come back after sending too much.
+const RATE_DELAY: Duration = Duration::from_secs(30);
+
+/// Something that happened.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// A frame arrived at that moment of the wall clock.
+    Frame(Frame, Timestamp),
+    /// The transport could not read a frame: it was too large, or no frame at all.
+    Broken(String),
+    /// The review asked for last has come to this; the flag says whether the operator knows the pod.
+    Reviewed(Result<PodRef, AuthError>, bool),
+    /// Orders of the operator.
+    Orders(Orders),
+    /// Shutdown.
+    Drain,
+    /// The sidecar ended the stream, or it broke.
+    PeerGone,
+    /// The time has come that [`Session::deadline`] told.
+    Tick,
+}
+
+/// Something to do.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Action {
+    /// Send a message.
+    Send(FromHub),
+    /// Find out whose token this is, and give up an earlier question. With `afresh`, ask again what is
+    /// known.
+    Review {
+        /// The token.
+        token: String,
+        /// Whether a remembered answer counts.
+        afresh: bool,
+    },
+    /// Let this stream speak for the pod from here on.
+    Attach(PodRef),
+    /// Hand over an event, and if that works, send the receipt.
+    Deliver(HubEvent, Option<FromHub>),
+    /// Count.
+    Count(Count),
+    /// End the stream.
+    End(Ended),
+}
+
+/// Something to count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Count {
+    /// A message.
+    Message(MessageKind),
+    /// Evidence of a target that is not planned.
+    Unplanned,
+    /// All evidence asked for again.
+    Resend,
+}
+
+/// One stream.
+pub(crate) struct Session {
+    heartbeat_interval: Duration,
+    hello_timeout: Duration,
+    review_again: Duration,
+    bucket: Bucket,
+    /// When the sidecar was last heard.
+    heard: Duration,
+    state: State,
+}
+
+enum State {
+    /// Nothing has been said yet.
+    Silent,
+    /// The first message was good; whose token it is is not known yet.
+    Reviewing { hello: Box<Hello>, version: u32 },
+    /// Attached.
+    Attached(Box<Attachment>),
+    /// The stream has ended, or is about to.
+    Over,
+}
+
+impl Session {
+    /// A stream that begins at `now`, on whatever clock the driver uses.
+    pub(crate) fn new(config: &Config, now: Duration) -> Self {
+        Self {
+            heartbeat_interval: config.heartbeat_interval,
+            hello_timeout: config.hello_timeout,
+            review_again: config.review_again,
+            bucket: Bucket::new(config.rate, now),
+            heard: now,
+            state: State::Silent,
+        }
+    }
+
+    /// What to do about an input.
+    pub(crate) fn on(&mut self, input: Input, now: Duration) -> Vec<Action> {
+        match input {
+            _ if self.is_over() => Vec::new(),
+            Input::Frame(frame, at) => self.frame(&frame, at, now),
+            Input::Broken(why) => self.refuse(RefusalCode::Protocol, &why),
+            Input::Reviewed(result, known) => self.reviewed(result, known, now),
+            Input::Orders(orders) => self.orders(orders),
+            Input::Drain => self.end(Some(FromHub::Draining), Ended::Draining),
+            Input::PeerGone => self.end(None, Ended::Peer),
+            Input::Tick => self.tick(now),
+        }
+    }
+
+    /// The next time at which [`Input::Tick`] is due.
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        match &self.state {
+            State::Silent => Some(self.heard + self.hello_timeout),
+            State::Attached(attachment) => {
+                let idle = self.heard + self.heartbeat_interval * MISSING_HEARTBEATS;
+                Some(attachment.review_due().map_or(idle, |due| due.min(idle)))
+            }
+            // Reviews come to an end by themselves.
+            State::Reviewing { .. } | State::Over => None,
+        }
+    }
+
+    /// Whether frames are wanted now: none between the first message and the answer to it.
+    pub(crate) fn listens(&self) -> bool {
+        matches!(self.state, State::Silent | State::Attached(_))
+    }
+
+    /// Whether the stream has ended.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.state, State::Over)
+    }
+
+    /// Evidence was not taken by anybody: the next digest shall show that it is missing.
+    pub(crate) fn lost(&mut self, target: &TargetKey) {
+        if let State::Attached(attachment) = &mut self.state {
+            attachment.lost(target);
+        }
+    }
+
+    fn frame(&mut self, frame: &Frame, at: Timestamp, now: Duration) -> Vec<Action> {
+        if !self.bucket.take(frame.len(), now) {
+            let retry = FromHub::RetryAfter { delay: RATE_DELAY, reason: RetryReason::Rate };
+            return self.end(Some(retry), Ended::Rate);
+        }
+        if matches!(self.state, State::Silent) && frame.len() > limits::HELLO_FRAME_BYTES {
+            let (bytes, limit) = (frame.len(), limits::HELLO_FRAME_BYTES);
+            return self.refuse(
+                RefusalCode::Protocol,
+                &format!("the first message has {bytes} bytes, {limit} are allowed"),
+            );
+        }
+        let message = match FromSidecar::decode(frame, at) {
+            Ok(message) => message,
+            Err(error) => {
+                let mut actions = vec![Action::Count(Count::Message(MessageKind::Malformed))];
+                actions.extend(self.refuse(RefusalCode::Protocol, &error.to_string()));
+                return actions;
+            }
+        };
+        self.heard = now;
+        let mut actions = vec![Action::Count(Count::Message(kind(&message)))];
+        actions.extend(self.message(message, at));
+        actions
+    }
+
+    fn message(&mut self, message: FromSidecar, at: Timestamp) -> Vec<Action> {
+        match (&mut self.state, message) {
+            (State::Silent, FromSidecar::Hello(hello)) => self.hello(hello),
+            (State::Attached(attachment), FromSidecar::Token(token)) => attachment.new_token(token),
+            (State::Attached(attachment), FromSidecar::Evidence(walk)) => attachment.evidence(walk, at),
+            (State::Attached(attachment), FromSidecar::Heartbeat(heartbeat)) => {
+                attachment.heartbeat(heartbeat, at)
+            }
+            (State::Attached(attachment), FromSidecar::Transitions(transitions)) => {
+                attachment.transitions(transitions, at)
+            }
+            (State::Silent, _) => self.refuse(RefusalCode::Protocol, "the first message is not Hello"),
+            _ => self.refuse(RefusalCode::Protocol, "Hello is the first message and no other"),
+        }
+    }
+
+    fn hello(&mut self, hello: Hello) -> Vec<Action> {
+        match negotiate(hello.versions, SUPPORTED) {
+            Ok(version) => {
+                let token = hello.token.clone();
+                self.state = State::Reviewing { hello: Box::new(hello), version };
+                vec![Action::Review { token, afresh: false }]
+            }
+            Err(refusal) => self.refuse(refusal.code, &refusal.message),
+        }
+    }
+
+    fn reviewed(&mut self, result: Result<PodRef, AuthError>, known: bool, now: Duration) -> Vec<Action> {
+        let pod = match (&mut self.state, result) {
+            (State::Attached(attachment), Ok(pod)) if pod == attachment.pod => {
+                attachment.confirmed(now + self.review_again);
+                return Vec::new();
+            }
+            (_, Ok(pod)) => pod,
+            (_, Err(AuthError::Invalid(why))) => {
+                return self.refuse(RefusalCode::Token, &format!("the token is not valid: {why}"));
+            }
+            // Whoever is attached stays so while nobody can tell: losing the API server ends no stream.
+            (State::Attached(attachment), Err(_)) => {
+                attachment.unconfirmed(now);
+                return Vec::new();
+            }
+            (_, Err(AuthError::NotReady { retry })) => return self.retry(retry, RetryReason::NotReady),
+            (_, Err(AuthError::Unavailable)) => {
+                return self.retry(UNAVAILABLE_DELAY, RetryReason::ReviewUnavailable);
+            }
+        };
+        match &self.state {
+            State::Reviewing { hello, version } if hello.pod == pod => {
+                if !known {
+                    return self.retry(POD_UNKNOWN_DELAY, RetryReason::PodUnknown);
+                }
+                let (version, token) = (*version, hello.token.clone());
+                self.heard = now;
+                let attachment = Attachment::new(pod.clone(), token, now + self.review_again);
+                self.state = State::Attached(Box::new(attachment));
+                let heartbeat_interval = self.heartbeat_interval;
+                vec![Action::Send(FromHub::Welcome { version, heartbeat_interval }), Action::Attach(pod)]
+            }
+            _ => self.refuse(RefusalCode::Pod, &format!("the token is the one of pod {pod}, another one")),
+        }
+    }
+
+    fn orders(&mut self, orders: Orders) -> Vec<Action> {
+        if orders.superseded {
+            return self.end(Some(FromHub::Superseded), Ended::Superseded);
+        }
+        if orders.removed {
+            let retry = FromHub::RetryAfter { delay: POD_UNKNOWN_DELAY, reason: RetryReason::PodUnknown };
+            return self.end(Some(retry), Ended::PodGone);
+        }
+        if let Some(address) = orders.redirect {
+            return self.end(Some(FromHub::Redirect { address }), Ended::Redirected);
+        }
+        let State::Attached(attachment) = &mut self.state else { return Vec::new() };
+        let mut actions = Vec::new();
+        if let Some(plan) = orders.plan {
+            actions.extend(attachment.plan(plan));
+        }
+        match orders.walk {
+            WalkOrder::Nothing => {}
+            WalkOrder::Some(targets) => {
+                actions.push(Action::Send(FromHub::WalkNow(targets.into_iter().collect())));
+            }
+            WalkOrder::All => actions.push(Action::Send(FromHub::WalkNow(Vec::new()))),
+        }
+        actions
+    }
+
+    fn tick(&mut self, now: Duration) -> Vec<Action> {
+        let silence = now.saturating_sub(self.heard);
+        match &mut self.state {
+            State::Silent if silence >= self.hello_timeout => self.end(None, Ended::HelloTimeout),
+            State::Attached(_) if silence >= self.heartbeat_interval * MISSING_HEARTBEATS => {
+                self.end(None, Ended::Idle)
+            }
+            State::Attached(attachment) => attachment.review(now),
+            _ => Vec::new(),
+        }
+    }
+
+    fn retry(&mut self, delay: Duration, reason: RetryReason) -> Vec<Action> {
+        self.end(Some(FromHub::RetryAfter { delay, reason }), Ended::Retry)
+    }
+
+    fn refuse(&mut self, code: RefusalCode, message: &str) -> Vec<Action> {
+        let ended = match code {
+            RefusalCode::Version => Ended::Version,
+            RefusalCode::Token => Ended::Token,
+            RefusalCode::Pod => Ended::Pod,
+            RefusalCode::Protocol => Ended::Protocol,
+        };
+        let message = message.chars().take(limits::STRING_BYTES / 4).collect();
+        self.end(Some(FromHub::Refused(Refusal { code, message })), ended)
+    }
+
+    fn end(&mut self, last: Option<FromHub>, ended: Ended) -> Vec<Action> {
+        self.state = State::Over;
+        last.map(Action::Send).into_iter().chain([Action::End(ended)]).collect()
+    }
+}
+
+fn kind(message: &FromSidecar) -> MessageKind {
+    match message {
+        FromSidecar::Hello(_) => MessageKind::Hello,
+        FromSidecar::Token(_) => MessageKind::Token,
+        FromSidecar::Evidence(_) => MessageKind::Evidence,
+        FromSidecar::Heartbeat(_) => MessageKind::Heartbeat,
+        FromSidecar::Transitions(_) => MessageKind::Transitions,
+    }
+}
+
+/// The plan of a pod that has none yet.
+fn no_plan() -> Arc<Plan> {
+    Arc::new(Plan::default())
+}
+
+#[cfg(test)]
+mod tests;
