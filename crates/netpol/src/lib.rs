@@ -13,6 +13,8 @@ mod caveat;
 mod cluster;
 mod decision;
 mod evaluate;
+#[cfg(test)]
+mod fixture;
 mod flow;
 mod index;
 #[cfg(feature = "k8s")]

@@ -1,1 +1,126 @@
-//! How sentences read.
+//! How decisions read.
+
+use crate::fixture::*;
+use crate::flow::Flow;
+use peerwalk_model::Direction;
+
+/// A pod of shop, as a Deployment makes it, to a database in ledger.
+fn web_to_postgres() -> Flow {
+    let mut web = pod("shop", "web-7c9", "10.244.1.7");
+    web.labels =
+        [("app".to_owned(), "web".to_owned()), ("pod-template-hash".to_owned(), "7c9".to_owned())].into();
+    flow(at(web), at(pod("ledger", "postgres-0", "10.244.1.8")))
+}
+
+#[test]
+fn a_denial_names_the_policy_and_who_is_not_admitted() {
+    let decision = decide([policy("ledger", "default-deny", Some(vec![]), None)], &web_to_postgres());
+    assert_eq!(
+        decision.to_string(),
+        "ingress to ledger/postgres-0 is isolated by NetworkPolicy ledger/default-deny; \
+         no rule admits shop/web-7c9 on port 5432/TCP"
+    );
+    assert_eq!(decision.denying(), Some(Direction::Ingress));
+    let rules: Vec<String> = decision.admitting_rules().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        rules,
+        ["ingress from namespace shop, pods app=web, port 5432/TCP"],
+        "labels of one replica are left out"
+    );
+}
+
+#[test]
+fn a_denial_on_both_sides_tells_both() {
+    let policies = [
+        policy("ledger", "default-deny", Some(vec![]), None),
+        policy("shop", "default-deny", Some(vec![]), Some(vec![])),
+    ];
+    let decision = decide(policies, &web_to_postgres());
+    assert_eq!(
+        decision.to_string(),
+        "egress of shop/web-7c9 is isolated by NetworkPolicy shop/default-deny; \
+         no rule admits ledger/postgres-0 on port 5432/TCP; \
+         ingress to ledger/postgres-0 is isolated by NetworkPolicy ledger/default-deny; \
+         no rule admits shop/web-7c9 on port 5432/TCP"
+    );
+    assert_eq!(decision.denying(), Some(Direction::Egress), "the first on the way of a packet");
+    assert_eq!(decision.admitting_rules().len(), 2, "both directions need a rule");
+}
+
+#[test]
+fn an_allowed_flow_tells_who_admits() {
+    let admits = rule([pods(Some("shop"), "web")], [tcp(5432)]);
+    let decision = decide([policy("ledger", "allow-web", Some(vec![admits]), None)], &web_to_postgres());
+    assert_eq!(
+        decision.to_string(),
+        "egress of shop/web-7c9 is not isolated by any NetworkPolicy; \
+         ingress to ledger/postgres-0 is allowed by rule 1 of NetworkPolicy ledger/allow-web"
+    );
+}
+
+#[test]
+fn an_exempt_end_tells_why() {
+    let decision = decide([], &flow(external("192.0.2.1"), at(pod("shop", "web", "10.244.1.7"))));
+    assert_eq!(
+        decision.sentence(Direction::Egress).to_string(),
+        "egress of 192.0.2.1 is not subject to policies: it is not a pod"
+    );
+}
+
+#[test]
+fn many_policies_are_counted() {
+    let names = ["a", "b", "c", "d", "e"];
+    let policies =
+        |count: usize| names[..count].iter().map(|name| policy("ledger", name, Some(vec![]), None));
+    let sentence = |count| decide(policies(count), &web_to_postgres()).to_string();
+    assert!(sentence(2).contains("by NetworkPolicy ledger/a and NetworkPolicy ledger/b;"), "{}", sentence(2));
+    assert!(
+        sentence(3).contains("by NetworkPolicy ledger/a, NetworkPolicy ledger/b and NetworkPolicy ledger/c;"),
+        "{}",
+        sentence(3)
+    );
+    assert!(sentence(5).contains("NetworkPolicy ledger/c and 2 more;"), "{}", sentence(5));
+}
+
+#[test]
+fn nearest_misses_name_the_one_thing() {
+    let table = [
+        (
+            rule([pods(Some("shop"), "web")], [tcp(80), named("db")]),
+            "it lists only 80/TCP, db/TCP (the destination has no such port)",
+        ),
+        (rule([pods(Some("shop"), "api")], []), "the pod's labels do not meet app=api (it has app=web)"),
+        (
+            rule([pods(Some("store"), "web")], []),
+            "namespace shop does not meet kubernetes.io/metadata.name=store \
+             (it has kubernetes.io/metadata.name=shop)",
+        ),
+        (rule([pods(None, "web")], []), "it selects pods of namespace ledger only, not of shop"),
+        (
+            rule([block("10.244.0.0/16", &["10.244.1.0/24"])], []),
+            "10.244.1.7 is in 10.244.1.0/24, which it excepts from 10.244.0.0/16",
+        ),
+    ];
+    for (near, text) in table {
+        let decision = decide([policy("ledger", "near", Some(vec![near]), None)], &web_to_postgres());
+        let miss = decision.ingress.nearest_miss().map(ToString::to_string);
+        let expected = format!("rule 1 of NetworkPolicy ledger/near would admit it, but {text}");
+        assert_eq!(miss, Some(expected));
+    }
+}
+
+#[test]
+fn steps_tell_every_rule() {
+    let rules = vec![rule([pods(None, "web")], [tcp(80)]), rule([], [tcp(5432)])];
+    let policies = [policy("ledger", "a", Some(rules), None), policy("ledger", "b", Some(vec![]), None)];
+    let decision = decide(policies, &web_to_postgres());
+    let steps: Vec<String> = decision.ingress.steps.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        steps,
+        [
+            "NetworkPolicy ledger/a: rule 1 does not admit it: it selects pods of namespace ledger only, \
+             not of shop, it lists only 80/TCP; rule 2 admits it",
+            "NetworkPolicy ledger/b: no rules, so it admits nothing",
+        ]
+    );
+}

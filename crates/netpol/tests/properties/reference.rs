@@ -1,0 +1,163 @@
+//! A second reading of the NetworkPolicy API, written for clarity only, straight from the Kubernetes objects.
+//! It shares no code with the engine.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use peerwalk_netpol::{Flow, HostNetwork, Peer, PeerKind, Pod, Profile};
+
+use super::generate::Cluster;
+
+pub fn allowed(cluster: &Cluster, flow: &Flow, profile: &Profile) -> bool {
+    side(cluster, flow, profile, true) && side(cluster, flow, profile, false)
+}
+
+fn side(cluster: &Cluster, flow: &Flow, profile: &Profile, egress: bool) -> bool {
+    let (subject, peer) =
+        if egress { (&flow.source, &flow.destination) } else { (&flow.destination, &flow.source) };
+    let PeerKind::Pod(pod) = &subject.kind else { return true };
+    if !is_pod(pod, profile) || own_node(pod, peer, profile) {
+        return true;
+    }
+    if matches!(&peer.kind, PeerKind::Pod(other) if other.name == pod.name) {
+        return true;
+    }
+    let isolating: Vec<&NetworkPolicy> = cluster
+        .objects
+        .iter()
+        .filter(|policy| policy.metadata.namespace.as_ref() == Some(&pod.namespace))
+        .filter(|policy| has_type(policy, if egress { "Egress" } else { "Ingress" }))
+        .filter(|policy| {
+            let selector = policy.spec.as_ref().and_then(|spec| spec.pod_selector.as_ref());
+            selector.is_none_or(|selector| selects(selector, &pod.labels))
+        })
+        .collect();
+    isolating.is_empty()
+        || isolating.iter().any(|policy| {
+            rules(policy, egress).iter().any(|(peers, ports)| {
+                let peer_fits = peers.is_empty()
+                    || peers.iter().any(|item| peer_matches(cluster, item, &pod.namespace, peer, profile));
+                let port_fits =
+                    ports.is_empty() || ports.iter().any(|item| port_matches(item, flow, egress, profile));
+                peer_fits && port_fits
+            })
+        })
+}
+
+fn is_pod(pod: &Pod, profile: &Profile) -> bool {
+    !pod.finished && !(pod.host_network && profile.host_network == HostNetwork::AsNode)
+}
+
+fn own_node(pod: &Pod, peer: &Peer, profile: &Profile) -> bool {
+    match &peer.kind {
+        PeerKind::Node(node) => !pod.host_network && pod.node.as_ref() == Some(&node.name),
+        PeerKind::Pod(other) => {
+            !pod.host_network
+                && other.host_network
+                && profile.host_network == HostNetwork::AsNode
+                && other.node == pod.node
+        }
+        PeerKind::External => false,
+    }
+}
+
+fn has_type(policy: &NetworkPolicy, name: &str) -> bool {
+    let Some(spec) = &policy.spec else { return name == "Ingress" };
+    match spec.policy_types.as_deref().unwrap_or_default() {
+        [] => name == "Ingress" || spec.egress.as_ref().is_some_and(|rules| !rules.is_empty()),
+        types => types.iter().any(|given| given == name),
+    }
+}
+
+type RawRule = (Vec<NetworkPolicyPeer>, Vec<NetworkPolicyPort>);
+
+fn rules(policy: &NetworkPolicy, egress: bool) -> Vec<RawRule> {
+    let spec = policy.spec.clone().unwrap_or_default();
+    if egress {
+        let rules = spec.egress.unwrap_or_default().into_iter();
+        rules.map(|rule| (rule.to.unwrap_or_default(), rule.ports.unwrap_or_default())).collect()
+    } else {
+        let rules = spec.ingress.unwrap_or_default().into_iter();
+        rules.map(|rule| (rule.from.unwrap_or_default(), rule.ports.unwrap_or_default())).collect()
+    }
+}
+
+fn peer_matches(
+    cluster: &Cluster,
+    item: &NetworkPolicyPeer,
+    policy_namespace: &str,
+    peer: &Peer,
+    profile: &Profile,
+) -> bool {
+    let pod = match &peer.kind {
+        PeerKind::Pod(pod) if is_pod(pod, profile) => Some(pod),
+        _ => None,
+    };
+    if let Some(block) = &item.ip_block {
+        let except = block.except.clone().unwrap_or_default();
+        return (pod.is_none() || profile.ip_block_matches_pods)
+            && within(&block.cidr, peer.ip)
+            && !except.iter().any(|part| within(part, peer.ip));
+    }
+    let Some(pod) = pod else { return false };
+    let namespace_fits = match &item.namespace_selector {
+        None => pod.namespace == policy_namespace,
+        Some(selector) => {
+            let found = cluster.namespaces.iter().find(|namespace| namespace.name == pod.namespace);
+            selects(selector, &found.expect("every namespace is given").labels)
+        }
+    };
+    namespace_fits && item.pod_selector.as_ref().is_none_or(|selector| selects(selector, &pod.labels))
+}
+
+fn port_matches(item: &NetworkPolicyPort, flow: &Flow, egress: bool, profile: &Profile) -> bool {
+    if item.protocol.as_deref().unwrap_or("TCP") != flow.protocol.to_string() {
+        return false;
+    }
+    match &item.port {
+        None => true,
+        Some(IntOrString::Int(first)) => {
+            (*first..=item.end_port.unwrap_or(*first)).contains(&i32::from(flow.port))
+        }
+        Some(IntOrString::String(name)) => match &flow.destination.kind {
+            PeerKind::Pod(pod) if !pod.finished && (!egress || is_pod(pod, profile)) => {
+                let mut ports = pod.named_ports.iter();
+                ports.any(|port| {
+                    port.name == *name && port.protocol == flow.protocol && port.number == flow.port
+                })
+            }
+            _ => false,
+        },
+    }
+}
+
+/// Compares the leading bits.
+fn within(cidr: &str, address: IpAddr) -> bool {
+    let (network, length) = cidr.split_once('/').expect("a network has a length");
+    let length: usize = length.parse().expect("the length is a number");
+    let bits = |address: IpAddr| match address {
+        IpAddr::V4(address) => format!("{:032b}", u32::from(address)),
+        IpAddr::V6(address) => format!("{:0128b}", u128::from(address)),
+    };
+    let (network, address) = (bits(network.parse().expect("an address")), bits(address));
+    network.len() == address.len() && network[..length] == address[..length]
+}
+
+fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
+    let exact = selector.match_labels.iter().flatten().all(|(key, value)| labels.get(key) == Some(value));
+    let expressions = selector.match_expressions.iter().flatten().all(|requirement| {
+        let values = requirement.values.clone().unwrap_or_default();
+        let value = labels.get(&requirement.key);
+        match requirement.operator.as_str() {
+            "In" => value.is_some_and(|value| values.contains(value)),
+            "NotIn" => !value.is_some_and(|value| values.contains(value)),
+            "Exists" => value.is_some(),
+            "DoesNotExist" => value.is_none(),
+            other => panic!("{other} is no operator"),
+        }
+    });
+    exact && expressions
+}
