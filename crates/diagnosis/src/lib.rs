@@ -2,15 +2,36 @@
 //!
 //! [`judge`] takes a [`Case`], everything that may be known of one pair of source pod and target, and says
 //! what was observed, why, and how sure that is. It reads no clock and no environment, and it never guesses:
-//! without evidence the answer is unknown. The decisions behind it are in `docs/adr/0002-judging.md`.
+//! without evidence the answer is unknown. [`outcome`] holds a verdict against what the check wants, [`explain`]
+//! prints it, and [`check`] tells which invariants one breaks. The decisions behind it are in
+//! `docs/adr/0002-judging.md`.
 
+mod address;
 mod case;
+mod catalogue;
+mod check;
+mod explain;
 mod facts;
+mod judge;
+mod narrate;
 mod outcome;
+mod place;
+mod policy_text;
+mod proof;
+mod rules;
+#[cfg(test)]
+mod scene;
+mod signal;
+mod stance;
+mod view;
 
 pub use case::{Case, EndpointDecision, PairEvidence};
+pub use catalogue::reasons_markdown;
+pub use check::{Violation, check};
+pub use explain::explain;
 pub use facts::{
     Coverage, EndpointFacts, Facts, GRACE, GRACE_OF_YOUNG_PODS, NodeFacts, ServiceFacts, Sighting,
     SourceFacts, TargetFacts,
 };
+pub use judge::judge;
 pub use outcome::{Run, Says, Thresholds, outcome, says};

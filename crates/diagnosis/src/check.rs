@@ -1,0 +1,180 @@
+//! What must hold for every verdict. Run over every verdict in every test; written from the invariants, with
+//! the raw evidence, and sharing nothing with the rules.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose};
+use peerwalk_model::verdict::{Expectation, Topic};
+use peerwalk_model::{Confidence, Observed, Reason, Verdict};
+
+use crate::case::{Case, PairEvidence};
+use crate::facts::TargetFacts;
+
+/// An invariant that a verdict breaks, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation(pub String);
+
+/// Every invariant that `verdict` breaks as the answer to `case`; empty for a sound one.
+pub fn check(case: &Case, verdict: &Verdict) -> Vec<Violation> {
+    let mut broken = Vec::new();
+    let mut must = |holds: bool, text: &str| {
+        if !holds {
+            broken.push(Violation(text.to_owned()));
+        }
+    };
+    let claims = matches!(verdict.observed, Observed::Reachable | Observed::Denied);
+    let fresh = case.evidence.filter(|pair| case.now.since(pair.ended) <= case.facts.stale_after);
+    must(!claims || fresh.is_some(), "missing or stale evidence is neither Reachable nor Denied");
+    must(
+        !claims || fresh.is_some_and(|pair| pair.walk.local.is_none()),
+        "a void walk is neither Reachable nor Denied",
+    );
+    must(
+        verdict.reason.is_some() || verdict.observed == Observed::Reachable,
+        "every verdict but Reachable has a reason",
+    );
+    must(
+        verdict.observed != Observed::Reachable
+            || matches!(verdict.reason, None | Some(Reason::PolicyNotEnforced)),
+        "Reachable has no reason, or PolicyNotEnforced",
+    );
+    must(
+        (verdict.observed == Observed::Denied)
+            == (verdict.reason == Some(Reason::PolicyDenied) && verdict.confidence == Confidence::Confirmed),
+        "Denied is a confirmed PolicyDenied and nothing else",
+    );
+    must(
+        verdict.observed != Observed::Unknown
+            || verdict.confidence != Confidence::Confirmed
+            || verdict.reason == Some(Reason::TargetNotAllowed),
+        "what is unknown is not confirmed",
+    );
+    must(
+        case.expect == Expectation::Reachable || verdict.observed != Observed::Unreachable,
+        "where a denial is expected, another failure is Unknown",
+    );
+    must(
+        !matches!(verdict.reason, Some(Reason::PolicyDenied | Reason::PolicyNotEnforced))
+            || verdict.policy.is_some()
+            || verdict.line(Topic::Missing).is_some(),
+        "a claim about policy names it, or says why it cannot",
+    );
+    must(
+        verdict.because.is_sorted_by_key(|line| line.topic),
+        "the explanation is in the order of the walk",
+    );
+    must(
+        verdict.because.iter().all(|line| line.topic == Topic::Tls || !speaks_of_time(&line.text)),
+        "the explanation has no times",
+    );
+    if let Some(pair) = fresh {
+        must(verdict.observed != Observed::Reachable || reached(case, pair), "Reachable has seen an answer");
+        must(
+            verdict.observed != Observed::Unreachable
+                || !pair.walk.interim
+                || verdict.confidence == Confidence::Suspected
+                || verdict.reason == Some(Reason::ServicePortNotFound),
+            "an interim walk proves no failure but a denial",
+        );
+        if verdict.observed == Observed::Denied {
+            denied(case, pair, &mut must);
+        }
+        if verdict.reason == Some(Reason::PolicyNotEnforced) && verdict.confidence == Confidence::Confirmed {
+            must(case.facts.unreadable_policy_kinds.is_empty(), "a confirmed claim has read every policy");
+            must(pair.walk.request.is_some(), "PolicyNotEnforced is confirmed by application bytes only");
+        }
+    }
+    broken
+}
+
+/// The three conditions of a confirmed denial.
+fn denied(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(bool, &str)) {
+    must(case.facts.unreadable_policy_kinds.is_empty(), "a confirmed denial has read every policy");
+    let dials = target_dials(pair);
+    must(!dials.is_empty(), "a confirmed denial has dialled an endpoint directly");
+    must(!dials.iter().any(|dial| connected(dial)), "a confirmed denial has seen no answer");
+    let remotes: BTreeSet<SocketAddr> = dials
+        .iter()
+        .filter(|dial| dial.purpose != DialPurpose::ServiceAddress)
+        .filter(|dial| {
+            !matches!(dial.outcome, DialOutcome::Skipped | DialOutcome::NotAllowed) && !out_of_resources(dial)
+        })
+        .map(|dial| dial.remote)
+        .collect();
+    must(!remotes.is_empty(), "a confirmed denial has dialled an endpoint directly");
+    for remote in remotes {
+        let known = case.decisions.iter().find(|known| known.endpoint == remote);
+        let in_force = known.is_some_and(|known| {
+            let during = |at| known.history.iter().rev().find(|(since, _)| *since <= at);
+            let (first, last) = (during(pair.started), known.history.last());
+            [first, last]
+                .into_iter()
+                .all(|entry| entry.is_some_and(|(_, decision)| !decision.is_allowed()))
+                && last.is_some_and(|(_, decision)| decision.caveats.is_empty())
+        });
+        must(in_force, "a confirmed denial rests on a certain decision, in force during the whole walk");
+        let these: Vec<&Dial> = dials.iter().filter(|dial| dial.remote == remote).copied().collect();
+        must(
+            refused(&these) || silent_enough(&these) || reset_with_witness(case, remote, &these),
+            "a confirmed denial is an ICMP refusal, a full series of silence, or an RST beside an admitted source",
+        );
+    }
+}
+
+fn target_dials(pair: &PairEvidence) -> Vec<&Dial> {
+    let dials = pair.walk.connect.as_ref().map_or(&[][..], |connect| &connect.dials);
+    dials
+        .iter()
+        .filter(|dial| !matches!(dial.purpose, DialPurpose::Control | DialPurpose::Proxy))
+        .collect()
+}
+
+fn connected(dial: &Dial) -> bool {
+    matches!(dial.outcome, DialOutcome::Connected { .. })
+}
+
+/// EMFILE, ENFILE, ENOMEM, ENOBUFS, EADDRINUSE, EADDRNOTAVAIL, EAGAIN.
+fn out_of_resources(dial: &Dial) -> bool {
+    matches!(&dial.outcome, DialOutcome::Failed { errno: 11 | 12 | 23 | 24 | 98 | 99 | 105, queue, .. } if queue.is_empty())
+}
+
+fn refused(dials: &[&Dial]) -> bool {
+    dials.iter().any(|dial| matches!(&dial.outcome, DialOutcome::Failed { queue, .. } if !queue.is_empty()))
+}
+
+fn silent_enough(dials: &[&Dial]) -> bool {
+    // ETIMEDOUT is silence too.
+    let silent = |dial: &&&Dial| {
+        matches!(dial.outcome, DialOutcome::Silent | DialOutcome::Failed { errno: 110, .. })
+    };
+    let ports: BTreeSet<u16> =
+        dials.iter().filter(silent).filter_map(|dial| dial.local).map(|local| local.port()).collect();
+    let odd = ports.iter().filter(|port| **port % 2 == 1).count();
+    let again = dials.iter().filter(silent).any(|dial| dial.retransmits > 0);
+    odd >= 4 && ports.len() - odd >= 4 && again
+}
+
+fn reset_with_witness(case: &Case, remote: SocketAddr, dials: &[&Dial]) -> bool {
+    let reset = |dial: &&Dial| matches!(dial.outcome, DialOutcome::Failed { errno: 111, .. });
+    let endpoint = case.facts.endpoints.get(&remote.ip());
+    dials.iter().any(reset) && endpoint.is_some_and(|endpoint| endpoint.admitted_source.is_some())
+}
+
+/// Something answered that shows the target was reached.
+fn reached(case: &Case, pair: &PairEvidence) -> bool {
+    let walk = &pair.walk;
+    let resolved = walk.resolve.as_ref().is_some_and(|resolve| !resolve.addresses.is_empty());
+    let proxied = walk.proxied.as_ref().is_some_and(|attempt| attempt.request.is_some());
+    let direct = target_dials(pair).into_iter().any(connected);
+    direct || proxied || (case.facts.target == TargetFacts::Dns && resolved)
+}
+
+/// A number followed by a unit of time.
+fn speaks_of_time(text: &str) -> bool {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.windows(2).any(|pair| {
+        let unit = pair[1].trim_matches(|c: char| !c.is_alphanumeric());
+        pair[0].parse::<f64>().is_ok() && matches!(unit, "ms" | "s" | "second" | "seconds" | "minutes")
+    })
+}

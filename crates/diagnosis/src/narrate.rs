@@ -1,0 +1,165 @@
+//! What every walk tells by itself: one line a stage, in words that a steady state repeats.
+
+use peerwalk_model::Because;
+use peerwalk_model::evidence::{
+    IcmpError, Query, QueryOutcome, Request, RequestOutcome, Resolve, ResolveSource, Tls, TlsOutcome,
+};
+use peerwalk_model::verdict::Topic;
+
+use crate::address::{Address, Answer};
+use crate::place::place;
+use crate::rules::said_of_proxy;
+use crate::view::View;
+
+/// How many addresses a line names before it counts them.
+const NAMED: usize = 4;
+
+/// The stages that were walked, in order.
+pub(crate) fn narrate(view: &View) -> Vec<Because> {
+    let walk = view.walk;
+    let mut lines: Vec<Because> = walk.resolve.as_ref().map(resolve).into_iter().collect();
+    lines.extend(walk.proxied.as_ref().map(|attempt| Because::new(Topic::Route, said_of_proxy(attempt))));
+    lines.extend(connect(view));
+    lines.extend(walk.tls.as_ref().map(tls));
+    lines.extend(walk.request.as_ref().map(request));
+    lines
+}
+
+fn resolve(resolve: &Resolve) -> Because {
+    let text = if resolve.addresses.is_empty() {
+        let mut queries: Vec<String> = Vec::new();
+        for said in resolve.queries.iter().map(query) {
+            if !queries.contains(&said) {
+                queries.push(said);
+            }
+        }
+        let more = queries.len().saturating_sub(NAMED);
+        queries.truncate(NAMED);
+        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+        format!("{}: {}{more}", resolve.name, queries.join("; "))
+    } else {
+        let addresses: Vec<String> = resolve.addresses.iter().take(NAMED).map(ToString::to_string).collect();
+        let source = if resolve.source == ResolveSource::HostsFile { " (hosts file)" } else { "" };
+        format!("{} → {}{source}", resolve.name, addresses.join(", "))
+    };
+    Because::new(Topic::Resolve, text)
+}
+
+fn query(query: &Query) -> String {
+    let said = match &query.outcome {
+        QueryOutcome::Addresses(_) => "addresses of the other family".into(),
+        QueryOutcome::NoData => "no address".into(),
+        QueryOutcome::NameNotFound => "no such name".into(),
+        QueryOutcome::ServerFailure => "SERVFAIL".into(),
+        QueryOutcome::Refused => "REFUSED".into(),
+        QueryOutcome::OtherCode(code) => format!("response code {code}"),
+        QueryOutcome::Truncated => "truncated".into(),
+        QueryOutcome::Timeout => "no answer".into(),
+        QueryOutcome::Unreachable { errno, icmp: None } => format!("errno {errno}"),
+        QueryOutcome::Unreachable { icmp: Some(error), .. } => {
+            let sender = error.offender.map_or_else(String::new, |offender| format!(" from {offender}"));
+            format!("{}{sender}", icmp(error))
+        }
+        QueryOutcome::Malformed => "an answer that cannot be read".into(),
+    };
+    format!("{} at {}: {said}", query.name, query.server)
+}
+
+/// Addresses that gave the same answer share a line.
+fn connect(view: &View) -> Vec<Because> {
+    let mut groups: Vec<(String, Vec<String>)> = Vec::new();
+    for address in &view.addresses {
+        let answer = answer(view, address);
+        match groups.iter_mut().find(|(said, _)| *said == answer) {
+            Some((_, addresses)) => addresses.push(address.remote.to_string()),
+            None => groups.push((answer, vec![address.remote.to_string()])),
+        }
+    }
+    groups
+        .into_iter()
+        .map(|(said, addresses)| Because::new(Topic::Connect, format!("{}: {said}", listed(&addresses))))
+        .collect()
+}
+
+fn listed(addresses: &[String]) -> String {
+    match addresses {
+        [] => String::new(),
+        [one] => one.clone(),
+        many if many.len() > NAMED => {
+            format!("{} and {} more", many[..NAMED].join(", "), many.len() - NAMED)
+        }
+        [rest @ .., last] => format!("{} and {last}", rest.join(", ")),
+    }
+}
+
+fn answer(view: &View, address: &Address) -> String {
+    match address.answer {
+        Answer::Works => "connected".into(),
+        Answer::Intercepted(peer) => {
+            format!("accepted inside the source pod by {} (uid {})", peer.address, peer.uid)
+        }
+        Answer::Mixed { connected, tried } => format!(
+            "{connected} of {tried} source ports connected, {} got no answer",
+            address.silence.ports().min(tried - connected)
+        ),
+        Answer::ResetAfterAccept => "accepted, and reset at once".into(),
+        Answer::Silent => match address.silence.ports() {
+            1 => "no answer from 1 source port".into(),
+            ports => format!("no answer from {ports} source ports"),
+        },
+        Answer::Reset => "refused by a TCP reset".into(),
+        Answer::Refused(error) => format!(
+            "refused by {} from {}",
+            icmp(error),
+            sender(error.offender, &place(view.facts, address, error.offender).text)
+        ),
+        Answer::HostUnreachable(offender) => format!("host unreachable{}", told_by(offender)),
+        Answer::NetworkUnreachable(offender) => format!("network unreachable{}", told_by(offender)),
+        Answer::Forbidden => "forbidden by the source pod's own kernel".into(),
+        Answer::Unexplained(errno) => format!("failed with errno {errno}"),
+        Answer::Resources(errno) => format!("no socket (errno {errno})"),
+        Answer::NotAllowed => "may not be dialled".into(),
+        Answer::Untried => "not dialled".into(),
+    }
+}
+
+fn sender(offender: Option<std::net::IpAddr>, place: &str) -> String {
+    offender.map_or_else(|| place.to_owned(), |offender| format!("{offender} ({place})"))
+}
+
+fn told_by(offender: Option<std::net::IpAddr>) -> String {
+    offender.map_or_else(|| ", in the source pod itself".into(), |offender| format!(", says {offender}"))
+}
+
+fn icmp(error: &IcmpError) -> String {
+    let family = if error.v6 { "ICMPv6" } else { "ICMP" };
+    format!("{family} {}/{}", error.kind, error.code)
+}
+
+fn tls(tls: &Tls) -> Because {
+    let text = match &tls.outcome {
+        TlsOutcome::Established => format!("the certificate for {} is trusted", tls.server_name),
+        TlsOutcome::UntrustedIssuer => {
+            format!("no given root signed the certificate for {}", tls.server_name)
+        }
+        TlsOutcome::Failed(words) => format!("handshake with {} failed: {words}", tls.server_name),
+        TlsOutcome::Reset => format!("handshake with {} was cut off", tls.server_name),
+        TlsOutcome::Timeout => format!("no answer to the handshake with {}", tls.server_name),
+    };
+    Because::new(Topic::Tls, text)
+}
+
+fn request(request: &Request) -> Because {
+    let method = match request.method {
+        peerwalk_model::plan::HttpMethod::Head => "HEAD",
+        peerwalk_model::plan::HttpMethod::Get => "GET",
+    };
+    let said = match &request.outcome {
+        RequestOutcome::Status(status) if *status < request.status_below => format!("status {status}"),
+        RequestOutcome::Status(status) => format!("status {status}, not below {}", request.status_below),
+        RequestOutcome::Reset => "connection closed before an answer".into(),
+        RequestOutcome::NoResponse => "no answer".into(),
+        RequestOutcome::Malformed(words) => format!("not HTTP: {words}"),
+    };
+    Because::new(Topic::Request, format!("{method} {}: {said}", request.url))
+}

@@ -1,0 +1,290 @@
+//! What it takes to say that a policy is behind an observation: the three conditions of "When it is the
+//! policy", for one address.
+
+use std::time::Duration;
+
+use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose};
+use peerwalk_model::verdict::Topic;
+use peerwalk_model::{Because, Confidence, Direction};
+
+use crate::address::{Address, Answer};
+use crate::facts::EndpointFacts;
+use crate::place::place;
+use crate::signal::{Signal, classify};
+use crate::stance::{Age, Stance};
+use crate::view::View;
+
+/// A steady denial must not flap between confirmed and likely while heartbeats come every few seconds.
+const ALIVE_FOR: Duration = Duration::from_secs(30);
+/// Controls and admitted sources are dialled less often than heartbeats come.
+const SEEN_FOR: Duration = Duration::from_mins(1);
+
+/// How an observation relates to a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Relation {
+    /// The decision denies, and a denial in this direction looks like this.
+    Fits(Direction),
+    /// The decision says otherwise.
+    Contradicts,
+    /// The decision allows, and it connected.
+    Agrees,
+    /// It says nothing about policy.
+    Unrelated,
+}
+
+/// How what an address answered relates to the decision about it.
+pub(crate) fn relation(view: &View, address: &Address, stance: &Stance) -> Relation {
+    let Some(first) = stance.denying() else {
+        return match address.answer {
+            Answer::Works | Answer::ResetAfterAccept => Relation::Agrees,
+            Answer::Silent | Answer::Reset | Answer::Refused(_) | Answer::Forbidden | Answer::Mixed { .. } => {
+                Relation::Contradicts
+            }
+            _ => Relation::Unrelated,
+        };
+    };
+    match address.answer {
+        Answer::Silent | Answer::Reset => Relation::Fits(first),
+        Answer::Works | Answer::ResetAfterAccept | Answer::Mixed { .. } => Relation::Contradicts,
+        Answer::Refused(_) => refused(view, address, stance),
+        Answer::Forbidden if first == Direction::Egress => Relation::Fits(first),
+        _ => Relation::Unrelated,
+    }
+}
+
+/// A refusal fits when every sender stands where a denying direction is enforced.
+fn refused(view: &View, address: &Address, stance: &Stance) -> Relation {
+    let places = || address.refusals.iter().map(|error| place(view.facts, address, error.offender));
+    let denies = |direction| stance.decision.denying_directions().any(|denying| denying == direction);
+    if denies(Direction::Egress) && places().all(|place| place.egress) {
+        return Relation::Fits(Direction::Egress);
+    }
+    if denies(Direction::Ingress) && places().all(|place| place.ingress) {
+        return Relation::Fits(Direction::Ingress);
+    }
+    // Past the point where egress would have ended it.
+    let beyond = places().any(|place| place.ingress && !place.egress);
+    if denies(Direction::Egress) && !denies(Direction::Ingress) && beyond {
+        return Relation::Contradicts;
+    }
+    Relation::Unrelated
+}
+
+/// How much of the proof there is, with what proves it and what is missing.
+#[derive(Clone, Debug)]
+pub(crate) struct Proof {
+    pub confidence: Confidence,
+    pub lines: Vec<Because>,
+}
+
+impl Proof {
+    pub fn new() -> Self {
+        Self { confidence: Confidence::Confirmed, lines: Vec::new() }
+    }
+
+    fn shows(&mut self, topic: Topic, text: impl Into<String>) {
+        self.lines.push(Because::new(topic, text));
+    }
+
+    pub fn misses(&mut self, cap: Confidence, text: impl Into<String>) {
+        self.confidence = self.confidence.min(cap);
+        self.shows(Topic::Missing, text);
+    }
+
+    /// Points that the API leaves to the implementation keep any claim about policy from being confirmed.
+    pub fn doubts(&mut self, stance: &Stance) {
+        for caveat in &stance.decision.caveats {
+            self.misses(Confidence::Likely, format!("the API leaves to the network plugin {caveat}"));
+        }
+    }
+}
+
+/// Proves that a denial explains what an address answered. `None` when something else explains it as well
+/// and better: then the plain word stands.
+pub(crate) fn prove(view: &View, address: &Address, stance: &Stance) -> Option<Proof> {
+    let mut proof = Proof::new();
+    decision(view, stance, &mut proof);
+    match address.answer {
+        Answer::Silent => silent(view, address, &mut proof)?,
+        Answer::Reset => reset(view, address, &mut proof)?,
+        Answer::Refused(_) => {}
+        _ => proof.misses(
+            Confidence::Likely,
+            "the source pod's own kernel forbids the connection, which a route of type prohibit does too",
+        ),
+    }
+    Some(proof)
+}
+
+/// The first condition: in force during the whole walk, and nothing implementation-defined in it.
+fn decision(view: &View, stance: &Stance, proof: &mut Proof) {
+    if !stance.in_force() || stance.age == Age::During {
+        proof.misses(Confidence::Suspected, "the policies were first evaluated during the walk: the next walk decides");
+    }
+    proof.doubts(stance);
+    if !view.reads_all_policies() {
+        proof.misses(Confidence::Likely, unreadable(view));
+    }
+}
+
+/// What is said while there are policy kinds that nobody here can read.
+pub(crate) fn unreadable(view: &View) -> String {
+    let kinds = view.facts.unreadable_policy_kinds.join(", ");
+    format!("the cluster has policies of kinds that cannot be read here ({kinds}), which may decide otherwise")
+}
+
+/// Silence: the target is alive, the path is whole, and loss is excluded.
+fn silent(view: &View, address: &Address, proof: &mut Proof) -> Option<()> {
+    let name = view.name(address.remote);
+    match life(view, address) {
+        Life::Heard(text) => proof.shows(Topic::Alive, text),
+        Life::Ready => proof.misses(
+            Confidence::Likely,
+            format!(
+                "{name} is Ready and its node's lease is fresh, but no packet from it was seen: a sidecar in \
+                 it, or an admitted pod that connects to it, would show it"
+            ),
+        ),
+        Life::Unhealthy => return None,
+        Life::Unknown => proof.misses(
+            Confidence::Likely,
+            format!("nothing shows that {name} is alive: an admitted pod that connects to it would"),
+        ),
+    }
+    let is_pod = view.endpoint(address.remote.ip()).is_some_and(|endpoint| endpoint.pod.is_some());
+    match path(view, address) {
+        Some(text) => proof.shows(Topic::Path, text),
+        None if is_pod => proof.misses(
+            Confidence::Likely,
+            format!("nothing shows that the path to the node of {name} is whole: an answer from another pod there would"),
+        ),
+        // The admitted source of an address outside the cluster is the whole proof there can be.
+        None => {}
+    }
+    if !address.silence.is_complete() {
+        let enough = address.silence.ports() >= 3;
+        proof.misses(if enough { Confidence::Likely } else { Confidence::Suspected }, series(address));
+    }
+    Some(())
+}
+
+/// What a series of silent sockets lacks to exclude loss.
+pub(crate) fn series(address: &Address) -> String {
+    format!(
+        "{} stayed silent on {} source ports; at least 4 odd and 4 even ones and a retransmission would exclude \
+         loss",
+        address.remote,
+        address.silence.ports()
+    )
+}
+
+/// RST: a closed port looks the same.
+fn reset(view: &View, address: &Address, proof: &mut Proof) -> Option<()> {
+    let name = view.name(address.remote);
+    let endpoint = view.endpoint(address.remote.ip());
+    if let Some(text) = admitted(view, endpoint, &name) {
+        proof.shows(Topic::Alive, text);
+        if !address.unanimous {
+            proof.misses(Confidence::Likely, "not every connection attempt was reset, the others stayed silent");
+        }
+        return Some(());
+    }
+    let sick = endpoint.is_some_and(|endpoint| endpoint.pod.is_some() && !endpoint.ready);
+    if sick {
+        return None;
+    }
+    proof.misses(
+        Confidence::Likely,
+        format!("a closed port at {name} looks the same: an admitted pod that connects to it would tell them apart"),
+    );
+    Some(())
+}
+
+/// Whether a target lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// A packet from its address was seen.
+    Heard(String),
+    /// The kubelet and the node say so, but the network was not heard.
+    Ready,
+    /// The kubelet or the node say otherwise.
+    Unhealthy,
+    /// Nobody can say.
+    Unknown,
+}
+
+/// Whether the target at an address lives.
+pub(crate) fn life(view: &View, address: &Address) -> Life {
+    let name = view.name(address.remote);
+    let endpoint = view.endpoint(address.remote.ip());
+    if let Some(text) = admitted(view, endpoint, &name) {
+        return Life::Heard(text);
+    }
+    if endpoint.and_then(|endpoint| endpoint.last_heard).is_some_and(|at| view.counts(at, ALIVE_FOR)) {
+        return Life::Heard(format!("{name} has reached the hub since the first attempt"));
+    }
+    if let Some(port) = other_port(view, address) {
+        return Life::Heard(format!("{name} answered the source pod on port {port}"));
+    }
+    match endpoint {
+        Some(endpoint) if endpoint.pod.is_some() => {
+            if endpoint.ready && endpoint.node_lease_fresh { Life::Ready } else { Life::Unhealthy }
+        }
+        _ => Life::Unknown,
+    }
+}
+
+fn admitted(view: &View, endpoint: Option<&EndpointFacts>, name: &str) -> Option<String> {
+    let sighting = endpoint?.admitted_source.as_ref()?;
+    view.counts(sighting.at, SEEN_FOR)
+        .then(|| format!("{}, which policies admit, connected to {name} in the same window", sighting.who))
+}
+
+/// A control on another port of the same address that connected. An RST would not do: filters forge them.
+fn other_port(view: &View, address: &Address) -> Option<u16> {
+    let dials = &view.walk.connect.as_ref()?.dials;
+    dials
+        .iter()
+        .filter(|dial| dial.purpose == DialPurpose::Control)
+        .filter(|dial| dial.remote.ip() == address.remote.ip())
+        .find(|dial| matches!(dial.outcome, DialOutcome::Connected { local_peer: None }))
+        .map(|dial| dial.remote.port())
+}
+
+/// What shows that the path to the node of an address is whole.
+pub(crate) fn path(view: &View, address: &Address) -> Option<String> {
+    let name = view.name(address.remote);
+    let endpoint = view.endpoint(address.remote.ip());
+    let node = endpoint.and_then(|endpoint| endpoint.node.as_ref());
+    if let (Some(node), Some(own)) = (node, &view.facts.source.node)
+        && node.name == own.name
+    {
+        return Some(format!("{name} runs on the source's own node"));
+    }
+    if let Some(who) = control(view, address) {
+        return Some(format!("{who}, on the node of {name}, answered the source pod"));
+    }
+    let sighting = endpoint?.path.as_ref()?;
+    view.counts(sighting.at, SEEN_FOR)
+        .then(|| format!("{}, on the node of {name}, answered in the same window", sighting.who))
+}
+
+/// A control of the plan that proves the path to this address and was answered, in any way that its own
+/// host answers.
+fn control(view: &View, address: &Address) -> Option<String> {
+    let dials = &view.walk.connect.as_ref()?.dials;
+    let proves = |dial: &Dial| {
+        view.facts
+            .controls
+            .iter()
+            .find(|control| control.address == dial.remote && control.proves.contains(&address.remote.ip()))
+    };
+    dials
+        .iter()
+        .filter(|dial| dial.purpose == DialPurpose::Control)
+        .filter(|dial| {
+            matches!(classify(dial), Signal::Connected(None) | Signal::ResetAfterAccept | Signal::Reset)
+        })
+        .find_map(proves)
+        .map(|control| control.pod.clone())
+}

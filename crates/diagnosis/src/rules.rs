@@ -1,0 +1,66 @@
+//! The ordered table of rules. The first that speaks gives the verdict; one file a family.
+
+pub(crate) mod connect;
+pub(crate) mod coverage;
+mod local;
+mod policy;
+mod request;
+mod resolve;
+mod route;
+mod service;
+mod tls;
+mod works;
+
+pub(crate) use route::{said as said_of_proxy, worked as proxy_worked};
+
+use peerwalk_model::{Because, Confidence, Observed, Reason, Stage, Verdict};
+
+use crate::view::{Rule, View};
+
+/// In the order of a walk: what voids it, then each stage, the more particular explanation before the plainer.
+const RULES: &[Rule] = &[
+    local::prober_out_of_resources,
+    coverage::address_not_allowed,
+    service::headless_without_endpoints,
+    resolve::name,
+    resolve::name_is_the_target,
+    service::no_endpoints,
+    service::no_local_endpoints,
+    route::proxied_elsewhere,
+    connect::intercepted,
+    policy::programming,
+    policy::not_enforced_though_expected,
+    works::expected_denied,
+    service::not_programmed,
+    policy::denied,
+    policy::refused_past_the_policy,
+    connect::contradictory,
+    connect::refused,
+    connect::no_host,
+    connect::reset,
+    connect::silent,
+    connect::unexplained,
+    connect::nothing_tried,
+    route::proxy,
+    tls::handshake,
+    request::exchange,
+    works::incomplete,
+    policy::not_enforced,
+];
+
+/// The verdict of the first rule that speaks; when none does, every stage passed.
+pub(crate) fn apply(view: &View) -> Verdict {
+    RULES.iter().find_map(|rule| rule(view)).unwrap_or_else(|| works::reachable(view))
+}
+
+/// A target that is not usable.
+fn unreachable(reason: Reason, stage: Stage, confidence: Confidence, because: Vec<Because>) -> Verdict {
+    Verdict {
+        observed: Observed::Unreachable,
+        reason: Some(reason),
+        stage,
+        confidence,
+        policy: None,
+        because,
+    }
+}

@@ -1,0 +1,222 @@
+//! The plain words for a connection that does not come about, when no policy explains it.
+
+use peerwalk_model::verdict::Topic;
+use peerwalk_model::{Because, Confidence, Reason, Stage, Verdict};
+
+use super::unreachable;
+use crate::address::{Address, Answer};
+use crate::policy_text;
+use crate::proof::{Life, Relation, life, relation, series};
+use crate::signal::is_prohibition;
+use crate::stance::Age;
+use crate::view::View;
+
+/// Something in the source pod accepts in the target's place: a connection proves nothing.
+pub(super) fn intercepted(view: &View) -> Option<Verdict> {
+    use peerwalk_model::evidence::{RequestOutcome, TlsOutcome};
+    interceptor(view)?;
+    let request = view.walk.request.as_ref().map(|request| &request.outcome);
+    let tls = view.walk.tls.as_ref().map(|tls| &tls.outcome);
+    match (tls, request) {
+        // Whoever accepted, an answer came back, or a certificate that says who answers.
+        (_, Some(RequestOutcome::Status(_))) | (Some(TlsOutcome::UntrustedIssuer), _) => None,
+        (Some(TlsOutcome::Failed(_) | TlsOutcome::Reset | TlsOutcome::Timeout), _) => {
+            Some(unreachable(Reason::InterceptedLocally, Stage::Tls, Confidence::Likely, Vec::new()))
+        }
+        (_, Some(_)) => {
+            Some(unreachable(Reason::InterceptedLocally, Stage::Request, Confidence::Likely, Vec::new()))
+        }
+        (_, None) => {
+            let text = "a connection proves nothing here: an HTTP request in the check would";
+            let because = vec![Because::new(Topic::Missing, text)];
+            Some(Verdict::unknown(Reason::InterceptedLocally, Stage::Connect, because))
+        }
+    }
+}
+
+/// The address that something in the source pod accepted in place of.
+pub(crate) fn interceptor<'v, 'a>(view: &'v View<'a>) -> Option<&'v Address<'a>> {
+    view.addresses.iter().find(|address| matches!(address.answer, Answer::Intercepted(_)))
+}
+
+/// Some sockets are answered and others are not: shown, both sides.
+pub(super) fn contradictory(view: &View) -> Option<Verdict> {
+    let failing = failing(view);
+    let mixed = failing.iter().find(|address| matches!(address.answer, Answer::Mixed { .. }))?;
+    let mut because = about_policy(view, &failing);
+    let text = format!(
+        "the answers of {} contradict each other; a walk in which every source port sees the same would decide",
+        mixed.remote
+    );
+    because.push(Because::new(Topic::Missing, text));
+    Some(Verdict::unknown(Reason::Dropped, Stage::Connect, because))
+}
+
+/// An explicit refusal that no policy explains.
+pub(super) fn refused(view: &View) -> Option<Verdict> {
+    let failing = failing(view);
+    let is_refused = |address: &&Address| matches!(address.answer, Answer::Refused(_) | Answer::Forbidden);
+    let refused: Vec<&Address> = failing.iter().copied().filter(|a| is_refused(&a)).collect();
+    if refused.is_empty() {
+        return None;
+    }
+    let certain = refused.iter().all(|address| {
+        let allowed = view.stance(address).is_some_and(|stance| !stance.denies() && stance.age == Age::Settled);
+        let named = address.refusals.iter().all(|error| error.offender.is_some() || is_prohibition(error));
+        allowed && named && matches!(address.answer, Answer::Refused(_))
+    });
+    let certain = certain && refused.len() == failing.len() && view.reads_all_policies();
+    let confidence = if certain { Confidence::Confirmed } else { Confidence::Likely };
+    Some(plain(view, Reason::Filtered, confidence, &refused, &failing))
+}
+
+/// ICMP host or network unreachable, or no route in the pod itself.
+fn unreachable_word(answer: Answer) -> Option<Reason> {
+    match answer {
+        Answer::HostUnreachable(_) => Some(Reason::HostUnreachable),
+        Answer::NetworkUnreachable(_) => Some(Reason::NetworkUnreachable),
+        _ => None,
+    }
+}
+
+/// The target's host or network is not there.
+pub(super) fn no_host(view: &View) -> Option<Verdict> {
+    let failing = failing(view);
+    let reason = failing.iter().find_map(|address| unreachable_word(address.answer))?;
+    let gone: Vec<&Address> =
+        failing.iter().copied().filter(|address| unreachable_word(address.answer) == Some(reason)).collect();
+    Some(plain(view, reason, Confidence::Likely, &gone, &failing))
+}
+
+/// An RST, or an accept and an RST.
+pub(super) fn reset(view: &View) -> Option<Verdict> {
+    let failing = failing(view);
+    for (answer, reason) in
+        [(Answer::Reset, Reason::ConnectionRefused), (Answer::ResetAfterAccept, Reason::ConnectionReset)]
+    {
+        let reset: Vec<&Address> = failing.iter().copied().filter(|address| address.answer == answer).collect();
+        if !reset.is_empty() {
+            return Some(plain(view, reason, Confidence::Likely, &reset, &failing));
+        }
+    }
+    None
+}
+
+/// No answer.
+pub(super) fn silent(view: &View) -> Option<Verdict> {
+    let failing = failing(view);
+    let silent: Vec<&Address> =
+        failing.iter().copied().filter(|address| address.answer == Answer::Silent).collect();
+    let ports = |address: &&Address| {
+        let walks = usize::try_from(view.pair.consecutive.max(1)).unwrap_or(usize::MAX);
+        if address.silence.is_complete() { 8 } else { address.silence.ports().saturating_mul(walks) }
+    };
+    let fewest = silent.iter().map(ports).min()?;
+    let lives: Vec<Life> = silent.iter().map(|address| life(view, address)).collect();
+    let alive = lives.iter().all(|life| matches!(life, Life::Heard(_)));
+    let reason = if alive { Reason::Dropped } else { Reason::ConnectTimeout };
+    let confidence = if fewest >= 8 { Confidence::Likely } else { Confidence::Suspected };
+    let mut verdict = plain(view, reason, confidence, &silent, &failing);
+    for (address, life) in silent.iter().zip(lives) {
+        verdict.because.push(sign_of_life(view, address, life));
+    }
+    if let Some(short) = silent.iter().find(|address| !address.silence.is_complete()) {
+        verdict.because.push(Because::new(Topic::Missing, series(short)));
+    }
+    if fewest < 3 {
+        // One lost packet looks like this.
+        return Some(Verdict::unknown(reason, Stage::Connect, verdict.because));
+    }
+    Some(verdict)
+}
+
+fn sign_of_life(view: &View, address: &Address, life: Life) -> Because {
+    let name = view.name(address.remote);
+    match life {
+        Life::Heard(text) => Because::new(Topic::Alive, text),
+        Life::Ready => Because::new(
+            Topic::Missing,
+            format!("{name} is Ready and its node's lease is fresh, but no packet from it was seen"),
+        ),
+        Life::Unhealthy => {
+            Because::new(Topic::Missing, format!("{name} is not Ready, or its node's lease is not fresh"))
+        }
+        Life::Unknown => Because::new(Topic::Missing, format!("nothing shows that {name} is alive")),
+    }
+}
+
+/// An error that says nothing certain by itself.
+pub(super) fn unexplained(view: &View) -> Option<Verdict> {
+    let failing = failing(view);
+    let (address, errno) = failing.iter().find_map(|address| match address.answer {
+        Answer::Unexplained(errno) => Some((*address, errno)),
+        _ => None,
+    })?;
+    let mut because = about_policy(view, &failing);
+    let text = format!(
+        "{} failed with errno {errno} and an empty error queue, which has several causes",
+        address.remote
+    );
+    because.push(Because::new(Topic::Missing, text));
+    // Linux: ENETUNREACH 101, EHOSTUNREACH 113. Administrative prohibition gives EHOSTUNREACH too.
+    let reason = match errno {
+        101 => Reason::NetworkUnreachable,
+        113 => Reason::HostUnreachable,
+        _ => Reason::ConnectTimeout,
+    };
+    Some(Verdict::unknown(reason, Stage::Connect, because))
+}
+
+/// Nothing was dialled, so nothing is known.
+pub(super) fn nothing_tried(view: &View) -> Option<Verdict> {
+    if view.addresses.iter().any(|address| address.answer.was_tried()) {
+        return None;
+    }
+    let because = vec![Because::new(Topic::Missing, "no address of the target was dialled in this walk")];
+    Some(Verdict::unknown(Reason::Probing, Stage::Connect, because))
+}
+
+/// The addresses that failed, unless a connection came about the way an application makes it. Endpoints come
+/// before the service address, whose answers are theirs, translated.
+fn failing<'v, 'a>(view: &'v View<'a>) -> Vec<&'v Address<'a>> {
+    if view.connects() || interceptor(view).is_some() {
+        return Vec::new();
+    }
+    let failed = |address: &&Address| !address.answer.works();
+    let direct: Vec<&Address> = view.tried().filter(failed).collect();
+    if direct.is_empty() { view.service_addresses().filter(failed).collect() } else { direct }
+}
+
+fn plain(view: &View, reason: Reason, confidence: Confidence, these: &[&Address], failing: &[&Address]) -> Verdict {
+    let mut because = about_policy(view, these);
+    let tried = view.tried().count();
+    let confidence = if these.iter().any(|address| is_first_seen(view, address)) {
+        confidence.min(Confidence::Suspected)
+    } else {
+        confidence
+    };
+    if these.len() < tried && these.iter().all(|a| view.direct().any(|d| d.remote == a.remote)) {
+        let text = format!("{} of {tried} endpoints that were dialled fail like this", these.len());
+        because.push(Because::new(Topic::Service, text));
+    }
+    let confidence = if these.len() == failing.len() { confidence } else { confidence.min(Confidence::Likely) };
+    unreachable(reason, Stage::Connect, confidence, because)
+}
+
+/// What was observed contradicts a decision that has only just been evaluated for the first time.
+fn is_first_seen(view: &View, address: &Address) -> bool {
+    view.stance(address).is_some_and(|stance| {
+        matches!(stance.age, Age::FirstSeen { .. }) && relation(view, address, &stance) == Relation::Contradicts
+    })
+}
+
+/// What the policies say of these addresses, once.
+pub(super) fn about_policy(view: &View, these: &[&Address]) -> Vec<Because> {
+    let stances: Vec<_> = these.iter().filter_map(|address| view.stance(address)).collect();
+    if let Some(denying) = stances.iter().find(|stance| stance.denies()) {
+        let mut lines = policy_text::denial(denying.decision);
+        lines.push(Because::new(Topic::Missing, "policies deny it, but what was seen does not prove that they are the cause"));
+        return lines;
+    }
+    stances.first().map(|stance| policy_text::allowance(stance.decision)).into_iter().collect()
+}

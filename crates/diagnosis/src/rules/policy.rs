@@ -1,0 +1,213 @@
+//! When it is the policy: `PolicyDenied`, `PolicyNotEnforced`, `PolicyProgramming`.
+
+use peerwalk_model::evidence::{RequestOutcome, TlsOutcome};
+use peerwalk_model::verdict::{Expectation, Topic};
+use peerwalk_model::{Because, Confidence, Observed, Reason, Stage, Verdict};
+
+use crate::address::{Address, Answer};
+use crate::policy_text;
+use crate::proof::{Proof, Relation, prove, relation, unreadable};
+use crate::rules::connect::{about_policy, interceptor};
+use crate::stance::{Age, Stance};
+use crate::view::View;
+
+/// The decision changed during the walk, or so shortly before that what contradicts it may only show that the
+/// data plane is not there yet.
+pub(super) fn programming(view: &View) -> Option<Verdict> {
+    let stance = view.tried().find_map(|address| changing(view, address)).or_else(|| behind_service(view))?;
+    let now = if stance.denies() { "deny" } else { "allow" };
+    let text = match stance.age {
+        Age::During => format!("the policies changed while the walk was under way; they now {now} it"),
+        _ => format!(
+            "the policies changed shortly before the walk; they now {now} it, and what was seen does not fit yet"
+        ),
+    };
+    let mut because = if stance.denies() {
+        policy_text::denial(stance.decision)
+    } else {
+        vec![policy_text::allowance(stance.decision)]
+    };
+    because.push(Because::new(Topic::Missing, text));
+    Some(Verdict::unknown(Reason::PolicyProgramming, Stage::Connect, because))
+}
+
+/// The stance of an address whose decision changed, when that leaves the observation open.
+fn changing<'a>(view: &View<'a>, address: &Address) -> Option<Stance<'a>> {
+    let stance = view.stance(address)?;
+    let relation = relation(view, address, &stance);
+    // A new endpoint that is not admitted yet does no harm while the Service answers.
+    let harmless = view.connects() && !stance.denies();
+    let open = match stance.age {
+        Age::During => relation != Relation::Unrelated,
+        Age::Recent => relation == Relation::Contradicts && !harmless,
+        Age::Settled | Age::FirstSeen { .. } => false,
+    };
+    open.then_some(stance)
+}
+
+/// The same where the service address alone was dialled and connects, though every endpoint is denied.
+fn behind_service<'a>(view: &View<'a>) -> Option<Stance<'a>> {
+    let stances = stances_behind_service(view)?;
+    stances.into_iter().find(|stance| matches!(stance.age, Age::During | Age::Recent))
+}
+
+/// The stances of all endpoints, when the service address connects, all of them deny, and none of them was
+/// itself seen to connect.
+fn stances_behind_service<'a>(view: &View<'a>) -> Option<Vec<Stance<'a>>> {
+    let service = view.service_addresses().find(|address| address.answer.works())?;
+    let stances: Vec<Stance> =
+        view.case.decisions.iter().filter_map(|known| view.stance_towards(known, service)).collect();
+    (!stances.is_empty() && stances.iter().all(Stance::denies)).then_some(stances)
+}
+
+/// Where a denial is expected, a connection is the violation, whatever comes after it.
+pub(super) fn not_enforced_though_expected(view: &View) -> Option<Verdict> {
+    if view.case.expect == Expectation::Denied { not_enforced(view) } else { None }
+}
+
+/// The policies deny, and it connects all the same.
+pub(super) fn not_enforced(view: &View) -> Option<Verdict> {
+    let connected = |address: &&Address| {
+        matches!(address.answer, Answer::Works | Answer::ResetAfterAccept)
+    };
+    let direct = view.tried().filter(connected).find_map(|address| {
+        let stance = view.stance(address).filter(Stance::denies)?;
+        Some((address, stance))
+    });
+    let (address, stance) = match direct {
+        Some(found) => found,
+        None => {
+            let stance = stances_behind_service(view)?.into_iter().next()?;
+            (view.service_addresses().find(|address| address.answer.works())?, stance)
+        }
+    };
+    let mut proof = Proof::new();
+    excuses(view, address, &stance, &mut proof);
+    let stage = if proof.confidence == Confidence::Confirmed { Stage::Request } else { Stage::Connect };
+    let mut because = policy_text::denial(stance.decision);
+    because.extend(proof.lines);
+    Some(Verdict {
+        observed: Observed::Reachable,
+        reason: Some(Reason::PolicyNotEnforced),
+        stage,
+        confidence: proof.confidence,
+        policy: stance.denying().and_then(|direction| policy_text::cause(stance.decision, direction)),
+        because,
+    })
+}
+
+/// What else may be behind a connection that the policies deny.
+fn excuses(view: &View, address: &Address, stance: &Stance, proof: &mut Proof) {
+    if let Age::FirstSeen { .. } = stance.age {
+        let text = "the policies were first evaluated a moment ago: the next walk decides";
+        proof.misses(Confidence::Suspected, text);
+    }
+    proof.doubts(stance);
+    if !view.reads_all_policies() {
+        proof.misses(Confidence::Likely, unreadable(view));
+    }
+    let endpoint = view.endpoint(address.remote.ip());
+    if view.facts.source.host_network || endpoint.is_some_and(|endpoint| endpoint.host_network) {
+        proof.misses(Confidence::Likely, "a pod that shares its node's network is an exception in most data planes");
+    }
+    if view.facts.source.addresses.contains(&address.remote.ip()) {
+        proof.misses(Confidence::Likely, "a pod that reaches itself is an exception in most data planes");
+    }
+    if interceptor(view).is_some() {
+        proof.misses(Confidence::Likely, "something in the source pod accepted a connection in the target's place");
+    }
+    if !target_answered(view, address) {
+        let text = "a connection alone does not show who accepted it: an HTTP status from the target would";
+        proof.misses(Confidence::Likely, text);
+    }
+}
+
+/// Whether application bytes came that only the denied target can give.
+fn target_answered(view: &View, address: &Address) -> bool {
+    let status = view
+        .walk
+        .request
+        .as_ref()
+        .is_some_and(|request| matches!(request.outcome, RequestOutcome::Status(_)));
+    let verified = view.walk.tls.as_ref().is_some_and(|tls| tls.outcome == TlsOutcome::Established);
+    let is_pod = view.endpoint(address.remote.ip()).is_some_and(|endpoint| endpoint.pod.is_some());
+    // Behind a Service, any of the endpoints may have answered. Outside the cluster, a transparent proxy may.
+    let all_denied = view.decisions().next().is_some() && view.decisions().all(|decision| !decision.is_allowed());
+    status && all_denied && (verified || is_pod || view.facts.service().is_some())
+}
+
+/// The policies deny, and everything that was seen fits.
+pub(super) fn denied(view: &View) -> Option<Verdict> {
+    let answered = |address: &Address| {
+        matches!(
+            address.answer,
+            Answer::Works | Answer::Mixed { .. } | Answer::Intercepted(_) | Answer::ResetAfterAccept
+        )
+    };
+    if view.addresses.iter().any(answered) {
+        return None;
+    }
+    let mut because: Vec<Because> = Vec::new();
+    let mut confidence = Confidence::Confirmed;
+    let mut policy = None;
+    let mut fixes = Vec::new();
+    for address in view.tried() {
+        let stance = view.stance(address)?;
+        let Relation::Fits(direction) = relation(view, address, &stance) else { return None };
+        let proof = prove(view, address, &stance)?;
+        confidence = confidence.min(proof.confidence);
+        if because.is_empty() {
+            because.extend(policy_text::denial(stance.decision));
+            fixes = policy_text::fixes(stance.decision);
+            policy = policy_text::cause(stance.decision, direction);
+        }
+        because.extend(proof.lines);
+    }
+    if because.is_empty() {
+        return None;
+    }
+    if view.decisions().any(peerwalk_netpol::Decision::is_allowed) {
+        confidence = confidence.min(Confidence::Likely);
+        because.push(Because::new(Topic::Missing, "policies allow other endpoints, which were not dialled in this walk"));
+    }
+    if policy.is_none() {
+        because.push(Because::new(Topic::Missing, "no single policy object can be named for the denial"));
+    }
+    if view.case.expect == Expectation::Reachable {
+        because.extend(fixes);
+    }
+    let observed = if confidence == Confidence::Confirmed { Observed::Denied } else { Observed::Unreachable };
+    Some(Verdict {
+        observed,
+        reason: Some(Reason::PolicyDenied),
+        stage: Stage::Connect,
+        confidence,
+        policy,
+        because,
+    })
+}
+
+/// A refusal from beyond the point where the policy is enforced: both sides are shown.
+pub(super) fn refused_past_the_policy(view: &View) -> Option<Verdict> {
+    if view.connects() {
+        return None;
+    }
+    let refused: Vec<&Address> = view
+        .tried()
+        .filter(|address| matches!(address.answer, Answer::Refused(_)))
+        .filter(|address| {
+            view.stance(address).is_some_and(|stance| {
+                stance.denies() && relation(view, address, &stance) == Relation::Contradicts
+            })
+        })
+        .collect();
+    let first = refused.first()?;
+    let mut because = about_policy(view, &refused);
+    let text = format!(
+        "egress should have been denied at the source, and {} was refused at the target's side: a connection to \
+         another target that the same policy denies would decide",
+        first.remote
+    );
+    because.push(Because::new(Topic::Missing, text));
+    Some(Verdict::unknown(Reason::Filtered, Stage::Connect, because))
+}

@@ -1,0 +1,91 @@
+//! When every stage passed, or enough of them for what is asked.
+
+use peerwalk_model::evidence::RequestOutcome;
+use peerwalk_model::verdict::{Expectation, Topic};
+use peerwalk_model::{Because, Confidence, Observed, Reason, Stage, Verdict};
+
+use crate::address::{Address, Answer};
+use crate::policy_text;
+use crate::rules::connect::interceptor;
+use crate::view::View;
+
+/// Where a denial is expected, a connection is reachable enough, whatever comes after it.
+pub(super) fn expected_denied(view: &View) -> Option<Verdict> {
+    let connected = view.addresses.iter().find(|address| address.answer.works())?;
+    if view.case.expect != Expectation::Denied {
+        return None;
+    }
+    let allowed = view.stance(connected).map(|stance| stance.decision).or_else(|| view.decisions().next());
+    let mut because: Vec<Because> = allowed.map(policy_text::allowance).into_iter().collect();
+    if allowed.is_none() {
+        because.push(Because::new(Topic::Missing, "no policy decision is known for the target"));
+    }
+    let certain = allowed.is_some() && connected.unanimous && interceptor(view).is_none();
+    Some(passed(view, if certain { Confidence::Confirmed } else { Confidence::Likely }, because))
+}
+
+/// The connection came about, and the walk is not at its end.
+pub(super) fn incomplete(view: &View) -> Option<Verdict> {
+    let missing = if view.walk.interim {
+        "the walk has only begun"
+    } else if view.case.wants_request && view.walk.request.is_none() {
+        "the walk has no HTTP exchange, which the check asks for"
+    } else if !view.connects() && interceptor(view).is_none() {
+        "nothing in the walk shows a connection"
+    } else {
+        return None;
+    };
+    let because = vec![Because::new(Topic::Missing, missing)];
+    Some(Verdict::unknown(Reason::Probing, Stage::Connect, because))
+}
+
+/// Every stage passed.
+pub(super) fn reachable(view: &View) -> Verdict {
+    let mut because = Vec::new();
+    let failing: Vec<&Address> = view
+        .addresses
+        .iter()
+        .filter(|address| address.answer.was_tried())
+        .filter(|address| !matches!(address.answer, Answer::Works | Answer::Intercepted(_)))
+        .collect();
+    if !failing.is_empty() {
+        let tried = view.addresses.iter().filter(|address| address.answer.was_tried()).count();
+        let text = format!("{} of {tried} addresses that were dialled did not connect", failing.len());
+        because.push(Because::new(Topic::Missing, text));
+        because.extend(failing.iter().filter_map(|address| view.stance(address)).take(1).map(|stance| {
+            Because::new(Topic::Policy, stance.decision.to_string())
+        }));
+    }
+    let lost = view.addresses.iter().any(|address| address.answer.works() && !address.unanimous);
+    if lost {
+        because.push(Because::new(Topic::Missing, "some connection attempts were lost"));
+    }
+    let unseen = view.walk.route.as_ref().is_some_and(|route| !route.proxied.is_empty());
+    if unseen && view.walk.proxied.is_none() {
+        because.push(Because::new(Topic::Missing, "the way through the proxy was not tried"));
+    }
+    if let Some(text) = other_address(view) {
+        because.push(Because::new(Topic::Missing, text));
+    }
+    let certain = because.is_empty() && interceptor(view).is_none();
+    passed(view, if certain { Confidence::Confirmed } else { Confidence::Likely }, because)
+}
+
+/// The name leads to no address of the Service, so what was dialled is not what the application dials.
+fn other_address(view: &View) -> Option<String> {
+    let service = view.facts.service()?;
+    let resolve = view.walk.resolve.as_ref()?;
+    let known = |ip| view.addresses.iter().any(|address| address.remote.ip() == ip) || view.endpoint(ip).is_some();
+    (!resolve.addresses.is_empty() && !resolve.addresses.iter().any(|ip| known(*ip)))
+        .then(|| format!("{} does not lead to an address of Service {}", resolve.name, service.name))
+}
+
+fn passed(view: &View, confidence: Confidence, because: Vec<Because>) -> Verdict {
+    let status = view
+        .walk
+        .request
+        .as_ref()
+        .is_some_and(|request| matches!(request.outcome, RequestOutcome::Status(_)));
+    let stage = if status { Stage::Request } else { Stage::Connect };
+    Verdict { observed: Observed::Reachable, reason: None, stage, confidence, policy: None, because }
+}

@@ -1,0 +1,111 @@
+//! What one socket saw, by queue type, code and offender; never by errno and time.
+//!
+//! Codes are those of RFC 792, RFC 1812 (9, 10, 13) and RFC 4443; which errno goes with which was measured
+//! on Linux 6.18. An errno is looked at only where the kernel gives nothing else: an empty error queue.
+
+use std::net::IpAddr;
+
+use peerwalk_model::evidence::{Dial, DialOutcome, IcmpError, LocalPeer};
+
+/// Error numbers of Linux (`include/uapi/asm-generic/errno*.h`), the same on every platform we build for.
+mod errno {
+    pub const EPERM: i32 = 1;
+    pub const EAGAIN: i32 = 11;
+    pub const ENOMEM: i32 = 12;
+    pub const EACCES: i32 = 13;
+    pub const EINVAL: i32 = 22;
+    pub const ENFILE: i32 = 23;
+    pub const EMFILE: i32 = 24;
+    pub const EADDRINUSE: i32 = 98;
+    pub const EADDRNOTAVAIL: i32 = 99;
+    pub const ENETUNREACH: i32 = 101;
+    pub const ECONNRESET: i32 = 104;
+    pub const ENOBUFS: i32 = 105;
+    pub const ETIMEDOUT: i32 = 110;
+    pub const ECONNREFUSED: i32 = 111;
+    pub const EHOSTUNREACH: i32 = 113;
+}
+
+/// What one socket saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signal<'a> {
+    /// The handshake completed, perhaps with a socket of our own namespace.
+    Connected(Option<&'a LocalPeer>),
+    /// The handshake completed, and an RST followed at once.
+    ResetAfterAccept,
+    /// No answer.
+    Silent,
+    /// An RST.
+    Reset,
+    /// An explicit ICMP refusal: a packet filter, or a Service without endpoints.
+    Refused(&'a IcmpError),
+    /// ICMP host unreachable, or a failed neighbour lookup.
+    HostUnreachable(Option<IpAddr>),
+    /// ICMP network unreachable or time exceeded, or no route in the pod itself.
+    NetworkUnreachable(Option<IpAddr>),
+    /// `connect()` itself was forbidden: a route of type prohibit, or a filter in the pod's own kernel.
+    Forbidden,
+    /// The prober ran out of something.
+    Resources(i32),
+    /// An error that says nothing certain by itself.
+    Unexplained(i32),
+    /// The address may not be dialled.
+    NotAllowed,
+    /// Not dialled.
+    Skipped,
+}
+
+/// What a dial saw.
+pub(crate) fn classify(dial: &Dial) -> Signal<'_> {
+    match &dial.outcome {
+        DialOutcome::Connected { local_peer } => Signal::Connected(local_peer.as_ref()),
+        DialOutcome::Silent => Signal::Silent,
+        DialOutcome::NotAllowed => Signal::NotAllowed,
+        DialOutcome::Skipped => Signal::Skipped,
+        DialOutcome::Failed { errno, immediate, queue } => {
+            // The last entry decides: earlier ones were transient, or the socket would have ended there.
+            queue.iter().rev().find_map(icmp).unwrap_or_else(|| without_queue(*errno, *immediate))
+        }
+    }
+}
+
+/// What an entry of the error queue says; `None` for one that does not end a connection attempt.
+fn icmp(error: &IcmpError) -> Option<Signal<'_>> {
+    Some(match (error.v6, error.kind, error.code) {
+        (false, 3, 2 | 3 | 9 | 10 | 13) | (true, 1, 1 | 4 | 5 | 6) => Signal::Refused(error),
+        (false, 3, 1) | (true, 1, 3) => Signal::HostUnreachable(error.offender),
+        (false, 3, 0) | (true, 1, 0) | (false, 11, _) | (true, 3, _) => {
+            Signal::NetworkUnreachable(error.offender)
+        }
+        _ => return None,
+    })
+}
+
+fn without_queue<'a>(number: i32, immediate: bool) -> Signal<'a> {
+    use errno::{
+        EACCES, EADDRINUSE, EADDRNOTAVAIL, EAGAIN, ECONNREFUSED, ECONNRESET, EHOSTUNREACH, EINVAL, EMFILE,
+        ENETUNREACH, ENFILE, ENOBUFS, ENOMEM, EPERM, ETIMEDOUT,
+    };
+    match number {
+        EMFILE | ENFILE | ENOMEM | ENOBUFS | EADDRNOTAVAIL | EADDRINUSE | EAGAIN => Signal::Resources(number),
+        ECONNREFUSED => Signal::Reset,
+        ECONNRESET => Signal::ResetAfterAccept,
+        ETIMEDOUT => Signal::Silent,
+        // From connect() itself: the pod's own routes (unreachable; blackhole gives EINVAL; prohibit).
+        ENETUNREACH | EHOSTUNREACH | EINVAL if immediate => Signal::NetworkUnreachable(None),
+        EPERM | EACCES if immediate => Signal::Forbidden,
+        other => Signal::Unexplained(other),
+    }
+}
+
+/// Whether the code says "forbidden by a filter" in words, rather than "port unreachable", which Services
+/// without endpoints use too.
+pub(crate) fn is_prohibition(error: &IcmpError) -> bool {
+    match (error.v6, error.code) {
+        (false, code) => matches!(code, 9 | 10 | 13),
+        (true, code) => matches!(code, 1 | 5 | 6),
+    }
+}
+
+#[cfg(test)]
+mod tests;

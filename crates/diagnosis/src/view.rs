@@ -1,0 +1,112 @@
+//! A case arranged for the rules: the evidence by address, each with its policy stance.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use peerwalk_model::evidence::{DialPurpose, Walk};
+use peerwalk_model::{Timestamp, Verdict};
+use peerwalk_netpol::Decision;
+
+use crate::address::{Address, addresses};
+use crate::case::{Case, EndpointDecision, PairEvidence};
+use crate::facts::{EndpointFacts, Facts, GRACE, GRACE_OF_YOUNG_PODS};
+use crate::stance::Stance;
+
+/// A case with fresh evidence.
+#[derive(Debug)]
+pub(crate) struct View<'a> {
+    pub case: &'a Case<'a>,
+    pub facts: &'a Facts,
+    pub pair: &'a PairEvidence,
+    pub walk: &'a Walk,
+    /// The addresses of the target that were dialled.
+    pub addresses: Vec<Address<'a>>,
+}
+
+/// A rule looks at a case and says nothing, or the verdict.
+pub(crate) type Rule = fn(&View<'_>) -> Option<Verdict>;
+
+impl<'a> View<'a> {
+    pub fn new(case: &'a Case<'a>, pair: &'a PairEvidence) -> Self {
+        let walk = &pair.walk;
+        Self { case, facts: case.facts, pair, walk, addresses: addresses(walk) }
+    }
+
+    /// The target's addresses where a policy decision applies as it is: endpoints and plain addresses. A
+    /// service address is translated first.
+    pub fn direct(&self) -> impl Iterator<Item = &Address<'a>> {
+        self.addresses.iter().filter(|address| address.purpose != DialPurpose::ServiceAddress)
+    }
+
+    /// The direct addresses that say anything about the network.
+    pub fn tried(&self) -> impl Iterator<Item = &Address<'a>> {
+        self.direct().filter(|address| address.answer.was_tried())
+    }
+
+    /// The Service's own addresses that say anything about the network.
+    pub fn service_addresses(&self) -> impl Iterator<Item = &Address<'a>> {
+        self.addresses
+            .iter()
+            .filter(|address| address.purpose == DialPurpose::ServiceAddress && address.answer.was_tried())
+    }
+
+    /// The way an application takes: the service address where one was dialled, else the addresses themselves.
+    pub fn way(&self) -> Vec<&Address<'a>> {
+        let service: Vec<&Address<'a>> = self.service_addresses().collect();
+        if service.is_empty() { self.tried().collect() } else { service }
+    }
+
+    /// Whether a connection came about the way an application makes it.
+    pub fn connects(&self) -> bool {
+        self.way().iter().any(|address| address.answer.works())
+    }
+
+    pub fn endpoint(&self, ip: IpAddr) -> Option<&'a EndpointFacts> {
+        self.facts.endpoints.get(&ip)
+    }
+
+    /// What to call an address: the pod behind it, or the address.
+    pub fn name(&self, remote: SocketAddr) -> String {
+        self.endpoint(remote.ip())
+            .and_then(|endpoint| endpoint.pod.clone())
+            .unwrap_or_else(|| remote.to_string())
+    }
+
+    /// The stance of policy towards an address, if there is a decision for it.
+    pub fn stance(&self, address: &Address) -> Option<Stance<'a>> {
+        let known = self.case.decisions.iter().find(|known| known.endpoint == address.remote)?;
+        self.stance_towards(known, address)
+    }
+
+    /// The stance of a decision towards the observation of an address.
+    pub fn stance_towards(&self, known: &'a EndpointDecision, address: &Address) -> Option<Stance<'a>> {
+        let began = self.began(address);
+        let target = self.endpoint(known.endpoint.ip()).and_then(|endpoint| endpoint.started);
+        let started = [self.facts.source.started, target];
+        let young = started.into_iter().flatten().any(|started| began.since(started) < GRACE_OF_YOUNG_PODS);
+        let grace = if young { GRACE_OF_YOUNG_PODS } else { GRACE };
+        Stance::new(known, began, grace, young)
+    }
+
+    /// The present decision for every endpoint, dialled or not.
+    pub fn decisions(&self) -> impl Iterator<Item = &'a Decision> {
+        self.case.decisions.iter().filter_map(|known| known.current().map(|(_, decision)| decision))
+    }
+
+    /// When the observation of an address began: the start of the last walk, or earlier by as much as a
+    /// remembered refusal is older than the walk that was sent.
+    fn began(&self, address: &Address) -> Timestamp {
+        self.pair.started.minus(self.walk.started.since(address.began))
+    }
+
+    /// Whether something that was seen at `at` counts for this run of walks: after its first SYN, and not
+    /// longer ago than `within`.
+    pub fn counts(&self, at: Timestamp, within: Duration) -> bool {
+        at >= self.pair.since && self.case.now.since(at) <= within
+    }
+
+    /// Whether the policy kinds of this cluster can all be read.
+    pub fn reads_all_policies(&self) -> bool {
+        self.facts.unreadable_policy_kinds.is_empty()
+    }
+}
