@@ -1,1 +1,3 @@
 //! Black-box tests on a real control plane and real nodes.
+
+pub mod crd;

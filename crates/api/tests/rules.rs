@@ -69,6 +69,9 @@ mod cel {
             *target = patch.clone();
             return;
         };
+        if !target.is_object() {
+            *target = json!({});
+        }
         for (key, value) in fields {
             merge(&mut target[key.as_str()], value);
         }

@@ -1,0 +1,55 @@
+//! An API server that knows `ConnectivityCheck`, for tests that need no nodes.
+
+use std::env;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{Api, Patch, PatchParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::runtime::wait::{await_condition, conditions};
+use kube::{Client, Config};
+
+/// The longest wait for the API server to serve the resource.
+const ESTABLISHED_WITHIN: Duration = Duration::from_secs(30);
+
+/// A client of the cluster in `KUBECONFIG` with the CRD of this tree installed; `None`, and a line that says
+/// so, when there is no such variable.
+///
+/// # Errors
+///
+/// Without `KUBECONFIG` where `CI` is set: there a test that did not run must not look like one that passed.
+#[allow(clippy::print_stderr, reason = "a skipped test says so where test output goes")]
+pub async fn client() -> Result<Option<Client>> {
+    let Some(path) = env::var_os("KUBECONFIG").filter(|path| !path.is_empty()) else {
+        if env::var_os("CI").is_some() {
+            bail!("CI is set and KUBECONFIG is not: run the tests by `cargo xtask test`");
+        }
+        eprintln!("SKIPPED: KUBECONFIG is not set; `cargo xtask cluster up --nodes 0` starts an API server");
+        return Ok(None);
+    };
+    let kubeconfig = Kubeconfig::read_from(&path).context("cannot read KUBECONFIG")?;
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        .await
+        .context("cannot use KUBECONFIG")?;
+    config.read_timeout = Some(Duration::from_mins(1));
+    let client = Client::try_from(config).context("cannot make a client of KUBECONFIG")?;
+    install(&client).await?;
+    Ok(Some(client))
+}
+
+/// Applies the CRD and waits until it is served.
+pub async fn install(client: &Client) -> Result<()> {
+    let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let crd = peerwalk_api::crd();
+    let name = crd.metadata.name.clone().context("the CRD has a name")?;
+    crds.patch(&name, &PatchParams::apply("peerwalk-e2e").force(), &Patch::Apply(&crd))
+        .await
+        .context("cannot apply the CRD")?;
+    let established = await_condition(crds, &name, conditions::is_crd_established());
+    tokio::time::timeout(ESTABLISHED_WITHIN, established)
+        .await
+        .context("the CRD is not established")?
+        .context("cannot watch the CRD")?;
+    Ok(())
+}
