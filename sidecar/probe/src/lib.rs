@@ -1,13 +1,26 @@
 //! One walk: resolve, route, connect, tls, request, and the evidence each leaves.
+//!
+//! [`Prober::walk`] walks a [`peerwalk_model::plan::PlannedTarget`] in an [`Environment`], within a budget
+//! that no plan can exceed. Nothing is judged here.
 
 mod budget;
 mod clock;
+mod connect;
 mod environment;
+mod proxied;
 mod random;
+mod request;
 mod resolve;
+mod route;
 mod rules;
 mod socket;
+mod tls;
+mod url;
+mod walk;
 
 pub use clock::now;
 pub use environment::{ContainerEnv, Environment, Family};
+pub use route::{Dialect, proxy_for, route};
 pub use rules::{DialRules, never};
+pub use url::{Scheme, TargetUrl, UrlError};
+pub use walk::Prober;

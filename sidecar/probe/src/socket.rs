@@ -25,7 +25,7 @@ use tokio::time::Instant;
 pub(crate) use local_peer::Locals;
 pub(crate) use ports::Parity;
 pub(crate) use queue::read as read_queue;
-pub(crate) use sys::set_recverr;
+pub(crate) use sys::watch;
 
 /// `TCP_ESTABLISHED` of `include/net/tcp_states.h`.
 const TCP_ESTABLISHED: u8 = 1;
@@ -179,7 +179,7 @@ impl Attempt {
 pub(crate) fn open(remote: SocketAddr, kind: Type, protocol: Protocol) -> Result<Socket, LocalTrouble> {
     let socket = Socket::new(Domain::for_address(remote), kind.nonblocking(), Some(protocol))
         .map_err(|error| trouble("socket", &error))?;
-    set_recverr(&socket, remote.is_ipv6()).map_err(|error| trouble("IP_RECVERR", &error))?;
+    sys::set_recverr(&socket, remote.is_ipv6()).map_err(|error| trouble("IP_RECVERR", &error))?;
     Ok(socket)
 }
 
@@ -215,7 +215,7 @@ fn bind(socket: &Socket, remote: SocketAddr, parity: Parity) -> Result<(), Local
 }
 
 fn register(socket: Socket) -> Result<AsyncFd<Socket>, LocalTrouble> {
-    AsyncFd::with_interest(socket, Interest::WRITABLE).map_err(|error| trouble("epoll", &error))
+    sys::watch(socket, Interest::WRITABLE).map_err(|error| trouble("epoll", &error))
 }
 
 fn local_address(socket: &Socket) -> Option<SocketAddr> {

@@ -28,7 +28,7 @@ pub(crate) async fn udp(
         return failed(&error, &socket);
     }
     let interest = Interest::READABLE | Interest::ERROR;
-    let fd = AsyncFd::with_interest(UdpSocket::from(socket), interest).map_err(|e| trouble("epoll", &e))?;
+    let fd = socket::watch(UdpSocket::from(socket), interest).map_err(|e| trouble("epoll", &e))?;
     // EPERM here is a filter in our own OUTPUT chain; TCP would only see silence.
     if let Err(error) = fd.get_ref().send(&question.bytes) {
         return failed(&error, &SockRef::from(fd.get_ref()));

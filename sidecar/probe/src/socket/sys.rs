@@ -1,11 +1,14 @@
-//! Two socket options that no safe wrapper in the tree offers.
+//! What no safe wrapper in the tree offers: two socket options, and the readiness of a socket.
 #![allow(unsafe_code)]
 
 use std::io;
 use std::mem::{self, MaybeUninit};
+use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
 
 use socket2::Socket;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// The part of `struct tcp_info` (`include/uapi/linux/tcp.h`) that is used. Readable in every state,
 /// `SYN_SENT` included, without privileges.
@@ -54,4 +57,16 @@ pub(crate) fn tcp_info(socket: &Socket) -> io::Result<TcpInfo> {
 pub(crate) fn initialised<const N: usize>(buffer: [MaybeUninit<u8>; N]) -> [u8; N] {
     // SAFETY: callers create the buffer from `MaybeUninit::new(0)`, and the kernel only writes over it.
     buffer.map(|byte| unsafe { byte.assume_init() })
+}
+
+/// A type that owns one open socket and returns that descriptor, always the same.
+pub(crate) trait OwnSocket: AsRawFd {}
+impl OwnSocket for Socket {}
+impl OwnSocket for UdpSocket {}
+
+/// Registers a socket with the runtime's reactor.
+pub(crate) fn watch<S: OwnSocket>(socket: S, interest: Interest) -> io::Result<AsyncFd<S>> {
+    // SAFETY: `OwnSocket` types own their descriptor: it is open, and stays the same for as long as the
+    // registration, which owns the socket.
+    Ok(unsafe { AsyncFd::register_with_interest(socket, interest)? })
 }

@@ -1,0 +1,212 @@
+//! The connect stage: the service address and endpoints in the same window, a diagnosis when one is silent,
+//! and what refusals are known.
+
+mod choice;
+mod diagnosis;
+mod refusals;
+mod series;
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use peerwalk_model::evidence::{Connect, Dial, DialOutcome, DialPurpose, LocalTrouble};
+use peerwalk_model::plan::{Control, PlannedTarget};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use crate::budget::{Allowance, Gate, Pace};
+use crate::rules::DialRules;
+use crate::socket::Locals;
+pub(crate) use choice::{Choice, Want};
+use refusals::Refusals;
+pub(crate) use series::Series;
+
+/// Silence is suspected after this many of the usual round trips, and not before [`LEAST_WAIT`].
+const ROUND_TRIPS: u32 = 20;
+const LEAST_WAIT: Duration = Duration::from_millis(50);
+/// Addresses whose usual time is remembered.
+const REMEMBERED: usize = 1024;
+/// Dials kept as evidence.
+const KEPT_DIALS: usize = 128;
+/// Between a reset and the dial that repeats it.
+const REPEAT_AFTER: Duration = Duration::from_millis(100);
+
+/// What is remembered from one walk to the next: refusals and usual connect times.
+#[derive(Debug, Default)]
+pub(crate) struct Connector {
+    refusals: Refusals,
+    times: Mutex<HashMap<SocketAddr, Duration>>,
+}
+
+/// What the connect stage of one walk works with.
+pub(crate) struct Dialling<'a> {
+    pub(crate) connector: &'a Connector,
+    pub(crate) gate: &'a Gate,
+    pub(crate) allowance: &'a Allowance,
+    pub(crate) target: &'a PlannedTarget,
+    pub(crate) rules: DialRules,
+    pub(crate) locals: &'a Locals,
+    /// An event walk keeps no distance to earlier dials of the same address.
+    pub(crate) pace: Pace,
+}
+
+/// What the stage leaves.
+#[derive(Debug, Default)]
+pub(crate) struct Connected {
+    pub(crate) evidence: Connect,
+    /// The connection an application would use, when it was made.
+    pub(crate) stream: Option<(TcpStream, SocketAddr)>,
+    pub(crate) local: Option<LocalTrouble>,
+}
+
+impl Dialling<'_> {
+    /// Dials what was chosen. `interim` is called with the dials so far, during a diagnosis.
+    pub(crate) async fn run(&self, choice: &Choice, interim: &mut impl FnMut(Connect)) -> Connected {
+        let mut series = Series::new(self.locals.clone());
+        for remote in &choice.refused {
+            series.push_done(not_dialled(DialPurpose::Address, *remote, DialOutcome::NotAllowed));
+        }
+        let local = self.dial(choice, &mut series, interim).await.err();
+        self.finish(choice, series, local)
+    }
+
+    async fn dial(
+        &self,
+        choice: &Choice,
+        series: &mut Series,
+        interim: &mut impl FnMut(Connect),
+    ) -> Result<(), LocalTrouble> {
+        self.steady(choice, series).await?;
+        if series.live().next().is_none() {
+            return self.repeat_resets(series).await;
+        }
+        let controls = self.controls(series);
+        diagnosis::run(self, choice, &controls, series, interim).await
+    }
+
+    /// One dial of each chosen address, at the same time, until all have an outcome or one is silent for
+    /// longer than is usual for it.
+    async fn steady(&self, choice: &Choice, series: &mut Series) -> Result<(), LocalTrouble> {
+        let mut permits = Vec::new();
+        let mut until = Instant::now();
+        for want in &choice.first {
+            if let Some(dial) = self.connector.refusals.stands(want.remote, Instant::now()) {
+                series.push_done(Dial { purpose: want.purpose, ..dial });
+                continue;
+            }
+            permits.extend(self.gate.in_flight(self.allowance).await);
+            if !self.gate.connect(want.remote, self.pace, self.allowance).await {
+                series.push_done(not_dialled(want.purpose, want.remote, DialOutcome::Skipped));
+                continue;
+            }
+            series.begin(want.purpose, want.remote, None)?;
+            until = until.max(Instant::now() + self.usual_wait(want.remote));
+        }
+        let until = until.min(self.allowance.deadline());
+        series.drive(until).await;
+        Ok(())
+    }
+
+    /// Dials once more what answered with a reset, at endpoints and plain addresses: a listener that just
+    /// restarts is not worth a verdict. ICMP refusals are not repeated; they are rate limited, and certain.
+    async fn repeat_resets(&self, series: &mut Series) -> Result<(), LocalTrouble> {
+        let again: Vec<Want> = series
+            .dials()
+            .into_iter()
+            .filter(|dial| matches!(&dial.outcome, DialOutcome::Failed { queue, immediate: false, .. } if queue.is_empty()))
+            .filter(|dial| matches!(dial.purpose, DialPurpose::Endpoint | DialPurpose::Address))
+            .map(|dial| Want { purpose: dial.purpose, remote: dial.remote })
+            .collect();
+        if again.is_empty() {
+            return Ok(());
+        }
+        tokio::time::sleep(REPEAT_AFTER.min(self.allowance.left())).await;
+        for want in again {
+            if self.gate.try_connect(want.remote, Pace::Immediate).is_ok() {
+                series.begin(want.purpose, want.remote, None)?;
+            }
+        }
+        series.drive(self.allowance.deadline().min(Instant::now() + self.target.connect_timeout)).await;
+        Ok(())
+    }
+
+    /// Connects once more, for another attempt at the request.
+    pub(crate) async fn again(&self, remote: SocketAddr) -> Result<Option<TcpStream>, LocalTrouble> {
+        if !self.gate.connect(remote, Pace::Immediate, self.allowance).await {
+            return Ok(None);
+        }
+        let mut series = Series::new(self.locals.clone());
+        series.begin(DialPurpose::Address, remote, None)?;
+        series.drive(self.allowance.deadline().min(Instant::now() + self.target.connect_timeout)).await;
+        Ok(series.take_stream(DialPurpose::Address).map(|(stream, _)| stream))
+    }
+
+    /// The controls of the families that are silent.
+    fn controls(&self, series: &Series) -> Vec<Control> {
+        let silent: Vec<bool> = series.live().map(|attempt| attempt.remote().is_ipv4()).collect();
+        self.target
+            .controls
+            .iter()
+            .filter(|control| silent.contains(&control.address.is_ipv4()))
+            .filter(|control| self.rules.permitted_control(control))
+            .cloned()
+            .collect()
+    }
+
+    fn usual_wait(&self, remote: SocketAddr) -> Duration {
+        let times = self.connector.times.lock().unwrap_or_else(PoisonError::into_inner);
+        let usual = times.get(&remote).copied().unwrap_or_default();
+        (usual * ROUND_TRIPS).max(LEAST_WAIT).min(self.target.connect_timeout)
+    }
+
+    /// The evidence by now, with what is remembered in its place.
+    pub(crate) fn evidence(&self, series: &Series) -> Connect {
+        let mut dials = series.dials();
+        self.connector.learn(&mut dials);
+        dials.truncate(KEPT_DIALS);
+        Connect { dials }
+    }
+
+    /// Takes the connection to speak over and closes the rest.
+    fn finish(&self, choice: &Choice, mut series: Series, local: Option<LocalTrouble>) -> Connected {
+        let evidence = self.evidence(&series);
+        let stream = if local.is_none() { series.take_stream(choice.speaks) } else { None };
+        Connected { evidence, stream, local }
+    }
+}
+
+impl Connector {
+    fn learn(&self, dials: &mut [Dial]) {
+        let now = Instant::now();
+        self.refusals.learn(dials, now);
+        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        if times.len() >= REMEMBERED {
+            times.clear();
+        }
+        for dial in dials.iter().filter(|dial| matches!(dial.outcome, DialOutcome::Connected { .. })) {
+            // The slower of the two, so that one lucky packet does not make the usual look silent.
+            let usual = times.get(&dial.remote).map_or(Duration::ZERO, |time| *time / 2);
+            times.insert(dial.remote, dial.elapsed.max(usual));
+        }
+    }
+}
+
+/// Evidence of an address that was not dialled.
+pub(crate) fn not_dialled(purpose: DialPurpose, remote: SocketAddr, outcome: DialOutcome) -> Dial {
+    Dial {
+        purpose,
+        remote,
+        local: None,
+        started: crate::clock::now(),
+        elapsed: Duration::ZERO,
+        retransmits: 0,
+        outcome,
+    }
+}
+
+/// Whether any of the addresses is IPv4, any IPv6.
+pub(crate) fn families(addresses: &[IpAddr]) -> [bool; 2] {
+    [addresses.iter().any(IpAddr::is_ipv4), addresses.iter().any(IpAddr::is_ipv6)]
+}

@@ -1,0 +1,101 @@
+//! The sockets of one connect stage, driven together.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::task::Poll;
+
+use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose, LocalTrouble};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+
+use crate::socket::{Attempt, Locals, Parity};
+
+/// Sockets in the order they were begun, with or without an outcome.
+#[derive(Debug)]
+pub(crate) struct Series {
+    slots: Vec<Slot>,
+    locals: Locals,
+}
+
+#[derive(Debug)]
+enum Slot {
+    Socket(Box<Attempt>),
+    /// Not a socket of this walk: remembered, skipped or not allowed.
+    Done(Box<Dial>),
+}
+
+impl Series {
+    pub(crate) fn new(locals: Locals) -> Self {
+        Self { slots: Vec::new(), locals }
+    }
+
+    pub(crate) fn push_done(&mut self, dial: Dial) {
+        self.slots.push(Slot::Done(Box::new(dial)));
+    }
+
+    pub(crate) fn begin(
+        &mut self,
+        purpose: DialPurpose,
+        remote: SocketAddr,
+        parity: Option<Parity>,
+    ) -> Result<(), LocalTrouble> {
+        let attempt = Attempt::begin(purpose, remote, parity)?;
+        self.slots.push(Slot::Socket(Box::new(attempt)));
+        Ok(())
+    }
+
+    /// Waits until every socket has an outcome, or until the moment.
+    pub(crate) async fn drive(&mut self, until: Instant) {
+        let Self { slots, locals } = self;
+        let all = poll_fn(|cx| {
+            let mut pending = false;
+            for slot in slots.iter_mut() {
+                if let Slot::Socket(attempt) = slot {
+                    pending |= attempt.poll_known(cx, locals).is_pending();
+                }
+            }
+            if pending { Poll::Pending } else { Poll::Ready(()) }
+        });
+        // Late is no error: those without an outcome are silent.
+        let _ = timeout_at(until, all).await;
+    }
+
+    pub(crate) fn attempts(&self) -> impl Iterator<Item = &Attempt> {
+        self.slots.iter().filter_map(|slot| match slot {
+            Slot::Socket(attempt) => Some(attempt.as_ref()),
+            Slot::Done(_) => None,
+        })
+    }
+
+    /// Sockets without an outcome.
+    pub(crate) fn live(&self) -> impl Iterator<Item = &Attempt> {
+        self.attempts().filter(|attempt| attempt.outcome().is_none())
+    }
+
+    /// The evidence by now.
+    pub(crate) fn dials(&self) -> Vec<Dial> {
+        self.slots
+            .iter()
+            .map(|slot| match slot {
+                Slot::Socket(attempt) => attempt.dial(),
+                Slot::Done(dial) => dial.as_ref().clone(),
+            })
+            .collect()
+    }
+
+    /// The first connection of a purpose, to speak over.
+    pub(crate) fn take_stream(&mut self, purpose: DialPurpose) -> Option<(TcpStream, SocketAddr)> {
+        let connected = |slot: &Slot| {
+            matches!(slot, Slot::Socket(attempt) if attempt.purpose() == purpose
+                && matches!(attempt.outcome(), Some(DialOutcome::Connected { .. })))
+        };
+        let index = self.slots.iter().position(connected)?;
+        match self.slots.swap_remove(index) {
+            Slot::Socket(attempt) => {
+                let remote = attempt.remote();
+                attempt.into_stream().map(|stream| (stream, remote))
+            }
+            Slot::Done(_) => None,
+        }
+    }
+}

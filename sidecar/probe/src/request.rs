@@ -1,0 +1,128 @@
+//! The HTTP exchange: one request with a method without side effects. Redirects are not followed.
+
+use http_body_util::{BodyExt, Empty};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::header::{CONNECTION, HOST, USER_AGENT};
+use hyper::{Method, Response};
+use hyper_util::rt::TokioIo;
+use peerwalk_model::evidence::{Request, RequestOutcome};
+use peerwalk_model::plan::{HttpMethod, HttpRequest};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, timeout_at};
+
+use crate::url::TargetUrl;
+
+/// What a walk calls itself.
+pub(crate) const AGENT: &str = concat!("peerwalk/", env!("CARGO_PKG_VERSION"));
+/// A body is read this far and thrown away.
+const BODY_LIMIT: usize = 64 * 1024;
+/// Headers larger than this are refused as malformed.
+const HEAD_LIMIT: usize = 64 * 1024;
+/// The words of a library, at most, in bytes.
+const WORDS: usize = 200;
+
+/// Whether a proxy is spoken to, which wants the whole URL (RFC 9112, section 3.2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Origin,
+    Absolute,
+}
+
+/// Makes the request over a connection.
+pub(crate) async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    url: &TargetUrl,
+    http: &HttpRequest,
+    form: Form,
+    deadline: Instant,
+) -> Request {
+    let begun = Instant::now();
+    let outcome = timeout_at(deadline, converse(stream, url, http.method, form))
+        .await
+        .unwrap_or(RequestOutcome::NoResponse);
+    Request {
+        method: http.method,
+        url: url.to_string(),
+        status_below: http.status_below,
+        outcome,
+        elapsed: begun.elapsed(),
+    }
+}
+
+async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    url: &TargetUrl,
+    method: HttpMethod,
+    form: Form,
+) -> RequestOutcome {
+    let target = if form == Form::Absolute { url.to_string() } else { url.path.clone() };
+    let request = hyper::Request::builder()
+        .method(match method {
+            HttpMethod::Head => Method::HEAD,
+            HttpMethod::Get => Method::GET,
+        })
+        .uri(target)
+        .header(HOST, url.authority())
+        .header(USER_AGENT, AGENT)
+        .header(CONNECTION, "close")
+        .body(Empty::<Bytes>::new());
+    let request = match request {
+        Ok(request) => request,
+        Err(error) => return RequestOutcome::Malformed(clamp(&error.to_string())),
+    };
+    let handshake = http1::Builder::new().max_buf_size(HEAD_LIMIT).handshake(TokioIo::new(stream)).await;
+    let (mut sender, connection) = match handshake {
+        Ok(both) => both,
+        Err(error) => return failed(&error),
+    };
+    let exchange = async {
+        match sender.send_request(request).await {
+            Ok(response) => {
+                let status = response.status().as_u16();
+                read_body(response).await;
+                Ok(status)
+            }
+            Err(error) => Err(error),
+        }
+    };
+    tokio::pin!(exchange);
+    let outcome = tokio::select! {
+        outcome = &mut exchange => outcome,
+        // The connection ends when the exchange is over, or fails; its own error says more.
+        ended = connection => match (exchange.await, ended) {
+            (Err(_), Err(error)) => Err(error),
+            (outcome, _) => outcome,
+        },
+    };
+    outcome.map_or_else(|error| failed(&error), RequestOutcome::Status)
+}
+
+/// Reads the body to its end or bound. The status is the answer; a body that breaks off changes nothing.
+async fn read_body(response: Response<Incoming>) {
+    let (mut body, mut read) = (response.into_body(), 0);
+    while let Some(Ok(frame)) = body.frame().await {
+        read += frame.data_ref().map_or(0, Bytes::len);
+        if read >= BODY_LIMIT {
+            return;
+        }
+    }
+}
+
+fn failed(error: &hyper::Error) -> RequestOutcome {
+    let io = std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
+    if io || error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
+        // A reset, an end or a broken pipe before an answer.
+        return RequestOutcome::Reset;
+    }
+    // No HTTP, or a server that speaks before it is asked.
+    RequestOutcome::Malformed(clamp(&error.to_string()))
+}
+
+/// At most 200 bytes of a library's words, cut between characters.
+pub(crate) fn clamp(words: &str) -> String {
+    words[..words.floor_char_boundary(WORDS)].to_owned()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+//! Exchanges with servers on loopback that answer as they are told.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+
+/// Serves one connection: reads a request head, writes the answer, then ends as told.
+async fn server(answer: &'static str, end: End) -> (TcpStream, tokio::task::JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let served = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        match end {
+            End::Close => {}
+            End::Reset => socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap(),
+            End::Keep => std::future::pending::<()>().await,
+        }
+        String::from_utf8(head).unwrap()
+    });
+    (TcpStream::connect(address).await.unwrap(), served)
+}
+
+#[derive(Clone, Copy)]
+enum End {
+    Close,
+    Reset,
+    Keep,
+}
+
+fn http(method: HttpMethod) -> HttpRequest {
+    HttpRequest { method, path: "/ignored".into(), status_below: 500 }
+}
+
+async fn outcome(answer: &'static str, end: End, method: HttpMethod) -> RequestOutcome {
+    let (stream, _served) = server(answer, end).await;
+    let url = TargetUrl::parse("http://catalog.shop.svc:8080/healthz?full=1").unwrap();
+    let deadline = Instant::now() + Duration::from_millis(400);
+    exchange(stream, &url, &http(method), Form::Origin, deadline).await.outcome
+}
+
+#[tokio::test]
+async fn answers_become_outcomes() {
+    use HttpMethod::{Get, Head};
+    for (answer, end, method, expected) in [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", End::Close, Head, RequestOutcome::Status(200)),
+        (
+            "HTTP/1.1 302 F\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n",
+            End::Close,
+            Head,
+            RequestOutcome::Status(302),
+        ),
+        ("HTTP/1.1 503 No\r\nContent-Length: 5\r\n\r\nsorry", End::Keep, Get, RequestOutcome::Status(503)),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\ncut", End::Close, Get, RequestOutcome::Status(200)),
+        (
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No\r\n\r\n",
+            End::Close,
+            Get,
+            RequestOutcome::Status(204),
+        ),
+        ("", End::Close, Head, RequestOutcome::Reset),
+        ("", End::Reset, Head, RequestOutcome::Reset),
+        ("HTTP/1.1 200", End::Close, Head, RequestOutcome::Reset),
+        ("", End::Keep, Head, RequestOutcome::NoResponse),
+        ("HTTP/1.1 200 OK\r\n", End::Keep, Head, RequestOutcome::NoResponse),
+    ] {
+        assert_eq!(outcome(answer, end, method).await, expected, "{answer:?}");
+    }
+    let found = outcome("SSH-2.0-OpenSSH_9.2\r\n\r\n", End::Keep, Head).await;
+    assert!(matches!(&found, RequestOutcome::Malformed(words) if words.len() <= 200), "no HTTP: {found:?}");
+}
+
+#[tokio::test]
+async fn the_request_says_who_asks_and_closes() {
+    for (form, line) in [
+        (Form::Origin, "HEAD /healthz HTTP/1.1"),
+        (Form::Absolute, "HEAD http://catalog.shop.svc:8080/healthz HTTP/1.1"),
+    ] {
+        let (stream, served) = server("HTTP/1.1 200 OK\r\n\r\n", End::Close).await;
+        let url = TargetUrl::parse("http://catalog.shop.svc:8080/healthz").unwrap();
+        let deadline = Instant::now() + Duration::from_secs(5);
+        exchange(stream, &url, &http(HttpMethod::Head), form, deadline).await;
+        let head = served.await.unwrap().to_ascii_lowercase();
+        assert_eq!(head.lines().next().unwrap(), line.to_ascii_lowercase());
+        for wanted in ["host: catalog.shop.svc:8080", "user-agent: peerwalk/", "connection: close"] {
+            assert!(head.contains(wanted), "{wanted} in {head}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_endless_body_is_read_to_its_bound() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        while stream.read_u8().await.unwrap() != b'/' {}
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n").await.unwrap();
+        while stream.write_all(&[b'x'; 4096]).await.is_ok() {}
+    });
+    let url = TargetUrl::parse("http://big/").unwrap();
+    let stream = TcpStream::connect(address).await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let request = exchange(stream, &url, &http(HttpMethod::Get), Form::Origin, deadline).await;
+    assert_eq!(request.outcome, RequestOutcome::Status(200));
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_first_is_no_http_server() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (mut accepted, _) = listener.accept().await.unwrap();
+    accepted.write_all(b"220 mail.test ESMTP\r\n").await.unwrap();
+    stream.readable().await.unwrap();
+    let url = TargetUrl::parse("http://mail/").unwrap();
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let request = exchange(stream, &url, &http(HttpMethod::Head), Form::Origin, deadline).await;
+    assert!(matches!(request.outcome, RequestOutcome::Malformed(_)), "{:?}", request.outcome);
+}
+
+#[test]
+fn words_are_cut_between_characters() {
+    let long = "ü".repeat(150);
+    assert_eq!(clamp(&long).len(), 200);
+    assert_eq!(clamp("short"), "short");
+}

@@ -1,0 +1,99 @@
+//! The TLS handshake. Verification is never off.
+
+use std::io;
+use std::sync::{Arc, OnceLock};
+
+use peerwalk_model::evidence::{Tls, TlsOutcome};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::request::clamp;
+
+/// Roots that cannot be used.
+#[derive(Debug, Error)]
+pub enum RootsError {
+    /// The text is no PEM.
+    #[error("the given roots are no PEM certificates")]
+    Pem(#[source] rustls::pki_types::pem::Error),
+    /// A certificate cannot be a root.
+    #[error("a given root is no certificate that can be trusted")]
+    Certificate(#[source] rustls::Error),
+    /// There is none.
+    #[error("the given roots hold no certificate")]
+    Empty,
+}
+
+/// A client configuration that trusts the given roots, or the built-in ones.
+pub(crate) fn config(roots_pem: Option<&str>) -> Result<Arc<ClientConfig>, RootsError> {
+    static BUILT_IN: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+    let Some(pem) = roots_pem else {
+        if let Some(config) = BUILT_IN.get() {
+            return Ok(config.clone());
+        }
+        let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        let config = with_roots(roots)?;
+        return Ok(BUILT_IN.get_or_init(|| config).clone());
+    };
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+        roots.add(certificate.map_err(RootsError::Pem)?).map_err(RootsError::Certificate)?;
+    }
+    if roots.is_empty() {
+        return Err(RootsError::Empty);
+    }
+    with_roots(roots)
+}
+
+fn with_roots(roots: RootCertStore) -> Result<Arc<ClientConfig>, RootsError> {
+    // The provider is named: a process-wide default may be missing, or not ours.
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(RootsError::Certificate)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// Shakes hands over a connection, for the name or address.
+pub(crate) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    config: Arc<ClientConfig>,
+    host: &str,
+    deadline: Instant,
+) -> (Tls, Option<TlsStream<S>>) {
+    let begun = Instant::now();
+    let (outcome, stream) = match ServerName::try_from(host.trim_end_matches('.').to_owned()) {
+        Err(_) => (TlsOutcome::Failed(clamp("the host is no name that a certificate can have")), None),
+        Ok(name) => match timeout_at(deadline, TlsConnector::from(config).connect(name, stream)).await {
+            Err(_) => (TlsOutcome::Timeout, None),
+            Ok(Ok(stream)) => (TlsOutcome::Established, Some(stream)),
+            Ok(Err(error)) => (failed(&error), None),
+        },
+    };
+    (Tls { server_name: host.to_owned(), outcome, elapsed: begun.elapsed() }, stream)
+}
+
+fn failed(error: &io::Error) -> TlsOutcome {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        // A root that was made anew under its old name is found, and did not sign.
+        Some(rustls::Error::InvalidCertificate(
+            CertificateError::UnknownIssuer | CertificateError::BadSignature,
+        )) => TlsOutcome::UntrustedIssuer,
+        Some(error) => TlsOutcome::Failed(clamp(&error.to_string())),
+        None => match error.kind() {
+            io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::UnexpectedEof => TlsOutcome::Reset,
+            _ => TlsOutcome::Failed(clamp(&error.to_string())),
+        },
+    }
+}

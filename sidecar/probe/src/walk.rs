@@ -1,0 +1,330 @@
+//! One walk of one target, stage by stage.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+
+use peerwalk_model::evidence::{
+    Connect, LocalTrouble, ProxyAttempt, Request, RequestOutcome, Resolve, Tls, TlsOutcome, Trigger,
+};
+use peerwalk_model::plan::{PlannedTarget, RecordType, TargetKind};
+use peerwalk_model::{TargetKey, Walk};
+use tokio::net::TcpStream;
+
+use crate::budget::{Allowance, Gate, Pace};
+use crate::connect::{Choice, Connected, Connector, Dialling};
+use crate::environment::{Environment, Family};
+use crate::proxied::{self, Through};
+use crate::request::{Form, exchange};
+use crate::resolve::{Patience, Resolver, backoff, record_of};
+use crate::route::route;
+use crate::socket::Locals;
+use crate::tls;
+use crate::url::{Scheme, TargetUrl};
+
+/// Targets whose turn is remembered; a plan has at most a few hundred.
+const REMEMBERED: usize = 4096;
+
+/// Walks targets, and remembers between walks what must not be asked or paid for twice.
+#[derive(Debug, Default)]
+pub struct Prober {
+    environment: Environment,
+    gate: Gate,
+    resolver: Resolver,
+    connector: Connector,
+    turns: Mutex<HashMap<TargetKey, usize>>,
+}
+
+/// One walk under way.
+struct Tour<'a> {
+    prober: &'a Prober,
+    target: &'a PlannedTarget,
+    allowance: Allowance,
+    trigger: Trigger,
+    turn: usize,
+}
+
+/// What a target's kind says of its way.
+struct Way {
+    /// The name or address to resolve.
+    host: String,
+    port: u16,
+    /// Set when there is a request or handshake to make.
+    url: Option<TargetUrl>,
+}
+
+impl Prober {
+    /// A prober with a full budget.
+    pub fn new(environment: Environment) -> Self {
+        Self { environment, ..Self::default() }
+    }
+
+    /// Walks a target once. `report` gets the walk as it stands when a diagnosis takes longer; the value
+    /// returned is the whole of it.
+    ///
+    /// The future may be dropped at any time; its sockets are closed then. It needs a tokio runtime with I/O
+    /// and time, and is content with one thread.
+    pub async fn walk(
+        &self,
+        key: TargetKey,
+        target: &PlannedTarget,
+        generation: u64,
+        trigger: Trigger,
+        mut report: impl FnMut(Walk),
+    ) -> Walk {
+        let turn = self.turn(&key);
+        let mut walk = Walk::begin(key, generation, trigger, crate::now());
+        let allowance = Allowance::new(target.total_timeout);
+        let tour = Tour { prober: self, target, allowance, trigger, turn };
+        if let Err(local) = tour.run(&mut walk, &mut report).await {
+            walk.local = Some(local);
+        }
+        walk.ended = crate::now();
+        walk
+    }
+
+    fn turn(&self, key: &TargetKey) -> usize {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        if turns.len() >= REMEMBERED && !turns.contains_key(key) {
+            turns.clear();
+        }
+        let turn = turns.entry(key.clone()).or_default();
+        *turn = turn.wrapping_add(1);
+        *turn
+    }
+}
+
+impl Tour<'_> {
+    async fn run(&self, walk: &mut Walk, report: &mut impl FnMut(Walk)) -> Result<(), LocalTrouble> {
+        let way = self.way()?;
+        if let TargetKind::Dns(dns) = &self.target.kind {
+            walk.resolve = Some(self.resolve(&dns.name, &[dns.record]).await?);
+            return Ok(());
+        }
+        let addresses = match way.host.parse::<IpAddr>() {
+            Ok(ip) => vec![ip],
+            Err(_) => {
+                let resolve = self.resolve(&way.host, &self.records()).await?;
+                walk.resolve.insert(resolve).addresses.clone()
+            }
+        };
+        let environment = &self.prober.environment;
+        walk.route = way
+            .url
+            .as_ref()
+            .filter(|url| url.scheme != Scheme::Tcp)
+            .map(|url| route(url, &environment.containers));
+        let locals = self.locals();
+        let dialling = self.dialling(&locals);
+        let used = walk.route.as_ref().and_then(|route| route.proxied.first().cloned());
+        // Both ways at the same time, since both must fit into the walk.
+        let through = async {
+            match (&used, &way.url) {
+                (Some(used), Some(url)) => self.through(&dialling, used, url).await.map(Some),
+                _ => Ok(None),
+            }
+        };
+        let direct = self.direct(&dialling, &way, &addresses, walk, report);
+        let (direct, through): (_, Result<Option<ProxyAttempt>, LocalTrouble>) =
+            tokio::join!(direct, through);
+        direct?;
+        walk.proxied = through?;
+        Ok(())
+    }
+
+    /// Connect, tls and request on the direct way.
+    async fn direct(
+        &self,
+        dialling: &Dialling<'_>,
+        way: &Way,
+        addresses: &[IpAddr],
+        walk: &mut Walk,
+        report: &mut impl FnMut(Walk),
+    ) -> Result<(), LocalTrouble> {
+        if addresses.is_empty() {
+            return Ok(());
+        }
+        let all = self.trigger == Trigger::Event;
+        let rules = self.prober.environment.rules;
+        let choice = Choice::new(&self.target.kind, way.port, addresses, rules, (self.turn, all));
+        let begun = walk.clone();
+        let mut interim = |connect: Connect| {
+            let ended = crate::now();
+            report(Walk { interim: true, ended, connect: Some(connect), ..begun.clone() });
+        };
+        let Connected { evidence, stream, local } = dialling.run(&choice, &mut interim).await;
+        walk.connect = Some(evidence);
+        if let Some(local) = local {
+            return Err(local);
+        }
+        if let (Some((stream, remote)), Some(url)) = (stream, &way.url) {
+            let mut stream = Some(stream);
+            for attempt in 0..self.target.retries.attempts.max(1) {
+                if attempt > 0 {
+                    stream = self.again(dialling, remote, attempt).await?;
+                }
+                let Some(stream) = stream.take() else { break };
+                let (tls, request) = self.speak(stream, url).await?;
+                let passed = good(tls.as_ref(), request.as_ref());
+                (walk.tls, walk.request) = (tls, request);
+                if passed {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A new connection for another attempt, after a wait. `None` when time, budget or the connection fails:
+    /// the attempt before stands.
+    async fn again(
+        &self,
+        dialling: &Dialling<'_>,
+        remote: std::net::SocketAddr,
+        attempt: u32,
+    ) -> Result<Option<TcpStream>, LocalTrouble> {
+        let wait = backoff(&self.target.retries, attempt);
+        if wait >= self.allowance.left() {
+            return Ok(None);
+        }
+        tokio::time::sleep(wait).await;
+        dialling.again(remote).await
+    }
+
+    async fn speak(
+        &self,
+        stream: TcpStream,
+        url: &TargetUrl,
+    ) -> Result<(Option<Tls>, Option<Request>), LocalTrouble> {
+        let deadline = self.allowance.deadline();
+        let http = self.target.http.as_ref();
+        match url.scheme {
+            Scheme::Tcp => Ok((None, None)),
+            Scheme::Http => match http {
+                Some(http) => Ok((None, Some(exchange(stream, url, http, Form::Origin, deadline).await))),
+                None => Ok((None, None)),
+            },
+            Scheme::Https => {
+                let config = tls::config(self.roots()).map_err(|e| bad_plan(&e))?;
+                let (tls, stream) = tls::handshake(stream, config, &url.host, deadline).await;
+                let request = match (stream, http) {
+                    (Some(stream), Some(http)) => {
+                        Some(exchange(stream, url, http, Form::Origin, deadline).await)
+                    }
+                    _ => None,
+                };
+                Ok((Some(tls), request))
+            }
+        }
+    }
+
+    async fn through(
+        &self,
+        dialling: &Dialling<'_>,
+        used: &peerwalk_model::evidence::ProxyUse,
+        url: &TargetUrl,
+    ) -> Result<ProxyAttempt, LocalTrouble> {
+        let addresses = match proxied::host_and_port(&used.proxy) {
+            None => Vec::new(),
+            Some((host, _)) => match host.parse::<IpAddr>() {
+                Ok(ip) => vec![ip],
+                Err(_) => self.resolve(&host, &self.records()).await?.addresses,
+            },
+        };
+        let config = match url.scheme {
+            Scheme::Https => Some(tls::config(self.roots()).map_err(|e| bad_plan(&e))?),
+            Scheme::Http | Scheme::Tcp => None,
+        };
+        let http = self.target.http.as_ref();
+        proxied::attempt(dialling, Through { used, url, http, config, addresses }).await
+    }
+
+    async fn resolve(&self, name: &str, records: &[RecordType]) -> Result<Resolve, LocalTrouble> {
+        let target = self.target;
+        let patience = Patience {
+            retries: target.retries,
+            total: target.total_timeout,
+            longest: target.connect_timeout,
+        };
+        let prober = self.prober;
+        let reuse = self.trigger == Trigger::Interval;
+        let shared = (&prober.gate, &self.allowance);
+        prober.resolver.resolve(&prober.environment, name, records, patience, shared, reuse).await
+    }
+
+    fn records(&self) -> Vec<RecordType> {
+        match self.prober.environment.family {
+            Some(family) => vec![record_of(family)],
+            None => vec![record_of(Family::V4), record_of(Family::V6)],
+        }
+    }
+
+    fn roots(&self) -> Option<&str> {
+        match &self.target.kind {
+            TargetKind::Url(url) => url.roots_pem.as_deref(),
+            TargetKind::Service(_) | TargetKind::Dns(_) => None,
+        }
+    }
+
+    fn way(&self) -> Result<Way, LocalTrouble> {
+        match &self.target.kind {
+            TargetKind::Service(service) => Ok(Way {
+                host: service.hostname.clone(),
+                port: service.port,
+                url: self.target.http.as_ref().map(|http| TargetUrl {
+                    scheme: Scheme::Http,
+                    host: service.hostname.clone(),
+                    port: service.port,
+                    path: http.path.clone(),
+                }),
+            }),
+            TargetKind::Url(url) => {
+                let url = TargetUrl::parse(&url.url).map_err(|e| bad_plan(&e))?;
+                Ok(Way { host: url.host.clone(), port: url.port, url: Some(url) })
+            }
+            TargetKind::Dns(dns) => Ok(Way { host: dns.name.clone(), port: 0, url: None }),
+        }
+    }
+
+    fn locals(&self) -> Locals {
+        let endpoints = match &self.target.kind {
+            TargetKind::Service(service) => service.endpoints.clone(),
+            TargetKind::Url(_) | TargetKind::Dns(_) => Vec::new(),
+        };
+        Locals { addresses: self.prober.environment.addresses.clone(), endpoints }
+    }
+
+    fn dialling<'a>(&'a self, locals: &'a Locals) -> Dialling<'a> {
+        Dialling {
+            connector: &self.prober.connector,
+            gate: &self.prober.gate,
+            allowance: &self.allowance,
+            target: self.target,
+            rules: self.prober.environment.rules,
+            locals,
+            pace: match self.trigger {
+                Trigger::Interval => Pace::Spaced,
+                Trigger::Event => Pace::Immediate,
+            },
+        }
+    }
+}
+
+/// Whether there is nothing to be gained from another attempt: it worked, or it will fail the same way.
+fn good(tls: Option<&Tls>, request: Option<&Request>) -> bool {
+    match (tls.map(|tls| &tls.outcome), request) {
+        (Some(TlsOutcome::Reset | TlsOutcome::Timeout), _) => false,
+        (Some(TlsOutcome::UntrustedIssuer | TlsOutcome::Failed(_)), _) | (_, None) => true,
+        (_, Some(request)) => {
+            matches!(request.outcome, RequestOutcome::Status(status) if status < request.status_below)
+        }
+    }
+}
+
+/// A plan that cannot be walked: it says nothing about the network.
+fn bad_plan(error: &dyn std::error::Error) -> LocalTrouble {
+    LocalTrouble { what: format!("a usable plan: {error}"), errno: libc::EINVAL }
+}
+
+#[cfg(test)]
+mod tests;
