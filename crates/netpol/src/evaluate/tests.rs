@@ -223,9 +223,15 @@ fn a_named_port_needs_the_protocol_of_the_rule() {
 fn a_named_port_of_a_host_network_peer_hangs_on_the_reading() {
     let mut agent = host_network("agent", "node-2", "10.0.0.2");
     agent.named_ports = vec![named_port("db", 5432, false)];
-    let decision = decide([admits("shop", rule([], [named("db")]))], &flow(at(web()), at(agent)));
-    assert!(!decision.is_allowed(), "a node has no named ports");
-    assert_eq!(caveats(&decision), [Caveat::HostNetworkPeer]);
+    let flow = flow(at(web()), at(agent));
+    let index = index([admits("shop", rule([], [named("db")]))]);
+    let as_node = evaluate(&index, &flow, &Profile::UPSTREAM);
+    assert!(!as_node.is_allowed(), "a node has no named ports");
+    assert_eq!(caveats(&as_node), [Caveat::HostNetworkPeer]);
+    let profile = Profile { host_network: HostNetwork::AsPod, ..Profile::UPSTREAM };
+    let as_pod = evaluate(&index, &flow, &profile);
+    assert!(as_pod.is_allowed(), "a pod has");
+    assert_eq!(caveats(&as_pod), [Caveat::HostNetworkPeer]);
 }
 
 #[test]

@@ -115,9 +115,17 @@ fn ports() {
     }
 }
 
+/// Every message names the field, the value where it has one, and the remedy.
+fn refused(table: &[(&str, &str)]) {
+    for (spec, message) in table {
+        let errors = lowered(spec).expect_err(&format!("{spec} should be refused"));
+        assert_eq!(errors.to_string(), *message, "{spec}");
+    }
+}
+
 #[test]
-fn what_the_server_refuses_is_refused_by_field_value_and_remedy() {
-    let table = [
+fn wrong_types_and_peers_are_refused() {
+    refused(&[
         (
             "{policyTypes: [ingress]}",
             "spec.policyTypes[0]: \"ingress\" is not a policy type; use Ingress or Egress",
@@ -151,6 +159,12 @@ fn what_the_server_refuses_is_refused_by_field_value_and_remedy() {
             "spec.ingress[0].from[0].ipBlock.except[0]: fd00::/64 is no strict part of 10.0.0.0/8; \
              use a smaller network within it, or remove it",
         ),
+    ]);
+}
+
+#[test]
+fn wrong_ports_are_refused() {
+    refused(&[
         (
             "{ingress: [{ports: [{protocol: tcp}]}]}",
             "spec.ingress[0].ports[0].protocol: \"tcp\" is not a protocol; use TCP, UDP or SCTP",
@@ -181,6 +195,12 @@ fn what_the_server_refuses_is_refused_by_field_value_and_remedy() {
             "{ingress: [{ports: [{port: 90, endPort: 65536}]}]}",
             "spec.ingress[0].ports[0].endPort: 65536 is not a port; use a number from 1 to 65535",
         ),
+    ]);
+}
+
+#[test]
+fn wrong_selectors_are_refused() {
+    refused(&[
         (
             "{podSelector: {matchExpressions: [{key: app, operator: in, values: [a]}]}}",
             "spec.podSelector.matchExpressions[0].operator: \"in\" is not an operator; \
@@ -199,11 +219,7 @@ fn what_the_server_refuses_is_refused_by_field_value_and_remedy() {
             "{podSelector: {matchExpressions: [{key: '', operator: Exists}]}}",
             "spec.podSelector.matchExpressions[0].key: missing; name the label",
         ),
-    ];
-    for (spec, message) in table {
-        let errors = lowered(spec).expect_err(&format!("{spec} should be refused"));
-        assert_eq!(errors.to_string(), message, "{spec}");
-    }
+    ]);
 }
 
 #[test]

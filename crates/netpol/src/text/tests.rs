@@ -124,3 +124,45 @@ fn steps_tell_every_rule() {
         ]
     );
 }
+
+#[test]
+fn an_admitting_rule_uses_the_labels_that_name_the_application() {
+    // Labels of the source, and how the peer reads.
+    let table: [(&[(&str, &str)], &str); 4] = [
+        (&[("app", "web"), ("version", "2"), ("pod-template-hash", "7c9")], "namespace shop, pods app=web"),
+        (
+            &[
+                ("app.kubernetes.io/name", "web"),
+                ("app.kubernetes.io/instance", "eu"),
+                ("helm.sh/chart", "web-1"),
+            ],
+            "namespace shop, pods app.kubernetes.io/instance=eu,app.kubernetes.io/name=web",
+        ),
+        (&[("role", "front"), ("pod-template-hash", "7c9")], "namespace shop, pods role=front"),
+        (&[("pod-template-hash", "7c9")], "namespace shop, all pods"),
+    ];
+    for (labels, peer) in table {
+        let mut web = pod("shop", "web-7c9", "10.244.1.7");
+        web.labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let flow = flow(at(web), at(pod("ledger", "postgres-0", "10.244.1.8")));
+        let decision = decide([policy("ledger", "default-deny", Some(vec![]), None)], &flow);
+        let rules: Vec<String> =
+            decision.admitting_rules().iter().map(|rule| rule.peer.to_string()).collect();
+        assert_eq!(rules, [peer], "for {labels:?}");
+    }
+}
+
+#[test]
+fn an_admitting_rule_for_an_address_is_a_block() {
+    let table = [
+        ("192.0.2.7", "192.0.2.7/32"),
+        ("2001:db8::7", "2001:db8::7/128"),
+        ("::ffff:192.0.2.7", "192.0.2.7/32"),
+    ];
+    for (address, block) in table {
+        let flow = flow(external(address), at(pod("ledger", "postgres-0", "10.244.1.8")));
+        let decision = decide([policy("ledger", "default-deny", Some(vec![]), None)], &flow);
+        let rules: Vec<String> = decision.admitting_rules().iter().map(ToString::to_string).collect();
+        assert_eq!(rules, [format!("ingress from {block}, port 5432/TCP")]);
+    }
+}

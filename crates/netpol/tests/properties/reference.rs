@@ -11,11 +11,11 @@ use peerwalk_netpol::{Flow, HostNetwork, Peer, PeerKind, Pod, Profile};
 
 use super::generate::Cluster;
 
-pub fn allowed(cluster: &Cluster, flow: &Flow, profile: &Profile) -> bool {
+pub fn allowed(cluster: &Cluster, flow: &Flow, profile: Profile) -> bool {
     side(cluster, flow, profile, true) && side(cluster, flow, profile, false)
 }
 
-fn side(cluster: &Cluster, flow: &Flow, profile: &Profile, egress: bool) -> bool {
+fn side(cluster: &Cluster, flow: &Flow, profile: Profile, egress: bool) -> bool {
     let (subject, peer) =
         if egress { (&flow.source, &flow.destination) } else { (&flow.destination, &flow.source) };
     let PeerKind::Pod(pod) = &subject.kind else { return true };
@@ -47,11 +47,12 @@ fn side(cluster: &Cluster, flow: &Flow, profile: &Profile, egress: bool) -> bool
         })
 }
 
-fn is_pod(pod: &Pod, profile: &Profile) -> bool {
-    !pod.finished && !(pod.host_network && profile.host_network == HostNetwork::AsNode)
+fn is_pod(pod: &Pod, profile: Profile) -> bool {
+    let as_node = pod.host_network && profile.host_network == HostNetwork::AsNode;
+    !pod.finished && !as_node
 }
 
-fn own_node(pod: &Pod, peer: &Peer, profile: &Profile) -> bool {
+fn own_node(pod: &Pod, peer: &Peer, profile: Profile) -> bool {
     match &peer.kind {
         PeerKind::Node(node) => !pod.host_network && pod.node.as_ref() == Some(&node.name),
         PeerKind::Pod(other) => {
@@ -90,7 +91,7 @@ fn peer_matches(
     item: &NetworkPolicyPeer,
     policy_namespace: &str,
     peer: &Peer,
-    profile: &Profile,
+    profile: Profile,
 ) -> bool {
     let pod = match &peer.kind {
         PeerKind::Pod(pod) if is_pod(pod, profile) => Some(pod),
@@ -113,7 +114,7 @@ fn peer_matches(
     namespace_fits && item.pod_selector.as_ref().is_none_or(|selector| selects(selector, &pod.labels))
 }
 
-fn port_matches(item: &NetworkPolicyPort, flow: &Flow, egress: bool, profile: &Profile) -> bool {
+fn port_matches(item: &NetworkPolicyPort, flow: &Flow, egress: bool, profile: Profile) -> bool {
     if item.protocol.as_deref().unwrap_or("TCP") != flow.protocol.to_string() {
         return false;
     }

@@ -35,9 +35,15 @@ pub fn rows(manifests: &Manifests) -> BTreeSet<String> {
         }
     };
     for one in &workloads {
-        workloads.iter().filter(|other| other.0 != one.0).for_each(|other| add(one, other));
-        destinations.iter().for_each(|external| add(one, external));
-        sources.iter().for_each(|external| add(external, one));
+        for other in workloads.iter().filter(|other| other.0 != one.0) {
+            add(one, other);
+        }
+        for external in &destinations {
+            add(one, external);
+        }
+        for external in &sources {
+            add(external, one);
+        }
     }
     rows
 }
@@ -128,7 +134,7 @@ fn connections(
         for range in ports.iter().filter(|range| allowed(protocol, *range.start())) {
             match ranges.last_mut() {
                 Some(last) if last.end().checked_add(1) == Some(*range.start()) => {
-                    *last = *last.start()..=*range.end()
+                    *last = *last.start()..=*range.end();
                 }
                 _ => ranges.push(range.clone()),
             }
