@@ -20,10 +20,6 @@ impl Place {
     fn new(egress: bool, ingress: bool, text: impl Into<String>) -> Self {
         Self { egress, ingress, text: text.into() }
     }
-
-    pub fn is_known(&self) -> bool {
-        self.egress || self.ingress
-    }
 }
 
 /// Where the sender of an error about `address` stands.
