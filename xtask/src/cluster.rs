@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
-use peerwalk_cluster::{Cluster, Deny, Image, Options, Place, Terminal};
+use peerwalk_cluster::{Cluster, Deny, Home, Image, Options, Place, Terminal};
 
 use crate::tree;
 
@@ -104,7 +104,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
             );
         }
         Command::Down => {
-            let was = peerwalk_cluster::down(progress)?;
+            let was = Home::from_env()?.down(progress)?;
             tree::say(if was { "The cluster has ended." } else { "No cluster is running." });
         }
         Command::Status => return status(&connect()?),

@@ -20,3 +20,5 @@ for c in $(cgroups); do
   done
 done
 rm -rf "$DIR"
+# The folder above is ours when nothing else is in it.
+[ "$NAME" != peerwalk ] || rmdir "$(dirname "$DIR")" 2> /dev/null || true

@@ -140,7 +140,7 @@ impl Component {
     }
 
     fn flags(&self) -> Vec<String> {
-        let mut linker = "-s -w".to_owned();
+        let mut linker = vec!["-s -w".to_owned()];
         if self.versioned {
             let minor = KUBERNETES.split('.').nth(1).unwrap_or_default();
             for (variable, value) in [
@@ -151,14 +151,14 @@ impl Component {
                 ("gitTreeState", "clean"),
                 ("buildDate", "2026-01-01T00:00:00Z"),
             ] {
-                linker += &format!(" -X k8s.io/component-base/version.{variable}={value}");
+                linker.push(format!("-X k8s.io/component-base/version.{variable}={value}"));
             }
         }
         let mut flags = vec!["-mod=readonly".into(), "-trimpath".into(), "-buildvcs=false".into()];
         if !self.tags.is_empty() {
             flags.extend(["-tags".into(), self.tags.into()]);
         }
-        flags.extend(["-ldflags".into(), linker]);
+        flags.extend(["-ldflags".into(), linker.join(" ")]);
         flags
     }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::down;
+use crate::home::Home;
 use crate::image::{self, Image};
 use crate::launch;
 use crate::options::{Deny, Options};
@@ -29,7 +29,7 @@ pub(crate) struct Record {
     pub(crate) ends: SystemTime,
 }
 
-/// A running cluster. Dropping it does not end it: [`crate::down()`] does.
+/// A running cluster. Dropping it does not end it: [`Home::down`] does.
 #[derive(Debug)]
 pub struct Cluster {
     kind: Kind,
@@ -37,27 +37,36 @@ pub struct Cluster {
 
 #[derive(Debug)]
 enum Kind {
-    Own { dir: PathBuf, record: Record },
+    Own { home: Home, record: Record },
     Existing { context: String },
 }
 
 impl Cluster {
     /// Starts a cluster; fails when one runs already.
     pub fn up(options: &Options, progress: &mut dyn Progress) -> Result<Self> {
-        launch::up(options, progress)
+        launch::up(&Home::from_env()?, options, progress)
+    }
+
+    /// Starts a cluster with that folder.
+    pub fn up_in(home: &Home, options: &Options, progress: &mut dyn Progress) -> Result<Self> {
+        launch::up(home, options, progress)
     }
 
     /// The cluster that runs on this machine, if any.
     pub fn running() -> Result<Option<Self>> {
-        let dir = down::dir()?;
-        if !dir.join("ready").exists() || down::init(&dir).is_none() {
+        Self::running_in(&Home::from_env()?)
+    }
+
+    /// The cluster with that folder, if it runs.
+    pub fn running_in(home: &Home) -> Result<Option<Self>> {
+        if !home.dir().join("ready").exists() || home.init().is_none() {
             return Ok(None);
         }
-        let record = dir.join("cluster.json");
+        let record = home.dir().join("cluster.json");
         let text = fs::read(&record).with_context(|| format!("cannot read {}", record.display()))?;
         let record = serde_json::from_slice(&text)
             .with_context(|| format!("{} is not what `up` wrote", record.display()))?;
-        Ok(Some(Self { kind: Kind::Own { dir, record } }))
+        Ok(Some(Self { kind: Kind::Own { home: home.clone(), record } }))
     }
 
     /// A cluster that exists anyway, by the name of its context in the user's kubeconfig.
@@ -83,12 +92,12 @@ impl Cluster {
 
     /// The administrator's kubeconfig, valid in [`Place::Network`]; `None` when it is an existing cluster.
     pub fn kubeconfig(&self) -> Option<PathBuf> {
-        self.own().ok().map(|(dir, _)| dir.join("pki/admin.kubeconfig"))
+        self.own().ok().map(|(home, _)| home.dir().join("pki/admin.kubeconfig"))
     }
 
     /// The API server's audit log (metadata of every request but the administrator's and the nodes'), JSON lines.
     pub fn audit_log(&self) -> Result<PathBuf> {
-        Ok(self.own()?.0.join("log/audit.json"))
+        Ok(self.own()?.0.dir().join("log/audit.json"))
     }
 
     /// When it ends by itself; `None` when it is an existing cluster.
@@ -98,9 +107,9 @@ impl Cluster {
 
     /// A command that runs a program of the machine somewhere in the cluster, with `KUBECONFIG` set.
     pub fn exec(&self, place: &Place, program: impl AsRef<OsStr>) -> Result<Command> {
-        let (dir, record) = self.own()?;
-        let init =
-            down::init(dir).context("the cluster has ended: `cargo xtask cluster up` starts another")?;
+        let (home, record) = self.own()?;
+        let dir = home.dir();
+        let init = home.init().context("the cluster has ended: `cargo xtask cluster up` starts another")?;
         let mut command = Command::new("nsenter");
         command.args(["-t", &init.to_string()]);
         match place {
@@ -124,7 +133,7 @@ impl Cluster {
         let node =
             node.parse().with_context(|| format!("the pod {namespace}/{name} is on no node of ours"))?;
         let mut command = self.exec(&Place::Node(node), "bash")?;
-        command.arg(self.own()?.0.join("scripts/in-pod.sh")).arg(address).arg(program);
+        command.arg(self.own()?.0.dir().join("scripts/in-pod.sh")).arg(address).arg(program);
         Ok(command)
     }
 
@@ -136,8 +145,8 @@ impl Cluster {
                 command.args(["--context", context]);
                 command
             }
-            Kind::Own { dir, .. } => {
-                let kubectl = dir.join("bin/kubectl");
+            Kind::Own { home, .. } => {
+                let kubectl = home.dir().join("bin/kubectl");
                 // An ended cluster gives a kubectl that says that nobody answers, which is the truth.
                 self.exec(&Place::Network, &kubectl).unwrap_or_else(|_| Command::new(kubectl))
             }
@@ -159,7 +168,8 @@ impl Cluster {
 
     /// Brings an image to the container runtimes of all nodes.
     pub fn load_image(&self, image: Image<'_>, progress: &mut dyn Progress) -> Result<()> {
-        let (dir, record) = self.own()?;
+        let (home, record) = self.own()?;
+        let dir = home.dir();
         let made;
         let archive: &Path = match image {
             Image::Archive(archive) => archive,
@@ -194,7 +204,8 @@ impl Cluster {
     }
 
     fn configure_enforcer(&self, key: &str, value: &str) -> Result<()> {
-        let (dir, record) = self.own()?;
+        let (home, record) = self.own()?;
+        let dir = home.dir();
         if record.nodes == 0 {
             bail!("a control plane without nodes enforces no policies");
         }
@@ -220,13 +231,13 @@ impl Cluster {
         Ok(())
     }
 
-    pub(crate) fn dir(&self) -> Option<&Path> {
-        self.own().ok().map(|(dir, _)| dir)
+    pub(crate) fn home(&self) -> Option<&Home> {
+        self.own().ok().map(|(home, _)| home)
     }
 
-    fn own(&self) -> Result<(&Path, &Record)> {
+    fn own(&self) -> Result<(&Home, &Record)> {
         match &self.kind {
-            Kind::Own { dir, record } => Ok((dir, record)),
+            Kind::Own { home, record } => Ok((home, record)),
             Kind::Existing { context } => {
                 bail!(
                     "the context {context} is an existing cluster; this needs one of `cargo xtask cluster up`"

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::binaries::{self, sources};
 use crate::cluster::{Cluster, Record};
-use crate::down;
+use crate::home::Home;
 use crate::host;
 use crate::image;
 use crate::options::Options;
@@ -35,39 +35,38 @@ pub fn prepare(nodes: u8, progress: &mut dyn Progress) -> Result<()> {
     Ok(())
 }
 
-pub(crate) fn up(options: &Options, progress: &mut dyn Progress) -> Result<Cluster> {
+pub(crate) fn up(home: &Home, options: &Options, progress: &mut dyn Progress) -> Result<Cluster> {
     if options.nodes > 2 {
         bail!("a cluster has 0, 1 or 2 nodes, not {}", options.nodes);
     }
     host::check(options.nodes, options.install, progress)?;
-    let dir = down::dir()?;
-    clear_the_way(&dir, progress)?;
+    clear_the_way(home, progress)?;
     let programs = programs(options.nodes, progress)?;
     let images = if options.nodes > 0 { image::base(progress)? } else { Vec::new() };
     progress.begin("starting the cluster");
-    lay_out(&dir, options, &programs, &images)?;
-    let started = hold(&dir, options.max_life).and_then(|()| wait_until_ready(&dir, progress));
+    lay_out(home, options, &programs, &images)?;
+    let started = hold(home.dir(), options.max_life).and_then(|()| wait_until_ready(home, progress));
     progress.end();
     if let Err(error) = started {
-        let logs = last_words(&dir);
-        down::remove(&dir)?;
+        let logs = last_words(home.dir());
+        home.remove()?;
         return Err(error.context(format!("the cluster did not start; its last words:\n{logs}")));
     }
-    Cluster::running()?.context("the cluster was ready and ended at once")
+    Cluster::running_in(home)?.context("the cluster was ready and ended at once")
 }
 
 /// Removes what a cluster left that ended by a crash or a reboot; refuses when one runs.
-fn clear_the_way(dir: &Path, progress: &mut dyn Progress) -> Result<()> {
-    if down::is_running(dir)? {
+fn clear_the_way(home: &Home, progress: &mut dyn Progress) -> Result<()> {
+    if home.has_processes()? {
         bail!(
             "a cluster is already running in {}: use it, or end it with `cargo xtask cluster down`; \
              a second one beside it needs another folder in PEERWALK_CLUSTER_DIR",
-            dir.display()
+            home.dir().display()
         );
     }
-    if down::has_remains(dir)? {
+    if home.has_remains()? {
         progress.begin("removing what is left of an earlier cluster");
-        down::remove(dir)?;
+        home.remove()?;
         progress.end();
     }
     Ok(())
@@ -101,7 +100,8 @@ fn programs(nodes: u8, progress: &mut dyn Progress) -> Result<Vec<(&'static str,
     Ok(found)
 }
 
-fn lay_out(dir: &Path, options: &Options, programs: &[(&str, PathBuf)], images: &[PathBuf]) -> Result<()> {
+fn lay_out(home: &Home, options: &Options, programs: &[(&str, PathBuf)], images: &[PathBuf]) -> Result<()> {
+    let dir = home.dir();
     if let Some(parent) = dir.parent() {
         fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
     }
@@ -120,7 +120,7 @@ fn lay_out(dir: &Path, options: &Options, programs: &[(&str, PathBuf)], images: 
     let env = format!(
         "BIN='{}'\nNAME={}\nNODES={}\nMINIMAL={}\nDENY={}\nSTRICT={}\n",
         bin.display(),
-        down::name(dir),
+        home.name(),
         options.nodes,
         u8::from(minimal),
         options.deny,
@@ -168,7 +168,8 @@ fn hold(dir: &Path, max_life: Duration) -> Result<()> {
     Ok(())
 }
 
-fn wait_until_ready(dir: &Path, progress: &mut dyn Progress) -> Result<()> {
+fn wait_until_ready(home: &Home, progress: &mut dyn Progress) -> Result<()> {
+    let dir = home.dir();
     let started = Instant::now();
     let mut seen = 0;
     let mut alive = false;
@@ -178,7 +179,7 @@ fn wait_until_ready(dir: &Path, progress: &mut dyn Progress) -> Result<()> {
             progress.begin(line);
             seen += 1;
         }
-        let runs = down::is_running(dir)?;
+        let runs = home.has_processes()?;
         if alive && !runs {
             bail!("its processes ended");
         }

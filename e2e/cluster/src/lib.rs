@@ -3,7 +3,7 @@
 //! etcd, the control plane, kubelets, containerd, CNI, kube-proxy, CoreDNS and a NetworkPolicy enforcer run as
 //! the programs they are: Kubernetes is built from its own Go modules (`kube/`), CoreDNS likewise (`coredns/`),
 //! the rest comes with Debian. All of it lives in network, mount and process namespaces with no route outside,
-//! so nothing on the machine changes and [`Cluster::down`] leaves nothing.
+//! so nothing on the machine changes and [`Home::down`] leaves nothing.
 //!
 //! This crate decides and reports; `scripts/` does what has to happen inside the namespaces. A cluster survives
 //! the process that started it and ends by itself after [`Options::max_life`].
@@ -21,6 +21,7 @@ mod cache;
 mod cluster;
 mod down;
 mod helm;
+mod home;
 mod host;
 mod image;
 mod launch;
@@ -30,8 +31,8 @@ mod progress;
 mod status;
 
 pub use cluster::Cluster;
-pub use down::down;
 pub use helm::helm;
+pub use home::Home;
 pub use host::{install_missing, missing_packages};
 pub use image::{Image, build_image};
 pub use launch::prepare;

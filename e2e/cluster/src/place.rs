@@ -20,6 +20,13 @@ pub enum Place {
     },
 }
 
+impl Place {
+    /// The network namespace of that pod.
+    pub fn from_pod(namespace: &str, name: &str) -> Self {
+        Self::Pod { namespace: namespace.to_owned(), name: name.to_owned() }
+    }
+}
+
 impl FromStr for Place {
     type Err = anyhow::Error;
 
@@ -30,7 +37,7 @@ impl FromStr for Place {
             ("n1", _) => Ok(Self::Node(1)),
             ("n2", _) => Ok(Self::Node(2)),
             (_, Some((namespace, name))) if !namespace.is_empty() && !name.is_empty() => {
-                Ok(Self::Pod { namespace: namespace.to_owned(), name: name.to_owned() })
+                Ok(Self::from_pod(namespace, name))
             }
             _ => bail!("no such place: {s:?}; there are net, n1, n2 and NAMESPACE/POD"),
         }

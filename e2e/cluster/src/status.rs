@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result};
 
 use crate::cluster::{Cluster, output};
-use crate::down;
+use crate::home::Home;
 
 /// A look at a cluster of our own.
 #[derive(Debug)]
@@ -37,7 +37,10 @@ pub struct NodeStatus {
 impl Cluster {
     /// Looks at the cluster; fails for an existing one, whose state is kubectl's to tell.
     pub fn status(&self) -> Result<Status> {
-        let dir = self.dir().context("an existing cluster's state is what `kubectl get nodes` says")?;
+        let dir = self
+            .home()
+            .map(Home::dir)
+            .context("an existing cluster's state is what `kubectl get nodes` says")?;
         let format = "jsonpath={range .items[*]}{.metadata.name} {.status.conditions[?(@.type==\"Ready\")].status} \
                       {.status.nodeInfo.kubeletVersion}{\"\\n\"}{end}";
         let listed = output(self.kubectl().args(["get", "nodes", "-o", format]))?;
@@ -58,9 +61,10 @@ impl Cluster {
     }
 
     fn ended(&self) -> Result<Vec<String>> {
-        let dir = self.dir().context("not a cluster of our own")?;
-        let init = down::init(dir).context("the cluster has ended")?;
-        let entries = fs::read_dir(dir.join("pid")).context("cannot read the cluster's list of processes")?;
+        let home = self.home().context("not a cluster of our own")?;
+        let init = home.init().context("the cluster has ended")?;
+        let entries =
+            fs::read_dir(home.dir().join("pid")).context("cannot read the cluster's list of processes")?;
         let mut ended: Vec<String> = entries
             .filter_map(|entry| {
                 let path = entry.ok()?.path();
