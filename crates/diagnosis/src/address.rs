@@ -41,7 +41,10 @@ pub(crate) enum Answer<'a> {
     /// A socket of our own namespace accepted in its place.
     Intercepted(&'a LocalPeer),
     /// Some sockets were answered, others not, or in another way.
-    Mixed { connected: usize, tried: usize },
+    Mixed {
+        connected: usize,
+        tried: usize,
+    },
     /// It accepted and reset at once.
     ResetAfterAccept,
     Silent,
@@ -110,7 +113,10 @@ pub(crate) fn group<'a>(dials: impl Iterator<Item = &'a Dial>, walk_started: Tim
             None => groups.push((dial.purpose, dial.remote, vec![dial])),
         }
     }
-    groups.into_iter().map(|(purpose, remote, dials)| address(purpose, remote, &dials, walk_started)).collect()
+    groups
+        .into_iter()
+        .map(|(purpose, remote, dials)| address(purpose, remote, &dials, walk_started))
+        .collect()
 }
 
 fn address<'a>(
@@ -158,16 +164,12 @@ fn standing<'a>(dials: &[&'a Dial], walk_started: Timestamp) -> Vec<&'a Dial> {
 }
 
 fn silence(dials: &[&Dial]) -> Silence {
-    let silent: Vec<&Dial> =
-        dials.iter().filter(|dial| classify(dial) == Signal::Silent).copied().collect();
+    let silent: Vec<&Dial> = dials.iter().filter(|dial| classify(dial) == Signal::Silent).copied().collect();
     // A socket without a known port is counted with none: it proves no spread.
-    let ports: BTreeSet<u16> = silent.iter().filter_map(|dial| dial.local).map(|local| local.port()).collect();
+    let ports: BTreeSet<u16> =
+        silent.iter().filter_map(|dial| dial.local).map(|local| local.port()).collect();
     let odd = ports.iter().filter(|port| **port % 2 == 1).count();
-    Silence {
-        odd,
-        even: ports.len() - odd,
-        retransmitted: silent.iter().any(|dial| dial.retransmits > 0),
-    }
+    Silence { odd, even: ports.len() - odd, retransmitted: silent.iter().any(|dial| dial.retransmits > 0) }
 }
 
 /// One answer for all sockets of an address.
@@ -200,7 +202,8 @@ fn answer<'a>(remote: SocketAddr, dials: &[&'a Dial]) -> Answer<'a> {
         return if only_silence && few && !persistent { Answer::Works } else { mixed };
     }
     // Refusals are rate limited and resets can be lost: one that came stands for the silent ones.
-    let mut answers = tried.iter().filter(|signal| **signal != Signal::Silent).map(|signal| negative(*signal));
+    let mut answers =
+        tried.iter().filter(|signal| **signal != Signal::Silent).map(|signal| negative(*signal));
     match answers.next() {
         None => Answer::Silent,
         Some(first) if answers.all(|other| other == first || refusals(other, first)) => first,

@@ -60,10 +60,7 @@ pub fn check(case: &Case, verdict: &Verdict) -> Vec<Violation> {
             || verdict.line(Topic::Missing).is_some(),
         "a claim about policy names it, or says why it cannot",
     );
-    must(
-        verdict.because.is_sorted_by_key(|line| line.topic),
-        "the explanation is in the order of the walk",
-    );
+    must(verdict.because.is_sorted_by_key(|line| line.topic), "the explanation is in the order of the walk");
     must(
         verdict.because.iter().all(|line| line.topic == Topic::Tls || !speaks_of_time(&line.text)),
         "the explanation has no times",
@@ -108,9 +105,7 @@ fn denied(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(bool, &str)) {
         let in_force = known.is_some_and(|known| {
             let during = |at| known.history.iter().rev().find(|(since, _)| *since <= at);
             let (first, last) = (during(pair.started), known.history.last());
-            [first, last]
-                .into_iter()
-                .all(|entry| entry.is_some_and(|(_, decision)| !decision.is_allowed()))
+            [first, last].into_iter().all(|entry| entry.is_some_and(|(_, decision)| !decision.is_allowed()))
                 && last.is_some_and(|(_, decision)| decision.caveats.is_empty())
         });
         must(in_force, "a confirmed denial rests on a certain decision, in force during the whole walk");
@@ -124,10 +119,7 @@ fn denied(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(bool, &str)) {
 
 fn target_dials(pair: &PairEvidence) -> Vec<&Dial> {
     let dials = pair.walk.connect.as_ref().map_or(&[][..], |connect| &connect.dials);
-    dials
-        .iter()
-        .filter(|dial| !matches!(dial.purpose, DialPurpose::Control | DialPurpose::Proxy))
-        .collect()
+    dials.iter().filter(|dial| !matches!(dial.purpose, DialPurpose::Control | DialPurpose::Proxy)).collect()
 }
 
 fn connected(dial: &Dial) -> bool {
@@ -145,9 +137,8 @@ fn refused(dials: &[&Dial]) -> bool {
 
 fn silent_enough(dials: &[&Dial]) -> bool {
     // ETIMEDOUT is silence too.
-    let silent = |dial: &&&Dial| {
-        matches!(dial.outcome, DialOutcome::Silent | DialOutcome::Failed { errno: 110, .. })
-    };
+    let silent =
+        |dial: &&&Dial| matches!(dial.outcome, DialOutcome::Silent | DialOutcome::Failed { errno: 110, .. });
     let ports: BTreeSet<u16> =
         dials.iter().filter(silent).filter_map(|dial| dial.local).map(|local| local.port()).collect();
     let odd = ports.iter().filter(|port| **port % 2 == 1).count();

@@ -180,6 +180,7 @@ impl Facts {
 impl NodeFacts {
     /// Whether the node itself answers from this address. Addresses of pods must have been told apart before.
     pub fn owns(&self, address: IpAddr) -> bool {
-        self.addresses.contains(&address) || self.pod_networks.iter().any(|network| network.contains(&address))
+        self.addresses.contains(&address)
+            || self.pod_networks.iter().any(|network| network.contains(&address))
     }
 }

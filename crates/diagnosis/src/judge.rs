@@ -28,9 +28,15 @@ pub fn judge(case: &Case) -> Verdict {
 /// What holds for every verdict about a walk.
 fn settle(view: &View, mut verdict: Verdict) -> Verdict {
     if contradicted_by_proxy(view, &verdict) {
-        let text = "the target answers through the proxy and not directly: which way the application takes decides";
+        let text =
+            "the target answers through the proxy and not directly: which way the application takes decides";
         verdict.because.push(Because::new(Topic::Missing, text));
-        verdict = Verdict { observed: Observed::Unknown, confidence: Confidence::Suspected, policy: None, ..verdict };
+        verdict = Verdict {
+            observed: Observed::Unknown,
+            confidence: Confidence::Suspected,
+            policy: None,
+            ..verdict
+        };
     }
     if verdict.observed == Observed::Unreachable {
         // A proven denial is reported at once; anything else waits for the end of the walk.
@@ -76,12 +82,18 @@ fn would_prove(reason: Option<Reason>, confidence: Confidence) -> String {
             format!("a denial is {confidence} and not proven; the lines above say what is missing")
         }
         Some(Reason::ConnectionRefused) => {
-            format!("{seen} has other causes than a policy: an admitted pod that connects to the same port would prove a denial")
+            format!(
+                "{seen} has other causes than a policy: an admitted pod that connects to the same port would prove a denial"
+            )
         }
         Some(Reason::Dropped | Reason::ConnectTimeout | Reason::Filtered) => {
-            format!("{seen} has other causes than a policy: a policy that denies it, or an admitted pod that connects, would decide")
+            format!(
+                "{seen} has other causes than a policy: a policy that denies it, or an admitted pod that connects, would decide"
+            )
         }
-        _ => format!("{seen} says nothing about policy: a target that is there and answers an admitted pod would prove a denial"),
+        _ => format!(
+            "{seen} says nothing about policy: a target that is there and answers an admitted pod would prove a denial"
+        ),
     }
 }
 

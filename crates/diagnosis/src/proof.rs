@@ -37,9 +37,11 @@ pub(crate) fn relation(view: &View, address: &Address, stance: &Stance) -> Relat
     let Some(first) = stance.denying() else {
         return match address.answer {
             Answer::Works | Answer::ResetAfterAccept => Relation::Agrees,
-            Answer::Silent | Answer::Reset | Answer::Refused(_) | Answer::Forbidden | Answer::Mixed { .. } => {
-                Relation::Contradicts
-            }
+            Answer::Silent
+            | Answer::Reset
+            | Answer::Refused(_)
+            | Answer::Forbidden
+            | Answer::Mixed { .. } => Relation::Contradicts,
             _ => Relation::Unrelated,
         };
     };
@@ -119,7 +121,10 @@ pub(crate) fn prove(view: &View, address: &Address, stance: &Stance) -> Option<P
 /// The first condition: in force during the whole walk, and nothing implementation-defined in it.
 fn decision(view: &View, stance: &Stance, proof: &mut Proof) {
     if !stance.in_force() || stance.age == Age::During {
-        proof.misses(Confidence::Suspected, "the policies were first evaluated during the walk: the next walk decides");
+        proof.misses(
+            Confidence::Suspected,
+            "the policies were first evaluated during the walk: the next walk decides",
+        );
     }
     proof.doubts(stance);
     if !view.reads_all_policies() {
@@ -130,7 +135,9 @@ fn decision(view: &View, stance: &Stance, proof: &mut Proof) {
 /// What is said while there are policy kinds that nobody here can read.
 pub(crate) fn unreadable(view: &View) -> String {
     let kinds = view.facts.unreadable_policy_kinds.join(", ");
-    format!("the cluster has policies of kinds that cannot be read here ({kinds}), which may decide otherwise")
+    format!(
+        "the cluster has policies of kinds that cannot be read here ({kinds}), which may decide otherwise"
+    )
 }
 
 /// Silence: the target is alive, the path is whole, and loss is excluded.
@@ -185,7 +192,10 @@ fn reset(view: &View, address: &Address, proof: &mut Proof) -> Option<()> {
     if let Some(text) = admitted(view, endpoint, &name) {
         proof.shows(Topic::Alive, text);
         if !address.unanimous {
-            proof.misses(Confidence::Likely, "not every connection attempt was reset, the others stayed silent");
+            proof.misses(
+                Confidence::Likely,
+                "not every connection attempt was reset, the others stayed silent",
+            );
         }
         return Some(());
     }
@@ -228,7 +238,11 @@ pub(crate) fn life(view: &View, address: &Address) -> Life {
     }
     match endpoint {
         Some(endpoint) if endpoint.pod.is_some() => {
-            if endpoint.ready && endpoint.node_lease_fresh { Life::Ready } else { Life::Unhealthy }
+            if endpoint.ready && endpoint.node_lease_fresh {
+                Life::Ready
+            } else {
+                Life::Unhealthy
+            }
         }
         _ => Life::Unknown,
     }

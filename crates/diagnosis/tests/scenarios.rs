@@ -347,7 +347,8 @@ fn compare(about: &str, case: &Case, expected: &Expected, verdict: &Verdict, exp
         format!("{}/{} {}{rule}", policy.namespace, policy.name, policy.direction)
     });
     assert_eq!(policy, expected.policy, "the policy: {about}\n{explained}");
-    let lines: Vec<String> = verdict.because.iter().map(|line| format!("{} {}", line.topic, line.text)).collect();
+    let lines: Vec<String> =
+        verdict.because.iter().map(|line| format!("{} {}", line.topic, line.text)).collect();
     for part in &expected.says {
         assert!(lines.iter().any(|line| line.contains(part)), "says {part:?}: {about}\n{explained}");
     }

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use peerwalk_model::evidence::{Connect, Dial, DialOutcome, DialPurpose, Resolve, ResolveSource, Trigger};
-use peerwalk_model::{
-    Because, Confidence, Observed, Reason, Stage, TargetKey, Timestamp,
-};
+use peerwalk_model::{Because, Confidence, Observed, Reason, Stage, TargetKey, Timestamp};
 
 use super::*;
 
@@ -44,12 +42,12 @@ fn a_verdict_prints_as_a_walk() {
         policy: None,
         because: vec![
             Because::new(Topic::Resolve, "postgres.ledger.svc → 10.96.3.7"),
-            Because::new(
-                Topic::Connect,
-                "10.96.3.7:5432 and 10.244.1.8:5432: no answer from 8 source ports",
-            ),
+            Because::new(Topic::Connect, "10.96.3.7:5432 and 10.244.1.8:5432: no answer from 8 source ports"),
             Because::new(Topic::Connect, "10.244.1.9:5432: connected"),
-            Because::new(Topic::Policy, "ingress to ledger/postgres-0 is isolated by NetworkPolicy ledger/default-deny"),
+            Because::new(
+                Topic::Policy,
+                "ingress to ledger/postgres-0 is isolated by NetworkPolicy ledger/default-deny",
+            ),
         ],
     };
     let text = explain("shop/web-7c9", "ledger/postgres:5432", &verdict, Some(&walk()));

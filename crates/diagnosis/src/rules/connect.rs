@@ -61,7 +61,8 @@ pub(super) fn refused(view: &View) -> Option<Verdict> {
         return None;
     }
     let certain = refused.iter().all(|address| {
-        let allowed = view.stance(address).is_some_and(|stance| !stance.denies() && stance.age == Age::Settled);
+        let allowed =
+            view.stance(address).is_some_and(|stance| !stance.denies() && stance.age == Age::Settled);
         let named = address.refusals.iter().all(|error| error.offender.is_some() || is_prohibition(error));
         allowed && named && matches!(address.answer, Answer::Refused(_))
     });
@@ -94,7 +95,8 @@ pub(super) fn reset(view: &View) -> Option<Verdict> {
     for (answer, reason) in
         [(Answer::Reset, Reason::ConnectionRefused), (Answer::ResetAfterAccept, Reason::ConnectionReset)]
     {
-        let reset: Vec<&Address> = failing.iter().copied().filter(|address| address.answer == answer).collect();
+        let reset: Vec<&Address> =
+            failing.iter().copied().filter(|address| address.answer == answer).collect();
         if !reset.is_empty() {
             return Some(plain(view, reason, Confidence::Likely, &reset, &failing));
         }
@@ -187,7 +189,13 @@ fn failing<'v, 'a>(view: &'v View<'a>) -> Vec<&'v Address<'a>> {
     if direct.is_empty() { view.service_addresses().filter(failed).collect() } else { direct }
 }
 
-fn plain(view: &View, reason: Reason, confidence: Confidence, these: &[&Address], failing: &[&Address]) -> Verdict {
+fn plain(
+    view: &View,
+    reason: Reason,
+    confidence: Confidence,
+    these: &[&Address],
+    failing: &[&Address],
+) -> Verdict {
     let mut because = about_policy(view, these);
     let tried = view.tried().count();
     let confidence = if these.iter().any(|address| is_first_seen(view, address)) {
@@ -199,14 +207,16 @@ fn plain(view: &View, reason: Reason, confidence: Confidence, these: &[&Address]
         let text = format!("{} of {tried} endpoints that were dialled fail like this", these.len());
         because.push(Because::new(Topic::Service, text));
     }
-    let confidence = if these.len() == failing.len() { confidence } else { confidence.min(Confidence::Likely) };
+    let confidence =
+        if these.len() == failing.len() { confidence } else { confidence.min(Confidence::Likely) };
     unreachable(reason, Stage::Connect, confidence, because)
 }
 
 /// What was observed contradicts a decision that has only just been evaluated for the first time.
 fn is_first_seen(view: &View, address: &Address) -> bool {
     view.stance(address).is_some_and(|stance| {
-        matches!(stance.age, Age::FirstSeen { .. }) && relation(view, address, &stance) == Relation::Contradicts
+        matches!(stance.age, Age::FirstSeen { .. })
+            && relation(view, address, &stance) == Relation::Contradicts
     })
 }
 
@@ -215,7 +225,10 @@ pub(super) fn about_policy(view: &View, these: &[&Address]) -> Vec<Because> {
     let stances: Vec<_> = these.iter().filter_map(|address| view.stance(address)).collect();
     if let Some(denying) = stances.iter().find(|stance| stance.denies()) {
         let mut lines = policy_text::denial(denying.decision);
-        lines.push(Because::new(Topic::Missing, "policies deny it, but what was seen does not prove that they are the cause"));
+        lines.push(Because::new(
+            Topic::Missing,
+            "policies deny it, but what was seen does not prove that they are the cause",
+        ));
         return lines;
     }
     stances.first().map(|stance| policy_text::allowance(stance.decision)).into_iter().collect()

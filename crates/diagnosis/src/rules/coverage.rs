@@ -42,7 +42,10 @@ pub(crate) fn address_not_allowed(view: &View) -> Option<Verdict> {
 
 fn forbidden(text: String) -> Verdict {
     let because = vec![Because::new(Topic::Missing, text)];
-    Verdict { confidence: Confidence::Confirmed, ..Verdict::unknown(Reason::TargetNotAllowed, Stage::Connect, because) }
+    Verdict {
+        confidence: Confidence::Confirmed,
+        ..Verdict::unknown(Reason::TargetNotAllowed, Stage::Connect, because)
+    }
 }
 
 fn target_not_found(case: &Case) -> Option<Verdict> {
@@ -90,7 +93,10 @@ fn silent_source(case: &Case) -> Option<Verdict> {
             ))
         }
         Coverage::NotReporting { hub } => {
-            let mut because = vec![Because::new(Topic::Missing, "the sidecar of the source pod is not attached to the hub")];
+            let mut because = vec![Because::new(
+                Topic::Missing,
+                "the sidecar of the source pod is not attached to the hub",
+            )];
             if let Some(decision) = hub.as_deref().filter(|decision| !decision.is_allowed()) {
                 because.extend(policy_text::denial(decision));
                 because.extend(policy_text::fixes(decision));

@@ -14,9 +14,10 @@ pub(super) fn prober_out_of_resources(view: &View) -> Option<Verdict> {
         return None;
     }
     view.addresses.iter().find_map(|address| match address.answer {
-        Answer::Resources(errno) => {
-            Some(void(format!("the kernel refused the prober a socket to {} (errno {errno})", address.remote)))
-        }
+        Answer::Resources(errno) => Some(void(format!(
+            "the kernel refused the prober a socket to {} (errno {errno})",
+            address.remote
+        ))),
         _ => None,
     })
 }

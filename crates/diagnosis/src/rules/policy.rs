@@ -67,9 +67,7 @@ pub(super) fn not_enforced_though_expected(view: &View) -> Option<Verdict> {
 
 /// The policies deny, and it connects all the same.
 pub(super) fn not_enforced(view: &View) -> Option<Verdict> {
-    let connected = |address: &&Address| {
-        matches!(address.answer, Answer::Works | Answer::ResetAfterAccept)
-    };
+    let connected = |address: &&Address| matches!(address.answer, Answer::Works | Answer::ResetAfterAccept);
     let direct = view.tried().filter(connected).find_map(|address| {
         let stance = view.stance(address).filter(Stance::denies)?;
         Some((address, stance))
@@ -108,13 +106,19 @@ fn excuses(view: &View, address: &Address, stance: &Stance, proof: &mut Proof) {
     }
     let endpoint = view.endpoint(address.remote.ip());
     if view.facts.source.host_network || endpoint.is_some_and(|endpoint| endpoint.host_network) {
-        proof.misses(Confidence::Likely, "a pod that shares its node's network is an exception in most data planes");
+        proof.misses(
+            Confidence::Likely,
+            "a pod that shares its node's network is an exception in most data planes",
+        );
     }
     if view.facts.source.addresses.contains(&address.remote.ip()) {
         proof.misses(Confidence::Likely, "a pod that reaches itself is an exception in most data planes");
     }
     if interceptor(view).is_some() {
-        proof.misses(Confidence::Likely, "something in the source pod accepted a connection in the target's place");
+        proof.misses(
+            Confidence::Likely,
+            "something in the source pod accepted a connection in the target's place",
+        );
     }
     if !target_answered(view, address) {
         let text = "a connection alone does not show who accepted it: an HTTP status from the target would";
@@ -132,7 +136,8 @@ fn target_answered(view: &View, address: &Address) -> bool {
     let verified = view.walk.tls.as_ref().is_some_and(|tls| tls.outcome == TlsOutcome::Established);
     let is_pod = view.endpoint(address.remote.ip()).is_some_and(|endpoint| endpoint.pod.is_some());
     // Behind a Service, any of the endpoints may have answered. Outside the cluster, a transparent proxy may.
-    let all_denied = view.decisions().next().is_some() && view.decisions().all(|decision| !decision.is_allowed());
+    let all_denied =
+        view.decisions().next().is_some() && view.decisions().all(|decision| !decision.is_allowed());
     status && all_denied && (verified || is_pod || view.facts.service().is_some())
 }
 
@@ -168,7 +173,10 @@ pub(super) fn denied(view: &View) -> Option<Verdict> {
     }
     if view.decisions().any(peerwalk_netpol::Decision::is_allowed) {
         confidence = confidence.min(Confidence::Likely);
-        because.push(Because::new(Topic::Missing, "policies allow other endpoints, which were not dialled in this walk"));
+        because.push(Because::new(
+            Topic::Missing,
+            "policies allow other endpoints, which were not dialled in this walk",
+        ));
     }
     if policy.is_none() {
         because.push(Because::new(Topic::Missing, "no single policy object can be named for the denial"));

@@ -105,12 +105,11 @@ fn blocked(view: &View, because: &mut Vec<Because>) -> Confidence {
 fn changed_dns(view: &View) -> Confidence {
     let recent = view.facts.dns.iter().any(|known| {
         known.history.len() > 1
-            && known
-                .current()
-                .is_some_and(|(since, decision)| {
-                    let before = if decision.is_allowed() { crate::facts::GRACE } else { std::time::Duration::ZERO };
-                    since.plus(before) > view.pair.started
-                })
+            && known.current().is_some_and(|(since, decision)| {
+                let before =
+                    if decision.is_allowed() { crate::facts::GRACE } else { std::time::Duration::ZERO };
+                since.plus(before) > view.pair.started
+            })
     });
     if recent { Confidence::Suspected } else { Confidence::Likely }
 }

@@ -84,7 +84,12 @@ fn through_proxy(view: &View, attempt: &ProxyAttempt) -> Option<Verdict> {
         .or_else(|| attempt.request.as_ref().and_then(request::judged));
     Some(failed.unwrap_or_else(|| {
         let text = format!("nothing came back through proxy {}", attempt.proxy);
-        unreachable(Reason::NoResponse, Stage::Request, Confidence::Likely, vec![Because::new(Topic::Route, text)])
+        unreachable(
+            Reason::NoResponse,
+            Stage::Request,
+            Confidence::Likely,
+            vec![Because::new(Topic::Route, text)],
+        )
     }))
 }
 

@@ -11,7 +11,10 @@ use crate::view::View;
 pub(super) fn headless_without_endpoints(view: &View) -> Option<Verdict> {
     let service = view.facts.service().filter(|service| service.headless && service.ready == 0)?;
     let resolve = view.walk.resolve.as_ref().filter(|resolve| resolve::has_no_address(resolve))?;
-    let text = format!("headless Service {} has no ready endpoints, so {} has no address", service.name, resolve.name);
+    let text = format!(
+        "headless Service {} has no ready endpoints, so {} has no address",
+        service.name, resolve.name
+    );
     let because = vec![Because::new(Topic::Service, text)];
     Some(unreachable(Reason::NoEndpoints, Stage::Resolve, since_change(view), because))
 }
@@ -70,11 +73,14 @@ pub(super) fn not_programmed(view: &View) -> Option<Verdict> {
     );
     let mut because = vec![Because::new(Topic::Service, text)];
     if endpoints.iter().all(|address| view.facts.source.addresses.contains(&address.remote.ip())) {
-        let text = "the only endpoint is the source pod itself: its way back through the Service may be what fails";
+        let text =
+            "the only endpoint is the source pod itself: its way back through the Service may be what fails";
         because.push(Because::new(Topic::Missing, text));
         confidence = confidence.min(Confidence::Likely);
     }
-    if let Some(silent) = view.service_addresses().find(|a| a.answer == Answer::Silent && !a.silence.is_complete()) {
+    if let Some(silent) =
+        view.service_addresses().find(|a| a.answer == Answer::Silent && !a.silence.is_complete())
+    {
         because.push(Because::new(Topic::Missing, crate::proof::series(silent)));
     }
     Some(unreachable(Reason::ServiceNotProgrammed, Stage::Connect, confidence, because))
@@ -98,5 +104,9 @@ fn unanswered(view: &View) -> Option<Confidence> {
 /// Facts that changed during the walk explain nothing for certain.
 fn since_change(view: &View) -> Confidence {
     let changed = view.facts.service().and_then(|service| service.changed);
-    if changed.is_some_and(|at| at > view.pair.started) { Confidence::Suspected } else { Confidence::Confirmed }
+    if changed.is_some_and(|at| at > view.pair.started) {
+        Confidence::Suspected
+    } else {
+        Confidence::Confirmed
+    }
 }

@@ -52,9 +52,13 @@ pub(super) fn reachable(view: &View) -> Verdict {
         let tried = view.addresses.iter().filter(|address| address.answer.was_tried()).count();
         let text = format!("{} of {tried} addresses that were dialled did not connect", failing.len());
         because.push(Because::new(Topic::Missing, text));
-        because.extend(failing.iter().filter_map(|address| view.stance(address)).take(1).map(|stance| {
-            Because::new(Topic::Policy, stance.decision.to_string())
-        }));
+        because.extend(
+            failing
+                .iter()
+                .filter_map(|address| view.stance(address))
+                .take(1)
+                .map(|stance| Because::new(Topic::Policy, stance.decision.to_string())),
+        );
     }
     let lost = view.addresses.iter().any(|address| address.answer.works() && !address.unanimous);
     if lost {
@@ -75,7 +79,8 @@ pub(super) fn reachable(view: &View) -> Verdict {
 fn other_address(view: &View) -> Option<String> {
     let service = view.facts.service()?;
     let resolve = view.walk.resolve.as_ref()?;
-    let known = |ip| view.addresses.iter().any(|address| address.remote.ip() == ip) || view.endpoint(ip).is_some();
+    let known =
+        |ip| view.addresses.iter().any(|address| address.remote.ip() == ip) || view.endpoint(ip).is_some();
     (!resolve.addresses.is_empty() && !resolve.addresses.iter().any(|ip| known(*ip)))
         .then(|| format!("{} does not lead to an address of Service {}", resolve.name, service.name))
 }

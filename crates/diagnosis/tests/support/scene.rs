@@ -60,7 +60,11 @@ pub fn decision(endpoint: SocketAddr, pod: Option<&str>, denies: &[String]) -> D
         through_service: false,
     };
     let mut decision = evaluate(&PolicyIndex::new(namespaces, policies), &flow, &Profile::UPSTREAM);
-    assert_eq!(decision.is_allowed(), denies.iter().all(|word| word == "caveat"), "{denies:?} for {endpoint}");
+    assert_eq!(
+        decision.is_allowed(),
+        denies.iter().all(|word| word == "caveat"),
+        "{denies:?} for {endpoint}"
+    );
     if has("caveat") {
         decision.caveats.insert(Caveat::IpBlockOnPodAddress);
     }

@@ -1,0 +1,404 @@
+//! What holds for any evidence at all: a verdict without panic, the same one each time, and no invariant
+//! broken. And what must never be said: something confirmed out of loss.
+
+#[path = "support/scene.rs"]
+mod scene;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use peerwalk_diagnosis::{
+    Case, Coverage, EndpointDecision, EndpointFacts, Facts, PairEvidence, ServiceFacts, Sighting,
+    SourceFacts, TargetFacts, check, explain, judge,
+};
+use peerwalk_model::evidence::{
+    Connect, Dial, DialOutcome, DialPurpose, IcmpError, LocalPeer, LocalTrouble, Query, QueryOutcome,
+    Request, RequestOutcome, Resolve, ResolveSource, Tls, TlsOutcome, Transport, Trigger, Walk,
+};
+use peerwalk_model::plan::{Control, HttpMethod, RecordType};
+use peerwalk_model::verdict::Expectation;
+use peerwalk_model::{Confidence, Observed, Reason, TargetKey};
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use scene::{SOURCE, at, dials, history, node};
+
+const ENDPOINTS: [&str; 3] = ["10.244.1.8:5432", "10.244.0.9:5432", "198.51.100.10:5432"];
+const SERVICE: &str = "10.96.3.7:5432";
+
+/// A moment near the walk, which runs from 100 000 to 102 000.
+fn moment() -> impl Strategy<Value = i64> {
+    select(vec![0, 60_000, 95_000, 99_000, 100_000, 100_500, 102_000, 103_000, 170_000])
+}
+
+fn offender() -> impl Strategy<Value = Option<IpAddr>> {
+    let known = [SOURCE, "10.90.0.1", "10.90.0.2", "10.244.0.1", "10.244.1.8", "192.0.2.1", "10.96.3.7"];
+    prop_oneof![Just(None), select(known.map(|ip| Some(ip.parse().unwrap())).to_vec())]
+}
+
+fn outcome() -> impl Strategy<Value = DialOutcome> {
+    let codes = vec![(3, 0), (3, 1), (3, 3), (3, 4), (3, 10), (3, 13), (11, 0), (1, 1), (200, 7)];
+    let entry = (any::<bool>(), select(codes), offender())
+        .prop_map(|(v6, (kind, code), offender)| IcmpError { v6, kind, code, offender });
+    let errno = select(vec![0, 1, 11, 13, 22, 24, 99, 101, 104, 110, 111, 113, 9999]);
+    let peer = LocalPeer { address: "127.0.0.1:15001".parse().unwrap(), uid: 1337 };
+    prop_oneof![
+        3 => Just(DialOutcome::Connected { local_peer: None }),
+        1 => Just(DialOutcome::Connected { local_peer: Some(peer) }),
+        4 => Just(DialOutcome::Silent),
+        4 => (errno, any::<bool>(), prop::collection::vec(entry, 0..3))
+            .prop_map(|(errno, immediate, queue)| DialOutcome::Failed { errno, immediate, queue }),
+        1 => Just(DialOutcome::NotAllowed),
+        1 => Just(DialOutcome::Skipped),
+    ]
+}
+
+fn dial() -> impl Strategy<Value = Dial> {
+    let place = prop_oneof![
+        Just((DialPurpose::ServiceAddress, SERVICE)),
+        select(ENDPOINTS.to_vec()).prop_map(|endpoint| (DialPurpose::Endpoint, endpoint)),
+        select(ENDPOINTS.to_vec()).prop_map(|endpoint| (DialPurpose::Address, endpoint)),
+        Just((DialPurpose::Control, "10.244.1.9:8080")),
+        Just((DialPurpose::Control, "10.244.1.8:9999")),
+    ];
+    (place, prop::option::of(40_000_u16..40_020), moment(), 0_u32..3, outcome()).prop_map(
+        |((purpose, remote), port, started, retransmits, outcome)| Dial {
+            purpose,
+            remote: remote.parse().unwrap(),
+            local: port.map(|port| SocketAddr::new(SOURCE.parse().unwrap(), port)),
+            started: at(started),
+            elapsed: Duration::from_millis(1),
+            retransmits,
+            outcome,
+        },
+    )
+}
+
+/// Scattered dials, or a whole series that ends the same way, as real ones do.
+fn dialled() -> impl Strategy<Value = Vec<Dial>> {
+    let series = (dial(), 1_u16..12).prop_map(|(first, count)| {
+        let one = |number| Dial {
+            local: Some(SocketAddr::new(SOURCE.parse().unwrap(), 41_000 + number)),
+            ..first.clone()
+        };
+        (0..count).map(one).collect::<Vec<_>>()
+    });
+    prop_oneof![
+        prop::collection::vec(dial(), 0..12),
+        prop::collection::vec(series, 1..4).prop_map(|series| series.concat()),
+    ]
+}
+
+fn resolve() -> impl Strategy<Value = Resolve> {
+    let outcome = select(vec![
+        QueryOutcome::NoData,
+        QueryOutcome::NameNotFound,
+        QueryOutcome::ServerFailure,
+        QueryOutcome::Refused,
+        QueryOutcome::OtherCode(4),
+        QueryOutcome::Truncated,
+        QueryOutcome::Timeout,
+        QueryOutcome::Unreachable { errno: 111, icmp: None },
+        QueryOutcome::Malformed,
+    ]);
+    let query = (outcome, any::<bool>()).prop_map(|(outcome, second)| Query {
+        server: "10.96.0.10:53".parse().unwrap(),
+        transport: Transport::Udp,
+        name: if second { "a.b." } else { "a." }.into(),
+        record: RecordType::A,
+        outcome,
+        elapsed: Duration::from_millis(1),
+    });
+    let address = select(vec!["10.96.3.7", "10.0.0.1"]).prop_map(|ip| ip.parse::<IpAddr>().unwrap());
+    (prop::collection::vec(address, 0..2), prop::collection::vec(query, 0..4)).prop_map(
+        |(addresses, queries)| Resolve {
+            name: "postgres.ledger.svc".into(),
+            source: ResolveSource::Dns,
+            answered: None,
+            addresses,
+            queries,
+            elapsed: Duration::from_millis(1),
+        },
+    )
+}
+
+fn tls() -> impl Strategy<Value = Tls> {
+    let outcomes = vec![
+        TlsOutcome::Established,
+        TlsOutcome::UntrustedIssuer,
+        TlsOutcome::Failed("expired".into()),
+        TlsOutcome::Reset,
+        TlsOutcome::Timeout,
+    ];
+    select(outcomes).prop_map(|outcome| Tls {
+        server_name: "postgres".into(),
+        outcome,
+        elapsed: Duration::from_millis(1),
+    })
+}
+
+fn request() -> impl Strategy<Value = Request> {
+    let outcomes = vec![
+        RequestOutcome::Status(200),
+        RequestOutcome::Status(503),
+        RequestOutcome::Reset,
+        RequestOutcome::NoResponse,
+        RequestOutcome::Malformed("no".into()),
+    ];
+    select(outcomes).prop_map(|outcome| Request {
+        method: HttpMethod::Head,
+        url: "http://postgres/".into(),
+        status_below: 500,
+        outcome,
+        elapsed: Duration::from_millis(1),
+    })
+}
+
+prop_compose! {
+    fn evidence()(
+        dialled in dialled(),
+        resolve in prop::option::of(resolve()),
+        tls in prop::option::of(tls()),
+        request in prop::option::of(request()),
+        local in prop::option::weighted(0.05, Just(LocalTrouble { what: "descriptors".into(), errno: 24 })),
+        interim in prop::bool::weighted(0.2),
+        times in [moment(), moment(), moment()],
+        ordinary in prop::bool::weighted(0.8),
+        consecutive in 0_u32..4,
+    ) -> PairEvidence {
+        let key = TargetKey { check: "storefront".into(), target: "ledger-db".into() };
+        let mut walk = Walk::begin(key, 1, Trigger::Event, at(100_000));
+        walk.connect = (!dialled.is_empty()).then_some(Connect { dials: dialled });
+        walk.ended = at(102_000);
+        walk.resolve = resolve;
+        walk.tls = tls;
+        walk.request = request;
+        walk.local = local;
+        walk.interim = interim;
+        let [since, started, ended] = if ordinary { [100_000, 100_000, 102_000] } else { times };
+        PairEvidence { walk, since: at(since), started: at(started), ended: at(ended), consecutive }
+    }
+}
+
+prop_compose! {
+    fn endpoint()(
+        has_pod in prop::bool::weighted(0.8),
+        on in select(vec![None, Some("n1"), Some("n2")]),
+        flags in any::<[bool; 3]>(),
+        seen in [prop::option::of(moment()), prop::option::of(moment()), prop::option::of(moment()),
+            prop::option::of(moment())],
+    ) -> EndpointFacts {
+        let sighting = |seen: Option<i64>| seen.map(|ms| Sighting { who: "ledger/ping".into(), at: at(ms) });
+        EndpointFacts {
+            pod: has_pod.then(|| "ledger/postgres-0".into()),
+            node: on.map(node),
+            ready: flags[0],
+            host_network: flags[1] && flags[2],
+            node_lease_fresh: flags[2],
+            started: seen[0].map(at),
+            last_heard: seen[1].map(at),
+            admitted_source: sighting(seen[2]),
+            path: sighting(seen[3]),
+        }
+    }
+}
+
+fn target() -> impl Strategy<Value = TargetFacts> {
+    let service = (any::<[bool; 2]>(), 0_usize..3, 0_usize..2, prop::option::of(moment())).prop_map(
+        |(flags, ready, local, changed)| {
+            TargetFacts::Service(ServiceFacts {
+                name: "ledger/postgres".into(),
+                port: "5432".into(),
+                found: true,
+                port_found: true,
+                headless: flags[0],
+                ready,
+                local,
+                internal_traffic_policy_local: flags[1],
+                changed: changed.map(at),
+            })
+        },
+    );
+    prop_oneof![6 => service, 2 => Just(TargetFacts::Url { allowed: true }), 1 => Just(TargetFacts::Dns)]
+}
+
+prop_compose! {
+    fn facts()(
+        target in target(),
+        endpoints in prop::collection::vec(endpoint(), 3),
+        known in 0_usize..4,
+        source_started in prop::option::of(moment()),
+        unreadable in prop::bool::weighted(0.1),
+        reporting in any::<bool>(),
+    ) -> Facts {
+        let endpoints = ENDPOINTS.iter().zip(endpoints).take(known);
+        Facts {
+            coverage: if reporting { Coverage::Reporting } else { Coverage::NotInjected },
+            source: SourceFacts {
+                pod: "shop/web".into(),
+                addresses: vec![SOURCE.parse().unwrap()],
+                node: Some(node("n1")),
+                host_network: false,
+                started: source_started.map(at),
+            },
+            endpoints: endpoints.map(|(address, facts)| (ip(address), facts)).collect(),
+            controls: vec![Control {
+                pod: "ledger/ping".into(),
+                address: "10.244.1.9:8080".parse().unwrap(),
+                proves: vec![ip(ENDPOINTS[0])],
+            }],
+            unreadable_policy_kinds: if unreadable { vec!["CiliumNetworkPolicy".into()] } else { Vec::new() },
+            ..Facts::alone(target)
+        }
+    }
+}
+
+fn ip(address: &str) -> IpAddr {
+    address.parse::<SocketAddr>().unwrap().ip()
+}
+
+/// Decisions for some of the endpoints, each with a few changes.
+fn decisions() -> impl Strategy<Value = Vec<EndpointDecision>> {
+    let words = select(vec![
+        vec![],
+        vec!["egress"],
+        vec!["ingress"],
+        vec!["egress", "ingress"],
+        vec!["ingress", "caveat"],
+    ]);
+    let changes = prop::collection::vec((moment(), words), 0..3);
+    prop::collection::vec(changes, 0..4).prop_map(|all| {
+        let decision = |(endpoint, mut changes): (&&str, Vec<(i64, Vec<&str>)>)| {
+            changes.sort_by_key(|(at, _)| *at);
+            // What denies ingress is a policy of the ledger's: the address outside has none.
+            let pod = if endpoint.starts_with("198.") { None } else { Some("ledger/postgres-0") };
+            let deny = |words: Vec<&str>| -> Vec<String> {
+                words
+                    .into_iter()
+                    .filter(|word| pod.is_some() || *word == "egress")
+                    .map(String::from)
+                    .collect()
+            };
+            let changes: Vec<_> = changes.into_iter().map(|(at, words)| (at, deny(words))).collect();
+            history(endpoint.parse().unwrap(), pod, &changes)
+        };
+        ENDPOINTS.iter().zip(all).map(decision).collect()
+    })
+}
+
+fn expectation() -> impl Strategy<Value = Expectation> {
+    select(vec![Expectation::Reachable, Expectation::Denied])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_evidence_gives_one_sound_verdict(
+        expect in expectation(),
+        evidence in prop::option::weighted(0.95, evidence()),
+        decisions in decisions(),
+        facts in facts(),
+        wants_request in any::<bool>(),
+        now in select(vec![90_000, 102_000, 102_500, 110_000, 162_500, 500_000]),
+    ) {
+        let case = Case {
+            expect,
+            wants_request,
+            evidence: evidence.as_ref(),
+            decisions: &decisions,
+            facts: &facts,
+            now: at(now),
+        };
+        let verdict = judge(&case);
+        prop_assert_eq!(check(&case, &verdict), Vec::new(), "no invariant is broken by {:#?}", verdict);
+        prop_assert_eq!(&judge(&case), &verdict, "the same case gives the same verdict");
+        let walk = evidence.as_ref().map(|evidence| &evidence.walk);
+        let text = explain("shop/web", "ledger/postgres:5432", &verdict, walk);
+        prop_assert_eq!(text.lines().count(), verdict.because.len() + 1, "one line for each reason");
+    }
+
+    /// Every proof is at hand, policies deny, allow or are unknown; some sockets of the eight are answered.
+    #[test]
+    fn loss_is_never_confirmed(
+        answered in 1_u8..=255,
+        service_answered in 0_u8..=3,
+        reset in any::<bool>(),
+        denies in select(vec![None, Some(vec![]), Some(vec!["ingress".to_owned()]), Some(vec!["egress".to_owned()])]),
+        expect in expectation(),
+    ) {
+        let endpoint = ENDPOINTS[0];
+        let answer = if reset { "reset" } else { "connected" };
+        let socket = |purpose: &str, remote: &str, bit: u16, answered: bool| {
+            let text = if answered { format!("{purpose} {remote} {answer}") } else { format!("{purpose} {remote} silent 1 again") };
+            let mut dial = dials(&text, 100_000).remove(0);
+            dial.local = Some(SocketAddr::new(SOURCE.parse().unwrap(), 40_000 + bit));
+            dial
+        };
+        let mut dialled: Vec<Dial> =
+            (0..8_u16).map(|bit| socket("endpoint", endpoint, bit, answered & (1 << bit) != 0)).collect();
+        dialled.extend((0..2_u16).map(|bit| socket("service", SERVICE, bit, service_answered & (1 << bit) != 0)));
+        let key = TargetKey { check: "storefront".into(), target: "ledger-db".into() };
+        let mut walk = Walk::begin(key, 1, Trigger::Event, at(100_000));
+        walk.connect = Some(Connect { dials: dialled });
+        walk.ended = at(102_000);
+        let evidence = PairEvidence::first(walk);
+        let seen = |who: &str| Some(Sighting { who: who.into(), at: at(101_000) });
+        let known = EndpointFacts {
+            pod: Some("ledger/postgres-0".into()),
+            node: Some(node("n2")),
+            ready: true,
+            node_lease_fresh: true,
+            last_heard: Some(at(101_000)),
+            admitted_source: seen("shop/batch"),
+            path: seen("ledger/ping"),
+            ..EndpointFacts::default()
+        };
+        let service = ServiceFacts {
+            name: "ledger/postgres".into(),
+            found: true,
+            port_found: true,
+            ready: 1,
+            ..ServiceFacts::default()
+        };
+        let facts = Facts {
+            endpoints: BTreeMap::from([(ip(endpoint), known)]),
+            ..Facts::alone(TargetFacts::Service(service))
+        };
+        let decisions: Vec<EndpointDecision> = denies
+            .map(|denies| history(endpoint.parse().unwrap(), Some("ledger/postgres-0"), &[(0, denies)]))
+            .into_iter()
+            .collect();
+        let case = Case {
+            expect,
+            wants_request: false,
+            evidence: Some(&evidence),
+            decisions: &decisions,
+            facts: &facts,
+            now: at(102_500),
+        };
+        let verdict = judge(&case);
+        let lossless = answered == 255 && service_answered == 3;
+        if !lossless && !(reset && answered == 255) {
+            prop_assert!(
+                verdict.reason.is_none() || verdict.confidence < Confidence::Confirmed,
+                "nothing is confirmed out of loss: {verdict:#?}"
+            );
+            prop_assert_ne!(verdict.observed, Observed::Denied);
+        }
+        prop_assert_eq!(check(&case, &verdict), Vec::new(), "no invariant is broken by {:#?}", verdict);
+    }
+}
+
+#[test]
+fn every_reason_has_a_scenario() {
+    // One pair always has a source pod; the check reports the empty selection.
+    let elsewhere = BTreeSet::from([Reason::NoSourcePods]);
+    let folder = |reason: &Reason| {
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios").join(reason.code()).is_dir()
+    };
+    let missing: Vec<&Reason> =
+        Reason::ALL.iter().filter(|reason| !elsewhere.contains(reason) && !folder(reason)).collect();
+    assert_eq!(missing, Vec::<&Reason>::new(), "every reason code is shown by a scenario");
+}
