@@ -64,7 +64,7 @@ pub struct ServiceTarget {
 /// A URL and where it may lead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UrlTarget {
-    /// `http://` or `https://`, without user information.
+    /// `http://` or `https://`, without user information; from a command line also `tcp://host:port`.
     pub url: String,
     /// Trusted roots in PEM; `None` trusts the built-in ones.
     pub roots_pem: Option<String>,

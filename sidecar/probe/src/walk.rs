@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use peerwalk_model::evidence::{
     Connect, LocalTrouble, ProxyAttempt, Request, RequestOutcome, Resolve, Tls, TlsOutcome, Trigger,
 };
-use peerwalk_model::plan::{PlannedTarget, RecordType, TargetKind};
+use peerwalk_model::plan::{PlannedTarget, RecordType, Retries, TargetKind};
 use peerwalk_model::{TargetKey, Walk};
 use tokio::net::TcpStream;
 
@@ -24,6 +25,9 @@ use crate::url::{Scheme, TargetUrl};
 
 /// Targets whose turn is remembered; a plan has at most a few hundred.
 const REMEMBERED: usize = 4096;
+
+/// Time for [`Prober::addresses`].
+const ADDRESSES_TIME: Duration = Duration::from_secs(3);
 
 /// Walks targets, and remembers between walks what must not be asked or paid for twice.
 #[derive(Debug, Default)]
@@ -83,6 +87,28 @@ impl Prober {
         walk
     }
 
+    /// The addresses of a name, or the address itself, in the families of the environment; none when it does
+    /// not resolve.
+    pub async fn addresses(&self, name: &str) -> Vec<IpAddr> {
+        if let Ok(ip) = name.parse() {
+            return vec![ip];
+        }
+        let retries = Retries { attempts: 2, backoff: ADDRESSES_TIME / 10, max_backoff: ADDRESSES_TIME / 10 };
+        let patience = Patience { retries, total: ADDRESSES_TIME, longest: ADDRESSES_TIME };
+        let allowance = Allowance::new(ADDRESSES_TIME);
+        let shared = (&self.gate, &allowance);
+        let resolved =
+            self.resolver.resolve(&self.environment, name, &self.records(), patience, shared, true).await;
+        resolved.map(|resolve| resolve.addresses).unwrap_or_default()
+    }
+
+    fn records(&self) -> Vec<RecordType> {
+        match self.environment.family {
+            Some(family) => vec![record_of(family)],
+            None => vec![record_of(Family::V4), record_of(Family::V6)],
+        }
+    }
+
     fn turn(&self, key: &TargetKey) -> usize {
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         if turns.len() >= REMEMBERED && !turns.contains_key(key) {
@@ -104,7 +130,7 @@ impl Tour<'_> {
         let addresses = match way.host.parse::<IpAddr>() {
             Ok(ip) => vec![ip],
             Err(_) => {
-                let resolve = self.resolve(&way.host, &self.records()).await?;
+                let resolve = self.resolve(&way.host, &self.prober.records()).await?;
                 walk.resolve.insert(resolve).addresses.clone()
             }
         };
@@ -228,7 +254,7 @@ impl Tour<'_> {
             None => Vec::new(),
             Some((host, _)) => match host.parse::<IpAddr>() {
                 Ok(ip) => vec![ip],
-                Err(_) => self.resolve(&host, &self.records()).await?.addresses,
+                Err(_) => self.resolve(&host, &self.prober.records()).await?.addresses,
             },
         };
         let config = match url.scheme {
@@ -250,13 +276,6 @@ impl Tour<'_> {
         let reuse = self.trigger == Trigger::Interval;
         let shared = (&prober.gate, &self.allowance);
         prober.resolver.resolve(&prober.environment, name, records, patience, shared, reuse).await
-    }
-
-    fn records(&self) -> Vec<RecordType> {
-        match self.prober.environment.family {
-            Some(family) => vec![record_of(family)],
-            None => vec![record_of(Family::V4), record_of(Family::V6)],
-        }
     }
 
     fn roots(&self) -> Option<&str> {
