@@ -1,3 +1,60 @@
-//! The sidecar: receives a plan, walks, reports.
+//! The sidecar's commands: `run` in an injected container, `probe` for people and scripts.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use peerwalk_sidecar::args::RunArgs;
+use peerwalk_sidecar::probe::{self, ProbeArgs};
+use peerwalk_sidecar::run;
+use tracing::error;
+use tracing_subscriber::EnvFilter;
+
+/// Walks to what a pod depends on, and says what it found.
+#[derive(Debug, Parser)]
+#[command(name = "peerwalk-sidecar", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Walks by the hub's plan until SIGTERM. This is what the injected container does.
+    Run(Box<RunArgs>),
+    /// Walks targets once and prints what it found.
+    Probe(Box<ProbeArgs>),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if matches!(cli.command, Command::Run(_)) {
+        log();
+    }
+    // One thread: a sidecar is next to an application that needs the cores more.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            error!(%error, "the runtime cannot be started");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = match cli.command {
+        Command::Run(args) => match runtime.block_on(Box::pin(run::run(*args))) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                error!(error = %format!("{error:#}"), "cannot run");
+                ExitCode::FAILURE
+            }
+        },
+        Command::Probe(args) => runtime.block_on(Box::pin(probe::run(*args))),
+    };
+    // A resolution of the hub's name may be stuck in the C library; nobody waits for it.
+    runtime.shutdown_background();
+    code
+}
+
+/// JSON lines on standard output, at the level of `PEERWALK_LOG`, `info` without it.
+fn log() {
+    let filter = EnvFilter::try_from_env("PEERWALK_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).init();
+}

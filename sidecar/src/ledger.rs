@@ -1,0 +1,181 @@
+//! What was found, what of it the hub has, and what it has yet to be told. Pure: the link asks it what to
+//! send.
+
+mod summary;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use peerwalk_model::evidence::{digest, signature};
+use peerwalk_model::report::{Heartbeat, TargetFreshness, Transition};
+use peerwalk_model::{Plan, TargetKey, Timestamp, Walk};
+use peerwalk_wire::{Transitions, limits};
+
+use summary::{Summary, summary};
+
+/// Interim reports that wait; they are worth little when they are late.
+const INTERIMS: usize = 32;
+
+/// The last completed walk of every target, and the changes between walks.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    plan: Plan,
+    records: BTreeMap<TargetKey, Record>,
+    interims: VecDeque<Walk>,
+    ring: VecDeque<Transition>,
+    /// The number of the ring's first transition is one more.
+    numbered: u64,
+    lost: u64,
+}
+
+#[derive(Debug)]
+struct Record {
+    walk: Walk,
+    signature: u64,
+    summary: Summary,
+    since: Timestamp,
+    consecutive: u32,
+    /// Signature of what was sent last on the present stream.
+    sent: Option<u64>,
+    /// To be sent, whether it has changed or not.
+    wanted: bool,
+    /// The target's definition has changed: the next walk is evidence even if it finds the same.
+    renewed: bool,
+}
+
+impl Ledger {
+    /// A new stream: nothing has been sent on it.
+    pub fn begin_stream(&mut self) {
+        self.interims.clear();
+        for record in self.records.values_mut() {
+            record.sent = None;
+            record.wanted = false;
+        }
+    }
+
+    /// A new plan. A whole one begins a stream, and the hub has none of the evidence.
+    pub fn plan(&mut self, plan: Plan, whole: bool) {
+        self.records.retain(|key, _| plan.targets.contains_key(key));
+        self.interims.retain(|walk| plan.targets.contains_key(&walk.target));
+        for (key, record) in &mut self.records {
+            record.renewed |= self.plan.targets.get(key) != plan.targets.get(key);
+            record.wanted |= whole;
+        }
+        self.plan = plan;
+    }
+
+    /// The plan being worked on.
+    pub fn current_plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Everything is to be sent again.
+    pub fn send_all(&mut self) {
+        for record in self.records.values_mut() {
+            record.sent = None;
+            record.wanted = true;
+        }
+    }
+
+    /// Takes a walk, complete or interim.
+    pub fn walk(&mut self, walk: Walk) {
+        if !self.plan.targets.contains_key(&walk.target) {
+            return;
+        }
+        if walk.interim {
+            if self.interims.len() >= INTERIMS {
+                self.interims.pop_front();
+            }
+            self.interims.push_back(walk);
+            return;
+        }
+        self.interims.retain(|interim| interim.target != walk.target);
+        let (signature, summary) = (signature(&walk), summary(&walk));
+        let before = self.records.remove(&walk.target);
+        if let Some(before) = &before
+            && before.signature != signature
+            && summary.is_change_from(before.summary)
+        {
+            self.transition(&walk, summary, signature);
+        }
+        let same = before.as_ref().filter(|before| before.signature == signature);
+        let since = same.map_or(walk.started, |before| before.since);
+        let consecutive = same.map_or(1, |before| before.consecutive.saturating_add(1));
+        let wanted = before.as_ref().is_none_or(|b| b.wanted || b.renewed || b.signature != signature);
+        let sent = before.and_then(|before| before.sent);
+        let key = walk.target.clone();
+        let record = Record { walk, signature, summary, since, consecutive, sent, wanted, renewed: false };
+        self.records.insert(key, record);
+    }
+
+    fn transition(&mut self, walk: &Walk, summary: Summary, signature: u64) {
+        if self.ring.len() >= limits::TRANSITIONS {
+            self.ring.pop_front();
+            self.numbered += 1;
+            self.lost += 1;
+        }
+        let Summary { passed, stage, .. } = summary;
+        let target = walk.target.clone();
+        self.ring.push_back(Transition { target, at: walk.ended, passed, stage, signature });
+    }
+
+    /// The next walk to send, which then counts as sent. Interim reports go first.
+    pub fn next_evidence(&mut self) -> Option<Walk> {
+        if let Some(interim) = self.interims.pop_front() {
+            return Some(interim);
+        }
+        let record = self.records.values_mut().find(|record| record.wanted)?;
+        record.wanted = false;
+        record.sent = Some(record.signature);
+        Some(record.walk.clone())
+    }
+
+    /// Whether [`Self::next_evidence`] has something.
+    pub fn has_evidence(&self) -> bool {
+        !self.interims.is_empty() || self.records.values().any(|record| record.wanted)
+    }
+
+    /// A walk could not be sent, and cannot be: it breaks a limit.
+    pub fn unsendable(&mut self, target: &TargetKey) {
+        if let Some(record) = self.records.get_mut(target) {
+            record.sent = None;
+        }
+    }
+
+    /// A sign of life, as of now.
+    pub fn heartbeat(&self) -> Heartbeat {
+        let fresh = |(key, record): (&TargetKey, &Record)| TargetFreshness {
+            target: key.clone(),
+            signature: record.signature,
+            started: record.walk.started,
+            ended: record.walk.ended,
+            since: record.since,
+            consecutive: record.consecutive,
+            elapsed: record.walk.ended.since(record.walk.started),
+        };
+        let sent = self.records.iter().filter_map(|(key, record)| Some((key, record.sent?)));
+        Heartbeat {
+            plan_generation: self.plan.generation,
+            digest: digest(sent),
+            targets: self.records.iter().map(fresh).collect(),
+            transitions_lost: self.lost,
+        }
+    }
+
+    /// The transitions not received yet, from number `after` on; `None` without any.
+    pub fn transitions(&self, after: u64) -> Option<Transitions> {
+        let skip = usize::try_from(after.saturating_sub(self.numbered)).unwrap_or(usize::MAX);
+        let transitions: Vec<Transition> = self.ring.iter().skip(skip).cloned().collect();
+        let first = self.numbered.max(after) + 1;
+        (!transitions.is_empty()).then_some(Transitions { first, transitions })
+    }
+
+    /// The hub has the transitions up to this number.
+    pub fn received(&mut self, through: u64) {
+        while self.numbered < through && self.ring.pop_front().is_some() {
+            self.numbered += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

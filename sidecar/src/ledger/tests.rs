@@ -1,0 +1,211 @@
+//! What the hub is told, walk by walk.
+#![allow(clippy::expect_used)]
+
+use std::time::Duration;
+
+use peerwalk_model::Stage;
+use peerwalk_model::evidence::{Resolve, ResolveSource, Trigger};
+use peerwalk_model::plan::{DnsTarget, PlannedTarget, RecordType, Retries, TargetKind};
+
+use super::*;
+
+fn key(target: &str) -> TargetKey {
+    TargetKey { check: "web".into(), target: target.into() }
+}
+
+fn at(ms: i64) -> Timestamp {
+    Timestamp::from_millis(ms)
+}
+
+fn plan(generation: u64, targets: &[(&str, u64)]) -> Plan {
+    let target = |interval| PlannedTarget {
+        kind: TargetKind::Dns(DnsTarget { name: "a.example".into(), record: RecordType::A }),
+        http: None,
+        connect_timeout: Duration::from_secs(1),
+        total_timeout: Duration::from_secs(5),
+        interval: Duration::from_secs(interval),
+        retries: Retries { attempts: 1, backoff: Duration::ZERO, max_backoff: Duration::ZERO },
+        controls: Vec::new(),
+    };
+    Plan {
+        generation,
+        targets: targets.iter().map(|(name, interval)| (key(name), target(*interval))).collect(),
+    }
+}
+
+/// A walk that resolves to this address, or to none.
+fn walk(target: &str, address: &str, started: i64) -> Walk {
+    let resolve = Resolve {
+        name: "a.example".into(),
+        source: ResolveSource::HostsFile,
+        answered: None,
+        addresses: address.parse().into_iter().collect(),
+        queries: Vec::new(),
+        elapsed: Duration::ZERO,
+    };
+    let begun = Walk::begin(key(target), 1, Trigger::Interval, at(started));
+    Walk { resolve: Some(resolve), ended: at(started + 5), ..begun }
+}
+
+fn ledger(targets: &[(&str, u64)]) -> Ledger {
+    let mut ledger = Ledger::default();
+    ledger.plan(plan(1, targets), true);
+    ledger
+}
+
+fn sent(ledger: &mut Ledger) -> Vec<(String, i64)> {
+    std::iter::from_fn(|| ledger.next_evidence()).map(|w| (w.target.target, w.started.as_millis())).collect()
+}
+
+#[test]
+fn evidence_is_sent_when_it_changes() {
+    let mut ledger = ledger(&[("a", 30)]);
+    for (address, started, expected) in [
+        ("10.0.0.1", 100, vec![("a".to_owned(), 100)]),
+        ("10.0.0.1", 200, vec![]),
+        ("10.0.0.2", 300, vec![("a".to_owned(), 300)]),
+        ("", 400, vec![("a".to_owned(), 400)]),
+        ("", 500, vec![]),
+    ] {
+        ledger.walk(walk("a", address, started));
+        assert_eq!(ledger.has_evidence(), !expected.is_empty(), "at {started}");
+        assert_eq!(sent(&mut ledger), expected, "at {started}");
+    }
+    let heartbeat = ledger.heartbeat();
+    let fresh = &heartbeat.targets[0];
+    assert_eq!((fresh.started, fresh.ended), (at(500), at(505)), "the last walk, though it was not sent");
+    assert_eq!((fresh.since, fresh.consecutive), (at(400), 2), "the run of walks that found the same");
+    assert_eq!(heartbeat.plan_generation, 1);
+}
+
+#[test]
+fn only_the_last_of_walks_that_wait_is_sent() {
+    let mut ledger = ledger(&[("a", 30)]);
+    for started in [100, 200, 300] {
+        ledger.walk(walk("a", &format!("10.0.0.{}", started / 100), started));
+    }
+    assert_eq!(sent(&mut ledger), [("a".to_owned(), 300)]);
+}
+
+#[test]
+fn interim_reports_are_sent_at_once_and_outdated_by_the_whole() {
+    let mut ledger = ledger(&[("a", 30)]);
+    let digest = ledger.heartbeat().digest;
+    ledger.walk(Walk { interim: true, ..walk("a", "", 100) });
+    assert_eq!(sent(&mut ledger), [("a".to_owned(), 100)]);
+    assert_eq!(ledger.heartbeat().digest, digest, "an interim report does not count");
+    assert!(ledger.heartbeat().targets.is_empty(), "it is no completed walk");
+    ledger.walk(Walk { interim: true, ..walk("a", "", 200) });
+    ledger.walk(walk("a", "", 200));
+    assert_eq!(sent(&mut ledger).len(), 1, "the whole walk says it all");
+    for started in 0..100 {
+        ledger.walk(Walk { interim: true, ..walk("a", "", started) });
+    }
+    assert_eq!(sent(&mut ledger).len(), INTERIMS, "what waits is bounded");
+}
+
+#[test]
+fn the_digest_is_that_of_what_was_sent() {
+    let mut ledger = ledger(&[("a", 30), ("b", 30)]);
+    let (a, b) = (walk("a", "10.0.0.1", 100), walk("b", "10.0.0.2", 100));
+    let of = |walks: &[&Walk]| digest(walks.iter().map(|walk| (&walk.target, signature(walk))));
+    ledger.walk(a.clone());
+    assert_eq!(ledger.heartbeat().digest, of(&[]), "nothing was sent");
+    sent(&mut ledger);
+    assert_eq!(ledger.heartbeat().digest, of(&[&a]));
+    ledger.walk(b.clone());
+    sent(&mut ledger);
+    assert_eq!(ledger.heartbeat().digest, of(&[&a, &b]));
+    ledger.walk(walk("a", "10.0.0.9", 200));
+    assert_eq!(ledger.heartbeat().digest, of(&[&a, &b]), "the change is not sent yet");
+    ledger.unsendable(&key("b"));
+    assert_eq!(ledger.heartbeat().digest, of(&[&a]), "what cannot be sent is not there");
+    ledger.plan(plan(2, &[("b", 30)]), false);
+    assert_eq!(ledger.heartbeat().digest, of(&[]), "a is no longer planned");
+}
+
+#[test]
+fn a_stream_begins_with_all_evidence_once_there_is_a_plan() {
+    let mut ledger = ledger(&[("a", 30), ("b", 30)]);
+    ledger.walk(walk("a", "10.0.0.1", 100));
+    ledger.walk(walk("b", "10.0.0.1", 100));
+    sent(&mut ledger);
+    ledger.begin_stream();
+    assert!(!ledger.has_evidence(), "the hub has no plan to hold it against yet");
+    assert_eq!(ledger.heartbeat().digest, 0, "nothing was sent on this stream");
+    ledger.plan(plan(1, &[("a", 30), ("b", 30)]), true);
+    assert_eq!(sent(&mut ledger).len(), 2);
+    ledger.send_all();
+    assert_eq!(sent(&mut ledger).len(), 2, "all of it once more");
+}
+
+#[test]
+fn a_changed_target_sends_its_next_walk_even_if_it_finds_the_same() {
+    let mut ledger = ledger(&[("a", 30), ("b", 30)]);
+    for target in ["a", "b"] {
+        ledger.walk(walk(target, "10.0.0.1", 100));
+    }
+    sent(&mut ledger);
+    ledger.plan(plan(2, &[("a", 60), ("b", 30)]), false);
+    assert!(!ledger.has_evidence(), "the old walk says nothing of the new definition");
+    for target in ["a", "b"] {
+        ledger.walk(walk(target, "10.0.0.1", 200));
+    }
+    assert_eq!(sent(&mut ledger), [("a".to_owned(), 200)]);
+}
+
+#[test]
+fn walks_of_targets_that_are_not_planned_are_dropped() {
+    let mut ledger = ledger(&[("a", 30)]);
+    ledger.walk(walk("gone", "10.0.0.1", 100));
+    assert!(!ledger.has_evidence());
+}
+
+#[test]
+fn transitions_are_kept_until_they_are_received() {
+    let mut ledger = ledger(&[("a", 30)]);
+    for (address, started) in
+        [("10.0.0.1", 100), ("10.0.0.2", 200), ("", 300), ("", 400), ("10.0.0.1", 500), ("", 600)]
+    {
+        ledger.walk(walk("a", address, started));
+    }
+    let all = ledger.transitions(0).expect("there are transitions");
+    let found: Vec<_> = all.transitions.iter().map(|t| (t.passed, t.at.as_millis(), t.stage)).collect();
+    let resolve = Stage::Resolve;
+    assert_eq!(found, [(false, 305, resolve), (true, 505, resolve), (false, 605, resolve)]);
+    assert_eq!(all.first, 1);
+    let rest = ledger.transitions(2).expect("one was not sent");
+    assert_eq!(
+        (rest.first, rest.transitions.len()),
+        (3, 1),
+        "what was sent on this stream is not sent again"
+    );
+    ledger.received(2);
+    let rest = ledger.transitions(0).expect("one was not received");
+    assert_eq!((rest.first, rest.transitions.len()), (3, 1), "a replay begins after what was received");
+    ledger.received(3);
+    assert_eq!(ledger.transitions(0), None);
+    ledger.received(u64::MAX);
+    ledger.walk(walk("a", "10.0.0.1", 700));
+    assert_eq!(ledger.transitions(0).expect("a new one").first, 4, "a wrong receipt breaks no numbers");
+}
+
+#[test]
+fn the_ring_is_bounded_and_says_what_it_lost() {
+    let mut ledger = ledger(&[("a", 30)]);
+    for n in 0..=300 {
+        ledger.walk(walk("a", if n % 2 == 0 { "10.0.0.1" } else { "" }, n));
+    }
+    let all = ledger.transitions(0).expect("there are transitions");
+    assert_eq!((all.transitions.len(), all.first), (256, 45));
+    assert_eq!(ledger.heartbeat().transitions_lost, 44);
+}
+
+#[test]
+fn trouble_of_the_prober_is_no_transition() {
+    let mut ledger = ledger(&[("a", 30)]);
+    ledger.walk(walk("a", "10.0.0.1", 100));
+    let local = Some(peerwalk_model::evidence::LocalTrouble { what: "ports".into(), errno: 99 });
+    ledger.walk(Walk { local, ..walk("a", "", 200) });
+    assert_eq!(ledger.transitions(0), None, "it says nothing about the network");
+}

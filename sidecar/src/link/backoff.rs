@@ -1,0 +1,95 @@
+//! How long to wait before attaching again.
+
+use std::time::Duration;
+
+const SHORTEST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(30);
+/// Redirects in a row before they count as failures: replicas may disagree for a moment about who leads.
+const REDIRECTS: u32 = 3;
+/// No hub may keep a sidecar away for longer than this.
+const LONGEST_ASKED_FOR: Duration = Duration::from_mins(5);
+
+/// Waits that double, with jitter.
+pub(super) struct Backoff {
+    part_of: fn(Duration) -> Duration,
+    next: Duration,
+    redirects: u32,
+}
+
+impl Backoff {
+    pub(super) fn new(part_of: fn(Duration) -> Duration) -> Self {
+        Self { part_of, next: SHORTEST, redirects: 0 }
+    }
+
+    /// It worked; the next failure begins anew.
+    pub(super) fn reset(&mut self) {
+        (self.next, self.redirects) = (SHORTEST, 0);
+    }
+
+    /// The wait after a failure: the step, of which a half is random.
+    pub(super) fn next(&mut self) -> Duration {
+        let step = self.next;
+        self.next = (step * 2).min(LONGEST);
+        self.redirects = 0;
+        step / 2 + (self.part_of)(step / 2)
+    }
+
+    /// The wait the hub asked for, and up to a quarter and a second more, so that not all come at once.
+    pub(super) fn at_least(&mut self, delay: Duration) -> Duration {
+        self.reset();
+        let delay = delay.min(LONGEST_ASKED_FOR);
+        delay + (self.part_of)(delay / 4 + SHORTEST)
+    }
+
+    /// Whether to follow a redirect at once.
+    pub(super) fn may_redirect(&mut self) -> bool {
+        self.redirects += 1;
+        self.redirects <= REDIRECTS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waits(part_of: fn(Duration) -> Duration) -> Vec<u128> {
+        let mut backoff = Backoff::new(part_of);
+        (0..7).map(|_| backoff.next().as_millis()).collect()
+    }
+
+    #[test]
+    fn waits_double_up_to_half_a_minute() {
+        assert_eq!(waits(|whole| whole), [1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
+        assert_eq!(
+            waits(|_| Duration::ZERO),
+            [500, 1000, 2000, 4000, 8000, 15_000, 15_000],
+            "jitter takes a half"
+        );
+    }
+
+    #[test]
+    fn success_begins_anew() {
+        let mut backoff = Backoff::new(|whole| whole);
+        for _ in 0..5 {
+            backoff.next();
+        }
+        backoff.reset();
+        assert_eq!(backoff.next(), SHORTEST);
+    }
+
+    #[test]
+    fn the_hub_is_obeyed_within_bounds() {
+        let mut backoff = Backoff::new(|whole| whole);
+        assert_eq!(backoff.at_least(Duration::from_secs(4)), Duration::from_secs(6));
+        assert!(backoff.at_least(Duration::MAX) < Duration::from_mins(7), "no hub sends us away for ever");
+    }
+
+    #[test]
+    fn redirects_in_a_row_are_bounded() {
+        let mut backoff = Backoff::new(|whole| whole);
+        let followed: Vec<bool> = (0..4).map(|_| backoff.may_redirect()).collect();
+        assert_eq!(followed, [true, true, true, false]);
+        backoff.next();
+        assert!(backoff.may_redirect(), "after a wait they are followed again");
+    }
+}
