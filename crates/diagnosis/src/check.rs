@@ -62,7 +62,7 @@ pub fn check(case: &Case, verdict: &Verdict) -> Vec<Violation> {
     );
     must(verdict.because.is_sorted_by_key(|line| line.topic), "the explanation is in the order of the walk");
     must(
-        verdict.because.iter().all(|line| line.topic == Topic::Tls || !speaks_of_time(&line.text)),
+        verdict.because.iter().all(|line| quotes_others(line.topic) || !speaks_of_time(&line.text)),
         "the explanation has no times",
     );
     if let Some(pair) = fresh {
@@ -159,6 +159,11 @@ fn reached(case: &Case, pair: &PairEvidence) -> bool {
     let proxied = walk.proxied.as_ref().is_some_and(|attempt| attempt.request.is_some());
     let direct = target_dials(pair).into_iter().any(connected);
     direct || proxied || (case.facts.target == TargetFacts::Dns && resolved)
+}
+
+/// Lines that quote a library or a server, in its own words.
+fn quotes_others(topic: Topic) -> bool {
+    matches!(topic, Topic::Tls | Topic::Request | Topic::Route | Topic::Local)
 }
 
 /// A number followed by a unit of time.

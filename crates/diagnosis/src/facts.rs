@@ -164,7 +164,7 @@ impl Facts {
             controls: Vec::new(),
             dns: Vec::new(),
             unreadable_policy_kinds: Vec::new(),
-            stale_after: Duration::from_secs(60),
+            stale_after: Duration::from_mins(1),
         }
     }
 

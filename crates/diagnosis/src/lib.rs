@@ -13,6 +13,7 @@ mod check;
 mod explain;
 mod facts;
 mod judge;
+mod life;
 mod narrate;
 mod outcome;
 mod place;

@@ -7,7 +7,7 @@ use peerwalk_model::evidence::{DialPurpose, Walk};
 use peerwalk_model::{Timestamp, Verdict};
 use peerwalk_netpol::Decision;
 
-use crate::address::{Address, addresses};
+use crate::address::{Address, Answer, addresses};
 use crate::case::{Case, EndpointDecision, PairEvidence};
 use crate::facts::{EndpointFacts, Facts, GRACE, GRACE_OF_YOUNG_PODS};
 use crate::stance::Stance;
@@ -40,14 +40,24 @@ impl<'a> View<'a> {
 
     /// The direct addresses that say anything about the network.
     pub fn tried(&self) -> impl Iterator<Item = &Address<'a>> {
-        self.direct().filter(|address| address.answer.was_tried())
+        self.direct().filter(|address| self.counts_as_tried(address))
+    }
+
+    /// Whether an address says anything about the network. A pod without an address of a family has no route for
+    /// it, which says nothing while the other family was tried.
+    pub fn counts_as_tried(&self, address: &Address) -> bool {
+        let other_family = |other: &Address<'a>| {
+            other.answer.was_tried() && other.remote.is_ipv4() != address.remote.is_ipv4()
+        };
+        let no_route = address.answer == Answer::NetworkUnreachable(None);
+        address.answer.was_tried() && !(no_route && self.addresses.iter().any(other_family))
     }
 
     /// The Service's own addresses that say anything about the network.
     pub fn service_addresses(&self) -> impl Iterator<Item = &Address<'a>> {
         self.addresses
             .iter()
-            .filter(|address| address.purpose == DialPurpose::ServiceAddress && address.answer.was_tried())
+            .filter(|address| address.purpose == DialPurpose::ServiceAddress && self.counts_as_tried(address))
     }
 
     /// The way an application takes: the service address where one was dialled, else the addresses themselves.

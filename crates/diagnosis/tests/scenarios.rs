@@ -3,6 +3,8 @@
 //! What a file leaves out is ordinary: a walk from 100 000 to 102 000 ms, judged at 102 500 ms, decisions that
 //! were in force long before, one Service with one ready endpoint.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // All of it is test code.
+
 #[path = "support/scene.rs"]
 mod scene;
 

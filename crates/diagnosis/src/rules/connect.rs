@@ -5,8 +5,9 @@ use peerwalk_model::{Because, Confidence, Reason, Stage, Verdict};
 
 use super::unreachable;
 use crate::address::{Address, Answer};
+use crate::life::{Life, life};
 use crate::policy_text;
-use crate::proof::{Life, Relation, life, relation, series};
+use crate::proof::{Relation, relation, series};
 use crate::signal::is_prohibition;
 use crate::stance::Age;
 use crate::view::View;
@@ -55,8 +56,8 @@ pub(super) fn contradictory(view: &View) -> Option<Verdict> {
 /// An explicit refusal that no policy explains.
 pub(super) fn refused(view: &View) -> Option<Verdict> {
     let failing = failing(view);
-    let is_refused = |address: &&Address| matches!(address.answer, Answer::Refused(_) | Answer::Forbidden);
-    let refused: Vec<&Address> = failing.iter().copied().filter(|a| is_refused(&a)).collect();
+    let is_refused = |address: &Address| matches!(address.answer, Answer::Refused(_) | Answer::Forbidden);
+    let refused: Vec<&Address> = failing.iter().copied().filter(|address| is_refused(address)).collect();
     if refused.is_empty() {
         return None;
     }

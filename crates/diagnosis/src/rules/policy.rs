@@ -67,18 +67,15 @@ pub(super) fn not_enforced_though_expected(view: &View) -> Option<Verdict> {
 
 /// The policies deny, and it connects all the same.
 pub(super) fn not_enforced(view: &View) -> Option<Verdict> {
-    let connected = |address: &&Address| matches!(address.answer, Answer::Works | Answer::ResetAfterAccept);
-    let direct = view.tried().filter(connected).find_map(|address| {
+    let direct = view.tried().filter(|address| address.answer.works()).find_map(|address| {
         let stance = view.stance(address).filter(Stance::denies)?;
         Some((address, stance))
     });
-    let (address, stance) = match direct {
-        Some(found) => found,
-        None => {
-            let stance = stances_behind_service(view)?.into_iter().next()?;
-            (view.service_addresses().find(|address| address.answer.works())?, stance)
-        }
+    let behind_service = || {
+        let stance = stances_behind_service(view)?.into_iter().next()?;
+        Some((view.service_addresses().find(|address| address.answer.works())?, stance))
     };
+    let (address, stance) = direct.or_else(behind_service)?;
     let mut proof = Proof::new();
     excuses(view, address, &stance, &mut proof);
     let stage = if proof.confidence == Confidence::Confirmed { Stage::Request } else { Stage::Connect };

@@ -45,11 +45,11 @@ pub(super) fn reachable(view: &View) -> Verdict {
     let failing: Vec<&Address> = view
         .addresses
         .iter()
-        .filter(|address| address.answer.was_tried())
+        .filter(|address| view.counts_as_tried(address))
         .filter(|address| !matches!(address.answer, Answer::Works | Answer::Intercepted(_)))
         .collect();
     if !failing.is_empty() {
-        let tried = view.addresses.iter().filter(|address| address.answer.was_tried()).count();
+        let tried = view.addresses.iter().filter(|address| view.counts_as_tried(address)).count();
         let text = format!("{} of {tried} addresses that were dialled did not connect", failing.len());
         because.push(Because::new(Topic::Missing, text));
         because.extend(

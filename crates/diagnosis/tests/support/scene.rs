@@ -1,6 +1,8 @@
 //! The small world of the scenarios: shop/web at 10.244.0.5 on node n1 (10.90.0.1), other pods on n1 and n2
 //! (10.90.0.2), and policies named after what they isolate. Times are milliseconds.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // All of it is test code.
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
