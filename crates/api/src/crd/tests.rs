@@ -5,8 +5,12 @@ use crate::ConnectivityCheckStatus;
 use crate::condition::{ConditionStatus, READY};
 use crate::status::CheckResult;
 
-/// Where the file is kept, from the root of the project.
-const GENERATED: &[&str] = &["crds/peerwalk.dev_connectivitychecks.yaml"];
+/// Where the file is kept, from the root of the project: for itself, and in the chart, as Helm reads no file
+/// outside of it.
+const GENERATED: &[&str] = &[
+    "crds/peerwalk.dev_connectivitychecks.yaml",
+    "charts/peerwalk/files/crds/peerwalk.dev_connectivitychecks.yaml",
+];
 
 /// Every schema of the definition, with the path of property names that leads to it.
 fn walk(path: &str, schema: &Value, visit: &mut impl FnMut(&str, &Value)) {

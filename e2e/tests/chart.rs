@@ -1,0 +1,213 @@
+//! The Helm chart as it renders: what must be in it whatever the values, and which values it refuses.
+//!
+//! Helm runs offline here; installing the chart is for the tests on nodes.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use peerwalk_cluster::{Quiet, helm};
+use serde_json::{Value, json};
+
+const NAMESPACE: &str = "peerwalk-system";
+
+fn chart() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/peerwalk")
+}
+
+/// What Helm prints: on standard output, or as its error.
+fn run(arguments: &[&str]) -> Result<Result<String, String>> {
+    let output = Command::new(helm(&mut Quiet)?).args(arguments).arg(chart()).output()?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ok(if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) })
+}
+
+/// The chart's objects with the given values.
+fn render(values: &[&str]) -> Result<Vec<Value>> {
+    let mut arguments = vec!["template", "--namespace", NAMESPACE, "--name-template", "peerwalk"];
+    arguments.extend(values.iter().flat_map(|value| ["--set-json", value]));
+    let yaml = run(&arguments)?.map_err(anyhow::Error::msg)?;
+    let objects: Vec<Value> = serde_saphyr::from_multiple(&yaml).context("the chart is YAML")?;
+    Ok(objects.into_iter().filter(|object| !object.is_null()).collect())
+}
+
+fn one<'a>(objects: &'a [Value], kind: &str, name: &str) -> Result<&'a Value> {
+    objects
+        .iter()
+        .find(|object| object["kind"] == kind && object["metadata"]["name"] == name)
+        .with_context(|| format!("the chart has {kind} {name}"))
+}
+
+#[test]
+fn lint_is_strict_and_clean() -> Result<()> {
+    run(&["lint", "--strict"])?.map_err(anyhow::Error::msg)?;
+    Ok(())
+}
+
+#[test]
+fn the_webhook_fails_open_and_spares_its_own_namespace() -> Result<()> {
+    let objects = render(&[])?;
+    let configuration = one(&objects, "MutatingWebhookConfiguration", "peerwalk")?;
+    let webhooks = configuration["webhooks"].as_array().context("webhooks")?;
+    ensure!(webhooks.len() == 2, "by namespace and by pod");
+    for webhook in webhooks {
+        ensure!(webhook["failurePolicy"] == "Ignore" && webhook["timeoutSeconds"] == 2, "{webhook}");
+        ensure!(webhook["clientConfig"].get("caBundle").is_none(), "the operator keeps the caBundle");
+        ensure!(webhook["rules"][0]["operations"] == json!(["CREATE"]), "{webhook}");
+        let spared = json!({
+            "key": "kubernetes.io/metadata.name",
+            "operator": "NotIn",
+            "values": ["kube-system", "kube-node-lease", NAMESPACE],
+        });
+        let namespaces =
+            webhook["namespaceSelector"]["matchExpressions"].as_array().context("expressions")?;
+        ensure!(namespaces.contains(&spared), "own namespace and kube-system are spared: {webhook}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_operator_is_restricted() -> Result<()> {
+    let objects = render(&[])?;
+    let pod = &one(&objects, "Deployment", "peerwalk")?["spec"]["template"]["spec"];
+    let expected = json!({
+        "runAsNonRoot": true,
+        "runAsUser": 65532,
+        "runAsGroup": 65532,
+        "seccompProfile": { "type": "RuntimeDefault" },
+    });
+    ensure!(pod["securityContext"] == expected, "{}", pod["securityContext"]);
+    let container = &pod["containers"][0];
+    let expected = json!({
+        "allowPrivilegeEscalation": false,
+        "readOnlyRootFilesystem": true,
+        "capabilities": { "drop": ["ALL"] },
+    });
+    ensure!(container["securityContext"] == expected, "{}", container["securityContext"]);
+    ensure!(container["resources"]["limits"]["memory"].is_string(), "memory is limited");
+    for key in ["hostNetwork", "hostPID", "volumes"] {
+        ensure!(pod.get(key).is_none(), "{key} is not needed");
+    }
+    Ok(())
+}
+
+#[test]
+fn no_right_is_a_wildcard_and_secrets_are_bound_to_a_name() -> Result<()> {
+    for role in render(&[])?.iter().filter(|o| o["kind"] == "ClusterRole" || o["kind"] == "Role") {
+        for rule in role["rules"].as_array().context("rules")? {
+            ensure!(!rule.to_string().contains('*'), "no wildcards: {rule}");
+            let has =
+                |key: &str, word: &str| rule[key].as_array().is_some_and(|all| all.contains(&json!(word)));
+            if has("resources", "secrets") {
+                ensure!(role["kind"] == "Role", "secrets of its own namespace only: {rule}");
+                let named = rule["resourceNames"] == json!(["peerwalk-ca"]);
+                ensure!(named || rule["verbs"] == json!(["create"]), "by name, but for create: {rule}");
+            }
+            let status = has("resources", "connectivitychecks/status");
+            ensure!(!status || rule["verbs"] == json!(["patch"]), "the status is applied: {rule}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn values_reach_the_operator() -> Result<()> {
+    let digest = format!("sha256:{}", "a".repeat(64));
+    let objects = render(&[
+        r#"allowedTargets=["192.0.2.0/24","*.example.com"]"#,
+        r#"webhook={"port":9444}"#,
+        &format!(
+            r#"sidecar={{"image":{{"registry":"registry.corp:5000","digest":"{digest}","pullPolicy":"Always"}}}}"#
+        ),
+        r#"operator={"image":{"registry":"","repository":"op","tag":"v1"}}"#,
+        r#"imagePullSecrets=[{"name":"pull"}]"#,
+    ])?;
+    let container = &one(&objects, "Deployment", "peerwalk")?["spec"]["template"]["spec"]["containers"][0];
+    ensure!(container["image"] == "op:v1", "{}", container["image"]);
+    let arguments = container["args"].as_array().context("arguments")?;
+    for expected in [
+        "--allow-target=192.0.2.0/24",
+        "--allow-target=*.example.com",
+        "--webhook-listen=0.0.0.0:9444",
+        "--sidecar-image-pull-policy=Always",
+        &format!("--sidecar-image=registry.corp:5000/sidecar@{digest}"),
+    ] {
+        ensure!(arguments.contains(&json!(expected)), "{expected} is among {arguments:?}");
+    }
+    let account = one(&objects, "ServiceAccount", "peerwalk")?;
+    ensure!(account["imagePullSecrets"] == json!([{ "name": "pull" }]), "{account}");
+    Ok(())
+}
+
+#[test]
+fn services_select_the_operator_and_name_its_ports() -> Result<()> {
+    let objects = render(&[])?;
+    let template = &one(&objects, "Deployment", "peerwalk")?["spec"]["template"];
+    let ports = template["spec"]["containers"][0]["ports"].as_array().context("ports")?;
+    for (name, port) in [("peerwalk-hub", 9443), ("peerwalk-webhook", 443)] {
+        let spec = &one(&objects, "Service", name)?["spec"];
+        ensure!(spec["ports"][0]["port"] == port, "{spec}");
+        let target = &spec["ports"][0]["targetPort"];
+        ensure!(ports.iter().any(|p| p["name"] == *target), "{target} is a port of the operator");
+        for (key, value) in spec["selector"].as_object().context("a selector")? {
+            ensure!(template["metadata"]["labels"][key] == *value, "{key} selects the operator");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_crd_is_ours_and_can_be_kept_left_out_and_annotated() -> Result<()> {
+    const NAME: &str = "connectivitychecks.peerwalk.dev";
+    let ours = serde_json::to_value(peerwalk_api::crd())?;
+    let objects = render(&[r#"crds={"annotations":{"a":"b"}}"#])?;
+    let crd = one(&objects, "CustomResourceDefinition", NAME)?;
+    let same = |a: &Value, b: &Value| a["names"] == b["names"] && versions(a) == versions(b);
+    ensure!(same(&crd["spec"], &ours["spec"]), "the chart has the CRD of crates/api");
+    let annotations = json!({ "helm.sh/resource-policy": "keep", "a": "b" });
+    ensure!(crd["metadata"]["annotations"] == annotations, "{}", crd["metadata"]);
+
+    let objects = render(&[r#"crds={"keep":false}"#])?;
+    let crd = one(&objects, "CustomResourceDefinition", NAME)?;
+    ensure!(crd["metadata"].get("annotations").is_none(), "not kept: {}", crd["metadata"]);
+    let objects = render(&[r#"crds={"enabled":false}"#])?;
+    ensure!(one(&objects, "CustomResourceDefinition", NAME).is_err(), "left out");
+    Ok(())
+}
+
+/// The versions as JSON with every number as a float, since YAML and Rust write whole ones differently.
+fn versions(spec: &Value) -> Value {
+    fn float(value: &Value) -> Value {
+        match value {
+            Value::Object(map) => map.iter().map(|(k, v)| (k.clone(), float(v))).collect(),
+            Value::Array(items) => items.iter().map(float).collect(),
+            Value::Number(number) => json!(number.as_f64()),
+            other => other.clone(),
+        }
+    }
+    float(&spec["versions"])
+}
+
+#[test]
+fn wrong_values_are_refused_by_name() -> Result<()> {
+    for (value, words) in [
+        (r#"operator={"imag":{}}"#, "imag"),
+        (r#"webhook={"port":443}"#, "/webhook/port"),
+        (r#"webhook={"port":8081}"#, "/webhook/port"),
+        (r#"allowedTargets=["https://example.com?a"]"#, "/allowedTargets"),
+        (r#"sidecar={"image":{"pullPolicy":"Sometimes"}}"#, "/sidecar/image/pullPolicy"),
+        (r#"operator={"log":{"format":"xml"}}"#, "/operator/log/format"),
+        (r#"crds={"keep":"yes"}"#, "/crds/keep"),
+    ] {
+        let refused = render(&[value]).err().with_context(|| format!("{value} is refused"))?;
+        ensure!(refused.to_string().contains(words), "{words} is in {refused}");
+    }
+    Ok(())
+}
+
+#[test]
+fn kubernetes_without_native_sidecars_is_refused() -> Result<()> {
+    let refused = run(&["template", "--kube-version", "1.32.9"])?.err().context("1.32 is too old")?;
+    ensure!(refused.contains("1.33"), "{refused}");
+    Ok(())
+}
