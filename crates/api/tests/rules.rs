@@ -2,6 +2,7 @@
 //!
 //! The table is complete: a rule without an entry fails the first test. With the feature `cel` the rules
 //! are evaluated here, without an API server; `e2e/tests/api_crd.rs` asks a real one.
+#![allow(clippy::expect_used, reason = "a test may end so")]
 
 use std::collections::BTreeSet;
 
