@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::tree;
@@ -12,7 +12,11 @@ use crate::tree;
 type Generated = (&'static str, fn() -> Result<String>);
 
 /// Every generated file there is.
-const FILES: &[Generated] = &[];
+const FILES: &[Generated] = &[
+    ("crds/peerwalk.dev_connectivitychecks.yaml", || Ok(peerwalk_api::crd_yaml()?)),
+    // Helm packages nothing from outside the chart's folder.
+    ("charts/peerwalk/files/crds/peerwalk.dev_connectivitychecks.yaml", || Ok(peerwalk_api::crd_yaml()?)),
+];
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -22,25 +26,38 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let mut stale = false;
-    for (path, text) in FILES {
-        let text = text().with_context(|| format!("cannot generate {path}"))?;
+    if arguments.check {
+        check()?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for (path, text) in stale()? {
         let file = tree::root().join(path);
-        if fs::read_to_string(&file).is_ok_and(|found| found == text) {
-            continue;
-        }
-        if arguments.check {
-            tree::say(&format!(
-                "{path} is not what the code generates: run `cargo xtask generate` and commit it"
-            ));
-            stale = true;
-            continue;
-        }
         if let Some(folder) = file.parent() {
             fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         }
         fs::write(&file, text).with_context(|| format!("cannot write {path}"))?;
         tree::say(&format!("wrote {path}"));
     }
-    Ok(if stale { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Fails when a file is not fresh, naming it.
+pub(crate) fn check() -> Result<()> {
+    let stale: Vec<_> = stale()?.into_iter().map(|(path, _)| path).collect();
+    if !stale.is_empty() {
+        bail!("run `cargo xtask generate` and commit {}", stale.join(", "));
+    }
+    Ok(())
+}
+
+/// Files that are not what they would be, with what they would be.
+fn stale() -> Result<Vec<(&'static str, String)>> {
+    let mut stale = Vec::new();
+    for (path, text) in FILES {
+        let text = text().with_context(|| format!("cannot generate {path}"))?;
+        if !fs::read_to_string(tree::root().join(path)).is_ok_and(|found| found == text) {
+            stale.push((*path, text));
+        }
+    }
+    Ok(stale)
 }

@@ -31,6 +31,20 @@ pub(crate) enum Profile {
     Dist,
 }
 
+impl Profile {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Quick => "quick",
+            Self::Dist => "dist",
+        }
+    }
+}
+
+/// The folder of the static binaries.
+pub(crate) fn binaries(profile: Profile) -> PathBuf {
+    tree::target().join(TARGET).join(profile.name())
+}
+
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let progress = &mut Terminal::default();
     let archives = build(arguments.profile, progress)?;
@@ -48,12 +62,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 
 /// The images' OCI archives, in `target/images`.
 pub(crate) fn build(profile: Profile, progress: &mut dyn Progress) -> Result<Vec<PathBuf>> {
-    let profile = if profile == Profile::Quick { "quick" } else { "dist" };
     let folder = tree::target().join("images");
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let mut cargo = tree::cargo();
     cargo
-        .args(["build", "--target", TARGET, "--profile", profile])
+        .args(["build", "--target", TARGET, "--profile", profile.name()])
         .env("RUSTFLAGS", "-C target-feature=+crt-static");
     for (program, _) in PROGRAMS {
         cargo.args(["--package", program]);
@@ -63,7 +76,7 @@ pub(crate) fn build(profile: Profile, progress: &mut dyn Progress) -> Result<Vec
     for (program, name) in PROGRAMS {
         progress.begin(&format!("making the image {name}"));
         let archive = folder.join(format!("{program}.tar"));
-        build_image(&archive, name, &tree::target().join(TARGET).join(profile).join(program))?;
+        build_image(&archive, name, &binaries(profile).join(program))?;
         archives.push(archive);
     }
     progress.end();

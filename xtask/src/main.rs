@@ -61,6 +61,6 @@ fn run(command: Command) -> Result<ExitCode> {
             tree::say(&peerwalk_cluster::helm(&mut Terminal::default())?.display().to_string());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Test(arguments) => test::run(&arguments),
+        Command::Test(arguments) => Ok(test::run(&arguments)),
     }
 }

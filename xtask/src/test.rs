@@ -1,8 +1,231 @@
-//! `cargo xtask test`: everything that has to pass.
-use anyhow::Result;
-use std::process::ExitCode;
-#[derive(clap::Args)]
-pub(crate) struct Arguments {}
-pub(crate) fn run(_: &Arguments) -> Result<ExitCode> {
-    Ok(ExitCode::FAILURE)
+//! `cargo xtask test`: everything that has to pass, with what is run and how long it takes.
+
+mod binaries;
+mod report;
+mod runner;
+
+use std::env;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use clap::{Args, ValueEnum};
+use peerwalk_cluster::{Cluster, Home, Options, Place, Terminal};
+
+use crate::generate;
+use crate::images::{self, Profile};
+use crate::tree;
+use binaries::{Level, TestBinary};
+use report::{Counts, Report};
+
+#[derive(Args)]
+#[command(
+    after_help = "Cluster tests use a cluster of their own, beside one of `cargo xtask cluster up`, and end it.\n\
+Debian packages that are missing are installed when this runs as root. Without root the cluster levels are\n\
+skipped, except where the environment variable CI is set: there, what cannot run fails.\n\n\
+Examples:\n  cargo xtask test\n  cargo xtask test --only unit\n  cargo xtask test --only nodes -- proxy --nocapture"
+)]
+pub(crate) struct Arguments {
+    /// One level alone
+    #[arg(long, value_enum)]
+    only: Option<Only>,
+    /// Run the cluster levels on an existing cluster, by the name of its context in your kubeconfig
+    #[arg(long, env = "PEERWALK_CONTEXT")]
+    context: Option<String>,
+    /// Arguments for the test binaries, such as a part of the tests' names
+    #[arg(last = true)]
+    arguments: Vec<OsString>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Only {
+    /// Format, lints, tests without a cluster, generated files
+    Unit,
+    /// Tests on etcd and an API server (e2e/tests/api_*)
+    ControlPlane,
+    /// Tests on two nodes (e2e/tests/nodes_*), and of the cluster itself
+    Nodes,
+}
+
+/// A test run has at most this long; what an interrupted one leaves ends by itself.
+const CLUSTER_LIFE: Duration = Duration::from_hours(2);
+
+struct Run<'a> {
+    arguments: &'a Arguments,
+    report: Report,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> ExitCode {
+    let mut run = Run { arguments, report: Report::default() };
+    let cluster = run.wants(Only::ControlPlane) || run.wants(Only::Nodes);
+    let preparing = if cluster { run.prepare() } else { None };
+    if run.wants(Only::Unit) {
+        run.report.step("format", || command(tree::cargo().args(["fmt", "--all", "--check"])));
+        let lints = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+        run.report.step("lints", || command(tree::cargo().args(lints)));
+    }
+    let mut tests = Vec::new();
+    run.report.step("build of the tests", || {
+        tests = binaries::build()?;
+        Ok(Counts::default())
+    });
+    if run.wants(Only::Unit) {
+        run.report.step("unit tests", || {
+            runner::all(&tests, Level::Unit, arguments, |t| Ok(Command::new(&t.executable)))
+        });
+        run.report.step("documentation tests", || {
+            runner::one(tree::cargo().args(["test", "--workspace", "--doc"]))
+        });
+        run.report.step("generated files are fresh", || generate::check().map(|()| Counts::default()));
+    }
+    if let Some(preparing) = preparing {
+        run.cluster_levels(&tests, preparing);
+    }
+    run.report.finish()
+}
+
+fn command(command: &mut Command) -> Result<Counts> {
+    tree::must(command)?;
+    Ok(Counts::default())
+}
+
+impl Run<'_> {
+    fn wants(&self, level: Only) -> bool {
+        self.arguments.only.is_none_or(|only| only == level)
+    }
+
+    /// Installs what clusters need and starts to build their programs beside everything else; `None` when they
+    /// cannot run here.
+    fn prepare(&mut self) -> Option<JoinHandle<Result<PathBuf>>> {
+        if let Err(error) = self.install() {
+            self.report.cannot_run("cluster tests", &error);
+            return None;
+        }
+        let own = self.arguments.context.is_none();
+        let nodes = if self.wants(Only::Nodes) { 2 } else { 0 };
+        Some(thread::spawn(move || {
+            if own {
+                peerwalk_cluster::prepare(nodes, &mut report::Background)?;
+            }
+            peerwalk_cluster::helm(&mut report::Background)
+        }))
+    }
+
+    fn install(&self) -> Result<()> {
+        if self.arguments.context.is_some() {
+            return Ok(());
+        }
+        peerwalk_cluster::check_root()?;
+        let nodes = if self.wants(Only::Nodes) { 2 } else { 0 };
+        let mut missing = peerwalk_cluster::missing_packages(nodes);
+        missing.extend(peerwalk_cluster::missing_for_helm());
+        peerwalk_cluster::install_missing(&missing, &mut Terminal::default())
+    }
+
+    fn cluster_levels(&mut self, tests: &[TestBinary], preparing: JoinHandle<Result<PathBuf>>) {
+        let mut helm = None;
+        self.report.step("programs of the cluster", || {
+            helm = Some(preparing.join().map_err(|_| anyhow!("the thread that builds them panicked"))??);
+            Ok(Counts::default())
+        });
+        let mut archives = Vec::new();
+        self.report.step("images", || {
+            archives = images::build(Profile::Quick, &mut Terminal::default())?;
+            Ok(Counts::default())
+        });
+        let Some(helm) = helm else { return };
+        let arguments = self.arguments;
+        if self.wants(Only::ControlPlane) {
+            self.report.step("control-plane tests", || {
+                on_cluster(0, Level::ControlPlane, tests, arguments, &helm, &[])
+            });
+        }
+        if self.wants(Only::Nodes) && !archives.is_empty() {
+            if arguments.context.is_none() {
+                let lifecycle = |t: &TestBinary| Ok(Command::new(&t.executable));
+                self.report.step("tests of the cluster itself", || {
+                    runner::all(tests, Level::Cluster, arguments, lifecycle)
+                });
+            }
+            self.report
+                .step("node tests", || on_cluster(2, Level::Nodes, tests, arguments, &helm, &archives));
+        }
+    }
+}
+
+/// Runs the tests of a level with a cluster of their own, inside its network, and ends it.
+fn on_cluster(
+    nodes: u8,
+    level: Level,
+    tests: &[TestBinary],
+    arguments: &Arguments,
+    helm: &Path,
+    images: &[PathBuf],
+) -> Result<Counts> {
+    if !tests.iter().any(|t| t.level == level) {
+        bail!("there are no tests of this level");
+    }
+    let environment = |command: &mut Command| {
+        command.env("HELM", helm).env("PEERWALK_BIN_DIR", images::binaries(Profile::Quick));
+    };
+    if let Some(context) = &arguments.context {
+        return runner::all(tests, level, arguments, |t| {
+            let mut command = Command::new(&t.executable);
+            environment(command.env("PEERWALK_CONTEXT", context));
+            Ok(command)
+        });
+    }
+    let home = OwnCluster::claim()?;
+    let options = Options { nodes, max_life: CLUSTER_LIFE, ..Options::default() };
+    let cluster = Cluster::up_in(&home.0, &options, &mut Terminal::default())?;
+    for archive in images {
+        cluster.load_image(peerwalk_cluster::Image::Archive(archive), &mut Terminal::default())?;
+    }
+    let counts = runner::all(tests, level, arguments, |t| {
+        let mut command = cluster.exec(&Place::Network, &t.executable)?;
+        environment(command.env("PEERWALK_CLUSTER_DIR", home.0.dir()));
+        Ok(command)
+    });
+    let ended = home.0.down(&mut Terminal::default());
+    let counts = counts?;
+    ended.map(|_| counts)
+}
+
+/// The folder of the tests' cluster, locked; the cluster ends when this goes, whatever happened.
+struct OwnCluster(Home, #[expect(dead_code, reason = "the lock is held as long as the file is open")] File);
+
+impl OwnCluster {
+    fn claim() -> Result<Self> {
+        let given = env::var_os("PEERWALK_CLUSTER_DIR").is_some_and(|d| !d.is_empty());
+        let home = if given { Home::from_env()? } else { Home::at("/var/lib/peerwalk/test")? };
+        let path = home.dir().with_extension("lock");
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        }
+        let lock = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        if lock.try_lock().is_err() {
+            bail!(
+                "another `cargo xtask test` is using {}: wait for it, or set PEERWALK_CLUSTER_DIR",
+                home.dir().display()
+            );
+        }
+        // Whatever is here now is left from a run that was interrupted.
+        home.down(&mut Terminal::default())?;
+        Ok(Self(home, lock))
+    }
+}
+
+impl Drop for OwnCluster {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.down(&mut Terminal::default()) {
+            tree::complain(&error);
+        }
+        // Both fail when they are in use by others, which is as it should be.
+        let _ = fs::remove_file(self.0.dir().with_extension("lock"));
+        let _ = self.0.dir().parent().map(fs::remove_dir);
+    }
 }

@@ -21,4 +21,4 @@ for c in $(cgroups); do
 done
 rm -rf "$DIR"
 # The folder above is ours when nothing else is in it.
-[ "$NAME" != peerwalk ] || rmdir "$(dirname "$DIR")" 2> /dev/null || true
+case $DIR in */peerwalk/*) rmdir "$(dirname "$DIR")" 2> /dev/null || true;; esac

@@ -83,10 +83,14 @@ const COMPONENTS: [Component; 5] = [
     },
 ];
 
-/// Makes sure that every program is built; gives each name it is started by with its file.
-pub(crate) fn all(progress: &mut dyn Progress) -> Result<Vec<(&'static str, PathBuf)>> {
+/// What a control plane without nodes needs of them.
+const CONTROL_PLANE: [&str; 2] = ["kubernetes", "kubectl"];
+
+/// Makes sure that the programs of a cluster with so many nodes are built; gives each name that one is started by
+/// with its file.
+pub(crate) fn all(nodes: u8, progress: &mut dyn Progress) -> Result<Vec<(&'static str, PathBuf)>> {
     let mut found = Vec::new();
-    for component in &COMPONENTS {
+    for component in COMPONENTS.iter().filter(|c| nodes > 0 || CONTROL_PLANE.contains(&c.name)) {
         let file = component.build(progress)?;
         found.extend(component.links.iter().map(|link| (*link, file.clone())));
         found.push((component.name, file));

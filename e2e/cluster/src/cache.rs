@@ -29,11 +29,15 @@ pub(crate) fn key<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
 /// The folder `root()/path`, made by `fill` unless it is there. It appears in one step, so that a build that was
 /// interrupted or runs twice at the same time leaves nothing half done.
 pub(crate) fn folder(path: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
-    let done = root()?.join(path);
+    folder_in(&root()?, path, fill)
+}
+
+fn folder_in(root: &Path, path: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+    let done = root.join(path);
     if done.is_dir() {
         return Ok(done);
     }
-    let partial = done.with_extension(format!("partial-{}", process::id()));
+    let partial = root.join(format!("{path}.partial-{}", process::id()));
     fs::create_dir_all(&partial).with_context(|| format!("cannot make {}", partial.display()))?;
     let filled = fill(&partial);
     if filled.is_ok() && !done.is_dir() {
@@ -44,3 +48,6 @@ pub(crate) fn folder(path: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Resu
     }
     filled.map(|()| done)
 }
+
+#[cfg(test)]
+mod tests;

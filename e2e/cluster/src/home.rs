@@ -92,3 +92,6 @@ impl Home {
         self.processes().ok()?.contains(&pid).then_some(pid)
     }
 }
+
+#[cfg(test)]
+mod tests;

