@@ -100,6 +100,7 @@ fn denied(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(bool, &str)) {
         .map(|dial| dial.remote)
         .collect();
     must(!remotes.is_empty(), "a confirmed denial has dialled an endpoint directly");
+    let mut proven = false;
     for remote in remotes {
         let known = case.decisions.iter().find(|known| known.endpoint == remote);
         let in_force = known.is_some_and(|known| {
@@ -110,11 +111,12 @@ fn denied(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(bool, &str)) {
         });
         must(in_force, "a confirmed denial rests on a certain decision, in force during the whole walk");
         let these: Vec<&Dial> = dials.iter().filter(|dial| dial.remote == remote).copied().collect();
-        must(
-            refused(&these) || silent_enough(&these) || reset_with_witness(case, remote, &these),
-            "a confirmed denial is an ICMP refusal, a full series of silence, or an RST beside an admitted source",
-        );
+        proven |= refused(&these) || silent_enough(&these) || reset_with_witness(case, remote, &these);
     }
+    must(
+        proven,
+        "a confirmed denial is an ICMP refusal, a full series of silence, or an RST beside an admitted source",
+    );
 }
 
 fn target_dials(pair: &PairEvidence) -> Vec<&Dial> {

@@ -95,8 +95,7 @@ impl Proof {
 /// Proves that a denial explains what an address answered. `None` when something else explains it as well
 /// and better: then the plain word stands.
 pub(crate) fn prove(view: &View, address: &Address, stance: &Stance) -> Option<Proof> {
-    let mut proof = Proof::new();
-    decision(view, stance, &mut proof);
+    let mut proof = certainty(view, stance);
     match address.answer {
         Answer::Silent => silent(view, address, &mut proof)?,
         Answer::Reset => reset(view, address, &mut proof)?,
@@ -110,7 +109,8 @@ pub(crate) fn prove(view: &View, address: &Address, stance: &Stance) -> Option<P
 }
 
 /// The first condition: in force during the whole walk, and nothing implementation-defined in it.
-fn decision(view: &View, stance: &Stance, proof: &mut Proof) {
+pub(crate) fn certainty(view: &View, stance: &Stance) -> Proof {
+    let mut proof = Proof::new();
     if !stance.in_force() || stance.age == Age::During {
         proof.misses(
             Confidence::Suspected,
@@ -121,6 +121,7 @@ fn decision(view: &View, stance: &Stance, proof: &mut Proof) {
     if !view.reads_all_policies() {
         proof.misses(Confidence::Likely, unreadable(view));
     }
+    proof
 }
 
 /// What is said while there are policy kinds that nobody here can read.

@@ -114,19 +114,22 @@ pub(super) fn silent(view: &View) -> Option<Verdict> {
         let walks = usize::try_from(view.pair.consecutive.max(1)).unwrap_or(usize::MAX);
         if address.silence.is_complete() { 8 } else { address.silence.ports().saturating_mul(walks) }
     };
-    let fewest = silent.iter().map(ports).min()?;
+    // A diagnosis opens its series of sockets to one of the silent addresses.
+    let most = silent.iter().map(ports).max()?;
     let lives: Vec<Life> = silent.iter().map(|address| life(view, address)).collect();
     let alive = lives.iter().all(|life| matches!(life, Life::Heard(_)));
     let reason = if alive { Reason::Dropped } else { Reason::ConnectTimeout };
-    let confidence = if fewest >= 8 { Confidence::Likely } else { Confidence::Suspected };
+    let confidence = if most >= 8 { Confidence::Likely } else { Confidence::Suspected };
     let mut verdict = plain(view, reason, confidence, &silent, &failing);
     for (address, life) in silent.iter().zip(lives) {
         verdict.because.push(sign_of_life(view, address, life));
     }
-    if let Some(short) = silent.iter().find(|address| !address.silence.is_complete()) {
+    let longest =
+        silent.iter().max_by_key(|address| (address.silence.is_complete(), address.silence.ports()));
+    if let Some(short) = longest.filter(|address| !address.silence.is_complete()) {
         verdict.because.push(Because::new(Topic::Missing, series(short)));
     }
-    if fewest < 3 {
+    if most < 3 {
         // One lost packet looks like this.
         return Some(Verdict::unknown(reason, Stage::Connect, verdict.because));
     }

@@ -2,11 +2,11 @@
 
 use peerwalk_model::evidence::{RequestOutcome, TlsOutcome};
 use peerwalk_model::verdict::{Expectation, Topic};
-use peerwalk_model::{Because, Confidence, Observed, Reason, Stage, Verdict};
+use peerwalk_model::{Because, Confidence, Direction, Observed, Reason, Stage, Verdict};
 
 use crate::address::{Address, Answer};
 use crate::policy_text;
-use crate::proof::{Proof, Relation, prove, relation, unreadable};
+use crate::proof::{Proof, Relation, certainty, prove, relation, unreadable};
 use crate::rules::connect::{about_policy, interceptor};
 use crate::stance::{Age, Stance};
 use crate::view::View;
@@ -149,25 +149,11 @@ pub(super) fn denied(view: &View) -> Option<Verdict> {
     if view.addresses.iter().any(answered) {
         return None;
     }
-    let mut because: Vec<Because> = Vec::new();
-    let mut confidence = Confidence::Confirmed;
-    let mut policy = None;
-    let mut fixes = Vec::new();
-    for address in view.tried() {
-        let stance = view.stance(address)?;
-        let Relation::Fits(direction) = relation(view, address, &stance) else { return None };
-        let proof = prove(view, address, &stance)?;
-        confidence = confidence.min(proof.confidence);
-        if because.is_empty() {
-            because.extend(policy_text::denial(stance.decision));
-            fixes = policy_text::fixes(stance.decision);
-            policy = policy_text::cause(stance.decision, direction);
-        }
-        because.extend(proof.lines);
-    }
-    if because.is_empty() {
-        return None;
-    }
+    let Proven { stance, direction, proof, others } = proven(view)?;
+    let mut confidence = proof.confidence;
+    let mut because = policy_text::denial(stance.decision);
+    because.extend(proof.lines);
+    because.extend(others);
     if view.decisions().any(peerwalk_netpol::Decision::is_allowed) {
         confidence = confidence.min(Confidence::Likely);
         because.push(Because::new(
@@ -175,11 +161,12 @@ pub(super) fn denied(view: &View) -> Option<Verdict> {
             "policies allow other endpoints, which were not dialled in this walk",
         ));
     }
+    let policy = policy_text::cause(stance.decision, direction);
     if policy.is_none() {
         because.push(Because::new(Topic::Missing, "no single policy object can be named for the denial"));
     }
     if view.case.expect == Expectation::Reachable {
-        because.extend(fixes);
+        because.extend(policy_text::fixes(stance.decision));
     }
     let observed = if confidence == Confidence::Confirmed { Observed::Denied } else { Observed::Unreachable };
     Some(Verdict {
@@ -190,6 +177,41 @@ pub(super) fn denied(view: &View) -> Option<Verdict> {
         policy,
         because,
     })
+}
+
+/// The endpoint whose denial is proven best.
+struct Proven<'a> {
+    stance: Stance<'a>,
+    direction: Direction,
+    proof: Proof,
+    /// What is said of the other endpoints.
+    others: Option<Because>,
+}
+
+/// Every endpoint that was dialled is denied by a decision in force and answered as if it were. A diagnosis
+/// opens its series of sockets to one of them, so the proof of one stands for the target.
+fn proven<'a>(view: &View<'a>) -> Option<Proven<'a>> {
+    let mut best: Option<Proven<'a>> = None;
+    let mut cap = Confidence::Confirmed;
+    let mut denied = 0;
+    for address in view.tried() {
+        let stance = view.stance(address)?;
+        let Relation::Fits(direction) = relation(view, address, &stance) else { return None };
+        denied += 1;
+        cap = cap.min(certainty(view, &stance).confidence);
+        let Some(proof) = prove(view, address, &stance) else { continue };
+        if best.as_ref().is_none_or(|best| best.proof.confidence < proof.confidence) {
+            best = Some(Proven { stance, direction, proof, others: None });
+        }
+    }
+    let mut best = best?;
+    best.proof.confidence = best.proof.confidence.min(cap);
+    if denied > 1 {
+        let text =
+            format!("all {denied} endpoints that were dialled are denied, and what they answered fits");
+        best.others = Some(Because::new(Topic::Policy, text));
+    }
+    Some(best)
 }
 
 /// A refusal from beyond the point where the policy is enforced: both sides are shown.
