@@ -65,11 +65,17 @@ fn query(query: &Query) -> String {
     format!("{} at {}: {said}", query.name, query.server)
 }
 
-/// Addresses that gave the same answer share a line.
+/// Addresses that gave the same answer share a line. They are in the order of their numbers, the service address
+/// first: endpoints are dialled in turn, and a steady state is told in the same words.
 fn connect(view: &View) -> Vec<Because> {
+    let silent = |address: &&Address| address.answer == Answer::Silent;
+    let ports =
+        view.addresses.iter().filter(silent).map(|address| address.silence.ports()).max().unwrap_or(0);
+    let mut addresses: Vec<&Address> = view.addresses.iter().collect();
+    addresses.sort_by_key(|address| (address.purpose, address.remote));
     let mut groups: Vec<(String, Vec<String>)> = Vec::new();
-    for address in &view.addresses {
-        let answer = answer(view, address);
+    for address in addresses {
+        let answer = answer(view, address, ports);
         match groups.iter_mut().find(|(said, _)| *said == answer) {
             Some((_, addresses)) => addresses.push(address.remote.to_string()),
             None => groups.push((answer, vec![address.remote.to_string()])),
@@ -92,7 +98,8 @@ fn listed(addresses: &[String]) -> String {
     }
 }
 
-fn answer(view: &View, address: &Address) -> String {
+/// `ports` is how many source ports the longest series of silent sockets has.
+fn answer(view: &View, address: &Address, ports: usize) -> String {
     match address.answer {
         Answer::Works => "connected".into(),
         Answer::Intercepted(peer) => {
@@ -103,9 +110,9 @@ fn answer(view: &View, address: &Address) -> String {
             address.silence.ports().min(tried - connected)
         ),
         Answer::ResetAfterAccept => "accepted, and reset at once".into(),
-        Answer::Silent => match address.silence.ports() {
+        Answer::Silent => match ports {
             1 => "no answer from 1 source port".into(),
-            ports => format!("no answer from {ports} source ports"),
+            _ => format!("no answer from {ports} source ports"),
         },
         Answer::Reset => "refused by a TCP reset".into(),
         Answer::Refused(error) => format!(
