@@ -15,8 +15,8 @@ pub(crate) use gate::{Allowance, Gate};
 pub const CONNECTS_PER_SECOND: u32 = 4;
 /// Connects that may come at once.
 pub const CONNECT_BURST: u32 = 32;
-/// Connects in flight outside a diagnosis. One diagnosis runs at a time and adds its own sockets, bounded
-/// by [`CONNECT_BURST`] like all others.
+/// Connects in flight: dialled, and neither answered nor found silent. One diagnosis of silence runs at a
+/// time and adds its own sockets, bounded by [`CONNECT_BURST`] like all others.
 pub const IN_FLIGHT: usize = 8;
 /// Between two connects to the same address and port, outside a diagnosis.
 pub const SPACING: Duration = Duration::from_secs(5);

@@ -5,6 +5,7 @@ mod choice;
 mod diagnosis;
 mod refusals;
 mod series;
+mod silences;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -22,6 +23,7 @@ use crate::socket::Locals;
 pub(crate) use choice::{Choice, Want};
 use refusals::Refusals;
 pub(crate) use series::Series;
+use silences::Silences;
 
 /// Silence is suspected after this many of the usual round trips, and not before [`LEAST_WAIT`].
 const ROUND_TRIPS: u32 = 20;
@@ -37,6 +39,7 @@ const REPEAT_AFTER: Duration = Duration::from_millis(100);
 #[derive(Debug, Default)]
 pub(crate) struct Connector {
     refusals: Refusals,
+    silences: Silences,
     times: Mutex<HashMap<SocketAddr, Duration>>,
 }
 
@@ -96,8 +99,10 @@ impl Dialling<'_> {
                 series.push_done(Dial { purpose: want.purpose, ..dial });
                 continue;
             }
-            permits.extend(self.gate.in_flight(self.allowance).await);
-            if !self.gate.connect(want.remote, self.pace, self.allowance).await {
+            let permit = self.gate.in_flight(self.allowance).await;
+            let granted = permit.is_some() && self.gate.connect(want.remote, self.pace, self.allowance).await;
+            permits.extend(permit);
+            if !granted {
                 series.push_done(not_dialled(want.purpose, want.remote, DialOutcome::Skipped));
                 continue;
             }
@@ -178,9 +183,15 @@ impl Dialling<'_> {
 }
 
 impl Connector {
+    /// Whether the address was found silent a moment ago, so that it is dialled again rather than another.
+    pub(crate) fn was_silent(&self, remote: SocketAddr) -> bool {
+        self.silences.recall(&[remote], Instant::now()).is_some()
+    }
+
     fn learn(&self, dials: &mut [Dial]) {
         let now = Instant::now();
         self.refusals.learn(dials, now);
+        self.silences.learn(dials);
         let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
         if times.len() >= REMEMBERED {
             times.clear();

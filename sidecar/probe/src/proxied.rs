@@ -81,8 +81,11 @@ async fn dial(
             series.push_done(not_dialled(DialPurpose::Proxy, remote, DialOutcome::NotAllowed));
             continue;
         }
-        permits.extend(dialling.gate.in_flight(dialling.allowance).await);
-        if !dialling.gate.connect(remote, dialling.pace, dialling.allowance).await {
+        let permit = dialling.gate.in_flight(dialling.allowance).await;
+        let granted =
+            permit.is_some() && dialling.gate.connect(remote, dialling.pace, dialling.allowance).await;
+        permits.extend(permit);
+        if !granted {
             series.push_done(not_dialled(DialPurpose::Proxy, remote, DialOutcome::Skipped));
             continue;
         }

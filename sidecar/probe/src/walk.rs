@@ -80,7 +80,7 @@ impl Prober {
         let mut walk = Walk::begin(key, generation, trigger, crate::now());
         let allowance = Allowance::new(target.total_timeout);
         let tour = Tour { prober: self, target, allowance, trigger, turn };
-        if let Err(local) = tour.run(&mut walk, &mut report).await {
+        if let Err(local) = Box::pin(tour.run(&mut walk, &mut report)).await {
             walk.local = Some(local);
         }
         walk.ended = crate::now();
@@ -127,12 +127,11 @@ impl Tour<'_> {
             walk.resolve = Some(self.resolve(&dns.name, &[dns.record]).await?);
             return Ok(());
         }
-        let addresses = match way.host.parse::<IpAddr>() {
-            Ok(ip) => vec![ip],
-            Err(_) => {
-                let resolve = self.resolve(&way.host, &self.prober.records()).await?;
-                walk.resolve.insert(resolve).addresses.clone()
-            }
+        let addresses = if let Ok(ip) = way.host.parse() {
+            vec![ip]
+        } else {
+            let resolve = self.resolve(&way.host, &self.prober.records()).await?;
+            walk.resolve.insert(resolve).addresses.clone()
         };
         let environment = &self.prober.environment;
         walk.route = way
@@ -172,7 +171,9 @@ impl Tour<'_> {
         }
         let all = self.trigger == Trigger::Event;
         let rules = self.prober.environment.rules;
-        let choice = Choice::new(&self.target.kind, way.port, addresses, rules, (self.turn, all));
+        let choice = Choice::new(&self.target.kind, way.port, addresses, rules, (self.turn, all), |remote| {
+            self.prober.connector.was_silent(remote)
+        });
         let begun = walk.clone();
         let mut interim = |connect: Connect| {
             let ended = crate::now();

@@ -2,12 +2,16 @@
 //!
 //! Needs root, `ip` and `nft`. Without them the tests say that they are skipped, and fail where `CI` is set.
 
+// The helpers of tests panic like tests do.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
+
 #[path = "netns/lab.rs"]
 mod lab;
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -21,6 +25,7 @@ use peerwalk_model::plan::{
 };
 use peerwalk_model::{TargetKey, Walk};
 use peerwalk_probe::{Environment, Prober};
+use rustix::thread::{Gid, Uid, set_thread_res_gid, set_thread_res_uid};
 use tempfile::NamedTempFile;
 
 const ECONNREFUSED: i32 = 111;
@@ -54,13 +59,20 @@ fn with_control(mut target: PlannedTarget, address: SocketAddr) -> PlannedTarget
 
 /// Walks in the client's namespace; the last walk is the whole one, those before are interim.
 fn walks(lab: &Lab, prober: &Prober, target: &PlannedTarget) -> Vec<Walk> {
+    walks_by(lab, prober, target, Trigger::Event)
+}
+
+fn walks_by(lab: &Lab, prober: &Prober, target: &PlannedTarget, trigger: Trigger) -> Vec<Walk> {
     lab.run(At::Client, || {
+        // As the sidecar runs: another uid, and with it no capabilities.
+        set_thread_res_gid(Gid::from_raw(65532), Gid::from_raw(65532), Gid::from_raw(65532)).unwrap();
+        set_thread_res_uid(Uid::from_raw(65532), Uid::from_raw(65532), Uid::from_raw(65532)).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let reported = Mutex::new(Vec::new());
             let key = TargetKey { check: "shop".into(), target: "db".into() };
             let report = |walk| reported.lock().unwrap().push(walk);
-            let last = prober.walk(key, target, 1, Trigger::Event, report).await;
+            let last = prober.walk(key, target, 1, trigger, report).await;
             let mut walks = reported.into_inner().unwrap();
             walks.push(last);
             walks
@@ -261,6 +273,7 @@ fn a_received_refusal_is_not_replaced_by_silence() {
 fn hosts_file(text: &str) -> NamedTempFile {
     let mut file = NamedTempFile::new().unwrap();
     file.write_all(text.as_bytes()).unwrap();
+    file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644)).unwrap();
     file
 }
 
@@ -328,4 +341,26 @@ fn an_accepted_connection_without_answer_is_no_response() {
     let walks = walks(&lab, &Prober::new(Environment::default()), &target);
     let request = walks.last().unwrap().request.clone().unwrap();
     assert_eq!(request.outcome, RequestOutcome::NoResponse);
+}
+
+#[test]
+fn proven_silence_is_asked_with_three_ports_and_ends_with_an_answer() {
+    let Some(lab) = Lab::new() else { return };
+    let _listeners = lab.listen(At::Server, &[81]);
+    lab.forward("tcp dport 81 drop");
+    let (prober, target) = (Prober::new(Environment::default()), tcp(at(SERVER[0], 81)));
+    let steady = || {
+        let walk = walks_by(&lab, &prober, &target, Trigger::Interval).pop().unwrap();
+        let begun = walk.started;
+        dials(&walk, DialPurpose::Address).into_iter().partition::<Vec<Dial>, _>(|dial| dial.started >= begun)
+    };
+    let (new, old) = steady();
+    assert_eq!((new.len(), old.len()), (8, 0), "a whole diagnosis at first");
+    let (new, old) = steady();
+    assert_eq!((new.len(), old.len()), (3, 8), "three ports, and what was found before");
+    assert!(new.iter().all(|dial| dial.outcome == DialOutcome::Silent), "{new:?}");
+    lab.forward("");
+    let (new, old) = steady();
+    assert_eq!((new.len(), old.len()), (1, 0), "the first port is answered: {new:?}");
+    assert_eq!(new[0].outcome, DialOutcome::Connected { local_peer: None });
 }

@@ -32,8 +32,9 @@ pub struct Dial {
     /// The socket's own address, once it had one.
     #[cfg_attr(feature = "serde", serde(default))]
     pub local: Option<SocketAddr>,
-    /// When `connect()` was called. A refusal stands for a minute (ICMP is rate limited), so a remembered
-    /// one is earlier than the walk it is reported with.
+    /// When `connect()` was called. A refusal stands for a minute (ICMP is rate limited), and so does proven
+    /// silence that three new sockets find again: what is remembered is earlier than the walk it is reported
+    /// with.
     pub started: Timestamp,
     /// From `connect()` to the outcome, or to the report when there is none yet.
     #[cfg_attr(feature = "serde", serde(rename = "elapsedMs", with = "crate::serde_ms"))]

@@ -32,17 +32,20 @@ pub(crate) struct Choice {
 }
 
 impl Choice {
-    /// `turn` moves on with every walk, so that each endpoint is dialled in turn; `all` dials every endpoint
-    /// at once, as after an event.
+    /// `turn` moves on with every walk, so that each endpoint is dialled in turn, one that was silent before
+    /// the others; `all` dials every endpoint at once, as after an event.
     pub(crate) fn new(
         kind: &TargetKind,
         port: u16,
         resolved: &[IpAddr],
         rules: DialRules,
         (turn, all): (usize, bool),
+        was_silent: impl Fn(SocketAddr) -> bool,
     ) -> Self {
         match kind {
-            TargetKind::Service(service) => of_service(service, resolved, rules, kind, (turn, all)),
+            TargetKind::Service(service) => {
+                of_service(service, resolved, rules, kind, (turn, all), was_silent)
+            }
             TargetKind::Url(_) | TargetKind::Dns(_) => of_addresses(kind, port, resolved, rules),
         }
     }
@@ -54,6 +57,7 @@ fn of_service(
     rules: DialRules,
     kind: &TargetKind,
     (turn, all): (usize, bool),
+    was_silent: impl Fn(SocketAddr) -> bool,
 ) -> Choice {
     let headless = service.addresses.is_empty();
     let (mut first, mut refused, mut own) = (Vec::new(), Vec::new(), Vec::new());
@@ -84,6 +88,7 @@ fn of_service(
             let begin = turn % endpoints.len();
             endpoints.rotate_left(begin);
         }
+        endpoints.sort_by_key(|want| !was_silent(want.remote));
         endpoints.truncate(ENDPOINTS / 2 * if v4 && v6 { 1 } else { 2 });
         let at_once = if all { endpoints.len() } else { endpoints.len().min(1) };
         first.extend(endpoints.drain(..at_once));
@@ -129,7 +134,7 @@ mod tests {
 
     fn choose(kind: &TargetKind, resolved: &[&str], turn: usize, all: bool) -> Choice {
         let resolved: Vec<IpAddr> = resolved.iter().map(|ip| ip.parse().unwrap()).collect();
-        Choice::new(kind, 443, &resolved, DialRules::Plan, (turn, all))
+        Choice::new(kind, 443, &resolved, DialRules::Plan, (turn, all), |_| false)
     }
 
     fn remotes(wants: &[Want]) -> Vec<String> {

@@ -16,6 +16,8 @@ use crate::socket::{Attempt, Parity};
 /// Sockets opened in addition, for eight in all: through a half-dead pair of paths all of them are silent
 /// with a probability of 0.4 %.
 const MORE_SOCKETS: u32 = 7;
+/// Sockets in addition when silence was proven a moment ago: three ports in all make a suspicion.
+const RECHECK_SOCKETS: u32 = 2;
 /// Between two of them.
 const APART: Duration = Duration::from_millis(50);
 /// From the first SYN to the interim report.
@@ -54,6 +56,9 @@ pub(super) async fn run(
     series: &mut Series,
     interim: &mut impl FnMut(Connect),
 ) -> Result<(), LocalTrouble> {
+    if recheck(dialling, series).await? {
+        return Ok(());
+    }
     let permit = dialling.gate.diagnosis(dialling.allowance).await;
     let now = Instant::now();
     series.drive(now).await;
@@ -67,7 +72,43 @@ pub(super) async fn run(
     }
     let planned = plan(choice, controls, series, &suspects, now);
     let mut diagnosis = Diagnosis { dialling, series, suspects, planned, first, end: now + LIFE };
-    diagnosis.run(interim).await
+    diagnosis.run(interim).await?;
+    let Diagnosis { suspects, .. } = diagnosis;
+    dialling.connector.silences.keep(&suspects, &series.dials(), Instant::now());
+    Ok(())
+}
+
+/// Between events, an address whose silence was proven a moment ago is asked with three ports only. Silent
+/// again, it is reported with the proof of then: a whole diagnosis at every interval would cost more than
+/// the budget of the other targets. Whether that settles the stage.
+async fn recheck(dialling: &Dialling<'_>, series: &mut Series) -> Result<bool, LocalTrouble> {
+    let now = Instant::now();
+    let suspects = suspects(dialling, series, now);
+    let proof = dialling.connector.silences.recall(&suspects, now);
+    let (Pace::Spaced, Some(proof)) = (dialling.pace, proof) else { return Ok(false) };
+    for n in 0..RECHECK_SOCKETS {
+        for suspect in &suspects {
+            let Some(first) = series.live().find(|attempt| attempt.remote() == *suspect) else { continue };
+            let even = first.local().map_or(Parity::Even, |local| Parity::of(local.port()));
+            let parity = if n % 2 == 0 { even.other() } else { even };
+            if !dialling.gate.connect(*suspect, Pace::Immediate, dialling.allowance).await {
+                return Ok(false);
+            }
+            let purpose = first.purpose();
+            series.begin(purpose, *suspect, Some(parity))?;
+        }
+        series.drive(Instant::now() + APART).await;
+    }
+    series.drive(now + SUSPECTED).await;
+    let answered = |remote| series.attempts().any(|a| a.remote() == remote && a.outcome().is_some());
+    if suspects.iter().any(|suspect| answered(*suspect)) {
+        return Ok(false);
+    }
+    let old: Vec<_> = proof.into_iter().filter(|dial| !answered(dial.remote)).collect();
+    for dial in old {
+        series.push_done(dial);
+    }
+    Ok(true)
 }
 
 /// The silent address of each family that more sockets are opened to: an endpoint rather than the service

@@ -11,7 +11,7 @@ use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose};
 use tokio::time::Instant;
 
 /// How long a received refusal stands.
-const STANDS: Duration = Duration::from_secs(60);
+const STANDS: Duration = Duration::from_mins(1);
 /// Between two dials of addresses that the same host refuses.
 const SPACING: Duration = Duration::from_secs(3);
 

@@ -31,7 +31,8 @@ impl ResolvConf {
                 Some("search") => conf.search = words.filter_map(suffix).take(SUFFIXES).collect(),
                 Some("domain") => conf.search = words.take(1).filter_map(suffix).collect(),
                 Some("options") => {
-                    let ndots = words.filter_map(|word| word.strip_prefix("ndots:")?.parse().ok()).last();
+                    let ndots =
+                        words.filter_map(|word| word.strip_prefix("ndots:")?.parse().ok()).next_back();
                     conf.ndots = ndots.map_or(conf.ndots, |ndots: usize| ndots.min(MAX_NDOTS));
                 }
                 _ => {}

@@ -37,7 +37,7 @@ pub(crate) async fn udp(
 }
 
 async fn receive(fd: &AsyncFd<UdpSocket>, question: &Question) -> Result<Answer, LocalTrouble> {
-    let mut buffer = [0; DATAGRAM];
+    let mut buffer = vec![0; DATAGRAM];
     loop {
         let mut guard =
             fd.ready(Interest::READABLE | Interest::ERROR).await.map_err(|e| trouble("epoll", &e))?;

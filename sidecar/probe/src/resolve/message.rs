@@ -9,7 +9,7 @@ use peerwalk_model::evidence::QueryOutcome;
 use peerwalk_model::plan::RecordType;
 
 /// Answers are reused for at most this long, whatever their TTL says: a walk is to notice a change.
-const MAX_REUSE: Duration = Duration::from_secs(60);
+const MAX_REUSE: Duration = Duration::from_mins(1);
 
 /// One question, ready to be sent.
 #[derive(Debug)]
@@ -52,7 +52,8 @@ impl Question {
         // A server that cannot read a question may leave it out of its error (RFC 1035, 4.1.1).
         let failed =
             !matches!(message.metadata.response_code, ResponseCode::NoError | ResponseCode::NXDomain);
-        if !answers_us && !(failed && message.queries.is_empty()) {
+        let nameless_error = failed && message.queries.is_empty();
+        if !answers_us && !nameless_error {
             return Some(once(QueryOutcome::Malformed));
         }
         Some(self.judge(&message))

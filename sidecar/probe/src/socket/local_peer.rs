@@ -155,10 +155,10 @@ impl Diag {
                 };
                 let length = usize::try_from(message.header.length).unwrap_or(0);
                 match message.payload {
-                    NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => {
-                        if each(response.header).is_break() {
-                            return Ok(());
-                        }
+                    NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response))
+                        if each(response.header.clone()).is_break() =>
+                    {
+                        return Ok(());
                     }
                     NetlinkPayload::Done(_) => return Ok(()),
                     NetlinkPayload::Error(error) if error.raw_code() == -libc::ENOENT => return Ok(()),

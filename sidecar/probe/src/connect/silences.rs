@@ -1,0 +1,119 @@
+//! Proven silence, kept for a minute: the proof takes a dozen sockets and some seconds, and a target that is
+//! still silent needs it once a minute, not at every interval.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose};
+use tokio::time::Instant;
+
+/// How long a proof stands.
+const STANDS: Duration = Duration::from_mins(1);
+/// Silent sockets that make a proof.
+const SOCKETS: usize = 8;
+
+/// The dials of a diagnosis, by each address that it proved silent.
+#[derive(Debug, Default)]
+pub(crate) struct Silences(Mutex<HashMap<SocketAddr, (Vec<Dial>, Instant)>>);
+
+impl Silences {
+    /// Keeps the silent dials and the controls of a diagnosis, for those suspects that were silent on every
+    /// port, with a retransmission. What else answered may have changed since.
+    pub(crate) fn keep(&self, suspects: &[SocketAddr], dials: &[Dial], now: Instant) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|_, (_, proven)| now.saturating_duration_since(*proven) < STANDS);
+        for suspect in suspects {
+            let own: Vec<&Dial> = dials.iter().filter(|dial| dial.remote == *suspect).collect();
+            let silent = own.iter().all(|dial| dial.outcome == DialOutcome::Silent);
+            if silent && own.len() >= SOCKETS && own.iter().any(|dial| dial.retransmits > 0) {
+                let proof = |dial: &&Dial| {
+                    dial.outcome == DialOutcome::Silent || dial.purpose == DialPurpose::Control
+                };
+                kept.insert(*suspect, (dials.iter().filter(proof).cloned().collect(), now));
+            }
+        }
+    }
+
+    /// The dials behind the silence of all these addresses; `None` when one of them is not proven silent.
+    pub(crate) fn recall(&self, suspects: &[SocketAddr], now: Instant) -> Option<Vec<Dial>> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut dials: Vec<Dial> = Vec::new();
+        for suspect in suspects {
+            let (proof, proven) = kept.get(suspect)?;
+            if now.saturating_duration_since(*proven) >= STANDS {
+                return None;
+            }
+            for dial in proof {
+                if !dials.contains(dial) {
+                    dials.push(dial.clone());
+                }
+            }
+        }
+        Some(dials).filter(|dials| !dials.is_empty())
+    }
+
+    /// Forgets addresses that answered in any way.
+    pub(crate) fn learn(&self, dials: &[Dial]) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for dial in dials.iter().filter(|dial| dial.purpose != DialPurpose::Control) {
+            if matches!(dial.outcome, DialOutcome::Connected { .. } | DialOutcome::Failed { .. }) {
+                kept.remove(&dial.remote);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use peerwalk_model::Timestamp;
+
+    use super::*;
+
+    const A: &str = "10.244.1.8:80";
+
+    fn dial(local_port: u16, retransmits: u32, outcome: DialOutcome) -> Dial {
+        Dial {
+            purpose: DialPurpose::Endpoint,
+            remote: A.parse().unwrap(),
+            local: Some(SocketAddr::from(([10, 244, 0, 5], local_port))),
+            started: Timestamp::from_millis(1),
+            elapsed: Duration::from_secs(1),
+            retransmits,
+            outcome,
+        }
+    }
+
+    fn silence(ports: u16, retransmits: u32) -> Vec<Dial> {
+        (0..ports).map(|port| dial(port, retransmits, DialOutcome::Silent)).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_whole_proof_is_kept_and_for_a_minute() {
+        let (suspects, now) = ([A.parse().unwrap()], Instant::now());
+        let connected = DialOutcome::Connected { local_peer: None };
+        let mixed = [silence(8, 1), vec![dial(9, 0, connected)]].concat();
+        for (dials, kept) in
+            [(silence(8, 1), true), (silence(7, 1), false), (silence(8, 0), false), (mixed, false)]
+        {
+            let silences = Silences::default();
+            silences.keep(&suspects, &dials, now);
+            let recalled = silences.recall(&suspects, now + Duration::from_secs(59));
+            assert_eq!(recalled, kept.then_some(dials), "kept: {kept}");
+            assert_eq!(silences.recall(&suspects, now + STANDS), None, "a minute is over");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn any_answer_forgets_it() {
+        let (suspects, now) = ([A.parse().unwrap()], Instant::now());
+        let silences = Silences::default();
+        silences.keep(&suspects, &silence(8, 1), now);
+        silences.learn(&silence(3, 0));
+        assert!(silences.recall(&suspects, now).is_some(), "more silence changes nothing");
+        silences.learn(&[dial(1, 0, DialOutcome::Connected { local_peer: None })]);
+        assert_eq!(silences.recall(&suspects, now), None, "it answered");
+        assert_eq!(silences.recall(&[], now), None, "no suspect, no proof");
+    }
+}
