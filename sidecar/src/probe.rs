@@ -123,10 +123,8 @@ fn verdict(walk: &Walk, planned: &PlannedTarget, expect: Expectation) -> Verdict
     let mut facts = Facts::alone(target);
     let dialled: Vec<_> =
         walk.connect.iter().flat_map(|connect| &connect.dials).map(|dial| dial.remote.ip()).collect();
-    facts.controls = planned.controls.clone();
-    for control in &mut facts.controls {
-        control.proves.clone_from(&dialled);
-    }
+    let proves = |control: &Control| Control { proves: dialled.clone(), ..control.clone() };
+    facts.controls = planned.controls.iter().map(proves).collect();
     let evidence = PairEvidence::first(walk.clone());
     judge(&Case {
         expect,

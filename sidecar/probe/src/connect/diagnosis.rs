@@ -28,7 +28,7 @@ const RETRANSMITTED: Duration = Duration::from_millis(1030);
 const LOOK: Duration = Duration::from_millis(25);
 /// How long a diagnosis lasts at most. A pod that is gone shows after 3.05 to 3.08 s, when the neighbour
 /// lookup of its node has failed; with the 50 ms before, no socket lives longer than 3.5 s.
-const LIFE: Duration = Duration::from_millis(3450);
+const LIFE: Duration = Duration::from_millis(3430);
 
 /// A dial to be made.
 #[derive(Clone, Copy, Debug)]
