@@ -73,6 +73,9 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         tests = binaries::build()?;
         Ok(Counts::default())
     });
+    if tests.is_empty() {
+        return run.report.finish();
+    }
     if run.wants(Only::Unit) {
         run.report.step("unit tests", || {
             runner::all(&tests, Level::Unit, arguments, |t| Ok(Command::new(&t.executable)))
