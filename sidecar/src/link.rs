@@ -29,6 +29,8 @@ pub struct Settings {
     pub hub: HubAddress,
     /// Our token.
     pub token: TokenFile,
+    /// How often the token file is looked at for a rotated one.
+    pub token_check: Duration,
     /// Who we are.
     pub pod: PodRef,
     /// The wall clock of the walks.

@@ -1,6 +1,7 @@
 //! What the injected container does: walk by the hub's plan, report, until SIGTERM.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use peerwalk_probe::Prober;
@@ -14,6 +15,8 @@ use crate::environment::environment;
 use crate::link::{HubAddress, Link, Settings, TokenFile, client_config};
 use crate::{random, schedule};
 
+/// How often the token file is looked at. The kubelet rotates at 80 % of a lifetime of at least 10 minutes.
+const TOKEN_CHECK: Duration = Duration::from_secs(20);
 /// Walks that wait for the link, which takes them in whatever else it does.
 const WALKS: usize = 64;
 /// Orders that wait for the schedule, likewise.
@@ -33,6 +36,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
             tls: Arc::new(tls),
         },
         token: TokenFile(args.token_file.clone()),
+        token_check: TOKEN_CHECK,
         pod: args.pod(),
         clock: peerwalk_probe::now,
         part_of: random::part_of,

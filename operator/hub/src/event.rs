@@ -38,7 +38,7 @@ pub enum HubEvent {
         /// What it found.
         walk: Box<Walk>,
     },
-    /// Changes of what walks found, oldest first, each one once.
+    /// Changes of what walks found, oldest first. One that was told before a stream broke may be told again.
     Transitions {
         /// Whose.
         pod: PodRef,

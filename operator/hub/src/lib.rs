@@ -4,8 +4,8 @@
 //! the receiver of [`HubEvent`]s that [`Hub::new`] returns. Who a sidecar is, an [`Authenticator`] says; the
 //! hub itself knows no Kubernetes.
 //!
-//! What happens on a stream is decided by a state machine without I/O ([`session`](self)), which a driver
-//! gives frames, reviews, orders and the time.
+//! What happens on a stream is decided by a state machine without I/O (`session.rs`), which `driver.rs` gives
+//! frames, reviews, orders and the time.
 
 mod authenticate;
 mod config;

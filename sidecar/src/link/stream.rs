@@ -19,8 +19,6 @@ use crate::schedule::Order;
 
 /// Time for the hub to answer the first message: it may have to ask the API server.
 const ANSWER: Duration = Duration::from_secs(30);
-/// How often the token file is looked at. The kubelet rotates at 80 % of a lifetime of at least 10 minutes.
-const TOKEN_CHECK: Duration = Duration::from_secs(20);
 /// Frames between us and the transport. Few, as ages grow old in a queue.
 const FRAMES: usize = 4;
 /// What to wait after a refusal, and after another stream of our own pod took the place.
@@ -119,7 +117,7 @@ impl Stream<'_> {
         (heartbeat, mut token): (Duration, String),
     ) -> Ending {
         let mut beats = interval(heartbeat);
-        let mut checks = interval(TOKEN_CHECK);
+        let mut checks = interval(self.settings.token_check);
         let mut due = Due::default();
         loop {
             let waiting = self.is_waiting(&due);

@@ -1,0 +1,86 @@
+//! The program itself: it lives without a hub, says nothing secret, and ends when it is told to.
+#![allow(clippy::expect_used, clippy::panic)]
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Command, Stdio};
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+
+fn root() -> String {
+    let mut params = CertificateParams::new(Vec::new()).expect("parameters");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.self_signed(&KeyPair::generate().expect("a key")).expect("a root").pem()
+}
+
+fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_peerwalk-sidecar"));
+    command.arg("run").env_clear().stdout(Stdio::piped());
+    command
+}
+
+#[test]
+fn without_a_hub_it_lives_until_sigterm() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let token = directory.path().join("token");
+    std::fs::write(&token, "the-secret-token").expect("a token");
+    // Port 9 (discard) of loopback: nobody listens there.
+    let mut child = command()
+        .env("PEERWALK_HUB", "hub.invalid:9")
+        .env("PEERWALK_HUB_ADDRESS", "127.0.0.1:9")
+        .env("PEERWALK_HUB_ROOT", root())
+        .env("PEERWALK_TOKEN_FILE", &token)
+        .env("PEERWALK_POD_NAMESPACE", "shop")
+        .env("PEERWALK_POD_NAME", "web-1")
+        .env("PEERWALK_POD_UID", "uid-1")
+        .env("PEERWALK_POD_IPS", "10.0.0.1")
+        .env(
+            "PEERWALK_PROXY_ENV",
+            r#"[{"container":"web","variables":[{"name":"HTTP_PROXY","value":"http://u:the-secret@p"}]}]"#,
+        )
+        .spawn()
+        .expect("the program starts");
+    let mut output = BufReader::new(child.stdout.take().expect("piped"));
+    let mut lines = Vec::new();
+    while !lines.iter().any(|line: &String| line.contains("attaching again later")) {
+        let mut line = String::new();
+        assert_ne!(output.read_line(&mut line).expect("text"), 0, "it ended by itself: {lines:?}");
+        assert!(serde_json::from_str::<serde_json::Value>(&line).is_ok(), "each line is JSON: {line}");
+        lines.push(line);
+    }
+    assert!(lines[0].contains("started") && lines[0].contains("shop/web-1"), "{}", lines[0]);
+    assert!(lines.iter().any(|line| line.contains("the hub cannot be reached")), "{lines:?}");
+    let killed =
+        Command::new("sh").args(["-c", &format!("kill -TERM {}", child.id())]).status().expect("sh runs");
+    assert!(killed.success(), "the signal is sent");
+    let status = child.wait().expect("the program ends");
+    assert_eq!(status.code(), Some(0), "SIGTERM is a clean end");
+    let mut rest = String::new();
+    output.read_to_string(&mut rest).expect("text");
+    let all = lines.concat() + &rest;
+    assert!(!all.contains("the-secret"), "nothing secret is logged: {all}");
+}
+
+#[test]
+fn what_the_environment_lacks_is_named() {
+    let output = command().stderr(Stdio::piped()).output().expect("the program runs");
+    assert_eq!(output.status.code(), Some(2), "usage");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("--hub"), "what is missing is named: {text}");
+}
+
+#[test]
+fn a_root_that_is_none_is_named() {
+    let output = command()
+        .args([
+            "--hub=hub:9443",
+            "--hub-root=nonsense",
+            "--pod-namespace=shop",
+            "--pod-name=web",
+            "--pod-uid=1",
+        ])
+        .output()
+        .expect("the program runs");
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("PEERWALK_HUB_ROOT is not usable"), "{text}");
+}
