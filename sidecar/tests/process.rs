@@ -1,16 +1,15 @@
 //! The program itself: it lives without a hub, says nothing secret, and ends when it is told to.
 #![allow(clippy::expect_used, clippy::panic)]
 
+#[path = "attach/support.rs"]
+#[allow(dead_code)]
+mod support;
+
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Command, Stdio};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
-
-fn root() -> String {
-    let mut params = CertificateParams::new(Vec::new()).expect("parameters");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.self_signed(&KeyPair::generate().expect("a key")).expect("a root").pem()
-}
+use peerwalk_model::evidence::Trigger;
+use support::{Ca, NAME, TestHub, plan, pod};
 
 fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_peerwalk-sidecar"));
@@ -27,7 +26,7 @@ fn without_a_hub_it_lives_until_sigterm() {
     let mut child = command()
         .env("PEERWALK_HUB", "hub.invalid:9")
         .env("PEERWALK_HUB_ADDRESS", "127.0.0.1:9")
-        .env("PEERWALK_HUB_ROOT", root())
+        .env("PEERWALK_HUB_ROOT", Ca::new().pem())
         .env("PEERWALK_TOKEN_FILE", &token)
         .env("PEERWALK_POD_NAMESPACE", "shop")
         .env("PEERWALK_POD_NAME", "web-1")
@@ -83,4 +82,32 @@ fn a_root_that_is_none_is_named() {
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("PEERWALK_HUB_ROOT is not usable"), "{text}");
+}
+
+#[tokio::test]
+async fn with_a_hub_it_walks_what_is_planned() {
+    let ca = Ca::new();
+    let mut hub = TestHub::start(&ca).await;
+    hub.handle.set_plan(&pod("web"), plan(7, &["a"])).expect("a plan within the limits");
+    let directory = tempfile::tempdir().expect("a directory");
+    let token = directory.path().join("token");
+    std::fs::write(&token, "token-web").expect("a token");
+    let mut child = command()
+        .env("PEERWALK_HUB", format!("{NAME}:9443"))
+        .env("PEERWALK_HUB_ADDRESS", hub.address.to_string())
+        .env("PEERWALK_HUB_ROOT", ca.pem())
+        .env("PEERWALK_TOKEN_FILE", &token)
+        .env("PEERWALK_POD_NAMESPACE", "shop")
+        .env("PEERWALK_POD_NAME", "web")
+        .env("PEERWALK_POD_UID", "uid-web")
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    assert_eq!(hub.attached().await, pod("web"));
+    let walk = hub.evidence().await;
+    assert_eq!((walk.plan_generation, walk.trigger), (7, Trigger::Event), "a new plan is walked at once");
+    assert!(walk.resolve.is_some() || walk.local.is_some(), "the walk was made: {walk:?}");
+    child.kill().expect("the program runs");
+    child.wait().expect("the program ends");
+    hub.counted("peerwalk_hub_streams_ended_total{reason=\"Peer\"} 1").await;
 }

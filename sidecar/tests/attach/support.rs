@@ -232,7 +232,7 @@ pub fn key(target: &str) -> TargetKey {
 
 pub fn plan(generation: u64, targets: &[&str]) -> Plan {
     let target = PlannedTarget {
-        kind: TargetKind::Dns(DnsTarget { name: "a.example".into(), record: RecordType::A }),
+        kind: TargetKind::Dns(DnsTarget { name: "localhost".into(), record: RecordType::A }),
         http: None,
         connect_timeout: Duration::from_secs(1),
         total_timeout: Duration::from_secs(5),
