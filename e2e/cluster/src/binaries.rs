@@ -209,3 +209,6 @@ fn check_go() -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,3 +1,5 @@
+//! Conditions: their types, reasons and transitions.
+
 use super::*;
 
 fn at(second: i64) -> Timestamp {

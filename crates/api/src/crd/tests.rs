@@ -1,3 +1,5 @@
+//! The generated definition: fresh, complete and plain.
+
 use std::path::Path;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Durations as the API writes and reads them.
+
 use super::*;
 
 #[test]

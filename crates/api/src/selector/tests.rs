@@ -1,3 +1,5 @@
+//! Selectors as the API server reads them.
+
 use super::*;
 
 fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {

@@ -1,3 +1,5 @@
+//! The status stays within its size, whatever is put into it.
+
 use k8s_openapi::jiff::Timestamp;
 
 use super::*;
