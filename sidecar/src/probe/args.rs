@@ -148,7 +148,7 @@ mod tests {
     fn times_have_a_unit() {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("3s"), Ok(Duration::from_secs(3)));
-        assert_eq!(duration("1m"), Ok(Duration::from_secs(60)));
+        assert_eq!(duration("1m"), Ok(Duration::from_mins(1)));
         for wrong in ["", "3", "s", "-1s", "0s", "11m", "3h", "99999999999999999999s"] {
             assert!(duration(wrong).is_err(), "{wrong:?} is refused");
         }
