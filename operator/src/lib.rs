@@ -1,4 +1,9 @@
-//! What the operator's binary is made of, beside the controller, the hub and the webhook.
+//! What the operator's binary is made of: the place where controller, hub and webhook meet.
 
+pub mod args;
 pub mod certificates;
+pub mod http;
+pub mod identity;
 pub mod pki;
+pub mod run;
+pub mod telemetry;

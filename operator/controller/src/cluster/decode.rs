@@ -1,0 +1,85 @@
+//! From watch events to records: partial types that decode only the fields we use.
+
+mod network;
+mod pod;
+
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use kube::ResourceExt as _;
+use kube::core::DeserializeGuard;
+use peerwalk_api::ConnectivityCheck;
+use peerwalk_netpol as netpol;
+
+use super::record::{Named, Object, ObjectKey};
+
+pub use network::{SlimEndpointSlice, SlimNamespace, SlimNode, SlimService};
+pub use pod::SlimPod;
+
+/// A watched kind that becomes a record.
+pub trait Decode: kube::Resource {
+    /// Which kind it is.
+    const KIND: Kind;
+
+    /// The record. Never fails: what cannot be read is a record that says so.
+    fn decode(self) -> Object;
+
+    /// The record with its key.
+    fn named(self) -> Named<Object>
+    where
+        Self: Sized,
+    {
+        let key = ObjectKey::new(self.meta().namespace.clone().unwrap_or_default(), self.name_any());
+        Named { key, value: self.decode() }
+    }
+}
+
+/// The kinds that are watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// `v1 Pod`.
+    Pod,
+    /// `v1 Service`.
+    Service,
+    /// `discovery.k8s.io/v1 EndpointSlice`.
+    EndpointSlice,
+    /// `v1 Namespace`.
+    Namespace,
+    /// `v1 Node`.
+    Node,
+    /// `networking.k8s.io/v1 NetworkPolicy`.
+    NetworkPolicy,
+    /// `peerwalk.dev/v1alpha1 ConnectivityCheck`.
+    Check,
+}
+
+impl Kind {
+    /// Every kind; the index is complete once each has been listed.
+    pub const ALL: [Self; 7] = [
+        Self::Pod,
+        Self::Service,
+        Self::EndpointSlice,
+        Self::Namespace,
+        Self::Node,
+        Self::NetworkPolicy,
+        Self::Check,
+    ];
+}
+
+impl Decode for DeserializeGuard<NetworkPolicy> {
+    const KIND: Kind = Kind::NetworkPolicy;
+
+    fn decode(self) -> Object {
+        Object::NetworkPolicy(match self.0 {
+            Ok(policy) => netpol::lower::network_policy(&policy).map(Box::new).map_err(|e| e.to_string()),
+            Err(error) => Err(error.error),
+        })
+    }
+}
+
+impl Decode for DeserializeGuard<ConnectivityCheck> {
+    const KIND: Kind = Kind::Check;
+
+    fn decode(self) -> Object {
+        Object::Check(self.0.map(Box::new).map_err(|error| error.error))
+    }
+}
+

@@ -1,0 +1,181 @@
+//! Pods.
+
+use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use peerwalk_model::{PodRef, Protocol, Timestamp};
+use serde::Deserialize;
+
+use super::{Decode, Kind};
+use crate::SIDECAR_CONTAINER;
+use crate::cluster::record::{ContainerPort, Object, Pod};
+
+/// The fields of a Pod that we read.
+#[derive(Clone, Debug, Deserialize, kube::Resource)]
+#[resource(inherit = core::Pod)]
+pub struct SlimPod {
+    metadata: ObjectMeta,
+    #[serde(default)]
+    spec: Spec,
+    #[serde(default)]
+    status: Status,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Spec {
+    node_name: Option<String>,
+    host_network: bool,
+    containers: Vec<Container>,
+    init_containers: Vec<Container>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Container {
+    name: String,
+    restart_policy: Option<String>,
+    ports: Vec<Port>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Port {
+    name: Option<String>,
+    container_port: i32,
+    protocol: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Status {
+    phase: Option<String>,
+    #[serde(rename = "podIP")]
+    pod_ip: Option<String>,
+    #[serde(rename = "podIPs")]
+    pod_ips: Vec<PodIp>,
+    conditions: Vec<Condition>,
+    init_container_statuses: Vec<ContainerStatus>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct PodIp {
+    ip: String,
+}
+
+/// A condition of a Pod or a Node.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Condition {
+    #[serde(rename = "type")]
+    kind: String,
+    status: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct ContainerStatus {
+    name: String,
+    state: ContainerState,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct ContainerState {
+    running: Option<Running>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Running {
+    started_at: Option<Time>,
+}
+
+/// Whether the condition `kind` is True.
+pub(super) fn is_true(conditions: &[Condition], kind: &str) -> bool {
+    conditions.iter().any(|c| c.kind == kind && c.status == "True")
+}
+
+/// A protocol of the API; TCP is the default, and what is none of the three is not a port we can use.
+pub(super) fn protocol(name: Option<&str>) -> Option<Protocol> {
+    match name {
+        None | Some("TCP" | "") => Some(Protocol::Tcp),
+        Some("UDP") => Some(Protocol::Udp),
+        Some("SCTP") => Some(Protocol::Sctp),
+        Some(_) => None,
+    }
+}
+
+impl Decode for SlimPod {
+    const KIND: Kind = Kind::Pod;
+
+    fn decode(self) -> Object {
+        let Self { metadata, spec, status } = self;
+        let uid = metadata.uid.clone().unwrap_or_default();
+        let template = template(&metadata, &uid);
+        let sidecar = status.init_container_statuses.iter().find(|c| c.name == SIDECAR_CONTAINER);
+        Object::Pod(Box::new(Pod {
+            running: status.phase.as_deref() == Some("Running"),
+            finished: matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")),
+            terminating: metadata.deletion_timestamp.is_some(),
+            ready: is_true(&status.conditions, "Ready"),
+            injected: spec.init_containers.iter().any(|c| c.name == SIDECAR_CONTAINER),
+            sidecar_started: sidecar
+                .and_then(|c| c.state.running.as_ref())
+                .and_then(|r| r.started_at.as_ref())
+                .map(timestamp),
+            created: metadata.creation_timestamp.as_ref().map(timestamp).unwrap_or_default(),
+            ips: ips(&status),
+            node: spec.node_name.clone(),
+            host_network: spec.host_network,
+            ports: ports(&spec),
+            template,
+            labels: metadata.labels.unwrap_or_default(),
+            id: PodRef {
+                namespace: metadata.namespace.unwrap_or_default(),
+                name: metadata.name.unwrap_or_default(),
+                uid,
+            },
+        }))
+    }
+}
+
+fn timestamp(time: &Time) -> Timestamp {
+    Timestamp::from_millis(time.0.as_millisecond())
+}
+
+fn ips(status: &Status) -> Vec<std::net::IpAddr> {
+    let listed = status.pod_ips.iter().map(|p| p.ip.as_str());
+    let mut ips: Vec<_> = listed.chain(status.pod_ip.as_deref()).filter_map(|ip| ip.parse().ok()).collect();
+    let mut seen = std::collections::BTreeSet::new();
+    ips.retain(|ip| seen.insert(*ip));
+    ips
+}
+
+fn ports(spec: &Spec) -> Vec<ContainerPort> {
+    let restartable = spec.init_containers.iter().filter(|c| c.restart_policy.as_deref() == Some("Always"));
+    let all = spec.containers.iter().map(|c| (c, false)).chain(restartable.map(|c| (c, true)));
+    all.flat_map(|(container, init)| container.ports.iter().map(move |port| (port, init)))
+        .filter_map(|(port, init)| {
+            Some(ContainerPort {
+                name: port.name.clone(),
+                protocol: protocol(port.protocol.as_deref())?,
+                number: u16::try_from(port.container_port).ok()?,
+                init,
+            })
+        })
+        .collect()
+}
+
+/// The hash labels that the workload controllers set, else who controls the pod, else the pod itself.
+fn template(metadata: &ObjectMeta, uid: &str) -> String {
+    let label = |name: &str| metadata.labels.as_ref().and_then(|l| l.get(name)).cloned();
+    let controller = || {
+        let owners = metadata.owner_references.as_deref().unwrap_or_default();
+        owners.iter().find(|o| o.controller == Some(true)).map(|o| o.uid.clone())
+    };
+    label("pod-template-hash")
+        .or_else(|| label("controller-revision-hash"))
+        .or_else(controller)
+        .unwrap_or_else(|| uid.to_owned())
+}

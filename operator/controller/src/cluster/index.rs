@@ -1,0 +1,279 @@
+//! Every record by its key, and what a change touched. No async, no client, no clock.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use peerwalk_api::ConnectivityCheck;
+use peerwalk_netpol as netpol;
+
+use super::decode::Kind;
+use super::record::{EndpointSlice, Named, Namespace, Node, Object, ObjectKey, Pod, Service};
+
+/// The records of every watched kind.
+#[derive(Debug, Default)]
+pub struct Index {
+    pods: BTreeMap<ObjectKey, Pod>,
+    by_ip: BTreeMap<IpAddr, BTreeSet<ObjectKey>>,
+    services: BTreeMap<ObjectKey, Service>,
+    slices: BTreeMap<ObjectKey, EndpointSlice>,
+    slices_of: BTreeMap<ObjectKey, BTreeSet<String>>,
+    namespaces: BTreeMap<String, Namespace>,
+    nodes: BTreeMap<String, Node>,
+    policies: BTreeMap<ObjectKey, Arc<netpol::Policy>>,
+    unreadable_policies: BTreeMap<ObjectKey, String>,
+    checks: BTreeMap<ObjectKey, ConnectivityCheck>,
+    unreadable_checks: BTreeMap<ObjectKey, String>,
+    listed: BTreeSet<Kind>,
+}
+
+/// What a change may have touched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing that anyone looks at.
+    None,
+    /// A pod: its own namespace's checks (as a source), and decisions of every pair with an end there.
+    Pod(ObjectKey),
+    /// A Service or its endpoints.
+    Service(ObjectKey),
+    /// The policies or labels of a namespace: decisions of every pair with an end there.
+    Namespace(String),
+    /// A node's addresses or readiness.
+    Node,
+    /// A check's spec, or its removal.
+    Check(ObjectKey),
+}
+
+impl Index {
+    /// Takes in an object that was added or changed.
+    pub fn apply(&mut self, object: Named<Object>) -> Change {
+        let Named { key, value } = object;
+        match value {
+            Object::Pod(pod) => self.apply_pod(key, *pod),
+            Object::Service(service) => {
+                replace(&mut self.services, &key, service, Change::Service(key.clone()))
+            }
+            Object::EndpointSlice(slice) => self.apply_slice(&key, slice),
+            Object::Namespace(value) => {
+                replace(&mut self.namespaces, &key.name.clone(), value, Change::Namespace(key.name))
+            }
+            Object::Node(node) => replace(&mut self.nodes, &key.name, node, Change::Node),
+            Object::NetworkPolicy(Ok(policy)) => {
+                self.unreadable_policies.remove(&key);
+                let change = Change::Namespace(key.namespace.clone());
+                replace(&mut self.policies, &key, Arc::new(*policy), change)
+            }
+            Object::NetworkPolicy(Err(error)) => {
+                self.policies.remove(&key);
+                let change = Change::Namespace(key.namespace.clone());
+                replace(&mut self.unreadable_policies, &key, error, change)
+            }
+            Object::Check(Ok(check)) => {
+                self.unreadable_checks.remove(&key);
+                self.checks.insert(key.clone(), *check);
+                Change::Check(key)
+            }
+            Object::Check(Err(error)) => {
+                self.checks.remove(&key);
+                self.unreadable_checks.insert(key.clone(), error);
+                Change::Check(key)
+            }
+        }
+    }
+
+    /// Forgets an object that was deleted.
+    pub fn delete(&mut self, kind: Kind, key: &ObjectKey) -> Change {
+        match kind {
+            Kind::Pod => {
+                self.unlink_ips(key);
+                removed(self.pods.remove(key).is_some(), Change::Pod(key.clone()))
+            }
+            Kind::Service => removed(self.services.remove(key).is_some(), Change::Service(key.clone())),
+            Kind::EndpointSlice => self.delete_slice(key),
+            Kind::Namespace => {
+                removed(self.namespaces.remove(&key.name).is_some(), Change::Namespace(key.name.clone()))
+            }
+            Kind::Node => removed(self.nodes.remove(&key.name).is_some(), Change::Node),
+            Kind::NetworkPolicy => {
+                let known =
+                    self.policies.remove(key).is_some() | self.unreadable_policies.remove(key).is_some();
+                if known { Change::Namespace(key.namespace.clone()) } else { Change::None }
+            }
+            Kind::Check => {
+                let known = self.checks.remove(key).is_some() | self.unreadable_checks.remove(key).is_some();
+                if known { Change::Check(key.clone()) } else { Change::None }
+            }
+        }
+    }
+
+    /// A list of a kind is complete: what it did not name is gone. Returns the keys to delete.
+    pub fn finish_list(&mut self, kind: Kind, named: &BTreeSet<ObjectKey>) -> Vec<ObjectKey> {
+        self.listed.insert(kind);
+        let keys: Vec<ObjectKey> = match kind {
+            Kind::Pod => self.pods.keys().cloned().collect(),
+            Kind::Service => self.services.keys().cloned().collect(),
+            Kind::EndpointSlice => self.slices.keys().cloned().collect(),
+            Kind::Namespace => self.namespaces.keys().map(|n| ObjectKey::new("", n)).collect(),
+            Kind::Node => self.nodes.keys().map(|n| ObjectKey::new("", n)).collect(),
+            Kind::NetworkPolicy => {
+                self.policies.keys().chain(self.unreadable_policies.keys()).cloned().collect()
+            }
+            Kind::Check => self.checks.keys().chain(self.unreadable_checks.keys()).cloned().collect(),
+        };
+        keys.into_iter().filter(|key| !named.contains(key)).collect()
+    }
+
+    /// Every kind has been listed once. Before that nothing is judged and nothing is planned.
+    pub fn complete(&self) -> bool {
+        self.listed.len() == Kind::ALL.len()
+    }
+
+    fn apply_pod(&mut self, key: ObjectKey, pod: Pod) -> Change {
+        if self.pods.get(&key) == Some(&pod) {
+            return Change::None;
+        }
+        self.unlink_ips(&key);
+        for ip in &pod.ips {
+            self.by_ip.entry(*ip).or_default().insert(key.clone());
+        }
+        self.pods.insert(key.clone(), pod);
+        Change::Pod(key)
+    }
+
+    fn unlink_ips(&mut self, key: &ObjectKey) {
+        for ip in self.pods.get(key).map(|p| p.ips.clone()).unwrap_or_default() {
+            if let Some(keys) = self.by_ip.get_mut(&ip) {
+                keys.remove(key);
+                if keys.is_empty() {
+                    self.by_ip.remove(&ip);
+                }
+            }
+        }
+    }
+
+    fn apply_slice(&mut self, key: &ObjectKey, slice: EndpointSlice) -> Change {
+        let service = ObjectKey::new(&key.namespace, &slice.service);
+        self.slices_of.entry(service.clone()).or_default().insert(key.name.clone());
+        replace(&mut self.slices, key, slice, Change::Service(service))
+    }
+
+    fn delete_slice(&mut self, key: &ObjectKey) -> Change {
+        let Some(slice) = self.slices.remove(key) else { return Change::None };
+        let service = ObjectKey::new(&key.namespace, &slice.service);
+        if let Some(names) = self.slices_of.get_mut(&service) {
+            names.remove(&key.name);
+        }
+        Change::Service(service)
+    }
+}
+
+/// Reading.
+impl Index {
+    /// A pod.
+    pub fn pod(&self, key: &ObjectKey) -> Option<&Pod> {
+        self.pods.get(key)
+    }
+
+    /// The pods of a namespace, by name.
+    pub fn pods_of<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = &'a Pod> {
+        self.pods
+            .range(ObjectKey::new(namespace, "")..)
+            .take_while(move |(key, _)| key.namespace == namespace)
+            .map(|(_, pod)| pod)
+    }
+
+    /// Every pod.
+    pub fn pods(&self) -> impl Iterator<Item = &Pod> {
+        self.pods.values()
+    }
+
+    /// The pod that holds an address: a live one rather than a finished one, whose address may be reused.
+    /// Host-network pods share their node's address and are never the answer.
+    pub fn pod_by_ip(&self, ip: IpAddr) -> Option<&Pod> {
+        let candidates = self.by_ip.get(&ip)?.iter().filter_map(|key| self.pods.get(key));
+        candidates.filter(|pod| !pod.finished && !pod.host_network).max_by_key(|pod| pod.running)
+    }
+
+    /// Any pod at an address, host-network ones included.
+    pub fn any_pod_by_ip(&self, ip: IpAddr) -> Option<&Pod> {
+        let candidates = self.by_ip.get(&ip)?.iter().filter_map(|key| self.pods.get(key));
+        candidates.filter(|pod| !pod.finished).max_by_key(|pod| pod.running)
+    }
+
+    /// A Service.
+    pub fn service(&self, key: &ObjectKey) -> Option<&Service> {
+        self.services.get(key)
+    }
+
+    /// Every Service.
+    pub fn services(&self) -> impl Iterator<Item = (&ObjectKey, &Service)> {
+        self.services.iter()
+    }
+
+    /// The EndpointSlices of a Service.
+    pub fn slices(&self, service: &ObjectKey) -> impl Iterator<Item = &EndpointSlice> {
+        let names = self.slices_of.get(service);
+        let namespace = service.namespace.clone();
+        names
+            .into_iter()
+            .flatten()
+            .filter_map(move |name| self.slices.get(&ObjectKey::new(namespace.clone(), name)))
+    }
+
+    /// A node.
+    pub fn node(&self, name: &str) -> Option<&Node> {
+        self.nodes.get(name)
+    }
+
+    /// Every node.
+    pub fn nodes(&self) -> impl Iterator<Item = (&String, &Node)> {
+        self.nodes.iter()
+    }
+
+    /// Every namespace.
+    pub fn namespaces(&self) -> impl Iterator<Item = (&String, &Namespace)> {
+        self.namespaces.iter()
+    }
+
+    /// Every policy that could be read.
+    pub fn policies(&self) -> impl Iterator<Item = &Arc<netpol::Policy>> {
+        self.policies.values()
+    }
+
+    /// Policies that could not be read, with the reason.
+    pub fn unreadable_policies(&self) -> &BTreeMap<ObjectKey, String> {
+        &self.unreadable_policies
+    }
+
+    /// A check.
+    pub fn check(&self, key: &ObjectKey) -> Option<&ConnectivityCheck> {
+        self.checks.get(key)
+    }
+
+    /// Every check.
+    pub fn checks(&self) -> impl Iterator<Item = (&ObjectKey, &ConnectivityCheck)> {
+        self.checks.iter()
+    }
+
+    /// Checks that could not be read, with the reason.
+    pub fn unreadable_checks(&self) -> &BTreeMap<ObjectKey, String> {
+        &self.unreadable_checks
+    }
+}
+
+fn replace<K: Ord + Clone, V: PartialEq>(
+    map: &mut BTreeMap<K, V>,
+    key: &K,
+    value: V,
+    change: Change,
+) -> Change {
+    if map.get(key) == Some(&value) {
+        return Change::None;
+    }
+    map.insert(key.clone(), value);
+    change
+}
+
+fn removed(known: bool, change: Change) -> Change {
+    if known { change } else { Change::None }
+}

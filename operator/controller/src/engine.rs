@@ -1,0 +1,267 @@
+//! All state of the controller, and what each input makes of it. Synchronous and without a clock: inputs
+//! carry their moment, outputs are values.
+
+mod checks;
+mod explain;
+mod facts;
+mod judge;
+mod plans;
+mod select;
+mod sightings;
+mod status;
+mod target;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use peerwalk_model::report::{Heartbeat, Transition};
+use peerwalk_model::{Plan, PodRef, TargetKey, Timestamp, Walk};
+
+use crate::cluster::record::ObjectKey;
+use crate::cluster::{Change, Index};
+use crate::decisions::Decisions;
+use crate::evidence::EvidenceStore;
+use crate::metrics::Metrics;
+use crate::publish::{EventRecord, StatusWrite, Written};
+use crate::settings::Settings;
+use crate::watch::WatchEvent;
+
+use checks::CheckState;
+use plans::PodPlan;
+use sightings::Sightings;
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Input {
+    /// A watch told of an object.
+    Watch(WatchEvent),
+    /// A sidecar attached, reported or left.
+    Sidecar(SidecarEvent),
+    /// A status write ended.
+    Written(Written),
+    /// Policy kinds found by discovery that the engine cannot read.
+    UnreadableKinds(Vec<String>),
+    /// Trusted roots of a check's ConfigMap, or why they cannot be had.
+    Roots(ObjectKey, String, Result<String, String>),
+    /// Time passed.
+    Tick,
+}
+
+/// What a sidecar did. Moments are of the operator's clock.
+#[derive(Debug)]
+pub enum SidecarEvent {
+    /// Its stream is up.
+    Attached(PodRef),
+    /// Its stream ended.
+    Detached(PodRef),
+    /// A sign of life.
+    Heartbeat(PodRef, Heartbeat),
+    /// Evidence.
+    Walk(PodRef, Box<Walk>),
+    /// What changed while nobody listened.
+    Transitions(PodRef, Vec<Transition>),
+}
+
+/// Something to be done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// A pod has this plan from now on; also tells the hub that the pod is known.
+    SetPlan(PodRef, Plan),
+    /// A pod is gone; its stream ends.
+    RemovePod(PodRef),
+    /// Walk these targets now.
+    WalkNow(PodRef, Vec<TargetKey>),
+    /// Write a status.
+    Status(ObjectKey, Box<StatusWrite>),
+    /// Publish an event.
+    Event(EventRecord),
+    /// Read the roots of a ConfigMap: its key and entry.
+    ReadRoots(ObjectKey, String),
+}
+
+/// The controller's state.
+#[derive(Debug)]
+pub struct Engine {
+    settings: Settings,
+    metrics: Metrics,
+    started: Timestamp,
+    index: Index,
+    decisions: Decisions,
+    evidence: EvidenceStore,
+    sightings: Sightings,
+    plans: BTreeMap<PodRef, PodPlan>,
+    checks: BTreeMap<ObjectKey, CheckState>,
+    unreadable_kinds: Vec<String>,
+    roots: BTreeMap<(ObjectKey, String), Result<String, String>>,
+    roots_read: Timestamp,
+    touched: Touched,
+    pod_events: BTreeMap<PodRef, Timestamp>,
+}
+
+/// What inputs have touched since the last time all was brought up to date.
+#[derive(Debug, Default)]
+struct Touched {
+    /// Everything.
+    all: bool,
+    /// Namespaces whose pods, policies or labels changed.
+    namespaces: BTreeSet<String>,
+    /// Services that changed, with their endpoints.
+    services: BTreeSet<ObjectKey>,
+    /// Checks whose spec changed.
+    checks: BTreeSet<ObjectKey>,
+    /// Pods whose evidence changed.
+    pods: BTreeSet<PodRef>,
+}
+
+impl Engine {
+    /// An engine that knows nothing yet.
+    pub fn new(settings: Settings, metrics: Metrics, now: Timestamp) -> Self {
+        Self {
+            settings,
+            metrics,
+            started: now,
+            index: Index::default(),
+            decisions: Decisions::default(),
+            evidence: EvidenceStore::default(),
+            sightings: Sightings::default(),
+            plans: BTreeMap::new(),
+            checks: BTreeMap::new(),
+            unreadable_kinds: Vec::new(),
+            roots: BTreeMap::new(),
+            roots_read: now,
+            touched: Touched::default(),
+            pod_events: BTreeMap::new(),
+        }
+    }
+
+    /// Whether every kind has been listed, so that there is something to judge by.
+    pub fn ready(&self) -> bool {
+        self.index.complete()
+    }
+
+    /// Takes in something that happened. Nothing is decided before [`Engine::settle`].
+    pub fn take(&mut self, input: Input, now: Timestamp) -> Vec<Output> {
+        match input {
+            Input::Watch(event) => self.take_watch(event),
+            Input::Sidecar(event) => self.take_sidecar(event, now),
+            Input::Written(written) => self.written(&written),
+            Input::UnreadableKinds(kinds) => {
+                self.touched.all |= self.unreadable_kinds != kinds;
+                self.unreadable_kinds = kinds;
+            }
+            Input::Roots(config_map, entry, roots) => {
+                let key = (config_map, entry);
+                self.touched.all |= self.roots.get(&key) != Some(&roots);
+                self.roots.insert(key, roots);
+            }
+            Input::Tick => return self.tick(now),
+        }
+        Vec::new()
+    }
+
+    /// Brings plans, decisions, verdicts and statuses up to date with everything taken in.
+    pub fn settle(&mut self, now: Timestamp) -> Vec<Output> {
+        if !self.index.complete() {
+            return Vec::new();
+        }
+        let touched = std::mem::take(&mut self.touched);
+        let mut outputs = Vec::new();
+        self.refresh(&touched, now, &mut outputs);
+        self.judge_touched(&touched, now, &mut outputs);
+        let pairs = self.checks.values().map(CheckState::pairs).sum();
+        self.metrics.sizes(pairs, self.index.pods().count());
+        outputs
+    }
+
+    fn take_watch(&mut self, event: WatchEvent) {
+        let changes = match event {
+            WatchEvent::Applied(object) => vec![self.index.apply(object)],
+            WatchEvent::Deleted(kind, key) => vec![self.index.delete(kind, &key)],
+            WatchEvent::Listed(kind, named) => {
+                let was_complete = self.index.complete();
+                let gone = self.index.finish_list(kind, &named);
+                self.touched.all |= !was_complete;
+                gone.iter().map(|key| self.index.delete(kind, key)).collect()
+            }
+        };
+        for change in changes {
+            self.touch(change);
+        }
+    }
+
+    fn touch(&mut self, change: Change) {
+        match change {
+            Change::None => {}
+            Change::Pod(key) => {
+                self.touched.namespaces.insert(key.namespace);
+            }
+            Change::Service(key) => {
+                self.touched.services.insert(key);
+            }
+            Change::Namespace(name) => {
+                self.decisions.forget_policies();
+                self.touched.namespaces.insert(name);
+            }
+            Change::Node => self.touched.all = true,
+            Change::Check(key) => {
+                self.touched.checks.insert(key);
+            }
+        }
+    }
+
+    fn take_sidecar(&mut self, event: SidecarEvent, now: Timestamp) {
+        match event {
+            SidecarEvent::Attached(pod) => {
+                self.evidence.attached(&pod, now);
+                self.touched.pods.insert(pod);
+            }
+            SidecarEvent::Detached(pod) => {
+                self.evidence.detached(&pod, now);
+                self.touched.pods.insert(pod);
+            }
+            SidecarEvent::Heartbeat(pod, heartbeat) => {
+                self.evidence.heartbeat(&pod, now, &heartbeat);
+                self.touched.pods.insert(pod);
+            }
+            SidecarEvent::Walk(pod, walk) => {
+                if self.plans.get(&pod).is_none_or(|plan| !plan.plan.targets.contains_key(&walk.target)) {
+                    // The plan changed while the walk was under way.
+                    self.metrics.evidence_lost();
+                    return;
+                }
+                self.sightings.learn(&self.index, &pod, &walk);
+                self.decide_dialled(&pod, &walk, now);
+                self.evidence.walk(&pod, now, *walk);
+                self.touched.pods.insert(pod);
+            }
+            SidecarEvent::Transitions(pod, transitions) => {
+                for transition in transitions {
+                    tracing::info!(
+                        %pod, target = %transition.target, passed = transition.passed,
+                        stage = %transition.stage, at = %transition.at, "transition"
+                    );
+                }
+            }
+        }
+    }
+
+    /// Time passes for checks that wait for something, and now and then for all: a slow full pass that
+    /// repairs what was lost.
+    fn tick(&mut self, now: Timestamp) -> Vec<Output> {
+        const FULL_PASS: Duration = Duration::from_secs(15);
+        const READ_ROOTS_AGAIN: Duration = Duration::from_mins(1);
+        for (key, check) in &mut self.checks {
+            if check.waits() || now.since(check.judged) >= FULL_PASS {
+                self.touched.checks.insert(key.clone());
+            }
+        }
+        if now.since(self.roots_read) < READ_ROOTS_AGAIN {
+            return Vec::new();
+        }
+        self.roots_read = now;
+        self.roots.keys().map(|(map, entry)| Output::ReadRoots(map.clone(), entry.clone())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

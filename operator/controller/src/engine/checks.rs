@@ -1,0 +1,361 @@
+//! The state of each check, and bringing selections, decisions and plans up to date.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use peerwalk_api::{ConnectivityCheck, ConnectivityCheckStatus};
+use peerwalk_diagnosis::Run;
+use peerwalk_model::plan::{Control, PlannedTarget};
+use peerwalk_model::{Outcome, PodRef, Protocol, TargetKey, Timestamp, Verdict, Walk};
+
+use super::select::{Selection, select};
+use super::target::Resolved;
+use super::{Engine, Output, Touched};
+use crate::cluster::flow::Destination;
+use crate::cluster::record::{ObjectKey, Pod};
+use crate::cluster::service::{self, PortSelector};
+
+/// Controls of one target, at most.
+const CONTROLS: usize = 4;
+/// Pods that are looked at to find a control for one node, at most.
+const CANDIDATES: usize = 32;
+
+/// What is known of one check.
+#[derive(Debug, Default)]
+pub struct CheckState {
+    /// Its source pods.
+    pub selection: Selection,
+    /// Its targets as the cluster has them, in the order of the spec.
+    pub targets: Vec<Resolved>,
+    /// What was said of each pair, by pod and position of the target.
+    pub pairs: BTreeMap<(PodRef, usize), PairState>,
+    /// When it was last judged.
+    pub judged: Timestamp,
+    /// The status that was last put into the outbox, and when; `None` once it is known not to be stored.
+    pub sent: Option<(ConnectivityCheckStatus, Timestamp)>,
+    /// Since when Ready has been Unknown.
+    pub unknown_since: Option<Timestamp>,
+    /// Whether it waits for something that time alone may bring.
+    pub waiting: bool,
+}
+
+/// What was said of one pair.
+#[derive(Clone, Debug)]
+pub struct PairState {
+    /// The run of walks with the same meaning.
+    pub run: Run,
+    /// Signature and number of the walks already counted.
+    pub counted: (u64, u32),
+    /// The present verdict.
+    pub verdict: Verdict,
+    /// The outcome: the one before stands while a new observation waits for its repetition.
+    pub outcome: Outcome,
+    /// The verdict that the outcome comes from.
+    pub shown: Verdict,
+}
+
+impl CheckState {
+    /// How many pairs it has.
+    pub fn pairs(&self) -> usize {
+        self.selection.sampled.len() * self.targets.len()
+    }
+
+    /// Whether time alone may change what is said of it.
+    pub fn waits(&self) -> bool {
+        self.waiting
+    }
+}
+
+impl Engine {
+    /// Brings selections, decisions and plans up to date with what was touched.
+    pub(super) fn refresh(&mut self, touched: &Touched, now: Timestamp, outputs: &mut Vec<Output>) {
+        let gone: Vec<ObjectKey> =
+            self.checks.keys().filter(|key| self.index.check(key).is_none()).cloned().collect();
+        let mut pods: BTreeSet<PodRef> = BTreeSet::new();
+        for key in gone {
+            if let Some(state) = self.checks.remove(&key) {
+                pods.extend(state.selection.sampled);
+            }
+            self.metrics.ready(&key.namespace, &key.name, None);
+        }
+        let affected: Vec<(ObjectKey, ConnectivityCheck)> = self
+            .index
+            .checks()
+            .filter(|(key, check)| self.affected(key, check, touched))
+            .map(|(key, check)| (key.clone(), check.clone()))
+            .collect();
+        let mut nudged: BTreeMap<PodRef, BTreeSet<TargetKey>> = BTreeMap::new();
+        for (key, check) in &affected {
+            pods.extend(self.checks.get(key).map(|s| s.selection.sampled.clone()).unwrap_or_default());
+            self.refresh_check(key, check, now, &mut nudged, outputs);
+            pods.extend(self.checks.get(key).map(|s| s.selection.sampled.clone()).unwrap_or_default());
+        }
+        pods.extend(self.pods_to_learn(touched));
+        self.replan(pods, &mut nudged, outputs);
+        for (pod, keys) in nudged {
+            outputs.push(Output::WalkNow(pod, keys.into_iter().collect()));
+        }
+        self.sightings.forget(now);
+    }
+
+    /// Whether a change may concern a check: its spec, its pods, the way to its targets, or the targets.
+    fn affected(&self, key: &ObjectKey, check: &ConnectivityCheck, touched: &Touched) -> bool {
+        let Some(state) = self.checks.get(key) else { return true };
+        touched.all
+            || touched.checks.contains(key)
+            || touched.namespaces.contains(&key.namespace)
+            || state.targets.len() != check.spec.targets.len()
+            || state.targets.iter().filter_map(Resolved::service).any(|service| {
+                touched.services.contains(service) || touched.namespaces.contains(&service.namespace)
+            })
+            || (!touched.services.is_empty()
+                && state
+                    .targets
+                    .iter()
+                    .any(|t| matches!(t, Resolved::Service(.., None) | Resolved::Url { .. })))
+    }
+
+    fn refresh_check(
+        &mut self,
+        key: &ObjectKey,
+        check: &ConnectivityCheck,
+        now: Timestamp,
+        nudged: &mut BTreeMap<PodRef, BTreeSet<TargetKey>>,
+        outputs: &mut Vec<Output>,
+    ) {
+        let selection = select(&self.index, key, check);
+        let resolved: Vec<Resolved> =
+            check.spec.targets.iter().filter_map(|target| self.resolve(&key.namespace, target)).collect();
+        outputs.extend(self.roots_to_read(key, check));
+        for pod in &selection.sampled {
+            for (target, resolved) in check.spec.targets.iter().zip(&resolved) {
+                let mut destinations = resolved.destinations();
+                destinations.extend(self.external_destinations(pod, key, &target.name));
+                if self.decide_all(pod, &destinations, now) {
+                    let target = TargetKey { check: key.name.clone(), target: target.name.clone() };
+                    nudged.entry(pod.clone()).or_default().insert(target);
+                }
+            }
+        }
+        let state = self.checks.entry(key.clone()).or_default();
+        let sampled: BTreeSet<&PodRef> = selection.sampled.iter().collect();
+        state.pairs.retain(|(pod, target), _| sampled.contains(pod) && *target < resolved.len());
+        if check.spec.suspend {
+            state.pairs.clear();
+        }
+        state.selection = selection;
+        state.targets = resolved;
+    }
+
+    /// Decides every destination of a pod anew; whether any outcome changed.
+    fn decide_all(&mut self, pod: &PodRef, destinations: &BTreeSet<Destination>, now: Timestamp) -> bool {
+        let key = ObjectKey::new(&pod.namespace, &pod.name);
+        let Some(source) = self.index.pod(&key) else { return false };
+        let mut changed = false;
+        for to in destinations {
+            changed |= self.decisions.decide(&self.index, source, *to, now);
+        }
+        changed
+    }
+
+    /// Addresses that only the sidecar knows, because it resolved the name: decided once it has dialled them.
+    pub(super) fn decide_dialled(&mut self, pod: &PodRef, walk: &Walk, now: Timestamp) {
+        let mut destinations = dialled_addresses(walk);
+        destinations.extend(self.name_servers(walk));
+        self.decide_all(pod, &destinations, now);
+    }
+
+    fn external_destinations(&self, pod: &PodRef, check: &ObjectKey, target: &str) -> BTreeSet<Destination> {
+        let key = TargetKey { check: check.name.clone(), target: target.to_owned() };
+        let evidence = self.evidence.pod(pod).and_then(|e| e.target(&key));
+        evidence
+            .map(|e| {
+                let mut all = dialled_addresses(&e.walk);
+                all.extend(self.name_servers(&e.walk));
+                all
+            })
+            .unwrap_or_default()
+    }
+
+    /// The pods behind the name servers that a walk asked.
+    pub(super) fn name_servers(&self, walk: &Walk) -> BTreeSet<Destination> {
+        let servers: BTreeSet<_> =
+            walk.resolve.iter().flat_map(|r| &r.queries).map(|q| (q.server.ip(), q.server.port())).collect();
+        let mut found = BTreeSet::new();
+        for (ip, port) in servers {
+            let service = self.index.services().find(|(_, s)| s.addresses.contains(&ip)).map(|(key, _)| key);
+            let Some(service) = service else { continue };
+            let resolved = service::resolve(&self.index, service, &PortSelector::Number(port), Protocol::Udp);
+            found.extend(
+                resolved.into_iter().flat_map(|r| r.endpoints).filter(|e| e.ready).map(|e| Destination {
+                    address: e.address,
+                    protocol: Protocol::Udp,
+                    through_service: true,
+                }),
+            );
+        }
+        found
+    }
+
+    fn roots_to_read(&self, key: &ObjectKey, check: &ConnectivityCheck) -> Vec<Output> {
+        let wanted = check.spec.targets.iter().filter_map(|target| target.tls.as_ref());
+        wanted
+            .map(|tls| {
+                (
+                    ObjectKey::new(&key.namespace, &tls.ca_bundle.config_map.name),
+                    tls.ca_bundle.config_map.key.clone(),
+                )
+            })
+            .filter(|roots| !self.roots.contains_key(roots))
+            .map(|(map, entry)| Output::ReadRoots(map, entry))
+            .collect()
+    }
+
+    /// Pods whose plan may have to change though no check did: new ones with a sidecar, and those gone.
+    fn pods_to_learn(&self, touched: &Touched) -> BTreeSet<PodRef> {
+        let namespaces: BTreeSet<&str> = if touched.all {
+            self.index
+                .pods()
+                .map(|pod| pod.id.namespace.as_str())
+                .chain(self.plans.keys().map(|p| p.namespace.as_str()))
+                .collect()
+        } else {
+            touched.namespaces.iter().map(String::as_str).collect()
+        };
+        let new = namespaces
+            .iter()
+            .flat_map(|ns| self.index.pods_of(ns))
+            .filter(|pod| lives(pod))
+            .map(|pod| &pod.id);
+        let known = self.plans.keys().filter(|pod| namespaces.contains(pod.namespace.as_str()));
+        new.chain(known).cloned().collect()
+    }
+
+    fn replan(
+        &mut self,
+        pods: BTreeSet<PodRef>,
+        nudged: &mut BTreeMap<PodRef, BTreeSet<TargetKey>>,
+        outputs: &mut Vec<Output>,
+    ) {
+        for pod in pods {
+            let key = ObjectKey::new(&pod.namespace, &pod.name);
+            let alive = self.index.pod(&key).filter(|record| record.id == pod && lives(record)).cloned();
+            let Some(record) = alive else {
+                self.forget_pod(&pod, outputs);
+                continue;
+            };
+            let targets = self.targets_of(&record);
+            let first = !self.plans.contains_key(&pod);
+            let plan = self.plans.entry(pod.clone()).or_default();
+            match plan.replace(targets) {
+                Some(changed) => {
+                    nudged.entry(pod.clone()).or_default().extend(changed);
+                    self.evidence.retain(&pod, |key| plan.plan.targets.contains_key(key));
+                    outputs.push(Output::SetPlan(pod, plan.plan.clone()));
+                }
+                None if first => {
+                    // An empty plan tells the hub that the pod is known; generations begin at 1.
+                    plan.plan.generation = 1;
+                    outputs.push(Output::SetPlan(pod, plan.plan.clone()));
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn forget_pod(&mut self, pod: &PodRef, outputs: &mut Vec<Output>) {
+        if self.plans.remove(pod).is_some() {
+            outputs.push(Output::RemovePod(pod.clone()));
+        }
+        self.evidence.remove(pod);
+        self.decisions.remove(pod);
+        self.pod_events.remove(pod);
+    }
+
+    /// Everything one pod is asked to walk, by all checks that selected it.
+    fn targets_of(&mut self, pod: &Pod) -> BTreeMap<TargetKey, PlannedTarget> {
+        let mut planned = BTreeMap::new();
+        for (key, state) in &self.checks {
+            if key.namespace != pod.id.namespace || state.selection.sampled.binary_search(&pod.id).is_err() {
+                continue;
+            }
+            let Some(check) = self.index.check(key).filter(|check| !check.spec.suspend) else { continue };
+            for (target, resolved) in check.spec.targets.iter().zip(&state.targets) {
+                if let Some(entry) = self.planned(check, target, resolved, &pod.id) {
+                    let key = TargetKey { check: key.name.clone(), target: target.name.clone() };
+                    planned.insert(key, (entry, resolved.clone()));
+                }
+            }
+        }
+        planned
+            .into_iter()
+            .map(|(key, (mut entry, resolved))| {
+                entry.controls = self.controls(pod, &resolved);
+                (key, entry)
+            })
+            .collect()
+    }
+
+    /// For each node that holds endpoints of the target and is not the pod's own: one pod there that the
+    /// source may reach by policy, with a port that it declares.
+    fn controls(&mut self, source: &Pod, resolved: &Resolved) -> Vec<Control> {
+        let Resolved::Service(_, _, Some(found)) = resolved else { return Vec::new() };
+        let mut nodes: BTreeMap<String, Vec<std::net::SocketAddr>> = BTreeMap::new();
+        for endpoint in found.endpoints.iter().filter(|e| e.ready) {
+            if let Some(node) = endpoint.node.clone().filter(|node| Some(node) != source.node.as_ref()) {
+                nodes.entry(node).or_default().push(endpoint.address);
+            }
+        }
+        let mut controls = Vec::new();
+        for (node, endpoints) in nodes.into_iter().take(CONTROLS) {
+            let v4 = endpoints.iter().any(std::net::SocketAddr::is_ipv4);
+            if let Some((pod, address)) = self.control_on(source, &node, v4, &endpoints) {
+                controls.push(Control {
+                    pod,
+                    address,
+                    proves: endpoints.iter().map(std::net::SocketAddr::ip).collect(),
+                });
+            }
+        }
+        controls
+    }
+
+    fn control_on(
+        &mut self,
+        source: &Pod,
+        node: &str,
+        v4: bool,
+        endpoints: &[std::net::SocketAddr],
+    ) -> Option<(String, std::net::SocketAddr)> {
+        let candidates: Vec<(String, std::net::SocketAddr)> = self
+            .index
+            .pods()
+            .filter(|pod| pod.node.as_deref() == Some(node) && pod.running && pod.ready && !pod.terminating)
+            .filter(|pod| !pod.host_network && pod.id != source.id)
+            .filter_map(|pod| {
+                let ip = pod.ips.iter().find(|ip| ip.is_ipv4() == v4)?;
+                let port = pod.ports.iter().find(|port| port.protocol == Protocol::Tcp)?;
+                Some((pod.id.to_string(), std::net::SocketAddr::new(*ip, port.number)))
+            })
+            .filter(|(_, address)| endpoints.iter().all(|endpoint| endpoint.ip() != address.ip()))
+            .take(CANDIDATES)
+            .collect();
+        candidates.into_iter().find(|(_, address)| {
+            let decision = self.decisions.once(&self.index, source, Destination::direct(*address));
+            decision.is_some_and(|decision| decision.is_allowed() && decision.is_certain())
+        })
+    }
+}
+
+/// A pod whose sidecar may speak: it has one, and is neither finished nor gone. A terminating pod still runs.
+fn lives(pod: &Pod) -> bool {
+    pod.injected && !pod.finished
+}
+
+/// Addresses that a walk dialled because a name resolved to them.
+pub(super) fn dialled_addresses(walk: &Walk) -> BTreeSet<Destination> {
+    let dials = walk.connect.iter().flat_map(|connect| &connect.dials);
+    dials
+        .filter(|dial| dial.purpose == peerwalk_model::evidence::DialPurpose::Address)
+        .map(|dial| Destination::direct(dial.remote))
+        .collect()
+}

@@ -1,0 +1,204 @@
+//! What the cluster knows about a pair, put together for judging.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use peerwalk_diagnosis::{
+    Coverage, EndpointDecision, EndpointFacts, Facts, NodeFacts, ServiceFacts, Sighting, SourceFacts,
+    TargetFacts,
+};
+use peerwalk_model::evidence::DialPurpose;
+use peerwalk_model::{Protocol, TargetKey, Timestamp};
+
+use super::Engine;
+use super::checks::dialled_addresses;
+use super::sightings::answered;
+use super::target::Resolved;
+use crate::cluster::flow::Destination;
+use crate::cluster::record::Pod;
+use crate::cluster::service::{self, Endpoint, PortSelector};
+use crate::evidence::TargetEvidence;
+
+/// One pair of source pod and target, while it is judged.
+pub(super) struct Pair<'a> {
+    pub source: &'a Pod,
+    pub key: &'a TargetKey,
+    pub resolved: &'a Resolved,
+    pub evidence: Option<&'a TargetEvidence>,
+    pub stale_after: Duration,
+    pub now: Timestamp,
+}
+
+impl Engine {
+    /// What the policies say of every address that the target stands for.
+    pub(super) fn decisions_of(&self, pair: &Pair<'_>) -> Vec<EndpointDecision> {
+        let mut destinations = pair.resolved.destinations();
+        destinations.extend(pair.evidence.iter().flat_map(|e| dialled_addresses(&e.walk)));
+        let known = destinations.into_iter().filter_map(|to| self.decisions.get(&pair.source.id, to));
+        known.cloned().collect()
+    }
+
+    /// What the cluster knows.
+    pub(super) fn facts(&self, pair: &Pair<'_>, hub: Option<Arc<peerwalk_netpol::Decision>>) -> Facts {
+        let plan = self.plans.get(&pair.source.id).and_then(|plan| plan.plan.targets.get(pair.key));
+        Facts {
+            coverage: self.coverage(pair.source, pair.now, hub),
+            target: target_facts(pair),
+            source: SourceFacts {
+                pod: pair.source.id.to_string(),
+                addresses: pair.source.ips.clone(),
+                node: self.node_facts(pair.source.node.as_deref()),
+                host_network: pair.source.host_network,
+                started: Some(pair.source.created),
+            },
+            endpoints: self.endpoint_facts(pair),
+            controls: plan.map(|plan| plan.controls.clone()).unwrap_or_default(),
+            dns: self.dns_decisions(pair),
+            unreadable_policy_kinds: self.unreadable_kinds.clone(),
+            stale_after: pair.stale_after,
+        }
+    }
+
+    /// Whether a source pod can report.
+    pub(super) fn coverage(
+        &self,
+        pod: &Pod,
+        now: Timestamp,
+        hub: Option<Arc<peerwalk_netpol::Decision>>,
+    ) -> Coverage {
+        if !pod.injected {
+            return Coverage::NotInjected;
+        }
+        let told = self.evidence.pod(&pod.id);
+        if told.is_some_and(|told| told.reports(now, self.settings.silence)) {
+            return Coverage::Reporting;
+        }
+        let latest = [
+            pod.sidecar_started,
+            Some(pod.created),
+            told.and_then(|t| t.detached),
+            told.and_then(|t| t.last_heard),
+        ];
+        let since = latest.into_iter().flatten().max().unwrap_or_default().max(self.started);
+        if now.since(since) <= self.settings.attach_within {
+            Coverage::Reporting
+        } else {
+            Coverage::NotReporting { hub }
+        }
+    }
+
+    /// The decision for the way to the hub, where it denies.
+    pub(super) fn hub_denied(&mut self, source: &Pod) -> Option<Arc<peerwalk_netpol::Decision>> {
+        let port = PortSelector::Number(self.settings.hub_address.port());
+        let hub = service::resolve(&self.index, &self.settings.hub, &port, Protocol::Tcp)?;
+        let to = Destination::endpoint(hub.endpoints.first()?.address);
+        let decision = self.decisions.once(&self.index, source, to)?;
+        (!decision.is_allowed()).then(|| Arc::new(decision))
+    }
+
+    fn endpoint_facts(&self, pair: &Pair<'_>) -> BTreeMap<IpAddr, EndpointFacts> {
+        let mut facts = BTreeMap::new();
+        if let Resolved::Service(_, _, Some(found)) = pair.resolved {
+            for endpoint in &found.endpoints {
+                facts.insert(endpoint.address.ip(), self.endpoint_fact(pair, endpoint));
+            }
+        }
+        for to in pair.evidence.iter().flat_map(|e| dialled_addresses(&e.walk)) {
+            let pod = self.index.pod_by_ip(to.address.ip());
+            let endpoint = Endpoint {
+                address: to.address,
+                ready: true,
+                node: pod.and_then(|pod| pod.node.clone()),
+                pod: pod.map(|pod| crate::cluster::record::ObjectKey::new(&pod.id.namespace, &pod.id.name)),
+            };
+            facts.entry(to.address.ip()).or_insert_with(|| self.endpoint_fact(pair, &endpoint));
+        }
+        facts
+    }
+
+    fn endpoint_fact(&self, pair: &Pair<'_>, endpoint: &Endpoint) -> EndpointFacts {
+        let ip = endpoint.address.ip();
+        let pod =
+            endpoint.pod.as_ref().and_then(|key| self.index.pod(key)).filter(|pod| pod.ips.contains(&ip));
+        let pod = pod.or_else(|| self.index.pod_by_ip(ip));
+        let node = endpoint.node.clone().or_else(|| pod.and_then(|pod| pod.node.clone()));
+        EndpointFacts {
+            pod: pod.map(|pod| pod.id.to_string()).or_else(|| endpoint.pod.as_ref().map(ToString::to_string)),
+            node: self.node_facts(node.as_deref()),
+            ready: pod.map_or(endpoint.ready, |pod| pod.ready),
+            host_network: pod.is_some_and(|pod| pod.host_network),
+            node_lease_fresh: node.as_deref().and_then(|n| self.index.node(n)).is_some_and(|n| n.ready),
+            started: pod.map(|pod| pod.created),
+            last_heard: pod.and_then(|pod| self.heard_from(pod, ip)),
+            admitted_source: self.sightings.admitted(endpoint.address, &pair.source.id),
+            path: self.path(pair, node.as_deref(), ip),
+        }
+    }
+
+    /// The last packet from a pod in an address family: its stream to the hub has the family of the hub's
+    /// address.
+    fn heard_from(&self, pod: &Pod, ip: IpAddr) -> Option<Timestamp> {
+        let told = self.evidence.pod(&pod.id)?;
+        told.last_heard.filter(|_| ip.is_ipv4() == self.settings.hub_address.is_ipv4())
+    }
+
+    /// The last proof that the path to a node is whole: what any sidecar of the source's node saw, or the
+    /// controls of the pair's own walks, which each walk of the run has dialled anew.
+    fn path(&self, pair: &Pair<'_>, node: Option<&str>, ip: IpAddr) -> Option<Sighting> {
+        let seen = pair.source.node.as_deref().zip(node).and_then(|(from, to)| self.sightings.path(from, to));
+        let own = self.own_control(pair, node, ip);
+        seen.cloned().into_iter().chain(own).max_by_key(|sighting| sighting.at)
+    }
+
+    fn own_control(&self, pair: &Pair<'_>, node: Option<&str>, ip: IpAddr) -> Option<Sighting> {
+        let evidence = pair.evidence?;
+        let dials = evidence.walk.connect.iter().flat_map(|connect| &connect.dials);
+        let mut controls = dials.filter(|dial| {
+            dial.purpose == DialPurpose::Control && dial.remote.is_ipv4() == ip.is_ipv4() && answered(dial)
+        });
+        controls.find_map(|dial| {
+            let pod = self.index.pod_by_ip(dial.remote.ip())?;
+            (pod.node.as_deref() == node).then(|| Sighting { who: pod.id.to_string(), at: evidence.ended })
+        })
+    }
+
+    fn node_facts(&self, name: Option<&str>) -> Option<Arc<NodeFacts>> {
+        let name = name?;
+        let record = self.index.node(name);
+        Some(Arc::new(NodeFacts {
+            name: name.to_owned(),
+            addresses: record.map(|node| node.addresses.clone()).unwrap_or_default(),
+            pod_networks: record.map(|node| node.pod_networks.clone()).unwrap_or_default(),
+        }))
+    }
+
+    fn dns_decisions(&self, pair: &Pair<'_>) -> Vec<EndpointDecision> {
+        let Some(evidence) = pair.evidence else { return Vec::new() };
+        let servers = self.name_servers(&evidence.walk);
+        servers.into_iter().filter_map(|to| self.decisions.get(&pair.source.id, to)).cloned().collect()
+    }
+}
+
+fn target_facts(pair: &Pair<'_>) -> TargetFacts {
+    match pair.resolved {
+        Resolved::Service(key, port, found) => TargetFacts::Service(ServiceFacts {
+            name: key.to_string(),
+            port: port.to_string(),
+            found: found.is_some(),
+            port_found: found.as_ref().is_some_and(|f| f.port.is_some()),
+            headless: found.as_ref().is_some_and(|f| f.headless),
+            ready: found.iter().flat_map(|f| &f.endpoints).filter(|e| e.ready).count(),
+            local: found
+                .iter()
+                .flat_map(|f| &f.endpoints)
+                .filter(|e| e.ready && e.node == pair.source.node)
+                .count(),
+            internal_traffic_policy_local: found.as_ref().is_some_and(|f| f.internal_local),
+            changed: None,
+        }),
+        Resolved::Url { allowed, .. } => TargetFacts::Url { allowed: *allowed },
+        Resolved::Dns => TargetFacts::Dns,
+    }
+}

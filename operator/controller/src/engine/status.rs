@@ -1,0 +1,203 @@
+//! From what was said of each pair to the status of the check: conditions, counts, rows, samples. Pure.
+
+mod ready;
+mod rows;
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp as Jiff;
+use peerwalk_api::condition::{COVERED, ConditionStatus, READY, RECONCILING, STALLED, merge};
+use peerwalk_api::{CheckResult, Condition, ConnectivityCheck, ConnectivityCheckStatus, Summary};
+use peerwalk_diagnosis::{Coverage, Facts};
+use peerwalk_model::verdict::Topic;
+use peerwalk_model::{Outcome, PodRef, Reason, Timestamp, Verdict};
+
+use super::checks::PairState;
+use super::select::Selection;
+use crate::cluster::record::Pod;
+
+use ready::Said;
+
+/// Reasons of an Unknown that the return of sidecars ends.
+pub(super) const WANTS_REPORTS: [&str; 3] = ["NotReporting", "Probing", "ResultsStale"];
+
+/// Everything a status is made of.
+#[derive(Clone, Debug)]
+pub(super) struct Round {
+    pub selection: Selection,
+    /// For each target, whether the operator's configuration allows it at all.
+    pub allowed: Vec<bool>,
+    /// ConfigMaps of roots that could not be read: name, entry, why.
+    pub roots_missing: Vec<(String, String, String)>,
+    pub pairs: Vec<PairView>,
+}
+
+/// One pair, as the status sees it.
+#[derive(Clone, Debug)]
+pub(super) struct PairView {
+    pub pod: PodRef,
+    pub template: String,
+    pub target: usize,
+    pub reports: bool,
+    /// There is fresh evidence, or an answer that needs none.
+    pub complete: bool,
+    pub outcome: Outcome,
+    pub shown: Verdict,
+}
+
+impl PairView {
+    pub(super) fn new(pod: &Pod, target: usize, facts: &Facts, state: &PairState) -> Self {
+        let wants = state.verdict.reason.is_some_and(|r| WANTS_REPORTS.contains(&r.code()));
+        Self {
+            pod: pod.id.clone(),
+            template: pod.template.clone(),
+            target,
+            reports: facts.coverage == Coverage::Reporting,
+            complete: !wants && state.verdict.reason != Some(Reason::NotInjected),
+            outcome: state.outcome,
+            shown: if state.outcome == Outcome::Unknown {
+                state.verdict.clone()
+            } else {
+                state.shown.clone()
+            },
+        }
+    }
+}
+
+/// The status of a check. `unknown_since` is the moment from which Ready has been Unknown, kept between
+/// calls; the deadline for progress runs from it.
+pub(super) fn status(
+    check: &ConnectivityCheck,
+    round: &Round,
+    base: &ConnectivityCheckStatus,
+    unknown_since: &mut Option<Timestamp>,
+    now: Timestamp,
+) -> ConnectivityCheckStatus {
+    let said = ready::ready(check, round);
+    let stalled = progress(check, &said, unknown_since, now);
+    let generation = check.metadata.generation;
+    let time = jiff(now);
+    let condition = |type_: &str, holds: ConditionStatus, reason: &str, message: &str| {
+        Condition::new(type_, holds, reason, message, time).of_generation(generation)
+    };
+    let reconciling = said.status == ConditionStatus::Unknown && !stalled && !said.suspended;
+    let covered = ready::covered(check, round);
+    let next = vec![
+        condition(READY, said.status, &said.reason, &said.message),
+        condition(
+            RECONCILING,
+            truth(reconciling),
+            if reconciling { &said.reason } else { "Settled" },
+            if reconciling { &said.message } else { "" },
+        ),
+        condition(
+            STALLED,
+            truth(stalled),
+            if stalled { &said.reason } else { "Progressing" },
+            if stalled { &said.message } else { "" },
+        ),
+        condition(COVERED, covered.status, &covered.reason, &covered.message),
+    ];
+    let conditions = merge(&base.conditions, next);
+    let since = conditions.iter().find(|c| c.type_ == READY).map(|c| c.last_transition_time.clone());
+    ConnectivityCheckStatus {
+        observed_generation: generation,
+        conditions,
+        since,
+        result: match said.status {
+            ConditionStatus::True => CheckResult::AsExpected,
+            ConditionStatus::False => CheckResult::Failed,
+            ConditionStatus::Unknown if said.suspended => CheckResult::Suspended,
+            ConditionStatus::Unknown => CheckResult::Unknown,
+        },
+        summary: Some(summary(check, round)),
+        targets: rows::rows(check, round, base, &Time(time)),
+        ..ConnectivityCheckStatus::default()
+    }
+    .clamped()
+}
+
+/// Whether time alone may change it.
+pub(super) fn waits(status: &ConnectivityCheckStatus) -> bool {
+    status.result != CheckResult::AsExpected && status.result != CheckResult::Suspended
+        || status.condition(COVERED).is_some_and(|covered| covered.status != ConditionStatus::True)
+}
+
+/// The line of an explanation that says most by itself.
+pub(super) fn headline(verdict: &Verdict) -> String {
+    let topics: &[Topic] = match verdict.reason {
+        Some(Reason::PolicyDenied | Reason::PolicyNotEnforced | Reason::PolicyProgramming) => {
+            &[Topic::Policy]
+        }
+        Some(Reason::ProxyMisrouted | Reason::ProxyUnreachable) => &[Topic::Route, Topic::Fix],
+        Some(
+            Reason::NoEndpoints
+            | Reason::NoLocalEndpoints
+            | Reason::ServiceNotProgrammed
+            | Reason::ServicePortNotFound
+            | Reason::TargetNotFound,
+        ) => &[Topic::Service, Topic::Connect],
+        Some(Reason::NotProven) => &[Topic::Connect, Topic::Resolve, Topic::Missing],
+        Some(reason) => match reason.stage() {
+            peerwalk_model::reason::ReasonStage::Resolve => &[Topic::Resolve, Topic::Policy, Topic::Missing],
+            peerwalk_model::reason::ReasonStage::Tls => &[Topic::Tls],
+            peerwalk_model::reason::ReasonStage::Request => &[Topic::Request],
+            peerwalk_model::reason::ReasonStage::Local => &[Topic::Local],
+            peerwalk_model::reason::ReasonStage::Coverage => &[Topic::Missing, Topic::Policy, Topic::Fix],
+            _ => &[Topic::Connect, Topic::Missing],
+        },
+        None => &[Topic::Request, Topic::Tls, Topic::Connect, Topic::Resolve],
+    };
+    let lines: Vec<&str> = topics.iter().filter_map(|topic| verdict.line(*topic)).take(2).collect();
+    if lines.is_empty() {
+        let first = verdict.because.first().map(|b| b.text.clone());
+        return first.unwrap_or_else(|| verdict.reason.map_or_else(String::new, |r| r.meaning().to_owned()));
+    }
+    lines.join("; ")
+}
+
+/// Whether something has been missing for longer than the check allows. What cannot work is stalled at once.
+fn progress(
+    check: &ConnectivityCheck,
+    said: &Said,
+    unknown_since: &mut Option<Timestamp>,
+    now: Timestamp,
+) -> bool {
+    if said.status != ConditionStatus::Unknown || said.suspended {
+        *unknown_since = None;
+        return said.hopeless;
+    }
+    let since = *unknown_since.get_or_insert(now);
+    now.since(since) >= check.spec.progress_deadline.get()
+}
+
+fn summary(check: &ConnectivityCheck, round: &Round) -> Summary {
+    let count = |outcome: Outcome| number(round.pairs.iter().filter(|pair| pair.outcome == outcome).count());
+    let reporting: BTreeSet<&PodRef> = round.pairs.iter().filter(|p| p.reports).map(|p| &p.pod).collect();
+    let (as_expected, pairs) = (count(Outcome::AsExpected), number(round.pairs.len()));
+    Summary {
+        pods: number(round.selection.sampled.len()),
+        reporting: number(reporting.len()),
+        targets: number(check.spec.targets.len()),
+        pairs,
+        as_expected,
+        failed: count(Outcome::Failed),
+        unknown: count(Outcome::Unknown),
+        ok: format!("{as_expected}/{pairs}"),
+    }
+}
+
+pub(super) fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+const fn truth(holds: bool) -> ConditionStatus {
+    if holds { ConditionStatus::True } else { ConditionStatus::False }
+}
+
+/// In whole seconds, as the API stores times.
+fn jiff(now: Timestamp) -> Jiff {
+    Jiff::from_second(now.as_millis().div_euclid(1000)).unwrap_or(Jiff::UNIX_EPOCH)
+}
+

@@ -1,0 +1,441 @@
+//! A small cluster for the engine's tests: objects go in as the API server would send them.
+
+use std::time::Duration;
+
+use peerwalk_api::{ConnectivityCheck, ConnectivityCheckStatus};
+use peerwalk_model::evidence::{Connect, Dial, DialPurpose, Trigger, digest, signature};
+use peerwalk_model::report::TargetFreshness;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::cluster::decode::{
+    Decode, Kind, SlimEndpointSlice, SlimNamespace, SlimNode, SlimPod, SlimService,
+};
+use crate::settings::Allow;
+
+/// When the tests begin: long after the pods were made.
+const START: i64 = 1_800_000_000_000;
+
+pub struct World {
+    pub engine: Engine,
+    now: Timestamp,
+    check: Option<Value>,
+    version: u64,
+    generation: i64,
+    objects: Vec<WatchEventMaker>,
+}
+
+type WatchEventMaker = Box<dyn Fn() -> WatchEvent>;
+
+pub fn id(namespace: &str, name: &str) -> PodRef {
+    PodRef { namespace: namespace.into(), name: name.into(), uid: format!("uid-{name}") }
+}
+
+pub fn dial(remote: &str, outcome: DialOutcome) -> Dial {
+    Dial {
+        purpose: DialPurpose::Endpoint,
+        remote: remote.parse().unwrap(),
+        local: None,
+        started: Timestamp::default(),
+        elapsed: Duration::from_millis(1),
+        retransmits: 0,
+        outcome,
+    }
+}
+
+pub fn connected() -> Vec<Dial> {
+    let connected = || DialOutcome::Connected { local_peer: None };
+    let service = Dial { purpose: DialPurpose::ServiceAddress, ..dial("10.96.0.7:5432", connected()) };
+    vec![service, dial("10.244.1.8:5432", connected())]
+}
+
+pub fn silent_with_control() -> Vec<Dial> {
+    let silent = |remote: &str, purpose, port: u16| Dial {
+        purpose,
+        local: Some(std::net::SocketAddr::from(([10, 244, 0, 5], port))),
+        elapsed: Duration::from_millis(1100),
+        retransmits: 1,
+        ..dial(remote, DialOutcome::Silent)
+    };
+    let control = Dial {
+        purpose: DialPurpose::Control,
+        ..dial("10.244.1.9:8080", DialOutcome::Connected { local_peer: None })
+    };
+    let mut dials: Vec<Dial> =
+        (0..8).map(|n| silent("10.96.0.7:5432", DialPurpose::ServiceAddress, 50000 + n)).collect();
+    dials.extend((0..8).map(|n| silent("10.244.1.8:5432", DialPurpose::Endpoint, 51000 + n)));
+    dials.push(control);
+    dials
+}
+
+pub fn plan_of(outputs: &[Output], pod: &str) -> Option<Plan> {
+    outputs.iter().rev().find_map(|output| match output {
+        Output::SetPlan(id, plan) if id.name == pod => Some(plan.clone()),
+        _ => None,
+    })
+}
+
+pub fn status_of(outputs: &[Output]) -> Option<ConnectivityCheckStatus> {
+    outputs.iter().rev().find_map(|output| match output {
+        Output::Status(_, write) => Some(write.status.clone()),
+        _ => None,
+    })
+}
+
+impl World {
+    /// Nothing has been listed.
+    pub fn unlisted() -> Self {
+        let settings = Settings {
+            cluster_domain: "cluster.local".into(),
+            allow: Allow::default(),
+            hub: ObjectKey::new("peerwalk-system", "peerwalk-hub"),
+            hub_address: "10.96.0.99:9443".parse().unwrap(),
+            attach_within: Duration::from_secs(30),
+            silence: Duration::from_secs(20),
+        };
+        let now = Timestamp::from_millis(START);
+        let engine = Engine::new(settings, Metrics::default(), now);
+        Self { engine, now, check: None, version: 1, generation: 1, objects: Vec::new() }
+    }
+
+    /// Everything has been listed, and there is nothing but nodes, namespaces and the hub.
+    pub fn listed() -> Self {
+        let mut world = Self::unlisted();
+        for kind in Kind::ALL {
+            world.take(Input::Watch(WatchEvent::Listed(kind, BTreeSet::new())));
+        }
+        for (name, ip, cidr) in [("n1", "10.90.0.1", "10.244.0.0/24"), ("n2", "10.90.0.2", "10.244.1.0/24")] {
+            world.apply::<SlimNode>(json!({
+                "metadata": {"name": name},
+                "spec": {"podCIDRs": [cidr]},
+                "status": {
+                    "addresses": [{"type": "InternalIP", "address": ip}],
+                    "conditions": [{"type": "Ready", "status": "True"}],
+                },
+            }));
+        }
+        for name in ["shop", "ledger", "other", "peerwalk-system"] {
+            world.apply::<SlimNamespace>(json!({"metadata": {"name": name, "labels": {}}}));
+        }
+        world.service(
+            "peerwalk-system",
+            "peerwalk-hub",
+            "10.96.0.99",
+            9443,
+            "operator",
+            "n2",
+            "10.244.1.200",
+        );
+        world
+    }
+
+    /// A web pod on n1, a database behind a Service on n2 with another pod beside it, and a check.
+    pub fn shop() -> Self {
+        let mut world = Self::listed();
+        world.pod("web-1", "web", "n1", "10.244.0.5", true);
+        world.pod_in("ledger", "db-0", "db", "n2", "10.244.1.8", true, "t", 5432);
+        world.pod_in("ledger", "ping", "ping", "n2", "10.244.1.9", false, "t", 8080);
+        world.service("ledger", "db", "10.96.0.7", 5432, "db-0", "n2", "10.244.1.8");
+        world.check(&json!({}));
+        world
+    }
+
+    /// The same objects before a new engine, as after a restart of the operator.
+    pub fn restarted(self) -> Self {
+        let mut world = Self::unlisted();
+        world.now = self.now;
+        world.engine.started = self.now;
+        world.check = self.check;
+        world.version = self.version;
+        for make in &self.objects {
+            world.take(Input::Watch(make()));
+        }
+        world.objects = self.objects;
+        world.send_check();
+        let keys = world.keys();
+        for kind in Kind::ALL {
+            let named = keys.iter().filter(|(k, _)| *k == kind).map(|(_, key)| key.clone()).collect();
+            world.take(Input::Watch(WatchEvent::Listed(kind, named)));
+        }
+        world
+    }
+
+    fn keys(&self) -> Vec<(Kind, ObjectKey)> {
+        let mut keys: Vec<_> = self
+            .objects
+            .iter()
+            .filter_map(|make| match make() {
+                WatchEvent::Applied(object) => Some((kind_of(&object.value), object.key)),
+                _ => None,
+            })
+            .collect();
+        keys.push((Kind::Check, ObjectKey::new("shop", "storefront")));
+        keys
+    }
+
+    pub fn take(&mut self, input: Input) -> Vec<Output> {
+        self.engine.take(input, self.now)
+    }
+
+    fn apply<K: Decode + serde::de::DeserializeOwned + 'static>(&mut self, object: Value) {
+        let make = move || WatchEvent::Applied(serde_json::from_value::<K>(object.clone()).unwrap().named());
+        self.take(Input::Watch(make()));
+        self.objects.push(Box::new(make));
+    }
+
+    pub fn pod(&mut self, name: &str, app: &str, node: &str, ip: &str, injected: bool) {
+        self.pod_of(name, app, node, ip, injected, "old");
+    }
+
+    pub fn pod_of(&mut self, name: &str, app: &str, node: &str, ip: &str, injected: bool, template: &str) {
+        self.pod_in("shop", name, app, node, ip, injected, template, 8080);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a pod has that many parts")]
+    fn pod_in(
+        &mut self,
+        namespace: &str,
+        name: &str,
+        app: &str,
+        node: &str,
+        ip: &str,
+        injected: bool,
+        template: &str,
+        port: u16,
+    ) {
+        let sidecars =
+            if injected { json!([{"name": "peerwalk", "restartPolicy": "Always"}]) } else { json!([]) };
+        self.apply::<SlimPod>(json!({
+            "metadata": {
+                "namespace": namespace, "name": name, "uid": format!("uid-{name}"),
+                "labels": {"app": app, "pod-template-hash": template},
+                "creationTimestamp": "2026-01-01T00:00:00Z",
+            },
+            "spec": {
+                "nodeName": node,
+                "containers": [{"name": "app", "ports": [{"containerPort": port}]}],
+                "initContainers": sidecars,
+            },
+            "status": {
+                "phase": "Running", "podIP": ip, "podIPs": [{"ip": ip}],
+                "conditions": [{"type": "Ready", "status": "True"}],
+            },
+        }));
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a Service and its endpoint have that many parts")]
+    fn service(
+        &mut self,
+        namespace: &str,
+        name: &str,
+        ip: &str,
+        port: u16,
+        pod: &str,
+        node: &str,
+        endpoint: &str,
+    ) {
+        self.apply::<SlimService>(json!({
+            "metadata": {"namespace": namespace, "name": name},
+            "spec": {"clusterIP": ip, "clusterIPs": [ip], "ports": [{"name": "main", "port": port, "protocol": "TCP"}]},
+        }));
+        self.apply::<SlimEndpointSlice>(json!({
+            "metadata": {
+                "namespace": namespace, "name": format!("{name}-1"),
+                "labels": {"kubernetes.io/service-name": name},
+            },
+            "addressType": "IPv4",
+            "endpoints": [{
+                "addresses": [endpoint], "conditions": {"ready": true}, "nodeName": node,
+                "targetRef": {"kind": "Pod", "name": pod},
+            }],
+            "ports": [{"name": "main", "port": port, "protocol": "TCP"}],
+        }));
+    }
+
+    pub fn policy(&mut self, namespace: &str, name: &str, spec: &Value) {
+        let policy = json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+            "metadata": {"namespace": namespace, "name": name}, "spec": spec,
+        });
+        self.apply::<kube::core::DeserializeGuard<k8s_openapi::api::networking::v1::NetworkPolicy>>(policy);
+    }
+
+    pub fn policy_gone(&mut self, namespace: &str, name: &str) {
+        self.take(Input::Watch(WatchEvent::Deleted(Kind::NetworkPolicy, ObjectKey::new(namespace, name))));
+    }
+
+    /// A check of pods `app=web` on Service ledger/db, with more or other fields of its spec.
+    pub fn check(&mut self, spec: &Value) {
+        let target = json!({"name": "db", "service": {"name": "db", "namespace": "ledger", "port": 5432}});
+        self.set_check(spec, target);
+    }
+
+    pub fn check_with_target(&mut self, target: Value) {
+        self.set_check(&json!({}), target);
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "literals read better without a reference")]
+    fn set_check(&mut self, spec: &Value, target: Value) {
+        let mut whole =
+            json!({"source": {"podSelector": {"matchLabels": {"app": "web"}}}, "targets": [target]});
+        for (key, value) in spec.as_object().unwrap() {
+            whole[key] = value.clone();
+        }
+        let status = self.check.as_ref().and_then(|check| check.get("status")).cloned();
+        self.generation += 1;
+        let mut check = json!({
+            "apiVersion": "peerwalk.dev/v1alpha1", "kind": "ConnectivityCheck",
+            "metadata": {"namespace": "shop", "name": "storefront", "generation": self.generation},
+            "spec": whole,
+        });
+        if let Some(status) = status {
+            check["status"] = status;
+        }
+        self.check = Some(check);
+        self.send_check();
+    }
+
+    fn send_check(&mut self) {
+        let Some(mut check) = self.check.clone() else { return };
+        self.version += 1;
+        check["metadata"]["resourceVersion"] = json!(self.version.to_string());
+        let object: kube::core::DeserializeGuard<ConnectivityCheck> = serde_json::from_value(check).unwrap();
+        self.take(Input::Watch(WatchEvent::Applied(object.named())));
+    }
+
+    /// The API server stores a status and the watch tells of it.
+    pub fn store(&mut self, status: &ConnectivityCheckStatus) {
+        self.check.as_mut().unwrap()["status"] = serde_json::to_value(status).unwrap();
+        self.written(true);
+        self.send_check();
+    }
+
+    pub fn written(&mut self, stored: bool) {
+        let check = ObjectKey::new("shop", "storefront");
+        self.take(Input::Written(Written { check, stored }));
+    }
+
+    pub fn settle(&mut self) -> Vec<Output> {
+        self.engine.settle(self.now)
+    }
+
+    pub fn statuses(&mut self) -> Vec<ConnectivityCheckStatus> {
+        let outputs = self.settle();
+        outputs
+            .into_iter()
+            .filter_map(|output| match output {
+                Output::Status(_, write) => Some(write.status),
+                _ => None,
+            })
+            .collect()
+    }
+
+    pub fn status_after_settle(&mut self) -> Option<ConnectivityCheckStatus> {
+        let outputs = self.settle();
+        status_of(&outputs)
+    }
+
+    /// Until nothing is written any more.
+    pub fn settle_and_store(&mut self) {
+        for _ in 0..5 {
+            match self.status_after_settle() {
+                Some(status) => self.store(&status),
+                None => return,
+            }
+        }
+        panic!("the status does not come to rest");
+    }
+
+    pub fn pass(&mut self, seconds: u64) {
+        self.now = self.now.plus(Duration::from_secs(seconds));
+    }
+
+    pub fn tick(&mut self) {
+        self.take(Input::Tick);
+    }
+
+    pub fn attach(&mut self, pod: &str) {
+        self.attach_in("shop", pod);
+    }
+
+    pub fn attach_in(&mut self, namespace: &str, pod: &str) {
+        self.settle_plan();
+        self.take(Input::Sidecar(SidecarEvent::Attached(id(namespace, pod))));
+    }
+
+    /// Plans exist before sidecars get them; what else is said stays for the caller.
+    fn settle_plan(&mut self) {
+        let touched = std::mem::take(&mut self.engine.touched);
+        self.engine.refresh(&touched, self.now, &mut Vec::new());
+        self.engine.touched = touched;
+    }
+
+    pub fn make_walk(&mut self, pod: &str, mut dials: Vec<Dial>) -> Walk {
+        let plan = &self.engine.plans.get(&id("shop", pod)).expect("the pod has a plan").plan;
+        let key = plan.targets.keys().next().expect("with a target").clone();
+        let mut walk = Walk::begin(key, plan.generation, Trigger::Event, self.now);
+        for dial in &mut dials {
+            dial.started = self.now;
+        }
+        walk.ended = self.now.plus(Duration::from_millis(1200));
+        walk.connect = Some(Connect { dials });
+        walk
+    }
+
+    pub fn walk(&mut self, pod: &str, dials: Vec<Dial>) {
+        self.settle_plan();
+        let walk = self.make_walk(pod, dials);
+        self.take(Input::Sidecar(SidecarEvent::Walk(id("shop", pod), Box::new(walk))));
+    }
+
+    /// The `n`th walk in a row that found the same: the first is sent, the others are told by heartbeats.
+    pub fn walk_repeated(&mut self, pod: &str, dials: Vec<Dial>, n: u32) {
+        if n == 1 {
+            self.walk(pod, dials);
+            return;
+        }
+        let mut heartbeat = self.heartbeat_of("shop", pod);
+        heartbeat.targets[0].consecutive = n;
+        self.take(Input::Sidecar(SidecarEvent::Heartbeat(id("shop", pod), heartbeat)));
+    }
+
+    pub fn heartbeat(&mut self, pod: &str) {
+        self.heartbeat_in("shop", pod);
+    }
+
+    pub fn heartbeat_in(&mut self, namespace: &str, pod: &str) {
+        let heartbeat = self.heartbeat_of(namespace, pod);
+        self.take(Input::Sidecar(SidecarEvent::Heartbeat(id(namespace, pod), heartbeat)));
+    }
+
+    pub fn heartbeat_of(&self, namespace: &str, pod: &str) -> Heartbeat {
+        let told = self.engine.evidence.pod(&id(namespace, pod)).expect("attached");
+        let targets: Vec<_> = told
+            .targets()
+            .map(|e| TargetFreshness {
+                target: e.walk.target.clone(),
+                signature: signature(&e.walk),
+                started: self.now,
+                ended: self.now,
+                since: e.since,
+                consecutive: e.consecutive + 1,
+                elapsed: Duration::from_millis(3),
+            })
+            .collect();
+        let sum = digest(targets.iter().map(|t| (&t.target, t.signature)));
+        Heartbeat { plan_generation: 1, digest: sum, targets, transitions_lost: 0 }
+    }
+}
+
+fn kind_of(object: &crate::cluster::Object) -> Kind {
+    use crate::cluster::Object;
+    match object {
+        Object::Pod(_) => Kind::Pod,
+        Object::Service(_) => Kind::Service,
+        Object::EndpointSlice(_) => Kind::EndpointSlice,
+        Object::Namespace(_) => Kind::Namespace,
+        Object::Node(_) => Kind::Node,
+        Object::NetworkPolicy(_) => Kind::NetworkPolicy,
+        Object::Check(_) => Kind::Check,
+    }
+}

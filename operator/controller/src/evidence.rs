@@ -1,0 +1,130 @@
+//! What sidecars have told, by source pod: whether they are attached, and the evidence of each target.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use peerwalk_model::evidence::signature;
+use peerwalk_model::report::Heartbeat;
+use peerwalk_model::{PodRef, TargetKey, Timestamp, Walk};
+
+/// Everything that sidecars have told.
+#[derive(Debug, Default)]
+pub struct EvidenceStore {
+    pods: BTreeMap<PodRef, PodEvidence>,
+}
+
+/// What one sidecar has told.
+#[derive(Debug, Default)]
+pub struct PodEvidence {
+    /// Since when its stream is up; `None` when it is not attached.
+    pub attached: Option<Timestamp>,
+    /// The last message of any kind.
+    pub last_heard: Option<Timestamp>,
+    /// When its last stream ended.
+    pub detached: Option<Timestamp>,
+    targets: BTreeMap<TargetKey, TargetEvidence>,
+}
+
+/// The evidence of one pair.
+#[derive(Clone, Debug)]
+pub struct TargetEvidence {
+    /// The latest walk that was sent.
+    pub walk: Walk,
+    /// Its signature.
+    pub signature: u64,
+    /// Since when walks have had this signature.
+    pub since: Timestamp,
+    /// When the last completed walk began.
+    pub started: Timestamp,
+    /// When it ended.
+    pub ended: Timestamp,
+    /// How many walks in a row had this signature.
+    pub consecutive: u32,
+    /// The generation of the plan it was gathered under.
+    pub plan_generation: u64,
+}
+
+impl EvidenceStore {
+    /// A sidecar attached.
+    pub fn attached(&mut self, pod: &PodRef, at: Timestamp) {
+        let entry = self.pods.entry(pod.clone()).or_default();
+        entry.attached = Some(at);
+        entry.last_heard = Some(at);
+    }
+
+    /// Its stream ended.
+    pub fn detached(&mut self, pod: &PodRef, at: Timestamp) {
+        if let Some(entry) = self.pods.get_mut(pod) {
+            entry.attached = None;
+            entry.detached = Some(at);
+        }
+    }
+
+    /// The pod is gone.
+    pub fn remove(&mut self, pod: &PodRef) {
+        self.pods.remove(pod);
+    }
+
+    /// A walk arrived.
+    pub fn walk(&mut self, pod: &PodRef, at: Timestamp, walk: Walk) {
+        let entry = self.pods.entry(pod.clone()).or_default();
+        entry.last_heard = Some(at);
+        let signature = signature(&walk);
+        let last = entry.targets.get(&walk.target).filter(|last| last.signature == signature);
+        let evidence = TargetEvidence {
+            signature,
+            since: last.map_or(walk.started, |last| last.since),
+            started: walk.started,
+            ended: walk.ended,
+            consecutive: last.map_or(1, |last| last.consecutive.max(1)),
+            plan_generation: walk.plan_generation,
+            walk,
+        };
+        entry.targets.insert(evidence.walk.target.clone(), evidence);
+    }
+
+    /// A heartbeat arrived. The hub sees to it that evidence it did not get is sent again.
+    pub fn heartbeat(&mut self, pod: &PodRef, at: Timestamp, heartbeat: &Heartbeat) {
+        let entry = self.pods.entry(pod.clone()).or_default();
+        entry.last_heard = Some(at);
+        for fresh in &heartbeat.targets {
+            let Some(evidence) = entry.targets.get_mut(&fresh.target) else { continue };
+            if evidence.signature == fresh.signature {
+                evidence.since = fresh.since;
+                evidence.started = fresh.started;
+                evidence.ended = evidence.ended.max(fresh.ended);
+                evidence.consecutive = fresh.consecutive;
+            }
+        }
+    }
+
+    /// What one sidecar has told.
+    pub fn pod(&self, pod: &PodRef) -> Option<&PodEvidence> {
+        self.pods.get(pod)
+    }
+
+    /// Forgets targets that are no longer planned.
+    pub fn retain(&mut self, pod: &PodRef, keep: impl Fn(&TargetKey) -> bool) {
+        if let Some(entry) = self.pods.get_mut(pod) {
+            entry.targets.retain(|key, _| keep(key));
+        }
+    }
+}
+
+impl PodEvidence {
+    /// The evidence of a target.
+    pub fn target(&self, key: &TargetKey) -> Option<&TargetEvidence> {
+        self.targets.get(key)
+    }
+
+    /// The evidence of every target.
+    #[cfg(test)]
+    pub fn targets(&self) -> impl Iterator<Item = &TargetEvidence> {
+        self.targets.values()
+    }
+
+    /// Whether the stream is up and was heard from within `silence`.
+    pub fn reports(&self, now: Timestamp, silence: Duration) -> bool {
+        self.attached.is_some() && self.last_heard.is_some_and(|at| now.since(at) <= silence)
+    }
+}

@@ -1,0 +1,108 @@
+//! The controller's metrics. Labels come from closed enums; no object names.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// What became of a status write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum WriteResult {
+    /// The API server has it.
+    Stored,
+    /// The object changed meanwhile.
+    Conflict,
+    /// The object is gone.
+    Gone,
+    /// The API server did not answer in time.
+    Timeout,
+    /// Anything else.
+    Failed,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByResult {
+    result: WriteResult,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByName {
+    namespace: String,
+    name: String,
+    status: &'static str,
+}
+
+/// Counters and gauges, shared by cloning.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    writes: Family<ByResult, Counter>,
+    events_lost: Counter,
+    evidence_lost: Counter,
+    pairs: Gauge,
+    pods: Gauge,
+    ready: Family<ByName, Gauge<i64, AtomicI64>>,
+}
+
+impl Metrics {
+    /// Makes them known to a registry.
+    pub fn register(&self, registry: &mut Registry) {
+        let inner = &self.0;
+        registry.register("status_writes", "Status writes by what became of them", inner.writes.clone());
+        registry.register("events_lost", "Events that were not published", inner.events_lost.clone());
+        registry.register(
+            "evidence_dropped",
+            "Evidence that named no known pod or target",
+            inner.evidence_lost.clone(),
+        );
+        registry.register("pairs", "Pairs of source pod and target that are walked", inner.pairs.clone());
+        registry.register("pods_known", "Pods in the index", inner.pods.clone());
+        registry.register(
+            "check_ready",
+            "Ready condition of each check: 1 for the status it has, 0 for the others",
+            inner.ready.clone(),
+        );
+    }
+
+    /// Counts a status write.
+    pub fn status_write(&self, result: WriteResult) {
+        self.0.writes.get_or_create(&ByResult { result }).inc();
+    }
+
+    /// Counts an event that was not published.
+    pub fn event_lost(&self) {
+        self.0.events_lost.inc();
+    }
+
+    /// Counts evidence that could not be used.
+    pub fn evidence_lost(&self) {
+        self.0.evidence_lost.inc();
+    }
+
+    /// How much is planned and known.
+    pub fn sizes(&self, pairs: usize, pods: usize) {
+        self.0.pairs.set(i64::try_from(pairs).unwrap_or(i64::MAX));
+        self.0.pods.set(i64::try_from(pods).unwrap_or(i64::MAX));
+    }
+
+    /// The Ready condition of a check; `None` when the check is gone.
+    pub fn ready(&self, namespace: &str, name: &str, ready: Option<&str>) {
+        for status in ["True", "False", "Unknown"] {
+            let labels = ByName { namespace: namespace.to_owned(), name: name.to_owned(), status };
+            match ready {
+                Some(ready) => {
+                    self.0.ready.get_or_create(&labels).set(i64::from(ready == status));
+                }
+                None => {
+                    self.0.ready.remove(&labels);
+                }
+            }
+        }
+    }
+}

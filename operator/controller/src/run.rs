@@ -1,0 +1,207 @@
+//! The loop that joins the engine with the world: inputs from watches, sidecars and writes; outputs to the
+//! hub and the API server.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Client;
+use kube::api::Api;
+use peerwalk_model::Timestamp;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::cluster::record::ObjectKey;
+use crate::engine::{Engine, Input, Output, SidecarEvent};
+use crate::metrics::Metrics;
+use crate::publish::{EventRecord, Outbox, Written, publish_events, write_statuses};
+use crate::settings::Settings;
+use crate::{discovery, watch};
+
+/// Inputs taken in before all is brought up to date.
+const BATCH: usize = 1024;
+/// From one tick to the next.
+const TICK: Duration = Duration::from_secs(1);
+/// For reading a ConfigMap.
+const READ: Duration = Duration::from_secs(5);
+/// Events that wait to be published.
+const EVENTS: usize = 256;
+
+/// Why the controller ended before it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A task ended that never does.
+    #[error("the {0} task ended; restart the operator")]
+    TaskEnded(&'static str),
+}
+
+/// What the controller needs besides the API server.
+#[derive(Debug)]
+pub struct Links<F> {
+    /// What sidecars tell.
+    pub sidecars: mpsc::Receiver<SidecarEvent>,
+    /// Takes what concerns the hub: plans, removals, requests to walk.
+    pub hub: F,
+    /// Requests to explain a check.
+    pub explain: mpsc::Receiver<Explain>,
+    /// Told once everything has been listed.
+    pub ready: oneshot::Sender<()>,
+    /// The clock.
+    pub now: fn() -> Timestamp,
+}
+
+/// A request to explain a check.
+#[derive(Debug)]
+pub struct Explain {
+    /// Which check.
+    pub check: ObjectKey,
+    /// Where the text goes; `None` when there is no such check.
+    pub answer: oneshot::Sender<Option<String>>,
+}
+
+/// The controller with its client.
+#[derive(Clone)]
+pub struct Controller {
+    /// The client for watches and writes.
+    pub client: Client,
+    /// The configuration.
+    pub settings: Settings,
+    /// The metrics.
+    pub metrics: Metrics,
+}
+
+struct Channels {
+    watch: mpsc::Receiver<watch::WatchEvent>,
+    written: mpsc::Receiver<Written>,
+    kinds: mpsc::Receiver<Vec<String>>,
+    roots: mpsc::Receiver<(ObjectKey, String, Result<String, String>)>,
+    roots_sender: mpsc::Sender<(ObjectKey, String, Result<String, String>)>,
+    events: mpsc::Sender<EventRecord>,
+    outbox: Outbox,
+}
+
+/// Runs until shutdown.
+pub async fn run<F: FnMut(Output)>(
+    controller: Controller,
+    mut links: Links<F>,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let mut engine = Engine::new(controller.settings.clone(), controller.metrics.clone(), (links.now)());
+    let mut tasks = JoinSet::new();
+    let (mut channels, _watches) = start(&controller, &mut tasks, &shutdown);
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ready = Some(links.ready);
+    let mut inputs = VecDeque::new();
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            Some(event) = channels.watch.recv() => inputs.push_back(Input::Watch(event)),
+            Some(event) = links.sidecars.recv() => inputs.push_back(Input::Sidecar(event)),
+            Some(written) = channels.written.recv() => inputs.push_back(Input::Written(written)),
+            Some(kinds) = channels.kinds.recv() => inputs.push_back(Input::UnreadableKinds(kinds)),
+            Some((map, entry, roots)) = channels.roots.recv() => {
+                inputs.push_back(Input::Roots(map, entry, roots));
+            }
+            Some(Explain { check, answer }) = links.explain.recv() => {
+                // Whoever asked may be gone; that is no one's loss.
+                let _ = answer.send(engine.explain(&check));
+            }
+            _ = ticks.tick() => inputs.push_back(Input::Tick),
+            Some(_) = tasks.join_next() => return Err(Error::TaskEnded("writing")),
+        }
+        take_waiting(&mut channels, &mut links.sidecars, &mut inputs);
+        let now = (links.now)();
+        let mut outputs = Vec::new();
+        for input in inputs.drain(..) {
+            outputs.extend(engine.take(input, now));
+        }
+        outputs.extend(engine.settle(now));
+        for output in outputs {
+            carry_out(&controller.client, &channels, &mut links.hub, output);
+        }
+        if engine.ready()
+            && let Some(ready) = ready.take()
+        {
+            info!("every kind has been listed");
+            // The receiver may have stopped waiting.
+            let _ = ready.send(());
+        }
+    }
+}
+
+/// Starts what surrounds the engine.
+fn start(
+    controller: &Controller,
+    tasks: &mut JoinSet<()>,
+    shutdown: &CancellationToken,
+) -> (Channels, JoinSet<()>) {
+    let Controller { client, metrics, .. } = controller;
+    let (watch_sender, watch) = mpsc::channel(BATCH);
+    let (written_sender, written) = mpsc::channel(BATCH);
+    let (kinds_sender, kinds) = mpsc::channel(1);
+    let (roots_sender, roots) = mpsc::channel(16);
+    let (events, events_receiver) = mpsc::channel(EVENTS);
+    let outbox = Outbox::default();
+    tasks.spawn(write_statuses(
+        client.clone(),
+        outbox.clone(),
+        written_sender,
+        metrics.clone(),
+        shutdown.clone(),
+    ));
+    tasks.spawn(publish_events(client.clone(), events_receiver, metrics.clone()));
+    tasks.spawn(discovery::watch(client.clone(), kinds_sender));
+    let watches = watch::spawn(client, &watch_sender);
+    (Channels { watch, written, kinds, roots, roots_sender, events, outbox }, watches)
+}
+
+/// Takes what has already arrived, so that a burst is judged once.
+fn take_waiting(
+    channels: &mut Channels,
+    sidecars: &mut mpsc::Receiver<SidecarEvent>,
+    inputs: &mut VecDeque<Input>,
+) {
+    while inputs.len() < BATCH {
+        if let Ok(event) = channels.watch.try_recv() {
+            inputs.push_back(Input::Watch(event));
+        } else if let Ok(event) = sidecars.try_recv() {
+            inputs.push_back(Input::Sidecar(event));
+        } else {
+            return;
+        }
+    }
+}
+
+fn carry_out(client: &Client, channels: &Channels, hub: &mut impl FnMut(Output), output: Output) {
+    match output {
+        Output::Status(check, write) => channels.outbox.put(check, *write),
+        Output::Event(event) => {
+            if channels.events.try_send(event).is_err() {
+                warn!("too many events at once, one is lost");
+            }
+        }
+        Output::ReadRoots(map, entry) => {
+            let (client, sender) = (client.clone(), channels.roots_sender.clone());
+            tokio::spawn(async move {
+                let roots = read_roots(client, &map, &entry).await;
+                // The loop has ended when nobody takes it.
+                let _ = sender.send((map, entry, roots)).await;
+            });
+        }
+        output @ (Output::SetPlan(..) | Output::RemovePod(_) | Output::WalkNow(..)) => {
+            hub(output);
+        }
+    }
+}
+
+async fn read_roots(client: Client, map: &ObjectKey, entry: &str) -> Result<String, String> {
+    let api: Api<ConfigMap> = Api::namespaced(client, &map.namespace);
+    let read = timeout(READ, api.get_opt(&map.name)).await;
+    let found = read.map_err(|_| "the API server did not answer in time".to_owned())?;
+    let found = found.map_err(|error| error.to_string())?.ok_or("there is no such ConfigMap")?;
+    found.data.and_then(|mut data| data.remove(entry)).ok_or_else(|| "it has no such entry".to_owned())
+}

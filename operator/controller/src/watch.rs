@@ -1,0 +1,92 @@
+//! The watches: one task a kind, each sending decoded records to the engine.
+//!
+//! Records are made here, so the wide API types live no longer than one event. kube's shared streams are not
+//! used: they lose deletions (kube-rs/kube#1590).
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+
+use futures::{StreamExt as _, TryStreamExt as _};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use kube::api::Api;
+use kube::core::DeserializeGuard;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Client, ResourceExt as _};
+use peerwalk_api::ConnectivityCheck;
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tracing::{Instrument as _, info_span, warn};
+
+use crate::cluster::decode::{
+    Decode, Kind, SlimEndpointSlice, SlimNamespace, SlimNode, SlimPod, SlimService,
+};
+use crate::cluster::record::{Named, Object, ObjectKey};
+
+/// What a watch tells.
+#[derive(Debug)]
+pub enum WatchEvent {
+    /// An object was added or changed.
+    Applied(Named<Object>),
+    /// An object was deleted.
+    Deleted(Kind, ObjectKey),
+    /// A list is complete; it named these.
+    Listed(Kind, BTreeSet<ObjectKey>),
+}
+
+/// Starts a watch for each kind. They run until the channel closes or the set is dropped.
+pub fn spawn(client: &Client, events: &mpsc::Sender<WatchEvent>) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    start::<SlimPod>(&mut tasks, client, events);
+    start::<SlimService>(&mut tasks, client, events);
+    start::<SlimEndpointSlice>(&mut tasks, client, events);
+    start::<SlimNamespace>(&mut tasks, client, events);
+    start::<SlimNode>(&mut tasks, client, events);
+    start::<DeserializeGuard<NetworkPolicy>>(&mut tasks, client, events);
+    start::<DeserializeGuard<ConnectivityCheck>>(&mut tasks, client, events);
+    tasks
+}
+
+fn start<K>(tasks: &mut JoinSet<()>, client: &Client, events: &mpsc::Sender<WatchEvent>)
+where
+    K: Decode + kube::Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let api = Api::<K>::all(client.clone());
+    let span = info_span!("watch", kind = %K::kind(&()));
+    tasks.spawn(run(api, events.clone()).instrument(span));
+}
+
+async fn run<K>(api: Api<K>, events: mpsc::Sender<WatchEvent>)
+where
+    K: Decode + kube::Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let backoff = watcher::DefaultBackoff::default();
+    let mut stream =
+        kube::runtime::utils::StreamBackoff::new(watcher(api, watcher::Config::default()), backoff)
+            .map_err(|error| warn!(%error, "watch interrupted, trying again"))
+            .boxed();
+    let mut listed = BTreeSet::new();
+    while let Some(event) = stream.next().await {
+        let Ok(event) = event else { continue };
+        let told = match event {
+            Event::Init => {
+                listed.clear();
+                continue;
+            }
+            Event::InitApply(object) => {
+                let object = object.named();
+                listed.insert(object.key.clone());
+                WatchEvent::Applied(object)
+            }
+            Event::InitDone => WatchEvent::Listed(K::KIND, std::mem::take(&mut listed)),
+            Event::Apply(object) => WatchEvent::Applied(object.named()),
+            Event::Delete(object) => {
+                let namespace = object.namespace().unwrap_or_default();
+                WatchEvent::Deleted(K::KIND, ObjectKey::new(namespace, object.name_any()))
+            }
+        };
+        if events.send(told).await.is_err() {
+            return;
+        }
+    }
+}

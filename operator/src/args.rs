@@ -1,0 +1,136 @@
+//! Flags and environment, turned into a typed configuration before any port is bound.
+
+use std::net::SocketAddr;
+
+use clap::{Parser, ValueEnum};
+use peerwalk_controller::AllowEntry;
+use peerwalk_webhook::config::PullPolicy;
+
+/// The Peerwalk operator: injects sidecars, plans what they walk, judges what they find, and writes the
+/// answer as conditions of ConnectivityChecks.
+///
+/// It runs in a cluster, installed by the Helm chart, which sets all of these.
+#[derive(Clone, Debug, Parser)]
+#[command(version, name = "peerwalk-operator")]
+pub struct Args {
+    /// Namespace the operator runs in.
+    #[arg(long, env = "POD_NAMESPACE")]
+    pub namespace: String,
+
+    /// Where sidecars attach (gRPC over TLS).
+    #[arg(long, default_value = "0.0.0.0:9443", value_name = "ADDRESS:PORT")]
+    pub hub_listen: SocketAddr,
+
+    /// Where the API server calls the webhook (HTTPS).
+    #[arg(long, default_value = "0.0.0.0:10250", value_name = "ADDRESS:PORT")]
+    pub webhook_listen: SocketAddr,
+
+    /// Where the kubelet asks /healthz and /readyz.
+    #[arg(long, default_value = "0.0.0.0:8081", value_name = "ADDRESS:PORT")]
+    pub http_listen: SocketAddr,
+
+    /// Where Prometheus reads /metrics.
+    #[arg(long, default_value = "0.0.0.0:8080", value_name = "ADDRESS:PORT")]
+    pub metrics_listen: SocketAddr,
+
+    /// Where /explain/NAMESPACE/CHECK answers. It names pods and policies of all namespaces, so it stays on
+    /// loopback: kubectl port-forward reaches it, other pods do not.
+    #[arg(long, default_value = "127.0.0.1:8082", value_name = "ADDRESS:PORT")]
+    pub explain_listen: SocketAddr,
+
+    /// The hub's Service, in the operator's namespace.
+    #[arg(long, value_name = "NAME")]
+    pub hub_service: String,
+
+    /// The webhook's Service, in the operator's namespace.
+    #[arg(long, value_name = "NAME")]
+    pub webhook_service: String,
+
+    /// The MutatingWebhookConfiguration whose caBundle is kept.
+    #[arg(long, value_name = "NAME")]
+    pub webhook_configuration: String,
+
+    /// The Secret of the operator's namespace that keeps the certificate authorities.
+    #[arg(long, value_name = "NAME")]
+    pub secret: String,
+
+    /// Image of the sidecar.
+    #[arg(long, value_name = "REFERENCE")]
+    pub sidecar_image: String,
+
+    /// When the kubelet pulls it: Always, IfNotPresent or Never.
+    #[arg(long, default_value = "IfNotPresent", value_parser = |text: &str| text.parse::<PullPolicy>())]
+    pub sidecar_image_pull_policy: PullPolicy,
+
+    /// The cluster's DNS domain.
+    #[arg(long, default_value = "cluster.local")]
+    pub cluster_domain: String,
+
+    /// Outside the cluster, what may be walked to: a network (192.0.2.0/24), an address, or a host
+    /// (api.example.com, *.example.com). Repeatable.
+    #[arg(long = "allow-target", value_name = "CIDR_OR_HOST")]
+    pub allow_targets: Vec<AllowEntry>,
+
+    /// Form of log lines.
+    #[arg(long, value_enum, default_value = "json")]
+    pub log_format: LogFormat,
+
+    /// Which log lines: error, warn, info, debug, trace, or a filter like info,peerwalk_hub=debug.
+    #[arg(long, default_value = "info")]
+    pub log_level: String,
+}
+
+/// Form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    const LEAST: [&str; 13] = [
+        "peerwalk-operator",
+        "--namespace",
+        "peerwalk-system",
+        "--hub-service",
+        "hub",
+        "--webhook-service",
+        "webhook",
+        "--webhook-configuration",
+        "peerwalk",
+        "--secret",
+        "ca",
+        "--sidecar-image",
+        "sidecar:1",
+    ];
+
+    #[test]
+    fn the_command_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_wrong_target_is_named_with_the_remedy() {
+        let error =
+            Args::try_parse_from(LEAST.into_iter().chain(["--allow-target", "http://x"])).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains("http://x") && text.contains("192.0.2.0/24"),
+            "value and remedy are named: {text}"
+        );
+    }
+
+    #[test]
+    fn targets_are_taken_in_any_form() {
+        let args =
+            LEAST.into_iter().chain(["--allow-target", "10.0.0.0/8", "--allow-target", "*.example.com"]);
+        assert_eq!(Args::try_parse_from(args).unwrap().allow_targets.len(), 2);
+    }
+}

@@ -1,0 +1,300 @@
+//! Builds the subsystems, joins them, and ends them together.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use arc_swap::ArcSwap;
+use k8s_openapi::api::core::v1::{Secret, Service};
+use kube::api::Api;
+use kube::{Client, Config};
+use peerwalk_controller::cluster::ObjectKey;
+use peerwalk_controller::{Controller, Explain, Links, Output, Settings, SidecarEvent};
+use peerwalk_hub::{Hub, HubEvent, HubHandle};
+use peerwalk_model::Timestamp;
+use peerwalk_webhook::{HubRoot, InjectConfig, WebhookMetrics};
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::args::Args;
+use crate::certificates::{Certificates, Services, keep_ca_bundle, load_or_create};
+use crate::http;
+use crate::identity::{KnownPods, Reviewer};
+
+/// Signs of life come at this interval: one of them proves that a silent target's network lives.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+/// How long a stream may be silent before its pod no longer counts as reporting.
+const SILENCE: Duration = Duration::from_secs(15);
+/// How long a sidecar may take to attach: longer than its longest back-off.
+const ATTACH_WITHIN: Duration = Duration::from_secs(45);
+/// For reading one object at the start.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// Everything has to end within this after SIGTERM.
+const END_WITHIN: Duration = Duration::from_secs(8);
+/// Sidecar events that wait for the controller.
+const SIDECAR_EVENTS: usize = 4096;
+
+/// Runs the operator until SIGTERM or SIGINT, or until a part of it fails.
+pub async fn run(args: Args) -> anyhow::Result<()> {
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        bail!("another TLS provider is installed already");
+    }
+    let config =
+        Config::infer().await.context("no cluster: the operator runs in a pod, or with KUBECONFIG set")?;
+    let client =
+        Client::try_from(config).context("the API server's address or credentials cannot be used")?;
+    let shutdown = CancellationToken::new();
+    let mut registry = Registry::with_prefix("peerwalk");
+    let mut tasks = JoinSet::new();
+    let certificates = certificates(&client, &args).await?;
+    let hub_address = hub_address(&client, &args).await?;
+    let ready = Arc::new(AtomicBool::new(false));
+    let explain = start_controller(
+        &mut tasks,
+        &client,
+        &args,
+        hub_address,
+        &certificates,
+        &ready,
+        &mut registry,
+        &shutdown,
+    )
+    .await?;
+    start_webhook(&mut tasks, &client, &args, hub_address, &certificates, &mut registry, &shutdown).await?;
+    start_http(&mut tasks, &args, ready, explain, registry, &shutdown).await?;
+    let renewing = certificates.keep_renewed(shutdown.clone());
+    tasks.spawn(async move {
+        renewing.await;
+        Ok(())
+    });
+    info!(version = env!("CARGO_PKG_VERSION"), hub = %hub_address, "started");
+    wait(tasks, shutdown).await
+}
+
+async fn certificates(client: &Client, args: &Args) -> anyhow::Result<Certificates> {
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), &args.namespace);
+    let now = jiff::Timestamp::now();
+    let authorities = load_or_create(&secrets, &args.secret, now).await?;
+    let services =
+        Services { namespace: &args.namespace, hub: &args.hub_service, webhook: &args.webhook_service };
+    Ok(Certificates::issue(authorities, &services, now)?)
+}
+
+/// The ClusterIP and port at which sidecars dial the hub.
+async fn hub_address(client: &Client, args: &Args) -> anyhow::Result<SocketAddr> {
+    let services: Api<Service> = Api::namespaced(client.clone(), &args.namespace);
+    let name = &args.hub_service;
+    let service = timeout(READ_TIMEOUT, services.get(name))
+        .await
+        .with_context(|| format!("Service {name} was not read within {READ_TIMEOUT:?}"))?
+        .with_context(|| {
+            format!("Service {name} cannot be read; --hub-service must name the hub's Service")
+        })?;
+    let spec = service.spec.unwrap_or_default();
+    let ip: IpAddr =
+        spec.cluster_ip.as_deref().unwrap_or_default().parse().with_context(|| {
+            format!("Service {name} has no ClusterIP; sidecars need one where DNS is denied")
+        })?;
+    let port = spec.ports.unwrap_or_default().first().map(|port| port.port);
+    let port = port
+        .and_then(|port| u16::try_from(port).ok())
+        .with_context(|| format!("Service {name} has no port"))?;
+    Ok(SocketAddr::new(ip, port))
+}
+
+#[expect(clippy::too_many_arguments, reason = "wiring: every part is named once")]
+async fn start_controller(
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+    client: &Client,
+    args: &Args,
+    hub_address: SocketAddr,
+    certificates: &Certificates,
+    ready: &Arc<AtomicBool>,
+    registry: &mut Registry,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<mpsc::Sender<Explain>> {
+    let pods = KnownPods::default();
+    let reviewer = Arc::new(Reviewer::new(client.clone(), pods.clone()));
+    let config = peerwalk_hub::Config { heartbeat_interval: HEARTBEAT, ..peerwalk_hub::Config::new(now) };
+    let (hub, events) = Hub::new(config, reviewer);
+    hub.metrics().register(registry);
+    let handle = hub.handle();
+    let listener = listen("--hub-listen", args.hub_listen).await?;
+    let (tls, stop) = (certificates.hub_tls(), shutdown.clone());
+    tasks.spawn(async move {
+        hub.serve(listener, tls, stop).await;
+        Ok(())
+    });
+
+    let (sidecar_sender, sidecars) = mpsc::channel(SIDECAR_EVENTS);
+    tasks.spawn(forward(events, sidecar_sender));
+    let (explain_sender, explain) = mpsc::channel(16);
+    let (ready_sender, ready_receiver) = oneshot::channel();
+    let ready = Arc::clone(ready);
+    tokio::spawn(async move {
+        if ready_receiver.await.is_ok() {
+            ready.store(true, Ordering::Relaxed);
+        }
+    });
+    let controller = Controller {
+        client: client.clone(),
+        settings: settings(args, hub_address),
+        metrics: peerwalk_controller::metrics::Metrics::default(),
+    };
+    controller.metrics.register(registry);
+    let links = Links {
+        sidecars,
+        hub: move |output| to_hub(&handle, &pods, output),
+        explain,
+        ready: ready_sender,
+        now,
+    };
+    let stop = shutdown.clone();
+    tasks.spawn(async move { Ok(peerwalk_controller::run(controller, links, stop).await?) });
+    Ok(explain_sender)
+}
+
+fn settings(args: &Args, hub_address: SocketAddr) -> Settings {
+    Settings {
+        cluster_domain: args.cluster_domain.clone(),
+        allow: args.allow_targets.iter().cloned().collect(),
+        hub: ObjectKey::new(&args.namespace, &args.hub_service),
+        hub_address,
+        attach_within: ATTACH_WITHIN,
+        silence: SILENCE,
+    }
+}
+
+/// Hub events in the controller's words.
+async fn forward(
+    mut events: mpsc::Receiver<HubEvent>,
+    sidecars: mpsc::Sender<SidecarEvent>,
+) -> anyhow::Result<()> {
+    while let Some(event) = events.recv().await {
+        let event = match event {
+            HubEvent::Attached { pod, .. } => SidecarEvent::Attached(pod),
+            HubEvent::Detached { pod, .. } => SidecarEvent::Detached(pod),
+            HubEvent::Heartbeat { pod, heartbeat, .. } => SidecarEvent::Heartbeat(pod, heartbeat),
+            HubEvent::Evidence { pod, walk, .. } => SidecarEvent::Walk(pod, walk),
+            HubEvent::Transitions { pod, transitions, .. } => SidecarEvent::Transitions(pod, transitions),
+        };
+        if sidecars.send(event).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn to_hub(hub: &HubHandle, pods: &KnownPods, output: Output) {
+    match output {
+        Output::SetPlan(pod, plan) => {
+            if let Err(error) = hub.set_plan(&pod, plan) {
+                error!(%pod, %error, "the plan breaks a limit of the protocol; the pod keeps the one it has");
+            }
+            pods.add(pod);
+        }
+        Output::RemovePod(pod) => {
+            pods.remove(&pod);
+            hub.remove_pod(&pod);
+        }
+        Output::WalkNow(pod, targets) => {
+            // A pod that is not attached walks everything once it gets its plan.
+            hub.walk_now(&pod, targets);
+        }
+        Output::Status(..) | Output::Event(_) | Output::ReadRoots(..) => {
+            warn!("the controller carries this out itself");
+        }
+    }
+}
+
+async fn start_webhook(
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+    client: &Client,
+    args: &Args,
+    hub_address: SocketAddr,
+    certificates: &Certificates,
+    registry: &mut Registry,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    let hub = format!("{}.{}.svc:{}", args.hub_service, args.namespace, hub_address.port());
+    let root = HubRoot::parse(certificates.hub_root_pem())?;
+    let mut config = InjectConfig::new(&args.sidecar_image, hub, root, &args.namespace)?;
+    config.pull_policy = args.sidecar_image_pull_policy;
+    config.hub_address = Some(hub_address);
+    let metrics = WebhookMetrics::default();
+    metrics.register(registry);
+    let listener = listen("--webhook-listen", args.webhook_listen).await?;
+    let config = Arc::new(ArcSwap::from_pointee(config));
+    let (tls, stop) = (certificates.webhook_tls(), shutdown.clone());
+    tasks.spawn(async move {
+        peerwalk_webhook::serve(listener, tls, config, metrics, stop).await;
+        Ok(())
+    });
+    let (client, name, ca) =
+        (client.clone(), args.webhook_configuration.clone(), certificates.webhook_ca_pem().to_owned());
+    let stop = shutdown.clone();
+    tasks.spawn(async move {
+        keep_ca_bundle(client, &name, &ca, stop).await;
+        Ok(())
+    });
+    Ok(())
+}
+
+async fn start_http(
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+    args: &Args,
+    ready: Arc<AtomicBool>,
+    explain: mpsc::Sender<Explain>,
+    registry: Registry,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    let servers = [
+        ("--http-listen", args.http_listen, http::health(ready)),
+        ("--metrics-listen", args.metrics_listen, http::metrics(registry)),
+        ("--explain-listen", args.explain_listen, http::explain(explain)),
+    ];
+    for (flag, address, router) in servers {
+        let (listener, stop) = (listen(flag, address).await?, shutdown.clone());
+        tasks.spawn(async move { Ok(http::serve(listener, router, stop).await?) });
+    }
+    Ok(())
+}
+
+async fn listen(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("{flag} {address} cannot be bound; is it in use?"))
+}
+
+/// Until a signal or the end of a part; then everything ends, within bounds.
+async fn wait(mut tasks: JoinSet<anyhow::Result<()>>, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+        .context("SIGTERM cannot be handled")?;
+    let ended = tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        _ = tokio::signal::ctrl_c() => Ok(()),
+        Some(ended) = tasks.join_next() => match ended {
+            Ok(Ok(())) => Err(anyhow::anyhow!("a part of the operator ended")),
+            Ok(Err(error)) => Err(error),
+            Err(panic) => Err(panic.into()),
+        },
+    };
+    info!(failed = ended.is_err(), "ending");
+    shutdown.cancel();
+    let all = async { while tasks.join_next().await.is_some() {} };
+    if timeout(END_WITHIN, all).await.is_err() {
+        warn!(within = ?END_WITHIN, "not everything ended in time");
+    }
+    ended
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_millis(jiff::Timestamp::now().as_millisecond())
+}
