@@ -191,6 +191,13 @@ impl World {
         self.pod_in("shop", name, app, node, ip, injected, template, 8080);
     }
 
+    /// Pods of the first moment are old; later ones are as young as they look.
+    fn created(&self) -> String {
+        let old = Timestamp::from_millis(START).minus(Duration::from_hours(24));
+        let at = if self.now.as_millis() == START { old } else { self.now };
+        jiff::Timestamp::from_millisecond(at.as_millis()).unwrap().to_string()
+    }
+
     #[expect(clippy::too_many_arguments, reason = "a pod has that many parts")]
     fn pod_in(
         &mut self,
@@ -209,7 +216,7 @@ impl World {
             "metadata": {
                 "namespace": namespace, "name": name, "uid": format!("uid-{name}"),
                 "labels": {"app": app, "pod-template-hash": template},
-                "creationTimestamp": "2026-01-01T00:00:00Z",
+                "creationTimestamp": self.created(),
             },
             "spec": {
                 "nodeName": node,
