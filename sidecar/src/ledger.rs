@@ -3,14 +3,14 @@
 
 mod summary;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use peerwalk_model::evidence::{digest, signature};
+use peerwalk_model::evidence::{Trigger, digest, signature};
 use peerwalk_model::report::{Heartbeat, TargetFreshness, Transition};
 use peerwalk_model::{Plan, TargetKey, Timestamp, Walk};
 use peerwalk_wire::{Transitions, limits};
 
-use summary::{Summary, summary};
+use summary::{Summary, silent, summary};
 
 /// Interim reports that wait; they are worth little when they are late.
 const INTERIMS: usize = 32;
@@ -21,6 +21,9 @@ pub struct Ledger {
     plan: Plan,
     records: BTreeMap<TargetKey, Record>,
     interims: VecDeque<Walk>,
+    /// Targets of which the hub has an interim report as the latest: the whole walk has to follow, even if it
+    /// finds what the one before it found.
+    unfinished: BTreeSet<TargetKey>,
     ring: VecDeque<Transition>,
     /// The number of the ring's first transition is one more.
     numbered: u64,
@@ -56,6 +59,7 @@ impl Ledger {
     pub fn plan(&mut self, plan: Plan, whole: bool) {
         self.records.retain(|key, _| plan.targets.contains_key(key));
         self.interims.retain(|walk| plan.targets.contains_key(&walk.target));
+        self.unfinished.retain(|key| plan.targets.contains_key(key));
         for (key, record) in &mut self.records {
             record.renewed |= self.plan.targets.get(key) != plan.targets.get(key);
             record.wanted |= whole;
@@ -82,6 +86,9 @@ impl Ledger {
             return;
         }
         if walk.interim {
+            if !self.is_news(&walk) {
+                return;
+            }
             if self.interims.len() >= INTERIMS {
                 self.interims.pop_front();
             }
@@ -100,11 +107,22 @@ impl Ledger {
         let same = before.as_ref().filter(|before| before.signature == signature);
         let since = same.map_or(walk.started, |before| before.since);
         let consecutive = same.map_or(1, |before| before.consecutive.saturating_add(1));
-        let wanted = before.as_ref().is_none_or(|b| b.wanted || b.renewed || b.signature != signature);
+        let wanted = self.unfinished.contains(&walk.target)
+            || before.as_ref().is_none_or(|b| b.wanted || b.renewed || b.signature != signature);
         let sent = before.and_then(|before| before.sent);
         let key = walk.target.clone();
         let record = Record { walk, signature, summary, since, consecutive, sent, wanted, renewed: false };
         self.records.insert(key, record);
+    }
+
+    /// Whether an interim report says what the hub does not know: a target that passed, was not walked yet or
+    /// has changed is silent now, or a change in the cluster made other addresses silent. A failure that
+    /// stays the same is told once, by its whole walk.
+    fn is_news(&self, interim: &Walk) -> bool {
+        let Some(before) = self.records.get(&interim.target) else { return true };
+        let known = !before.summary.passed && !before.summary.void && !before.renewed;
+        let same = || silent(interim).is_subset(&silent(&before.walk));
+        !known || (interim.trigger == Trigger::Event && !same())
     }
 
     fn transition(&mut self, walk: &Walk, summary: Summary, signature: u64) {
@@ -121,9 +139,11 @@ impl Ledger {
     /// The next walk to send, which then counts as sent. Interim reports go first.
     pub fn next_evidence(&mut self) -> Option<Walk> {
         if let Some(interim) = self.interims.pop_front() {
+            self.unfinished.insert(interim.target.clone());
             return Some(interim);
         }
-        let record = self.records.values_mut().find(|record| record.wanted)?;
+        let (key, record) = self.records.iter_mut().find(|(_, record)| record.wanted)?;
+        self.unfinished.remove(key);
         record.wanted = false;
         record.sent = Some(record.signature);
         Some(record.walk.clone())

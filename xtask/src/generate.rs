@@ -16,6 +16,7 @@ const FILES: &[Generated] = &[
     ("crds/peerwalk.dev_connectivitychecks.yaml", || Ok(peerwalk_api::crd_yaml()?)),
     // Helm packages nothing from outside the chart's folder.
     ("charts/peerwalk/files/crds/peerwalk.dev_connectivitychecks.yaml", || Ok(peerwalk_api::crd_yaml()?)),
+    ("docs/reasons.md", || Ok(peerwalk_diagnosis::reasons_markdown())),
 ];
 
 #[derive(Args)]

@@ -27,7 +27,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("peerwalk-cluster", &[]),
     ("peerwalk-e2e", &["peerwalk-api", "peerwalk-cluster", "peerwalk-model"]),
-    ("xtask", &["peerwalk-api", "peerwalk-cluster", "peerwalk-model"]),
+    ("xtask", &["peerwalk-api", "peerwalk-cluster", "peerwalk-diagnosis", "peerwalk-model"]),
 ];
 
 const KUBERNETES: [&str; 5] = ["kube", "kube-client", "kube-core", "kube-runtime", "k8s-openapi"];

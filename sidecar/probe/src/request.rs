@@ -21,6 +21,8 @@ const BODY_LIMIT: usize = 64 * 1024;
 const HEAD_LIMIT: usize = 64 * 1024;
 /// The words of a library, at most, in bytes.
 const WORDS: usize = 200;
+/// What hyper says of a banner that it reads as an answer.
+const NO_HTTP: &str = "invalid HTTP version parsed";
 
 /// Whether a proxy is spoken to, which wants the whole URL (RFC 9112, section 3.2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,13 +112,21 @@ async fn read_body(response: Response<Incoming>) {
 }
 
 fn failed(error: &hyper::Error) -> RequestOutcome {
-    let io = std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
+    let cause = std::error::Error::source(error);
+    // A request that was taken back before it was written says why in its cause.
+    if error.is_canceled()
+        && let Some(cause) = cause.and_then(|cause| cause.downcast_ref::<hyper::Error>())
+    {
+        return failed(cause);
+    }
+    let io = cause.is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
     if io || error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
         // A reset, an end or a broken pipe before an answer.
         return RequestOutcome::Reset;
     }
-    // No HTTP, or a server that speaks before it is asked.
-    RequestOutcome::Malformed(clamp(&error.to_string()))
+    // A banner may come before the request is written or after it. It is the same finding, in the same words.
+    let words = if error.is_parse() { error.to_string() } else { NO_HTTP.to_owned() };
+    RequestOutcome::Malformed(clamp(&words))
 }
 
 /// At most 200 bytes of a library's words, cut between characters.

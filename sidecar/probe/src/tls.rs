@@ -87,7 +87,7 @@ fn failed(error: &io::Error) -> TlsOutcome {
         Some(rustls::Error::InvalidCertificate(
             CertificateError::UnknownIssuer | CertificateError::BadSignature,
         )) => TlsOutcome::UntrustedIssuer,
-        Some(error) => TlsOutcome::Failed(clamp(&error.to_string())),
+        Some(error) => TlsOutcome::Failed(clamp(&words(error))),
         None => match error.kind() {
             io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionAborted
@@ -95,5 +95,46 @@ fn failed(error: &io::Error) -> TlsOutcome {
             | io::ErrorKind::UnexpectedEof => TlsOutcome::Reset,
             _ => TlsOutcome::Failed(clamp(&error.to_string())),
         },
+    }
+}
+
+/// The words of the library, without the time of the check, which differs from one walk to the next.
+fn words(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. }) => {
+            format!("invalid peer certificate: expired, not valid after {} (UNIX)", not_after.as_secs())
+        }
+        rustls::Error::InvalidCertificate(CertificateError::NotValidYetContext { not_before, .. }) => {
+            format!(
+                "invalid peer certificate: not valid yet, not valid before {} (UNIX)",
+                not_before.as_secs()
+            )
+        }
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rustls::pki_types::UnixTime;
+
+    use super::*;
+
+    #[test]
+    fn words_do_not_change_while_time_passes() {
+        let at = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        let expired = |time| CertificateError::ExpiredContext { time: at(time), not_after: at(500) };
+        let early = |time| CertificateError::NotValidYetContext { time: at(time), not_before: at(9_000) };
+        let outcome = |error| failed(&io::Error::other(rustls::Error::InvalidCertificate(error)));
+        for (one, two, said) in [
+            (expired(600), expired(610), "not valid after 500"),
+            (early(1), early(2), "not valid before 9000"),
+        ] {
+            let (one, two) = (outcome(one), outcome(two));
+            assert_eq!(one, two, "the same finding ten seconds later");
+            assert!(matches!(&one, TlsOutcome::Failed(words) if words.contains(said)), "{said} in {one:?}");
+        }
     }
 }

@@ -1,5 +1,8 @@
 //! How far a walk came: enough to tell a change worth remembering, without judging why.
 
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
 use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose, RequestOutcome, TlsOutcome};
 use peerwalk_model::{Stage, Walk};
 
@@ -51,6 +54,15 @@ pub(super) fn summary(walk: &Walk) -> Summary {
         stage(Stage::Request, good(&request.outcome, request.status_below));
     }
     Summary { passed: failed.is_none() && walk.local.is_none(), stage: last, void: walk.local.is_some() }
+}
+
+/// The addresses of the target that did not answer.
+pub(super) fn silent(walk: &Walk) -> BTreeSet<SocketAddr> {
+    let dials = walk.connect.iter().flat_map(|connect| &connect.dials);
+    dials
+        .filter(|dial| dial.purpose != DialPurpose::Control && dial.outcome == DialOutcome::Silent)
+        .map(|dial| dial.remote)
+        .collect()
 }
 
 fn any_connected(dials: &[Dial]) -> bool {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use peerwalk_model::Stage;
-use peerwalk_model::evidence::{Resolve, ResolveSource, Trigger};
+use peerwalk_model::evidence::{Connect, Dial, DialOutcome, DialPurpose, Resolve, ResolveSource, Trigger};
 use peerwalk_model::plan::{DnsTarget, PlannedTarget, RecordType, Retries, TargetKind};
 
 use super::*;
@@ -98,10 +98,99 @@ fn interim_reports_are_sent_at_once_and_outdated_by_the_whole() {
     ledger.walk(Walk { interim: true, ..walk("a", "", 200) });
     ledger.walk(walk("a", "", 200));
     assert_eq!(sent(&mut ledger).len(), 1, "the whole walk says it all");
+    let mut ledger = self::ledger(&[("a", 30)]);
     for started in 0..100 {
         ledger.walk(Walk { interim: true, ..walk("a", "", started) });
     }
     assert_eq!(sent(&mut ledger).len(), INTERIMS, "what waits is bounded");
+}
+
+/// A walk of which these addresses were silent, or one that connected.
+fn dialled(silent: &[&str], trigger: Trigger, started: i64) -> Walk {
+    let dial = |remote: &str, outcome| Dial {
+        purpose: DialPurpose::Endpoint,
+        remote: remote.parse().expect("an address"),
+        local: None,
+        started: at(started),
+        elapsed: Duration::from_millis(300),
+        retransmits: 0,
+        outcome,
+    };
+    let mut dials: Vec<Dial> = silent.iter().map(|remote| dial(remote, DialOutcome::Silent)).collect();
+    if dials.is_empty() {
+        dials.push(dial("10.244.0.9:80", DialOutcome::Connected { local_peer: None }));
+    }
+    Walk { connect: Some(Connect { dials }), trigger, ..walk("a", "10.96.0.1", started) }
+}
+
+fn interim(silent: &[&str], trigger: Trigger, started: i64) -> Walk {
+    Walk { interim: true, ..dialled(silent, trigger, started) }
+}
+
+const A: &str = "10.244.0.1:80";
+const B: &str = "10.244.0.2:80";
+
+#[test]
+fn a_steady_failure_leads_to_heartbeats_only() {
+    let mut ledger = ledger(&[("a", 30)]);
+    ledger.walk(dialled(&[A], Trigger::Event, 0));
+    assert_eq!(sent(&mut ledger).len(), 1, "the failure itself");
+    for n in 1..=5 {
+        let trigger = if n % 2 == 0 { Trigger::Event } else { Trigger::Interval };
+        ledger.walk(interim(&[A], trigger, n * 1000));
+        assert!(!ledger.has_evidence(), "interim report {n} says nothing new");
+        ledger.walk(dialled(&[A], trigger, n * 1000));
+        assert!(!ledger.has_evidence(), "walk {n} found the same");
+    }
+    let fresh = &ledger.heartbeat().targets[0];
+    assert_eq!((fresh.since, fresh.consecutive), (at(0), 6), "one run of walks");
+}
+
+#[test]
+fn an_interim_report_is_sent_when_it_is_news() {
+    use Trigger::{Event, Interval};
+    for (before, silent, trigger, expected) in [
+        (&[][..], &[A][..], Interval, true),
+        (&[], &[A], Event, true),
+        (&[A], &[A], Event, false),
+        (&[A], &[A, B], Interval, false),
+        (&[A], &[A, B], Event, true),
+        (&[A, B], &[A], Event, false),
+    ] {
+        let mut ledger = ledger(&[("a", 30)]);
+        ledger.walk(dialled(before, Interval, 0));
+        sent(&mut ledger);
+        ledger.walk(interim(silent, trigger, 1000));
+        assert_eq!(ledger.has_evidence(), expected, "{before:?} silent before, {silent:?} now, {trigger:?}");
+    }
+}
+
+#[test]
+fn a_changed_target_and_one_without_a_word_on_the_network_are_told_of_at_once() {
+    let mut ledger = ledger(&[("a", 30)]);
+    ledger.walk(dialled(&[A], Trigger::Interval, 0));
+    ledger.plan(plan(2, &[("a", 60)]), false);
+    ledger.walk(interim(&[A], Trigger::Interval, 1000));
+    assert_eq!(ledger.interims.len(), 1, "the old walk says nothing of the new definition");
+    let local = Some(peerwalk_model::evidence::LocalTrouble { what: "ports".into(), errno: 99 });
+    ledger.walk(Walk { local, ..dialled(&[A], Trigger::Interval, 2000) });
+    ledger.walk(interim(&[A], Trigger::Interval, 3000));
+    assert_eq!(ledger.interims.len(), 1, "a void walk says nothing");
+}
+
+#[test]
+fn the_whole_walk_follows_its_interim_report_even_if_it_finds_what_was_known() {
+    for (before, silent) in [(&[][..], &[A][..]), (&[A], &[B])] {
+        let mut ledger = ledger(&[("a", 30)]);
+        ledger.walk(dialled(before, Trigger::Interval, 0));
+        sent(&mut ledger);
+        ledger.walk(interim(silent, Trigger::Event, 1000));
+        assert_eq!(sent(&mut ledger).len(), 1, "the interim report");
+        ledger.walk(dialled(before, Trigger::Event, 1000));
+        assert_eq!(sent(&mut ledger), [("a".to_owned(), 1000)], "the hub learns how it ended");
+        ledger.walk(dialled(before, Trigger::Interval, 2000));
+        assert!(!ledger.has_evidence(), "once is enough");
+    }
 }
 
 #[test]

@@ -28,7 +28,7 @@ async fn server(answer: &'static str, end: End) -> (TcpStream, tokio::task::Join
     (TcpStream::connect(address).await.unwrap(), served)
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum End {
     Close,
     Reset,
@@ -114,15 +114,24 @@ async fn an_endless_body_is_read_to_its_bound() {
 
 #[tokio::test]
 async fn a_server_that_speaks_first_is_no_http_server() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-    let (mut accepted, _) = listener.accept().await.unwrap();
-    accepted.write_all(b"220 mail.test ESMTP\r\n").await.unwrap();
-    stream.readable().await.unwrap();
-    let url = TargetUrl::parse("http://mail/").unwrap();
-    let deadline = Instant::now() + Duration::from_secs(5);
-    let request = exchange(stream, &url, &http(HttpMethod::Head), Form::Origin, deadline).await;
-    assert!(matches!(request.outcome, RequestOutcome::Malformed(_)), "{:?}", request.outcome);
+    let expected = RequestOutcome::Malformed(NO_HTTP.to_owned());
+    for end in [End::Keep, End::Close, End::Reset] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut accepted, _) = listener.accept().await.unwrap();
+        accepted.write_all(b"220 mail.test ESMTP\r\n").await.unwrap();
+        stream.readable().await.unwrap();
+        if matches!(end, End::Reset) {
+            socket2::SockRef::from(&accepted).set_linger(Some(Duration::ZERO)).unwrap();
+        }
+        let _kept = matches!(end, End::Keep).then_some(accepted);
+        let url = TargetUrl::parse("http://mail/").unwrap();
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let request = exchange(stream, &url, &http(HttpMethod::Head), Form::Origin, deadline).await;
+        assert_eq!(request.outcome, expected, "what was readable before the {end:?} is what it said");
+    }
+    // The same banner, when it comes after the request.
+    assert_eq!(outcome("220 mail.test ESMTP\r\n", End::Keep, HttpMethod::Head).await, expected);
 }
 
 #[test]
