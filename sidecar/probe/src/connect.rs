@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use crate::budget::{Allowance, Gate, Pace};
 use crate::rules::DialRules;
 use crate::socket::Locals;
-pub(crate) use choice::{Choice, Want};
+pub(crate) use choice::{Choice, Order, Want};
 use refusals::Refusals;
 pub(crate) use series::Series;
 use silences::Silences;
@@ -183,11 +183,6 @@ impl Dialling<'_> {
 }
 
 impl Connector {
-    /// Whether the address was found silent a moment ago, so that it is dialled again rather than another.
-    pub(crate) fn was_silent(&self, remote: SocketAddr) -> bool {
-        self.silences.recall(&[remote], Instant::now()).is_some()
-    }
-
     fn learn(&self, dials: &mut [Dial]) {
         let now = Instant::now();
         self.refusals.learn(dials, now);

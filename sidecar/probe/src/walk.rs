@@ -1,8 +1,8 @@
 //! One walk of one target, stage by stage.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+mod memory;
+
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use peerwalk_model::evidence::{
@@ -13,7 +13,7 @@ use peerwalk_model::{TargetKey, Walk};
 use tokio::net::TcpStream;
 
 use crate::budget::{Allowance, Gate, Pace};
-use crate::connect::{Choice, Connected, Connector, Dialling};
+use crate::connect::{Choice, Connected, Connector, Dialling, Order};
 use crate::environment::{Environment, Family};
 use crate::proxied::{self, Through};
 use crate::request::{Form, exchange};
@@ -22,9 +22,7 @@ use crate::route::route;
 use crate::socket::Locals;
 use crate::tls;
 use crate::url::{Scheme, TargetUrl};
-
-/// Targets whose turn is remembered; a plan has at most a few hundred.
-const REMEMBERED: usize = 4096;
+use memory::{Memory, Remembered};
 
 /// Time for [`Prober::addresses`].
 const ADDRESSES_TIME: Duration = Duration::from_secs(3);
@@ -36,7 +34,7 @@ pub struct Prober {
     gate: Gate,
     resolver: Resolver,
     connector: Connector,
-    turns: Mutex<HashMap<TargetKey, usize>>,
+    memory: Memory,
 }
 
 /// One walk under way.
@@ -45,7 +43,7 @@ struct Tour<'a> {
     target: &'a PlannedTarget,
     allowance: Allowance,
     trigger: Trigger,
-    turn: usize,
+    before: Remembered,
 }
 
 /// What a target's kind says of its way.
@@ -76,14 +74,15 @@ impl Prober {
         trigger: Trigger,
         mut report: impl FnMut(Walk),
     ) -> Walk {
-        let turn = self.turn(&key);
+        let before = self.memory.of(&key);
         let mut walk = Walk::begin(key, generation, trigger, crate::now());
         let allowance = Allowance::new(target.total_timeout);
-        let tour = Tour { prober: self, target, allowance, trigger, turn };
+        let tour = Tour { prober: self, target, allowance, trigger, before };
         if let Err(local) = Box::pin(tour.run(&mut walk, &mut report)).await {
             walk.local = Some(local);
         }
         walk.ended = crate::now();
+        self.memory.learn(&walk);
         walk
     }
 
@@ -107,16 +106,6 @@ impl Prober {
             Some(family) => vec![record_of(family)],
             None => vec![record_of(Family::V4), record_of(Family::V6)],
         }
-    }
-
-    fn turn(&self, key: &TargetKey) -> usize {
-        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-        if turns.len() >= REMEMBERED && !turns.contains_key(key) {
-            turns.clear();
-        }
-        let turn = turns.entry(key.clone()).or_default();
-        *turn = turn.wrapping_add(1);
-        *turn
     }
 }
 
@@ -169,11 +158,10 @@ impl Tour<'_> {
         if addresses.is_empty() {
             return Ok(());
         }
-        let all = self.trigger == Trigger::Event;
+        let Remembered { turn, failed } = &self.before;
+        let order = Order { turn: *turn, failed, all: self.trigger == Trigger::Event };
         let rules = self.prober.environment.rules;
-        let choice = Choice::new(&self.target.kind, way.port, addresses, rules, (self.turn, all), |remote| {
-            self.prober.connector.was_silent(remote)
-        });
+        let choice = Choice::new(&self.target.kind, way.port, addresses, rules, order);
         let begun = walk.clone();
         let mut interim = |connect: Connect| {
             let ended = crate::now();
@@ -207,7 +195,7 @@ impl Tour<'_> {
     async fn again(
         &self,
         dialling: &Dialling<'_>,
-        remote: std::net::SocketAddr,
+        remote: SocketAddr,
         attempt: u32,
     ) -> Result<Option<TcpStream>, LocalTrouble> {
         let wait = backoff(&self.target.retries, attempt);

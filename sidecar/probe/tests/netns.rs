@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use lab::{At, Lab, NOBODY, NODE, SERVER, at, ip};
 use peerwalk_model::evidence::{
-    Dial, DialOutcome, DialPurpose, IcmpError, QueryOutcome, RequestOutcome, Trigger,
+    Dial, DialOutcome, DialPurpose, IcmpError, QueryOutcome, RequestOutcome, Trigger, signature,
 };
 use peerwalk_model::plan::{
     Control, DialScope, DnsTarget, HttpMethod, HttpRequest, PlannedTarget, RecordType, Retries,
@@ -363,4 +363,50 @@ fn proven_silence_is_asked_with_three_ports_and_ends_with_an_answer() {
     let (new, old) = steady();
     assert_eq!((new.len(), old.len()), (1, 0), "the first port is answered: {new:?}");
     assert_eq!(new[0].outcome, DialOutcome::Connected { local_peer: None });
+}
+
+/// A Service whose address leads nowhere, with two endpoints behind it and these rules before them: an event
+/// walk and the interval walks after it find the same.
+fn stands(rules: &str, control: bool) {
+    let Some(lab) = Lab::new() else { return };
+    let _listeners = lab.listen(At::Server, &[80, 81, 82]);
+    lab.forward(&format!("ip daddr 10.96.0.10 drop\n{rules}"));
+    let hosts = hosts_file("10.96.0.10 db.ledger.svc\n");
+    let environment = Environment { hosts: hosts.path().to_owned(), ..Environment::default() };
+    let service = ServiceTarget {
+        hostname: "db.ledger.svc".into(),
+        port: 5432,
+        addresses: vec![ip("10.96.0.10")],
+        endpoints: vec![at("10.9.2.2", 80), at("10.9.2.2", 81)],
+    };
+    let mut target = target(TargetKind::Service(service));
+    if control {
+        target = with_control(target, at("10.9.2.2", 82));
+    }
+    let prober = Prober::new(environment);
+    let first = walks(&lab, &prober, &target).pop().unwrap();
+    for n in 1..=5 {
+        let next = walks_by(&lab, &prober, &target, Trigger::Interval).pop().unwrap();
+        assert_eq!(signature(&next), signature(&first), "walk {n} found the same: {first:#?} {next:#?}");
+    }
+}
+
+#[test]
+fn endpoints_dropped_with_a_control_that_answers_keep_their_signature() {
+    stands("tcp dport {80,81} drop", true);
+}
+
+#[test]
+fn endpoints_dropped_with_nothing_that_answers_keep_their_signature() {
+    stands("tcp dport {80,81} drop", false);
+}
+
+#[test]
+fn one_dropped_endpoint_of_two_keeps_its_signature() {
+    stands("tcp dport 81 drop", true);
+}
+
+#[test]
+fn refused_endpoints_keep_their_signature() {
+    stands("tcp dport 80 reject with tcp reset\ntcp dport 81 reject with icmpx admin-prohibited", true);
 }

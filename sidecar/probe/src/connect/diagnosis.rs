@@ -1,7 +1,7 @@
 //! What to do when an address is silent: more source ports, the other endpoints and the controls in the same
 //! window, and time for a retransmission.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -215,13 +215,12 @@ impl Diagnosis<'_, '_> {
         first.is_some_and(|attempt| attempt.outcome().is_some())
     }
 
-    /// Whether the oldest silent socket of every suspect has sent its SYN again. A retransmission keeps the
+    /// Whether the oldest silent socket to every address has sent its SYN again: not only the suspects', so
+    /// that each diagnosis of the same silence says the same of every address. A retransmission keeps the
     /// tuple and samples no new path; it only shows that a second has passed without an answer.
     fn retransmitted(&self) -> bool {
-        self.suspects.iter().all(|suspect| {
-            let mut silent = self.series.live().filter(|attempt| attempt.remote() == *suspect);
-            silent.next().is_none_or(|oldest| oldest.retransmits() > 0)
-        })
+        let mut seen = BTreeSet::new();
+        self.series.live().all(|attempt| !seen.insert(attempt.remote()) || attempt.retransmits() > 0)
     }
 
     /// Whether anything else answered in the window: a control, another endpoint, another source port.
