@@ -1,6 +1,7 @@
 //! Every command of the project: cluster, images, generated files, tests.
 
 mod cluster;
+mod demo;
 mod generate;
 mod images;
 mod test;
@@ -32,6 +33,8 @@ struct Arguments {
 enum Command {
     /// A real Kubernetes cluster on this machine, in namespaces of its own
     Cluster(cluster::Arguments),
+    /// See Peerwalk at work: a cluster, a small shop, and five things that break in it
+    Demo(demo::Arguments),
     /// Build the static binaries and make images of them
     Images(images::Arguments),
     /// Write the generated files of the tree (crds/, reference pages), or check that they are fresh
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Cluster(arguments) => cluster::run(arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
         Command::Images(arguments) => images::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Helm => {

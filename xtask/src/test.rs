@@ -20,6 +20,7 @@ use crate::generate;
 use crate::images::{self, Profile};
 use crate::tree;
 use binaries::{Level, TestBinary};
+pub(crate) use report::Background;
 use report::{Counts, Report};
 
 #[derive(Args)]
@@ -112,9 +113,9 @@ impl Run<'_> {
         let nodes = if self.wants(Only::Nodes) { 2 } else { 0 };
         Some(thread::spawn(move || {
             if own {
-                peerwalk_cluster::prepare(nodes, &mut report::Background)?;
+                peerwalk_cluster::prepare(nodes, &mut Background)?;
             }
-            peerwalk_cluster::helm(&mut report::Background)
+            peerwalk_cluster::helm(&mut Background)
         }))
     }
 

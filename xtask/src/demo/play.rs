@@ -1,0 +1,126 @@
+//! The demo from its first to its last scene.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use peerwalk_cluster::Home;
+
+use crate::tree;
+
+use super::interrupt::Interrupt;
+use super::shop;
+use super::stage::{Clock, Stage, indented};
+use super::story::{AT_FIRST, STEPS, Step, in_order};
+use super::summary::Summary;
+use super::watch::{Expected, Verdict, Waited, Watch};
+
+/// How long a verdict may take to come.
+const BOUND: Duration = Duration::from_mins(1);
+
+/// Plays everything; the verdicts that came, and those that did not, are in the summary.
+pub(crate) fn play(home: &Home, clock: &Clock, interrupt: &Interrupt, summary: &mut Summary) -> Result<()> {
+    let cluster = shop::cluster(home, clock, interrupt)?;
+    let stage = Stage { home, cluster, clock, interrupt };
+    shop::install(&stage)?;
+    shop::deploy(&stage)?;
+    let mut scene = Scene { watch: Watch::start(&stage.cluster)?, stage: &stage, summary };
+    scene.begin()?;
+    for (number, step) in STEPS.iter().enumerate() {
+        scene.step(number + 1, step)?;
+    }
+    if !scene.summary.all_came() {
+        shop::operator_log(&stage);
+    }
+    Ok(())
+}
+
+struct Scene<'a> {
+    stage: &'a Stage<'a>,
+    watch: Watch,
+    summary: &'a mut Summary,
+}
+
+impl Scene<'_> {
+    /// Applies the checks to a shop in order.
+    fn begin(&mut self) -> Result<()> {
+        let begun = Instant::now();
+        self.stage.show_kubectl(&["apply", "-f", "e2e/demo/checks.yaml"])?;
+        let from = Instant::now();
+        for (check, expected) in AT_FIRST {
+            self.expect("At first", check, &expected, (begun, from))?;
+        }
+        self.stage.show_kubectl(&["get", "connectivitychecks", "-A", "-o", "wide"])?;
+        for (check, _) in AT_FIRST {
+            self.stage.clock.say(&format!("How shop/{check} comes to its verdict:"));
+            self.explain(check, |_| true);
+        }
+        Ok(())
+    }
+
+    /// Breaks something, waits for the verdict, repairs it, and waits for that verdict.
+    fn step(&mut self, number: usize, step: &Step) -> Result<()> {
+        tree::say("");
+        self.stage.clock.say(&format!("{number}. {}", step.title));
+        let came = self.change(step.title, step.check, step.breaks, &step.expected)?;
+        if let Some(verdict) = came {
+            let reason = verdict.reason;
+            let mut shown = 0;
+            self.explain(step.check, |block| {
+                let title = block.lines().next().unwrap_or_default();
+                // One of the pods is enough.
+                let show = shown == 0 && title.contains(&reason);
+                shown += usize::from(show);
+                show
+            });
+        } else {
+            self.explain(step.check, |_| true);
+        }
+        self.change(" … repaired", step.check, step.repairs, &in_order(step.check))?;
+        Ok(())
+    }
+
+    /// Runs a command and waits for what the check has to say then; gives that if it came.
+    fn change(
+        &mut self,
+        title: &'static str,
+        check: &'static str,
+        command: &[&str],
+        expected: &Expected,
+    ) -> Result<Option<Verdict>> {
+        let begun = Instant::now();
+        self.stage.show_kubectl(command)?;
+        self.expect(title, check, expected, (begun, Instant::now()))
+    }
+
+    fn expect(
+        &mut self,
+        title: &'static str,
+        check: &'static str,
+        expected: &Expected,
+        times: (Instant, Instant),
+    ) -> Result<Option<Verdict>> {
+        let tell = |took: Duration, seen: &Verdict| {
+            tree::say(&format!(
+                "    after {:>6} ms  shop/{check}: Ready={} {}",
+                took.as_millis(),
+                seen.ready,
+                seen.reason
+            ));
+        };
+        let waited = self.watch.wait(check, expected, times, BOUND, self.stage.interrupt, tell)?;
+        let Waited { took, last } = waited;
+        if let Some(verdict) = &last {
+            indented(&verdict.message);
+        }
+        self.summary.add(title, check, expected, took, last.as_ref());
+        Ok(last.filter(|_| took.is_some()))
+    }
+
+    /// Shows the explained walks that are wanted; that they cannot be had is told and no failure of the demo.
+    fn explain(&self, check: &str, wanted: impl FnMut(&String) -> bool) {
+        match self.stage.explain(check) {
+            Ok(blocks) => blocks.into_iter().filter(wanted).for_each(|block| indented(&block)),
+            Err(error) => tree::complain(&error),
+        }
+    }
+}

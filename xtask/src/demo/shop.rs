@@ -1,0 +1,103 @@
+//! Getting there: the programs, the cluster, the chart, the shop, and its pods into coverage.
+
+use std::thread;
+
+use anyhow::{Context, Result, anyhow};
+use peerwalk_cluster::{
+    Cluster, Home, Image, Options, Terminal, install_missing, missing_for_helm, missing_packages, prepare,
+};
+
+use crate::images::{self, Profile};
+use crate::test::Background;
+use crate::tree;
+
+use super::interrupt::Interrupt;
+use super::stage::{Clock, Stage, indented};
+
+/// Builds everything and starts a cluster with two nodes that has our images.
+pub(crate) fn cluster(home: &Home, clock: &Clock, interrupt: &Interrupt) -> Result<Cluster> {
+    let progress = &mut Terminal::default();
+    let mut missing = missing_packages(2);
+    missing.extend(missing_for_helm());
+    install_missing(&missing, progress)?;
+    clock.say("Building operator, sidecar and the programs of the cluster");
+    // Both take minutes the first time, one with rustc and one with Go.
+    let programs = thread::spawn(|| {
+        prepare(2, &mut Background)?;
+        peerwalk_cluster::helm(&mut Background)
+    });
+    let archives = images::build(Profile::Quick, progress);
+    programs.join().map_err(|_| anyhow!("the thread that builds the cluster's programs panicked"))??;
+    let archives = archives?;
+    interrupt.check()?;
+    clock.say("Starting a Kubernetes cluster with two nodes");
+    let cluster = Cluster::up_in(home, &Options::default(), progress)?;
+    interrupt.check()?;
+    for archive in &archives {
+        cluster.load_image(Image::Archive(archive), progress)?;
+        interrupt.check()?;
+    }
+    Ok(cluster)
+}
+
+/// Installs the chart and waits until the operator is ready.
+pub(crate) fn install(stage: &Stage<'_>) -> Result<()> {
+    let arguments = [
+        "install",
+        "peerwalk",
+        "charts/peerwalk",
+        "--namespace=peerwalk-system",
+        "--create-namespace",
+        "--set=operator.image.tag=dev,sidecar.image.tag=dev",
+        "--wait",
+        "--timeout=120s",
+    ];
+    stage.clock.say(&format!("$ helm {}", arguments.join(" ")));
+    let mut helm = stage.cluster.helm(&mut Terminal::default())?;
+    if let Err(error) = stage.output(helm.args(arguments)) {
+        // Helm knows that it waited, not for what.
+        tree::say(&stage.kubectl(&["-n", "peerwalk-system", "get", "pods", "-o", "wide"])?);
+        operator_log(stage);
+        return Err(error.context("the chart could not be installed"));
+    }
+    Ok(())
+}
+
+/// The shop and the ledger, first without and then with sidecars, as one gets there in a cluster that exists.
+pub(crate) fn deploy(stage: &Stage<'_>) -> Result<()> {
+    stage.clock.say("Deploying a shop: web, catalog, a forward proxy, and a ledger that admits nobody");
+    for file in ["shop", "ledger", "default-deny"] {
+        stage.kubectl(&["apply", "-f", &format!("e2e/demo/{file}.yaml")])?;
+    }
+    settle(stage)?;
+    for namespace in ["shop", "ledger"] {
+        stage.show_kubectl(&["label", "namespace", namespace, "peerwalk.dev/inject=enabled"])?;
+        stage.show_kubectl(&["-n", namespace, "rollout", "restart", "deployment"])?;
+    }
+    settle(stage)?;
+    stage.show_kubectl(&["-n", "shop", "get", "pods", "-o", "wide"])
+}
+
+/// Waits until every Deployment runs what it says.
+pub(crate) fn settle(stage: &Stage<'_>) -> Result<()> {
+    for (namespace, names) in [("shop", ["web", "catalog", "proxy"].as_slice()), ("ledger", &["ledger-db"])] {
+        for name in names {
+            let deployment = format!("deployment/{name}");
+            stage
+                .kubectl(&["-n", namespace, "rollout", "status", &deployment, "--timeout=90s"])
+                .with_context(|| format!("{namespace}/{name} does not start"))?;
+        }
+    }
+    Ok(())
+}
+
+/// The end of the operator's log, for whom something did not happen.
+pub(crate) fn operator_log(stage: &Stage<'_>) {
+    match stage.kubectl(&["-n", "peerwalk-system", "logs", "deployment/peerwalk", "--tail=30"]) {
+        Ok(log) => {
+            tree::say("The end of the operator's log:");
+            indented(&log);
+        }
+        Err(error) => tree::complain(&error),
+    }
+}

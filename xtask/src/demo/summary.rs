@@ -1,0 +1,67 @@
+//! What was expected, what came and how long it took: the demo's last words.
+
+use std::time::Duration;
+
+use crate::tree;
+
+use super::watch::{Expected, Verdict};
+
+/// The verdicts of a demo, in order.
+#[derive(Default)]
+pub(crate) struct Summary {
+    rows: Vec<Row>,
+}
+
+struct Row {
+    title: &'static str,
+    check: &'static str,
+    expected: String,
+    seen: String,
+    /// `None` when the expected did not come.
+    took: Option<Duration>,
+}
+
+impl Summary {
+    pub(crate) fn add(
+        &mut self,
+        title: &'static str,
+        check: &'static str,
+        expected: &Expected,
+        took: Option<Duration>,
+        seen: Option<&Verdict>,
+    ) {
+        let words = expected.words.iter().copied();
+        let expected: Vec<&str> = [expected.ready].into_iter().chain(expected.reason).chain(words).collect();
+        let seen = seen.map_or_else(|| "nothing".to_owned(), |s| format!("{} {}", s.ready, s.reason));
+        self.rows.push(Row { title, check, expected: expected.join(" "), seen, took });
+    }
+
+    /// Whether every expected verdict came.
+    pub(crate) fn all_came(&self) -> bool {
+        self.rows.iter().all(|r| r.took.is_some())
+    }
+
+    pub(crate) fn show(&self) {
+        if self.rows.is_empty() {
+            return;
+        }
+        tree::say(&format!("\n{:34} {:10} {:40} {:24} {:>8}", "STEP", "CHECK", "EXPECTED", "SEEN", "TIME"));
+        for row in &self.rows {
+            let time = row.took.map_or_else(|| "MISSING".to_owned(), |t| format!("{} ms", t.as_millis()));
+            tree::say(&format!(
+                "{:34} {:10} {:40} {:24} {time:>8}",
+                row.title, row.check, row.expected, row.seen
+            ));
+        }
+        let missing: Vec<_> = self.rows.iter().filter(|r| r.took.is_none()).collect();
+        if missing.is_empty() {
+            tree::say("Every expected verdict came.");
+        }
+        for row in missing {
+            tree::say(&format!(
+                "NOT SEEN  {}: expected {} of {}, last saw {}",
+                row.title, row.expected, row.check, row.seen
+            ));
+        }
+    }
+}
