@@ -13,19 +13,25 @@ use kube::{Client, Config};
 /// The longest wait for the API server to serve the resource.
 const ESTABLISHED_WITHIN: Duration = Duration::from_secs(30);
 
-/// A client of the cluster in `KUBECONFIG` with the CRD of this tree installed; `None`, and a line that says
-/// so, when there is no such variable.
+/// A client of the cluster in `KUBECONFIG` with the CRD of this tree installed; `None` as [`connect`] has it.
+pub async fn client() -> Result<Option<Client>> {
+    let Some(client) = connect().await? else { return Ok(None) };
+    install(&client).await?;
+    Ok(Some(client))
+}
+
+/// A client of the cluster in `KUBECONFIG`; `None`, and a line that says so, when there is no such variable.
 ///
 /// # Errors
 ///
 /// Without `KUBECONFIG` where `CI` is set: there a test that did not run must not look like one that passed.
 #[allow(clippy::print_stderr, reason = "a skipped test says so where test output goes")]
-pub async fn client() -> Result<Option<Client>> {
+pub async fn connect() -> Result<Option<Client>> {
     let Some(path) = env::var_os("KUBECONFIG").filter(|path| !path.is_empty()) else {
         if env::var_os("CI").is_some() {
             bail!("CI is set and KUBECONFIG is not: run the tests by `cargo xtask test`");
         }
-        eprintln!("SKIPPED: KUBECONFIG is not set; `cargo xtask cluster up --nodes 0` starts an API server");
+        eprintln!("SKIPPED: KUBECONFIG is not set; `cargo xtask test` runs everything on clusters of its own");
         return Ok(None);
     };
     let kubeconfig = Kubeconfig::read_from(&path).context("cannot read KUBECONFIG")?;
@@ -33,9 +39,7 @@ pub async fn client() -> Result<Option<Client>> {
         .await
         .context("cannot use KUBECONFIG")?;
     config.read_timeout = Some(Duration::from_mins(1));
-    let client = Client::try_from(config).context("cannot make a client of KUBECONFIG")?;
-    install(&client).await?;
-    Ok(Some(client))
+    Ok(Some(Client::try_from(config).context("cannot make a client of KUBECONFIG")?))
 }
 
 /// Applies the CRD and waits until it is served.

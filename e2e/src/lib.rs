@@ -1,3 +1,6 @@
 //! Black-box tests on a real control plane and real nodes.
 
 pub mod crd;
+pub mod nodes;
+pub mod object;
+pub mod scene;

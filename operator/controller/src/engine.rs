@@ -96,6 +96,8 @@ pub struct Engine {
     roots_read: Timestamp,
     touched: Touched,
     pod_events: BTreeMap<PodRef, Timestamp>,
+    /// When each Service or its endpoints last changed, as far as seen.
+    services_changed: BTreeMap<ObjectKey, Timestamp>,
 }
 
 /// What inputs have touched since the last time all was brought up to date.
@@ -131,6 +133,7 @@ impl Engine {
             roots_read: now,
             touched: Touched::default(),
             pod_events: BTreeMap::new(),
+            services_changed: BTreeMap::new(),
         }
     }
 
@@ -142,7 +145,7 @@ impl Engine {
     /// Takes in something that happened. Nothing is decided before [`Engine::settle`].
     pub fn take(&mut self, input: Input, now: Timestamp) -> Vec<Output> {
         match input {
-            Input::Watch(event) => self.take_watch(event),
+            Input::Watch(event) => self.take_watch(event, now),
             Input::Sidecar(event) => self.take_sidecar(event, now),
             Input::Written(written) => self.written(&written),
             Input::UnreadableKinds(kinds) => {
@@ -173,7 +176,7 @@ impl Engine {
         outputs
     }
 
-    fn take_watch(&mut self, event: WatchEvent) {
+    fn take_watch(&mut self, event: WatchEvent, now: Timestamp) {
         let changes = match event {
             WatchEvent::Applied(object) => vec![self.index.apply(object)],
             WatchEvent::Deleted(kind, key) => vec![self.index.delete(kind, &key)],
@@ -185,17 +188,20 @@ impl Engine {
             }
         };
         for change in changes {
-            self.touch(change);
+            self.touch(change, now);
         }
     }
 
-    fn touch(&mut self, change: Change) {
+    fn touch(&mut self, change: Change, now: Timestamp) {
         match change {
             Change::None => {}
             Change::Pod(key) => {
                 self.touched.namespaces.insert(key.namespace);
             }
             Change::Service(key) => {
+                if self.index.complete() {
+                    self.services_changed.insert(key.clone(), now);
+                }
                 self.touched.services.insert(key);
             }
             Change::Namespace(name) => {

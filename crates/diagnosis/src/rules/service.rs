@@ -5,6 +5,7 @@ use peerwalk_model::{Because, Confidence, Reason, Stage, Verdict};
 
 use super::{resolve, unreachable};
 use crate::address::{Address, Answer};
+use crate::facts::GRACE;
 use crate::view::View;
 
 /// A headless Service without endpoints has no address in DNS.
@@ -54,7 +55,8 @@ pub(super) fn no_local_endpoints(view: &View) -> Option<Verdict> {
         service.name, service.ready
     );
     let because = vec![Because::new(Topic::Service, text)];
-    Some(unreachable(Reason::NoLocalEndpoints, Stage::Connect, confidence.min(since_change(view)), because))
+    let confidence = confidence.min(since_programming(view));
+    Some(unreachable(Reason::NoLocalEndpoints, Stage::Connect, confidence, because))
 }
 
 /// Every endpoint that was dialled connects, the Service's own address does not.
@@ -64,7 +66,7 @@ pub(super) fn not_programmed(view: &View) -> Option<Verdict> {
     if endpoints.is_empty() || !endpoints.iter().all(|address| address.answer.works()) {
         return None;
     }
-    let mut confidence = unanswered(view)?.min(since_change(view));
+    let mut confidence = unanswered(view)?.min(since_programming(view));
     let text = format!(
         "the endpoints of Service {} answer when they are dialled directly ({} of {}), its own address does not",
         service.name,
@@ -99,6 +101,17 @@ fn unanswered(view: &View) -> Option<Confidence> {
     };
     let all: Option<Vec<Confidence>> = view.service_addresses().map(confidence).collect();
     all?.into_iter().min()
+}
+
+/// What programs Service addresses takes time after the Service or its endpoints changed: until then an
+/// address that does not answer is no fault.
+fn since_programming(view: &View) -> Confidence {
+    let changed = view.facts.service().and_then(|service| service.changed);
+    if changed.is_some_and(|at| at.plus(GRACE) > view.pair.started) {
+        Confidence::Suspected
+    } else {
+        Confidence::Confirmed
+    }
 }
 
 /// Facts that changed during the walk explain nothing for certain.

@@ -82,4 +82,3 @@ impl Decode for DeserializeGuard<ConnectivityCheck> {
         Object::Check(self.0.map(Box::new).map_err(|error| error.error))
     }
 }
-

@@ -45,7 +45,7 @@ impl Engine {
         let plan = self.plans.get(&pair.source.id).and_then(|plan| plan.plan.targets.get(pair.key));
         Facts {
             coverage: self.coverage(pair.source, pair.now, hub),
-            target: target_facts(pair),
+            target: self.target_facts(pair),
             source: SourceFacts {
                 pod: pair.source.id.to_string(),
                 addresses: pair.source.ips.clone(),
@@ -179,26 +179,26 @@ impl Engine {
         let servers = self.name_servers(&evidence.walk);
         servers.into_iter().filter_map(|to| self.decisions.get(&pair.source.id, to)).cloned().collect()
     }
-}
 
-fn target_facts(pair: &Pair<'_>) -> TargetFacts {
-    match pair.resolved {
-        Resolved::Service(key, port, found) => TargetFacts::Service(ServiceFacts {
-            name: key.to_string(),
-            port: port.to_string(),
-            found: found.is_some(),
-            port_found: found.as_ref().is_some_and(|f| f.port.is_some()),
-            headless: found.as_ref().is_some_and(|f| f.headless),
-            ready: found.iter().flat_map(|f| &f.endpoints).filter(|e| e.ready).count(),
-            local: found
-                .iter()
-                .flat_map(|f| &f.endpoints)
-                .filter(|e| e.ready && e.node == pair.source.node)
-                .count(),
-            internal_traffic_policy_local: found.as_ref().is_some_and(|f| f.internal_local),
-            changed: None,
-        }),
-        Resolved::Url { allowed, .. } => TargetFacts::Url { allowed: *allowed },
-        Resolved::Dns => TargetFacts::Dns,
+    fn target_facts(&self, pair: &Pair<'_>) -> TargetFacts {
+        match pair.resolved {
+            Resolved::Service(key, port, found) => TargetFacts::Service(ServiceFacts {
+                name: key.to_string(),
+                port: port.to_string(),
+                found: found.is_some(),
+                port_found: found.as_ref().is_some_and(|f| f.port.is_some()),
+                headless: found.as_ref().is_some_and(|f| f.headless),
+                ready: found.iter().flat_map(|f| &f.endpoints).filter(|e| e.ready).count(),
+                local: found
+                    .iter()
+                    .flat_map(|f| &f.endpoints)
+                    .filter(|e| e.ready && e.node == pair.source.node)
+                    .count(),
+                internal_traffic_policy_local: found.as_ref().is_some_and(|f| f.internal_local),
+                changed: self.services_changed.get(key).copied(),
+            }),
+            Resolved::Url { allowed, .. } => TargetFacts::Url { allowed: *allowed },
+            Resolved::Dns => TargetFacts::Dns,
+        }
     }
 }

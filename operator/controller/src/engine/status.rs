@@ -200,4 +200,3 @@ const fn truth(holds: bool) -> ConditionStatus {
 fn jiff(now: Timestamp) -> Jiff {
     Jiff::from_second(now.as_millis().div_euclid(1000)).unwrap_or(Jiff::UNIX_EPOCH)
 }
-
