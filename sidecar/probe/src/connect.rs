@@ -95,7 +95,9 @@ impl Dialling<'_> {
         let mut permits = Vec::new();
         let mut until = Instant::now();
         for want in &choice.first {
-            if let Some(dial) = self.connector.refusals.stands(want.remote, Instant::now()) {
+            // After an event the refusal of a moment ago is what is in question.
+            let stands = self.connector.refusals.stands(want.remote, Instant::now());
+            if let Some(dial) = stands.filter(|_| self.pace == Pace::Spaced) {
                 series.push_done(Dial { purpose: want.purpose, ..dial });
                 continue;
             }
