@@ -52,7 +52,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         tree::complain(error);
     }
     let good = played.is_ok() && summary.all_came();
-    if arguments.keep {
+    if arguments.keep && own.home.has_processes()? {
         own.keep = true;
         say_how_to_play(&own);
     } else if !arguments.once && played.is_ok() {

@@ -52,7 +52,7 @@ impl Scene<'_> {
         self.stage.show_kubectl(&["get", "connectivitychecks", "-A", "-o", "wide"])?;
         for (check, _) in AT_FIRST {
             self.stage.clock.say(&format!("How shop/{check} comes to its verdict:"));
-            self.explain(check, |_| true);
+            self.explain(check, |blocks| blocks);
         }
         Ok(())
     }
@@ -61,28 +61,20 @@ impl Scene<'_> {
     fn step(&mut self, number: usize, step: &Step) -> Result<()> {
         tree::say("");
         self.stage.clock.say(&format!("{number}. {}", step.title));
-        let came = self.change(step.title, step.check, step.breaks, &step.expected)?;
-        if let Some(verdict) = came {
-            let reason = verdict.reason;
-            let mut shown = 0;
-            self.explain(step.check, |block| {
-                let title = block.lines().next().unwrap_or_default();
-                // One of the pods is enough.
-                let show = shown == 0 && title.contains(&reason);
-                shown += usize::from(show);
-                show
-            });
-        } else {
-            self.explain(step.check, |_| true);
-        }
-        self.change(" … repaired", step.check, step.repairs, &in_order(step.check))?;
+        let came =
+            self.change(&format!("{number}. {}", step.title), step.check, step.breaks, &step.expected)?;
+        self.explain(step.check, |blocks| match &came {
+            Some(verdict) => surest(&blocks, &verdict.reason).into_iter().collect(),
+            None => blocks,
+        });
+        self.change(&format!("{number}. repaired"), step.check, step.repairs, &in_order(step.check))?;
         Ok(())
     }
 
     /// Runs a command and waits for what the check has to say then; gives that if it came.
     fn change(
         &mut self,
-        title: &'static str,
+        title: &str,
         check: &'static str,
         command: &[&str],
         expected: &Expected,
@@ -94,7 +86,7 @@ impl Scene<'_> {
 
     fn expect(
         &mut self,
-        title: &'static str,
+        title: &str,
         check: &'static str,
         expected: &Expected,
         times: (Instant, Instant),
@@ -106,21 +98,29 @@ impl Scene<'_> {
                 seen.ready,
                 seen.reason
             ));
+            tree::say(&format!("                     {}", seen.message));
         };
         let waited = self.watch.wait(check, expected, times, BOUND, self.stage.interrupt, tell)?;
         let Waited { took, last } = waited;
-        if let Some(verdict) = &last {
-            indented(&verdict.message);
-        }
         self.summary.add(title, check, expected, took, last.as_ref());
         Ok(last.filter(|_| took.is_some()))
     }
 
-    /// Shows the explained walks that are wanted; that they cannot be had is told and no failure of the demo.
-    fn explain(&self, check: &str, wanted: impl FnMut(&String) -> bool) {
+    /// Shows the explained walks that are chosen; that they cannot be had is told and no failure of the demo.
+    fn explain(&self, check: &str, choose: impl FnOnce(Vec<String>) -> Vec<String>) {
         match self.stage.explain(check) {
-            Ok(blocks) => blocks.into_iter().filter(wanted).for_each(|block| indented(&block)),
+            Ok(blocks) => choose(blocks).iter().for_each(|block| indented(block)),
             Err(error) => tree::complain(&error),
         }
     }
+}
+
+/// Of the walks with that verdict the one that proves most: one pod is enough for the eye.
+fn surest(blocks: &[String], reason: &str) -> Option<String> {
+    let title = |block: &String| block.lines().next().unwrap_or_default().to_owned();
+    let said = |confidence: &str| {
+        let end = format!("   {reason} ({confidence})");
+        blocks.iter().find(|b| title(b).ends_with(&end)).cloned()
+    };
+    ["confirmed", "likely", "suspected"].into_iter().find_map(said)
 }

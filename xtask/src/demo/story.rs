@@ -77,13 +77,29 @@ pub(crate) const STEPS: [Step; 5] = [
     Step {
         title: "web loses .svc from NO_PROXY",
         check: "storefront",
-        breaks: &["-n", "shop", "set", "env", "deployment/web", "NO_PROXY=.cluster.local"],
-        repairs: &["-n", "shop", "set", "env", "deployment/web", "NO_PROXY=.svc,.cluster.local"],
+        breaks: &[
+            "-n",
+            "shop",
+            "set",
+            "env",
+            "deployment/web",
+            "NO_PROXY=.cluster.local",
+            "no_proxy=.cluster.local",
+        ],
+        repairs: &[
+            "-n",
+            "shop",
+            "set",
+            "env",
+            "deployment/web",
+            "NO_PROXY=.svc,.cluster.local",
+            "no_proxy=.svc,.cluster.local",
+        ],
         expected: Expected {
             ready: "False",
             reason: Some("ProxyMisrouted"),
             // The variable that sends it there, and what to add to the other.
-            words: &["http_proxy", "NO_PROXY", "svc"],
+            words: &["http_proxy", "add .svc"],
         },
     },
     Step {

@@ -13,7 +13,7 @@ pub(crate) struct Summary {
 }
 
 struct Row {
-    title: &'static str,
+    title: String,
     check: &'static str,
     expected: String,
     seen: String,
@@ -24,7 +24,7 @@ struct Row {
 impl Summary {
     pub(crate) fn add(
         &mut self,
-        title: &'static str,
+        title: &str,
         check: &'static str,
         expected: &Expected,
         took: Option<Duration>,
@@ -33,7 +33,7 @@ impl Summary {
         let words = expected.words.iter().copied();
         let expected: Vec<&str> = [expected.ready].into_iter().chain(expected.reason).chain(words).collect();
         let seen = seen.map_or_else(|| "nothing".to_owned(), |s| format!("{} {}", s.ready, s.reason));
-        self.rows.push(Row { title, check, expected: expected.join(" "), seen, took });
+        self.rows.push(Row { title: title.to_owned(), check, expected: expected.join(" "), seen, took });
     }
 
     /// Whether every expected verdict came.
@@ -45,12 +45,19 @@ impl Summary {
         if self.rows.is_empty() {
             return;
         }
-        tree::say(&format!("\n{:34} {:10} {:40} {:24} {:>8}", "STEP", "CHECK", "EXPECTED", "SEEN", "TIME"));
-        for row in &self.rows {
-            let time = row.took.map_or_else(|| "MISSING".to_owned(), |t| format!("{} ms", t.as_millis()));
+        let time =
+            |row: &Row| row.took.map_or_else(|| "MISSING".to_owned(), |t| format!("{} ms", t.as_millis()));
+        let header = ["STEP", "CHECK", "EXPECTED", "SEEN", "TIME"].map(str::to_owned);
+        let cells =
+            |r: &Row| [r.title.clone(), r.check.to_owned(), r.expected.clone(), r.seen.clone(), time(r)];
+        let table: Vec<_> = [header].into_iter().chain(self.rows.iter().map(cells)).collect();
+        let width = |column: usize| table.iter().map(|line| line[column].len()).max().unwrap_or_default();
+        let widths = [0, 1, 2, 3].map(width);
+        tree::say("");
+        for [title, check, expected, seen, time] in &table {
+            let [first, second, third, fourth] = widths;
             tree::say(&format!(
-                "{:34} {:10} {:40} {:24} {time:>8}",
-                row.title, row.check, row.expected, row.seen
+                "{title:first$}  {check:second$}  {expected:third$}  {seen:fourth$}  {time:>8}"
             ));
         }
         let missing: Vec<_> = self.rows.iter().filter(|r| r.took.is_none()).collect();
