@@ -52,6 +52,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         tree::complain(error);
     }
     let good = played.is_ok() && summary.all_came();
+    if good {
+        tree::say("Every expected verdict came.");
+    }
     if arguments.keep && own.home.has_processes()? {
         own.keep = true;
         say_how_to_play(&own);

@@ -61,9 +61,6 @@ impl Summary {
             ));
         }
         let missing: Vec<_> = self.rows.iter().filter(|r| r.took.is_none()).collect();
-        if missing.is_empty() {
-            tree::say("Every expected verdict came.");
-        }
         for row in missing {
             tree::say(&format!(
                 "NOT SEEN  {}: expected {} of {}, last saw {}",

@@ -134,7 +134,12 @@ impl Watch {
             match self.changes.recv_timeout(POLL) {
                 Ok((at, name, verdict)) => drop(self.latest.insert(name, (at, verdict))),
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => bail!("kubectl stopped watching the checks"),
+                Err(RecvTimeoutError::Disconnected) => {
+                    // Ctrl-C ends kubectl as well, perhaps before it is noticed here.
+                    thread::sleep(POLL);
+                    interrupt.check()?;
+                    bail!("kubectl stopped watching the checks")
+                }
             }
         }
     }
