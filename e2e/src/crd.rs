@@ -31,7 +31,9 @@ pub async fn connect() -> Result<Option<Client>> {
         if env::var_os("CI").is_some() {
             bail!("CI is set and KUBECONFIG is not: run the tests by `cargo xtask test`");
         }
-        eprintln!("SKIPPED: KUBECONFIG is not set; `cargo xtask test` runs everything on clusters of its own");
+        eprintln!(
+            "SKIPPED: KUBECONFIG is not set; `cargo xtask test` runs everything on clusters of its own"
+        );
         return Ok(None);
     };
     let kubeconfig = Kubeconfig::read_from(&path).context("cannot read KUBECONFIG")?;

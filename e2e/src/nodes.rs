@@ -1,0 +1,132 @@
+//! Two real nodes with Peerwalk installed by its chart, once for all tests of a binary.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result, anyhow, bail};
+use k8s_openapi::api::core::v1::Pod;
+use kube::Client;
+use kube::api::{Api, ListParams};
+use peerwalk_cluster::{Cluster, Deny, Place, Quiet};
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crate::crd;
+
+/// Where the chart is installed.
+pub const SYSTEM: &str = "peerwalk-system";
+
+/// The cluster-wide things: what a denied packet gets, whether unknown pods are denied, cluster DNS, the
+/// operator. Tests that change one of them have the cluster alone.
+static GLOBAL: RwLock<()> = RwLock::const_new(());
+
+/// The cluster, and a client of it.
+pub struct Nodes {
+    /// A client with all rights.
+    pub client: Client,
+    /// For what the API cannot do.
+    pub cluster: Cluster,
+}
+
+impl Nodes {
+    /// The cluster of the tests with the chart installed; `None` when there is none and tests are skipped.
+    pub async fn connect() -> Result<Option<Self>> {
+        static INSTALLED: OnceLock<Result<(), String>> = OnceLock::new();
+        let Some(client) = crd::connect().await? else { return Ok(None) };
+        let cluster = Cluster::connect()?;
+        let installed = INSTALLED.get_or_init(|| install(&cluster).map_err(|error| format!("{error:#}")));
+        installed.as_ref().map_err(|error| anyhow!("{error}"))?;
+        Ok(Some(Self { client, cluster }))
+    }
+
+    /// The cluster beside other tests, all of which leave what is global as it is.
+    pub async fn beside_others(&self) -> RwLockReadGuard<'static, ()> {
+        GLOBAL.read().await
+    }
+
+    /// The cluster without other tests; what is global is put back when this goes.
+    pub async fn alone(&self) -> Alone<'_> {
+        Alone { cluster: &self.cluster, _lock: GLOBAL.write().await }
+    }
+
+    /// The operator's pod.
+    pub async fn operator(&self) -> Result<Pod> {
+        let selector = ListParams::default().labels("app.kubernetes.io/name=peerwalk");
+        let pods = Api::<Pod>::namespaced(self.client.clone(), SYSTEM).list(&selector).await?;
+        let live = pods.items.into_iter().find(|pod| pod.metadata.deletion_timestamp.is_none());
+        live.context("the operator has no pod")
+    }
+
+    /// What the operator says about every pair of a check, as text.
+    pub async fn explain(&self, namespace: &str, check: &str) -> Result<String> {
+        let pod = self.operator().await?.metadata.name.context("a pod has a name")?;
+        let mut curl = self.cluster.exec(&Place::from_pod(SYSTEM, &pod), "curl")?;
+        let address = format!("http://127.0.0.1:8082/explain/{namespace}/{check}");
+        printed(curl.args(["--silent", "--show-error", "--max-time", "10", &address]))
+    }
+}
+
+/// The cluster without other tests.
+pub struct Alone<'a> {
+    cluster: &'a Cluster,
+    _lock: RwLockWriteGuard<'static, ()>,
+}
+
+impl Alone<'_> {
+    /// What packets get that a policy denies, until this goes.
+    pub fn deny(&self, mode: Deny) -> Result<()> {
+        self.cluster.set_deny(mode)
+    }
+
+    /// Denies pods that the enforcer does not know yet, until this goes.
+    pub fn strict(&self) -> Result<()> {
+        self.cluster.set_strict(true)
+    }
+
+    /// Starts or stops cluster DNS.
+    pub fn scale_dns(&self, replicas: u8) -> Result<()> {
+        scale_dns(self.cluster, replicas)
+    }
+}
+
+impl Drop for Alone<'_> {
+    #[allow(clippy::print_stderr, reason = "what the tests after this one meet has to be told")]
+    fn drop(&mut self) {
+        let put_back =
+            [self.cluster.set_deny(Deny::Drop), self.cluster.set_strict(false), scale_dns(self.cluster, 1)];
+        for error in put_back.into_iter().filter_map(Result::err) {
+            eprintln!("cannot put back what the test changed: {error:#}");
+        }
+    }
+}
+
+fn scale_dns(cluster: &Cluster, replicas: u8) -> Result<()> {
+    let scale = ["-n", "kube-system", "scale", "deployment/coredns", &format!("--replicas={replicas}")];
+    printed(cluster.kubectl().args(scale))?;
+    let status = ["-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=60s"];
+    printed(cluster.kubectl().args(status)).map(drop)
+}
+
+fn install(cluster: &Cluster) -> Result<()> {
+    let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/peerwalk");
+    let chart = fs::canonicalize(&chart).with_context(|| format!("no chart at {}", chart.display()))?;
+    let mut helm = cluster.helm(&mut Quiet)?;
+    helm.args(["upgrade", "--install", "peerwalk"]).arg(chart);
+    helm.args(["--namespace", SYSTEM, "--create-namespace", "--wait", "--timeout", "2m"]);
+    let log = "operator.log.level=info,peerwalk_controller=debug";
+    for value in ["operator.image.tag=dev", "sidecar.image.tag=dev", &log.replace(',', "\\,")] {
+        helm.args(["--set", value]);
+    }
+    printed(&mut helm).context("cannot install the chart").map(drop)
+}
+
+/// Runs a command and gives what it printed; what it complained about is the error.
+pub fn printed(command: &mut Command) -> Result<String> {
+    let program = command.get_program().display().to_string();
+    let out = command.output().with_context(|| format!("cannot start {program}"))?;
+    if !out.status.success() {
+        bail!("{command:?} failed: {}", String::from_utf8_lossy(&out.stderr).trim());
+    }
+    Ok(String::from_utf8_lossy(&out.stdout).trim().to_owned())
+}

@@ -1,0 +1,277 @@
+//! `NetworkPolicy` as the kernel enforces it, in every form that a denial has on the wire.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use peerwalk_api::ConditionStatus::{False, True, Unknown};
+use peerwalk_api::{ConditionStatus, ConnectivityCheck};
+use peerwalk_cluster::Deny;
+use peerwalk_e2e::object::{self, NODE_1, NODE_2, denied, to_dns, to_hub, to_service};
+use peerwalk_e2e::scene::{CLIENT, SERVER, Scene, play, play_alone, ready};
+use serde_json::json;
+
+use crate::{apply_check, client, deploy_shop, row, server, targets};
+
+/// The message of Ready and the policy of the row name it.
+fn names_policy(check: &ConnectivityCheck, target: &str, policy: (&str, &str)) -> Result<()> {
+    let row = row(check, target)?;
+    let named = row.policy.as_ref().map(|p| (p.namespace.as_str(), p.name.as_str()));
+    ensure!(named == Some(policy), "expected the policy {policy:?} in the row: {row:?}");
+    let message = ready(check).map(|ready| ready.message.as_str()).unwrap_or_default();
+    ensure!(message.contains(policy.1), "expected the policy's name in the message: {message}");
+    Ok(())
+}
+
+/// Denies ingress in a mode, with checks of both expectations, on the same node. Each has a server of its
+/// own, as a sidecar dials one address at most once in 5 s.
+async fn ingress_denied(
+    mode: Deny,
+    reachable: (ConditionStatus, &str),
+    expected: (ConditionStatus, &str),
+) -> Result<()> {
+    play_alone(async |scene, alone| {
+        alone.deny(mode)?;
+        let mut objects = vec![client(scene)];
+        objects.extend(server(scene, "near", NODE_1));
+        objects.extend(server(scene, "sealed", NODE_1));
+        scene.deploy(&objects).await?;
+        let [near, sealed] = targets(scene, ["near", "sealed"]);
+        apply_check(scene, "reach", &[near]).await?;
+        scene.verdict("reach", True, "AsExpected").await?;
+        let namespace = scene.name(SERVER);
+        scene.apply(&[object::deny_ingress(&namespace)]).await?;
+        apply_check(scene, "denied", &[denied(sealed)]).await?;
+        let check = scene.verdict("reach", reachable.0, reachable.1).await?;
+        if reachable.1 == "PolicyDenied" {
+            names_policy(&check, "near", (&namespace, "deny-ingress"))?;
+        }
+        scene.verdict("denied", expected.0, expected.1).await?;
+        scene.delete(&object::deny_ingress(&namespace)).await?;
+        scene.verdict("reach", True, "AsExpected").await?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn ingress_denied_by_silence() -> Result<()> {
+    ingress_denied(Deny::Drop, (False, "PolicyDenied"), (True, "AsExpected")).await
+}
+
+#[tokio::test]
+async fn ingress_denied_by_port_unreachable() -> Result<()> {
+    ingress_denied(Deny::Reject, (False, "PolicyDenied"), (True, "AsExpected")).await
+}
+
+#[tokio::test]
+async fn ingress_denied_by_prohibition() -> Result<()> {
+    ingress_denied(Deny::Prohibited, (False, "PolicyDenied"), (True, "AsExpected")).await
+}
+
+/// A closed port looks the same, so the denial is likely and not proven.
+#[tokio::test]
+async fn ingress_denied_by_reset() -> Result<()> {
+    ingress_denied(Deny::Reset, (False, "PolicyDenied"), (Unknown, "NotProven")).await
+}
+
+#[tokio::test]
+async fn a_policy_that_nobody_enforces_is_told() -> Result<()> {
+    ingress_denied(Deny::None, (True, "AsExpected"), (False, "PolicyNotEnforced")).await
+}
+
+#[tokio::test]
+async fn ingress_denied_on_the_other_node() -> Result<()> {
+    play(async |scene| {
+        deploy_shop(scene).await?;
+        // Answers from the same node, so that the path to it is known to be whole.
+        let namespace = scene.name(CLIENT);
+        let witness = [
+            object::pod(&namespace, "witness", NODE_2, &["serve"]),
+            object::service(&namespace, "witness", "witness", &json!(8080)),
+        ];
+        scene.deploy(&witness).await?;
+        let [far] = targets(scene, ["far"]);
+        let witness = to_service(&namespace, "witness");
+        apply_check(scene, "reach", &[far.clone(), witness.clone()]).await?;
+        scene.verdict("reach", True, "AsExpected").await?;
+        let server = scene.name(SERVER);
+        scene.apply(&[object::deny_ingress(&server)]).await?;
+        let check = scene.verdict("reach", False, "PolicyDenied").await?;
+        names_policy(&check, "far", (&server, "deny-ingress"))?;
+        apply_check(scene, "denied", &[denied(far), witness]).await?;
+        scene.verdict("denied", True, "AsExpected").await?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn denied_through_a_headless_service_and_a_named_port() -> Result<()> {
+    play(async |scene| {
+        deploy_shop(scene).await?;
+        let namespace = scene.name(SERVER);
+        let objects = [
+            object::headless(&namespace, "headless", "near", 8080),
+            object::service(&namespace, "named", "near", &json!("web")),
+        ];
+        scene.apply(&objects).await?;
+        let headless = json!({ "name": "headless", "namespace": namespace, "port": 8080 });
+        let headless = json!({ "name": "headless", "service": headless });
+        let [named] = targets(scene, ["named"]);
+        for (name, target) in [("named", named), ("headless", headless)] {
+            apply_check(scene, name, &[target]).await?;
+            scene.verdict(name, True, "AsExpected").await?;
+        }
+        scene.apply(&[object::deny_ingress(&namespace)]).await?;
+        for name in ["named", "headless"] {
+            let check = scene.verdict(name, False, "PolicyDenied").await?;
+            names_policy(&check, name, (&namespace, "deny-ingress"))?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Egress is denied but to the hub and cluster DNS; on the same node the proof is complete.
+async fn egress_denied(scene: &Scene<'_>, both: bool) -> Result<()> {
+    deploy_shop(scene).await?;
+    let [near] = targets(scene, ["near"]);
+    apply_check(scene, "reach", std::slice::from_ref(&near)).await?;
+    scene.verdict("reach", True, "AsExpected").await?;
+    let client = scene.name(CLIENT);
+    scene.apply(&[object::deny_egress(&client, &[to_hub(), to_dns()])]).await?;
+    if both {
+        scene.apply(&[object::deny_ingress(&scene.name(SERVER))]).await?;
+    }
+    apply_check(scene, "denied", &[denied(near)]).await?;
+    let check = scene.verdict("reach", False, "PolicyDenied").await?;
+    names_policy(&check, "near", (&client, "deny-egress"))?;
+    scene.verdict("denied", True, "AsExpected").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn egress_denied_with_the_hub_and_dns_admitted() -> Result<()> {
+    play(async |scene| egress_denied(scene, false).await).await
+}
+
+#[tokio::test]
+async fn both_directions_denied() -> Result<()> {
+    play(async |scene| egress_denied(scene, true).await).await
+}
+
+/// The hub is on the source's node, so nothing from the other node answers, and silence may as well be a broken
+/// path.
+#[tokio::test]
+async fn what_cannot_be_proven_is_said_to_be_so() -> Result<()> {
+    play(async |scene| {
+        let hub = scene.nodes.operator().await?.spec.and_then(|spec| spec.node_name);
+        let (here, there) = if hub.as_deref() == Some(NODE_1) { (NODE_1, NODE_2) } else { (NODE_2, NODE_1) };
+        let namespace = scene.name(CLIENT);
+        let mut objects = vec![object::pod(&namespace, "client", here, &["pause"])];
+        objects.extend(server(scene, "far", there));
+        objects.push(object::deny_egress(&namespace, &[to_hub(), to_dns()]));
+        scene.deploy(&objects).await?;
+        let [far] = targets(scene, ["far"]);
+        apply_check(scene, "denied", &[denied(far)]).await?;
+        scene.verdict("denied", Unknown, "NotProven").await?;
+        let explanation = scene.nodes.explain(&namespace, "denied").await?;
+        ensure!(
+            explanation.contains("nothing shows that the path to the node"),
+            "expected the explanation to say what is missing: {explanation}"
+        );
+        Ok(())
+    })
+    .await
+}
+
+/// Nothing about the network may be claimed by a pod that cannot report.
+#[tokio::test]
+async fn a_source_that_may_not_reach_the_hub_is_not_reporting() -> Result<()> {
+    play_alone(async |scene, alone| {
+        alone.strict()?;
+        let namespace = scene.name(CLIENT);
+        scene.apply(&[object::deny_egress(&namespace, &[])]).await?;
+        let mut objects = vec![client(scene)];
+        objects.extend(server(scene, "near", NODE_1));
+        scene.deploy(&objects).await?;
+        apply_check(scene, "reach", &targets(scene, ["near"])).await?;
+        let check = scene.verdict("reach", Unknown, "NotReporting").await?;
+        let message = ready(&check).map(|ready| ready.message.clone()).unwrap_or_default();
+        ensure!(message.contains("deny-egress"), "expected the policy that blocks the hub: {message}");
+        scene.stays("reach", Unknown, "NotReporting", Duration::from_secs(15)).await
+    })
+    .await
+}
+
+/// New pods are reachable until the data plane knows them: that is no lack of enforcement.
+#[tokio::test]
+async fn pods_younger_than_the_data_plane_are_no_violation() -> Result<()> {
+    play(async |scene| {
+        let namespace = scene.name(SERVER);
+        let [near] = targets(scene, ["near"]);
+        apply_check(scene, "denied", &[denied(near)]).await?;
+        scene.apply(&[object::deny_ingress(&namespace)]).await?;
+        let mut objects = vec![client(scene)];
+        objects.extend(server(scene, "near", NODE_1));
+        let history = scene.history("denied");
+        scene.deploy(&objects).await?;
+        scene.verdict("denied", True, "AsExpected").await?;
+        let seen = history.seen();
+        ensure!(
+            seen.iter().all(|(status, _)| *status != False),
+            "expected a new pod never to be a violation: {seen:?}"
+        );
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_established_connection_outlives_the_policy_that_ends_new_ones() -> Result<()> {
+    play(async |scene| {
+        let namespace = scene.name(SERVER);
+        let service = object::service(&namespace, "line", "line", &json!(9000));
+        let line = object::pod(&namespace, "line", NODE_2, &["hold"]);
+        scene.deploy(&[client(scene), line, service]).await?;
+        let host = format!("line.{namespace}");
+        let keep = object::pod(&scene.name(CLIENT), "keep", NODE_1, &["keep", &host, "80", "25"]);
+        scene.deploy(&[keep]).await?;
+        apply_check(scene, "reach", &targets(scene, ["line"])).await?;
+        scene.verdict("reach", True, "AsExpected").await?;
+        ensure!(scene.log(CLIENT, "keep", "app").await?.contains("open"), "expected a connection by now");
+        scene.apply(&[object::deny_ingress(&namespace)]).await?;
+        scene.verdict("reach", False, "PolicyDenied").await?;
+        let pod = scene.name(CLIENT);
+        let ended = scene.pod_is(&pod, "keep", "at its end", peerwalk_e2e::scene::has_succeeded).await;
+        let log = scene.log(CLIENT, "keep", "app").await?;
+        ended?;
+        ensure!(log.contains("kept for"), "expected the connection to be kept: {log}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_policy_shows_in_the_condition_within_seconds() -> Result<()> {
+    play(async |scene| {
+        deploy_shop(scene).await?;
+        let [near] = targets(scene, ["near"]);
+        apply_check(scene, "reach", &[near]).await?;
+        scene.verdict("reach", True, "AsExpected").await?;
+        for _ in 0..3 {
+            let policy = object::deny_ingress(&scene.name(SERVER));
+            scene.apply(std::slice::from_ref(&policy)).await?;
+            let denied = Instant::now();
+            scene.verdict("reach", False, "PolicyDenied").await?;
+            let denied = denied.elapsed();
+            scene.delete(&policy).await?;
+            let admitted = Instant::now();
+            scene.verdict("reach", True, "AsExpected").await?;
+            let admitted = admitted.elapsed();
+            println!("policy to condition: {} ms, and back {} ms", denied.as_millis(), admitted.as_millis());
+        }
+        Ok(())
+    })
+    .await
+}
