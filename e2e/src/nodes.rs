@@ -17,6 +17,10 @@ use crate::crd;
 /// Where the chart is installed.
 pub const SYSTEM: &str = "peerwalk-system";
 
+/// The Deployments that tests scale, by namespace and name.
+const DNS: (&str, &str) = ("kube-system", "coredns");
+const OPERATOR: (&str, &str) = (SYSTEM, "peerwalk");
+
 /// The cluster-wide things: what a denied packet gets, whether unknown pods are denied, cluster DNS, the
 /// operator. Tests that change one of them have the cluster alone.
 static GLOBAL: RwLock<()> = RwLock::const_new(());
@@ -86,25 +90,42 @@ impl Alone<'_> {
 
     /// Starts or stops cluster DNS.
     pub fn scale_dns(&self, replicas: u8) -> Result<()> {
-        scale_dns(self.cluster, replicas)
+        scale(self.cluster, DNS, replicas)
+    }
+
+    /// Ends the operator, and waits until nothing of it is left.
+    pub fn end_operator(&self) -> Result<()> {
+        scale(self.cluster, OPERATOR, 0)?;
+        let gone = ["-n", SYSTEM, "wait", "--for=delete", "pods", "--all", "--timeout=60s"];
+        printed(self.cluster.kubectl().args(gone)).map(drop)
+    }
+
+    /// Starts the operator.
+    pub fn start_operator(&self) -> Result<()> {
+        scale(self.cluster, OPERATOR, 1)
     }
 }
 
 impl Drop for Alone<'_> {
     #[allow(clippy::print_stderr, reason = "what the tests after this one meet has to be told")]
     fn drop(&mut self) {
-        let put_back =
-            [self.cluster.set_deny(Deny::Drop), self.cluster.set_strict(false), scale_dns(self.cluster, 1)];
+        let put_back = [
+            self.cluster.set_deny(Deny::Drop),
+            self.cluster.set_strict(false),
+            self.scale_dns(1),
+            self.start_operator(),
+        ];
         for error in put_back.into_iter().filter_map(Result::err) {
             eprintln!("cannot put back what the test changed: {error:#}");
         }
     }
 }
 
-fn scale_dns(cluster: &Cluster, replicas: u8) -> Result<()> {
-    let scale = ["-n", "kube-system", "scale", "deployment/coredns", &format!("--replicas={replicas}")];
+fn scale(cluster: &Cluster, (namespace, name): (&str, &str), replicas: u8) -> Result<()> {
+    let deployment = format!("deployment/{name}");
+    let scale = ["-n", namespace, "scale", &deployment, &format!("--replicas={replicas}")];
     printed(cluster.kubectl().args(scale))?;
-    let status = ["-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=60s"];
+    let status = ["-n", namespace, "rollout", "status", &deployment, "--timeout=60s"];
     printed(cluster.kubectl().args(status)).map(drop)
 }
 

@@ -6,7 +6,7 @@ use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use futures::FutureExt as _;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, DynamicObject, LogParams, Patch, PatchParams};
@@ -192,8 +192,7 @@ impl<'a> Scene<'a> {
         check.context("the check is gone")
     }
 
-    /// Fails when Ready of a check becomes another than this status with one of these reasons, for as long as
-    /// `time`.
+    /// Fails when Ready of a check becomes another than this, for as long as `time`.
     pub async fn stays(
         &self,
         check: &str,
@@ -201,14 +200,26 @@ impl<'a> Scene<'a> {
         reason: &str,
         time: Duration,
     ) -> Result<()> {
-        let other = |check: Option<&ConnectivityCheck>| {
-            check.and_then(ready).is_some_and(|ready| ready.status != status || ready.reason != reason)
-        };
-        match tokio::time::timeout(time, Box::pin(await_condition(self.checks(), check, other))).await {
+        let other = |ready: &CheckCondition| ready.status != status || ready.reason != reason;
+        self.not_within(time, check, other).await
+    }
+
+    /// Fails when Ready of a check gets this status, for as long as `time`.
+    pub async fn never(&self, check: &str, status: ConditionStatus, time: Duration) -> Result<()> {
+        self.not_within(time, check, |ready| ready.status == status).await
+    }
+
+    async fn not_within(
+        &self,
+        time: Duration,
+        check: &str,
+        wrong: impl Fn(&CheckCondition) -> bool,
+    ) -> Result<()> {
+        let is_wrong = |found: Option<&ConnectivityCheck>| found.and_then(ready).is_some_and(&wrong);
+        match tokio::time::timeout(time, Box::pin(await_condition(self.checks(), check, is_wrong))).await {
             Err(_) => Ok(()),
             Ok(found) => {
-                let found = found?.as_ref().and_then(ready).cloned();
-                anyhow::bail!("expected check {check} to stay Ready={status:?} {reason}, and it is {found:?}")
+                bail!("check {check} is not as it should stay: {:?}", found?.as_ref().and_then(ready))
             }
         }
     }
