@@ -174,6 +174,8 @@ fn on_cluster(
         bail!("there are no tests of this level");
     }
     let environment = |command: &mut Command| {
+        // They wait more than they work.
+        command.env("RUST_TEST_THREADS", "8");
         command.env("HELM", helm).env("PEERWALK_BIN_DIR", images::binaries(Profile::Quick));
     };
     if let Some(context) = &arguments.context {
