@@ -2,7 +2,8 @@
 //! them what is true.
 //!
 //! A scene is two namespaces, `client` with the checks and their source pods, and `server`. What a test has
-//! to wait for is a condition, for a bounded time.
+//! to wait for is a condition, for a bounded time. A test that fails prints its checks with their
+//! explanations, its pods and policies, and the logs; with `PEERWALK_KEEP` set, its namespaces stay.
 
 #[path = "nodes_verdicts/dns.rs"]
 mod dns;
