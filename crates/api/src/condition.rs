@@ -65,6 +65,17 @@ pub enum ConditionStatus {
     Unknown,
 }
 
+impl ConditionStatus {
+    /// As the API spells it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::True => "True",
+            Self::False => "False",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
 impl Condition {
     /// A condition that began to hold `now`; [`merge`] keeps the time of an older one. The message is
     /// clamped to [`MAX_MESSAGE`].

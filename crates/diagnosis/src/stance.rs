@@ -7,9 +7,10 @@
 use std::time::Duration;
 
 use peerwalk_model::{Direction, Timestamp};
-use peerwalk_netpol::Decision;
+use peerwalk_netpol::{Cause, Decision};
 
 use crate::case::EndpointDecision;
+use crate::facts::GRACE;
 
 /// What the policies say of an address, and how that relates to the time of the observation.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +46,8 @@ impl<'a> Stance<'a> {
         };
         let run = known.history.iter().rev().take_while(|(_, other)| same(other));
         let (length, since) = run.fold((0, began), |(length, _), (since, _)| (length + 1, *since));
+        let young = young && by_policy(decision);
+        let grace = if young { grace } else { grace.min(GRACE) };
         let changed = length < known.history.len() || young;
         let age = if since.plus(grace) <= began {
             Age::Settled
@@ -71,6 +74,14 @@ impl<'a> Stance<'a> {
     pub fn in_force(&self) -> bool {
         matches!(self.age, Age::Settled | Age::Recent | Age::FirstSeen { in_force: true })
     }
+}
+
+/// Whether any policy took part. Where none selects either end there is nothing that a data plane would
+/// have to be told about a young pod.
+fn by_policy(decision: &Decision) -> bool {
+    [&decision.egress, &decision.ingress]
+        .into_iter()
+        .any(|direction| matches!(direction.cause, Cause::RuleMatch | Cause::NoRuleMatches))
 }
 
 #[cfg(test)]

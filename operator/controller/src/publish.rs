@@ -11,6 +11,7 @@ use std::time::Duration;
 use kube::api::{Api, Patch, PatchParams};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource as _};
+use peerwalk_api::condition::READY;
 use peerwalk_api::{ConnectivityCheck, ConnectivityCheckStatus};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
@@ -132,8 +133,13 @@ async fn write_status(client: &Client, check: &ObjectKey, write: StatusWrite) ->
     let params = PatchParams::apply(MANAGER).force();
     match timeout(WRITE_TIMEOUT, api.patch_status(&check.name, &params, &Patch::Apply(&body))).await {
         Ok(Ok(_)) => {
-            let ready = write.status.conditions.iter().find(|c| c.type_ == "Ready");
-            info!(%check, ready = ?ready.map(|c| (&c.status, &c.reason)), "status written");
+            let ready = write.status.condition(READY);
+            info!(
+                %check,
+                ready = ready.map(|c| c.status.as_str()),
+                reason = ready.map(|c| c.reason.as_str()),
+                "status written"
+            );
             WriteResult::Stored
         }
         Ok(Err(kube::Error::Api(status))) if status.code == 409 => {

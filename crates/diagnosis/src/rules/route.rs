@@ -43,7 +43,7 @@ pub(super) fn proxy(view: &View) -> Option<Verdict> {
     let attempt = view.walk.proxied.as_ref().filter(|_| !view.walk.interim)?;
     view.facts.service()?;
     let direct = view.walk.request.as_ref()?;
-    if request::judged(direct).is_some() || worked(attempt) {
+    if request::judged(direct).is_some() || worked(attempt) || !most_would(route) {
         return None;
     }
     let mut because: Vec<Because> = route.proxied.iter().flat_map(misrouted).collect();
@@ -98,7 +98,14 @@ fn all_agree(route: &Route) -> bool {
     route.not_visible.is_empty() && route.proxied.iter().all(|used| used.direct_clients.is_empty())
 }
 
-fn disagreement(route: &Route) -> Vec<Because> {
+/// Most clients that follow proxy variables would use the proxy. Which client the application has is not
+/// known: where few would, a failure through the proxy is told and not counted.
+fn most_would(route: &Route) -> bool {
+    route.proxied.iter().any(|used| used.clients.len() > used.direct_clients.len())
+}
+
+/// Clients that would take another way, and what cannot be seen.
+pub(crate) fn disagreement(route: &Route) -> Vec<Because> {
     let mut lines = Vec::new();
     for used in route.proxied.iter().filter(|used| !used.direct_clients.is_empty()) {
         let text = format!(

@@ -7,6 +7,7 @@ use peerwalk_model::{Because, Confidence, Observed, Reason, Stage, Verdict};
 use crate::address::{Address, Answer};
 use crate::policy_text;
 use crate::rules::connect::interceptor;
+use crate::rules::route;
 use crate::view::View;
 
 /// Where a denial is expected, a connection is reachable enough, whatever comes after it.
@@ -67,6 +68,11 @@ pub(super) fn reachable(view: &View) -> Verdict {
     let unseen = view.walk.route.as_ref().is_some_and(|route| !route.proxied.is_empty());
     if unseen && view.walk.proxied.is_none() {
         because.push(Because::new(Topic::Missing, "the way through the proxy was not tried"));
+    }
+    if let (Some(route), Some(attempt)) = (&view.walk.route, &view.walk.proxied)
+        && !route::worked(attempt)
+    {
+        because.extend(route::disagreement(route));
     }
     if let Some(text) = other_address(view) {
         because.push(Because::new(Topic::Missing, text));

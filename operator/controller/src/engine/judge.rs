@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use peerwalk_api::condition::{ConditionStatus, READY};
-use peerwalk_api::{ConnectivityCheck, ConnectivityCheckStatus, Target};
-use peerwalk_diagnosis::{Case, PairEvidence, Run, Thresholds, judge, outcome, says};
+use peerwalk_api::{CheckResult, ConnectivityCheck, ConnectivityCheckStatus, Target};
+use peerwalk_diagnosis::{Case, PairEvidence, Run, Says, Thresholds, judge, outcome, says};
 use peerwalk_model::{Outcome, PodRef, TargetKey, Timestamp, Verdict};
 
 use super::checks::{CheckState, PairState};
@@ -160,9 +160,8 @@ impl Engine {
     ) -> bool {
         let known = base.observed_generation == check.metadata.generation
             && base.condition(READY).is_some_and(|ready| ready.status != ConditionStatus::Unknown);
-        let missing = said.condition(READY).is_some_and(|ready| {
-            ready.status == ConditionStatus::Unknown && status::WANTS_REPORTS.contains(&ready.reason.as_str())
-        });
+        // Proof rests on what other sidecars report too, so any Unknown may be for want of them.
+        let missing = said.result == CheckResult::Unknown;
         known && missing && now.since(self.started) <= self.settings.attach_within
     }
 
@@ -181,7 +180,7 @@ impl Engine {
         outputs: &mut Vec<Output>,
     ) {
         if let Some(ready) = said.condition(READY) {
-            self.metrics.ready(&key.namespace, &key.name, Some(ready_text(ready.status)));
+            self.metrics.ready(&key.namespace, &key.name, Some(ready.status.as_str()));
         }
         if said == *base {
             state.sent = None;
@@ -245,6 +244,10 @@ fn follow(
     let run = before.map_or_else(Run::default, |b| b.run);
     let counted = before.map_or((0, 0), |b| b.counted);
     let (walks, counted) = new_walks(counted, evidence);
+    // Another unproven cause begins anew: it has to repeat by itself before it is told.
+    let other_cause = says(expect, &verdict) == Says::SeemsViolated
+        && before.is_some_and(|b| b.verdict.reason != verdict.reason);
+    let run = if other_cause { Run { failures: 0, ..run } } else { run };
     let run = run.after(says(expect, &verdict), walks);
     let thresholds =
         Thresholds { failures: check.spec.failure_threshold, successes: check.spec.success_threshold };
@@ -279,6 +282,9 @@ fn transition_event(
     before: &ConnectivityCheckStatus,
     said: &ConnectivityCheckStatus,
 ) -> Option<EventRecord> {
+    if check.metadata.deletion_timestamp.is_some() {
+        return None;
+    }
     let (old, new) = (before.condition(READY), said.condition(READY)?);
     if old.is_some_and(|old| old.status == new.status && old.reason == new.reason) {
         return None;
@@ -287,14 +293,6 @@ fn transition_event(
         regarding: Regarding::Check { key: key.clone(), uid: check.metadata.uid.clone().unwrap_or_default() },
         warning: new.status == ConditionStatus::False,
         reason: new.reason.clone(),
-        note: format!("Ready is {}: {}", ready_text(new.status), new.message),
+        note: format!("Ready is {}: {}", new.status.as_str(), new.message),
     })
-}
-
-const fn ready_text(status: ConditionStatus) -> &'static str {
-    match status {
-        ConditionStatus::True => "True",
-        ConditionStatus::False => "False",
-        ConditionStatus::Unknown => "Unknown",
-    }
 }

@@ -20,7 +20,7 @@ use crate::cluster::record::Pod;
 use ready::Said;
 
 /// Reasons of an Unknown that the return of sidecars ends.
-pub(super) const WANTS_REPORTS: [&str; 3] = ["NotReporting", "Probing", "ResultsStale"];
+const WANTS_REPORTS: [&str; 3] = ["NotReporting", "Probing", "ResultsStale"];
 
 /// Everything a status is made of.
 #[derive(Clone, Debug)]
