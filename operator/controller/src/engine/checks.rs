@@ -296,13 +296,14 @@ impl Engine {
             .collect()
     }
 
-    /// For each node that holds endpoints of the target and is not the pod's own: one pod there that the
-    /// source may reach by policy, with a port that it declares.
+    /// For each node that holds endpoints of the target: one pod there that the source may reach by policy,
+    /// with a port that it declares. On the source's own node the path needs no proof; there the control tells
+    /// that the source itself can connect, which ends a diagnosis early.
     fn controls(&mut self, source: &Pod, resolved: &Resolved) -> Vec<Control> {
         let Resolved::Service(_, _, Some(found)) = resolved else { return Vec::new() };
         let mut nodes: BTreeMap<String, Vec<std::net::SocketAddr>> = BTreeMap::new();
         for endpoint in found.endpoints.iter().filter(|e| e.ready) {
-            if let Some(node) = endpoint.node.clone().filter(|node| Some(node) != source.node.as_ref()) {
+            if let Some(node) = endpoint.node.clone() {
                 nodes.entry(node).or_default().push(endpoint.address);
             }
         }
