@@ -5,7 +5,7 @@ mod summary;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use peerwalk_model::evidence::{Trigger, digest, signature};
+use peerwalk_model::evidence::{DialOutcome, DialPurpose, Trigger, digest, signature};
 use peerwalk_model::report::{Heartbeat, TargetFreshness, Transition};
 use peerwalk_model::{Plan, TargetKey, Timestamp, Walk};
 use peerwalk_wire::{Transitions, limits};
@@ -93,6 +93,10 @@ impl Ledger {
                 self.interims.pop_front();
             }
             self.interims.push_back(walk);
+            return;
+        }
+        if nothing_dialled(&walk) && self.records.get(&walk.target).is_some_and(|known| !known.renewed) {
+            // For want of budget. What is known stands, and grows older.
             return;
         }
         self.interims.retain(|interim| interim.target != walk.target);
@@ -195,6 +199,15 @@ impl Ledger {
             self.numbered += 1;
         }
     }
+}
+
+/// Every address of the target was skipped for want of budget.
+fn nothing_dialled(walk: &Walk) -> bool {
+    let dials = || {
+        let all = walk.connect.iter().flat_map(|connect| &connect.dials);
+        all.filter(|dial| dial.purpose != DialPurpose::Control)
+    };
+    dials().next().is_some() && dials().all(|dial| dial.outcome == DialOutcome::Skipped)
 }
 
 #[cfg(test)]

@@ -298,3 +298,26 @@ fn trouble_of_the_prober_is_no_transition() {
     ledger.walk(Walk { local, ..walk("a", "", 200) });
     assert_eq!(ledger.transitions(0), None, "it says nothing about the network");
 }
+
+#[test]
+fn a_walk_that_dialled_nothing_takes_nothing_back() {
+    let mut ledger = ledger(&[("db", 10)]);
+    let dial = |outcome| Dial {
+        purpose: DialPurpose::ServiceAddress,
+        remote: "10.96.0.7:5432".parse().expect("an address"),
+        local: None,
+        started: at(0),
+        elapsed: Duration::ZERO,
+        retransmits: 0,
+        outcome,
+    };
+    let walked = |started, outcome| {
+        let connect = Connect { dials: vec![dial(outcome)] };
+        Walk { connect: Some(connect), ..walk("db", "10.96.0.7", started) }
+    };
+    ledger.walk(walked(0, DialOutcome::Connected { local_peer: None }));
+    assert_eq!(sent(&mut ledger).len(), 1, "the first walk is told");
+    ledger.walk(walked(10, DialOutcome::Skipped));
+    assert_eq!(sent(&mut ledger), [], "for want of budget nothing is known to be otherwise");
+    assert_eq!(ledger.heartbeat().targets[0].started, at(0), "and what is known grows older");
+}
