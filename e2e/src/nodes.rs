@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use k8s_openapi::api::core::v1::Pod;
@@ -102,7 +104,8 @@ impl Alone<'_> {
 
     /// Starts the operator.
     pub fn start_operator(&self) -> Result<()> {
-        scale(self.cluster, OPERATOR, 1)
+        scale(self.cluster, OPERATOR, 1)?;
+        await_injection(self.cluster)
     }
 }
 
@@ -139,7 +142,28 @@ fn install(cluster: &Cluster) -> Result<()> {
     for value in ["operator.image.tag=dev", "sidecar.image.tag=dev", &log.replace(',', "\\,")] {
         helm.args(["--set", value]);
     }
-    printed(&mut helm).context("cannot install the chart").map(drop)
+    printed(&mut helm).context("cannot install the chart")?;
+    await_injection(cluster)
+}
+
+/// Waits until the API server reaches the webhook: a moment passes between the operator being ready and its
+/// Service being programmed, and pods made in it go without the sidecar.
+fn await_injection(cluster: &Cluster) -> Result<()> {
+    const WITHIN: Duration = Duration::from_secs(30);
+    const EVERY: Duration = Duration::from_millis(100);
+    let asked = Instant::now();
+    loop {
+        let mut pod = cluster.kubectl();
+        pod.args(["-n", "default", "run", "injected", "--image=none", "--dry-run=server"]);
+        pod.args(["--labels=peerwalk.dev/inject=enabled", "-o", "jsonpath={.spec.initContainers[*].name}"]);
+        if printed(&mut pod)?.contains("peerwalk") {
+            return Ok(());
+        }
+        if asked.elapsed() > WITHIN {
+            bail!("no pod is injected {WITHIN:?} after the operator was ready");
+        }
+        thread::sleep(EVERY);
+    }
 }
 
 /// Runs a command and gives what it printed; what it complained about is the error.
