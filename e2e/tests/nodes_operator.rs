@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams};
 use kube::runtime::wait::await_condition;
-use peerwalk_api::ConditionStatus::{False, True, Unknown};
+use peerwalk_api::ConditionStatus::{False, True};
 use peerwalk_cluster::Place;
 use peerwalk_e2e::nodes::{Nodes, SYSTEM, printed};
 use peerwalk_e2e::object::{self, NODE_1, NODE_2, denied, to_service};
@@ -86,21 +86,6 @@ async fn a_killed_operator_says_nothing_wrong_and_touches_no_workload() -> Resul
         // It is at work again.
         scene.delete(&closed).await?;
         scene.verdict("bad", True, "AsExpected").await?;
-        Ok(())
-    })
-    .await
-}
-
-#[tokio::test]
-async fn without_the_operator_pods_start_all_the_same() -> Result<()> {
-    play_alone(async |scene, alone| {
-        let client = scene.name(CLIENT);
-        alone.end_operator()?;
-        scene.deploy(&[object::pod(&client, "client", NODE_1, &["pause"])]).await?;
-        alone.start_operator()?;
-        let target = to_service("default", "kubernetes");
-        scene.apply(&[object::check(&client, "reach", &[target])]).await?;
-        scene.verdict("reach", Unknown, "NotInjected").await?;
         Ok(())
     })
     .await
