@@ -29,6 +29,8 @@ pub trait Walker {
 pub struct Job {
     /// Which target.
     pub key: TargetKey,
+    /// Others that are the same in everything: the walk is theirs too.
+    pub others: Vec<TargetKey>,
     /// What it is.
     pub target: Arc<PlannedTarget>,
     /// The plan's generation.
@@ -40,7 +42,7 @@ pub struct Job {
 impl Walker for peerwalk_probe::Prober {
     fn walk<'a>(&'a self, job: Job, report: Box<dyn FnMut(Walk) + 'a>) -> LocalBoxFuture<'a, Walk> {
         async move {
-            let Job { key, target, generation, trigger } = job;
+            let Job { key, others: _, target, generation, trigger } = job;
             Box::pin(Self::walk(self, key, &target, generation, trigger, report)).await
         }
         .boxed_local()
@@ -116,14 +118,23 @@ pub async fn run(
 }
 
 async fn one(walker: &impl Walker, job: Job, walks: mpsc::Sender<Walk>) {
-    let interims = walks.clone();
+    let others = job.others.clone();
+    let copies = |walk: Walk| {
+        let of_others: Vec<Walk> =
+            others.iter().map(|target| Walk { target: target.clone(), ..walk.clone() }).collect();
+        std::iter::once(walk).chain(of_others)
+    };
     // An interim report is worth nothing later, so it does not wait for room.
-    let report = Box::new(move |walk| {
-        let _ = interims.try_send(walk);
+    let report = Box::new(|walk| {
+        for copy in copies(walk) {
+            let _ = walks.try_send(copy);
+        }
     });
     let walk = walker.walk(job, report).await;
-    // Nobody takes walks any more: the process is ending.
-    let _ = walks.send(walk).await;
+    for copy in copies(walk) {
+        // Nobody takes walks any more: the process is ending.
+        let _ = walks.send(copy).await;
+    }
 }
 
 #[cfg(test)]

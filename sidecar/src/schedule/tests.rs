@@ -42,9 +42,9 @@ fn key(target: &str) -> TargetKey {
     TargetKey { check: "web".into(), target: target.into() }
 }
 
-fn target(interval: u64, takes: u64) -> PlannedTarget {
+fn target(name: &str, interval: u64, takes: u64) -> PlannedTarget {
     PlannedTarget {
-        kind: TargetKind::Dns(DnsTarget { name: "a.example".into(), record: RecordType::A }),
+        kind: TargetKind::Dns(DnsTarget { name: name.into(), record: RecordType::A }),
         http: None,
         connect_timeout: Duration::from_secs(1),
         total_timeout: Duration::from_millis(takes),
@@ -55,7 +55,7 @@ fn target(interval: u64, takes: u64) -> PlannedTarget {
 }
 
 fn plan(generation: u64, targets: &[(&str, u64, u64)]) -> Order {
-    let targets = targets.iter().map(|(name, interval, takes)| (key(name), target(*interval, *takes)));
+    let targets = targets.iter().map(|(name, interval, takes)| (key(name), target(name, *interval, *takes)));
     Order::Plan(Plan { generation, targets: targets.collect() })
 }
 
@@ -63,8 +63,14 @@ fn plan(generation: u64, targets: &[(&str, u64, u64)]) -> Order {
 async fn noted(orders: Vec<(u64, Order)>, total: u64) -> Vec<Note> {
     let log = Rc::new(RefCell::new(Vec::new()));
     let fake = Fake { began: Instant::now(), log: Rc::clone(&log) };
+    found(&fake, orders, total).await;
+    log.take()
+}
+
+/// The same, for the walks that come of it.
+async fn found(fake: &Fake, orders: Vec<(u64, Order)>, total: u64) -> Vec<Walk> {
     let (order, receiver) = mpsc::channel(8);
-    let (walks, mut found) = mpsc::channel(1024);
+    let (walks, mut walked) = mpsc::channel(1024);
     let began = fake.began;
     let script = async {
         for (at, one) in orders {
@@ -73,13 +79,16 @@ async fn noted(orders: Vec<(u64, Order)>, total: u64) -> Vec<Note> {
         }
         std::future::pending::<()>().await;
     };
+    let mut found = Vec::new();
     let all = async {
-        tokio::join!(run(&fake, receiver, walks, |whole| whole / 2), script, async {
-            while found.recv().await.is_some() {}
+        tokio::join!(run(fake, receiver, walks, |whole| whole / 2), script, async {
+            while let Some(walk) = walked.recv().await {
+                found.push(walk);
+            }
         })
     };
     let _ = timeout(Duration::from_millis(total), all).await;
-    log.take()
+    found
 }
 
 fn starts(log: &[Note], name: &str) -> Vec<(u64, Trigger)> {
@@ -159,6 +168,41 @@ async fn only_so_many_walks_run_at_once() {
         most = most.max(now);
     }
     assert_eq!((most, ended), (16, 40), "sixteen at once, and all of them in the end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn targets_that_are_the_same_share_their_walks() {
+    let same = |generation, names: &[&str]| {
+        let targets = names.iter().map(|name| (key(name), target("db.ledger.svc", 10_000, 1_000)));
+        Order::Plan(Plan { generation, targets: targets.collect() })
+    };
+    let walks_of = async |orders: Vec<(u64, Order)>, total| {
+        let log = Rc::new(RefCell::new(Vec::new()));
+        let fake = Fake { began: Instant::now(), log: Rc::clone(&log) };
+        let found = found(&fake, orders, total).await;
+        let walks: Vec<(String, bool)> =
+            found.into_iter().map(|walk| (walk.target.target, walk.interim)).collect();
+        (log.take(), walks)
+    };
+    let (log, walks) = walks_of(vec![(0, same(1, &["a", "b"]))], 9_000).await;
+    assert_eq!(starts(&log, "a"), [(0, Event)], "one walk");
+    assert_eq!(starts(&log, "b"), [], "for both");
+    let expected = [("a", true), ("b", true), ("a", false), ("b", false)];
+    assert_eq!(walks, expected.map(|(name, interim)| (name.to_owned(), interim)), "each has its report");
+    let orders = vec![
+        (0, same(1, &["a", "b"])),
+        (2_000, Order::WalkNow(vec![key("b")])),
+        (6_000, same(2, &["b"])),
+        (8_000, same(3, &["b", "c"])),
+    ];
+    let (log, walks) = walks_of(orders, 9_500).await;
+    assert_eq!(
+        starts(&log, "a"),
+        [(0, Event), (2_250, Event), (4_250, Event)],
+        "asked for by another's name"
+    );
+    assert_eq!(starts(&log, "b"), [(8_000, Event)], "what is left keeps the rhythm, until c is new");
+    assert_eq!(walks.last(), Some(&("c".to_owned(), false)), "and has evidence at once");
 }
 
 #[tokio::test(start_paused = true)]

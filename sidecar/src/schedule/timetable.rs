@@ -1,4 +1,7 @@
 //! The timetable of walks: pure, on a clock that counts from the start of the process.
+//!
+//! Targets that are the same in everything (those of two checks, most often) are one entry and share their
+//! walks: the destination is dialled once, and all of them say the same.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,6 +30,8 @@ const AGAIN: Duration = Duration::from_secs(2);
 pub(super) struct Timetable {
     part_of: fn(Duration) -> Duration,
     generation: u64,
+    targets: BTreeMap<TargetKey, PlannedTarget>,
+    /// By the first of their keys.
     entries: BTreeMap<TargetKey, Entry>,
     /// Walks to stop.
     stops: Vec<u64>,
@@ -35,6 +40,8 @@ pub(super) struct Timetable {
 
 struct Entry {
     target: Arc<PlannedTarget>,
+    /// Targets that are the same and share its walks.
+    others: Vec<TargetKey>,
     /// When the interval is over.
     interval_due: Duration,
     /// When to walk because of a change.
@@ -55,53 +62,49 @@ struct Running {
 
 impl Timetable {
     pub(super) fn new(part_of: fn(Duration) -> Duration) -> Self {
-        Self { part_of, generation: 0, entries: BTreeMap::new(), stops: Vec::new(), number: 0 }
+        Self {
+            part_of,
+            generation: 0,
+            targets: BTreeMap::new(),
+            entries: BTreeMap::new(),
+            stops: Vec::new(),
+            number: 0,
+        }
     }
 
     /// A new plan. Targets that stay as they are keep their rhythm.
     pub(super) fn plan(&mut self, plan: Plan, now: Duration) {
         self.generation = plan.generation;
-        let mut before = std::mem::take(&mut self.entries);
-        let is_new = |key: &TargetKey, target: &PlannedTarget, before: &BTreeMap<TargetKey, Entry>| {
-            before.get(key).is_none_or(|entry| *entry.target != *target)
-        };
-        let new = plan.targets.iter().filter(|(key, target)| is_new(key, target, &before)).count();
-        let count = u32::try_from(new).unwrap_or(u32::MAX).max(1);
-        let step = STAGGER.min(SPREAD / count);
+        let before = std::mem::replace(&mut self.targets, plan.targets);
+        let mut entries = std::mem::take(&mut self.entries);
+        let is_new = |key: &TargetKey| before.get(key) != self.targets.get(key);
+        let groups = groups(&self.targets);
+        let new = groups.iter().filter(|(key, _, others)| is_new(key) || others.iter().any(is_new)).count();
+        let step = STAGGER.min(SPREAD / u32::try_from(new).unwrap_or(u32::MAX).max(1));
         let mut due = now;
-        for (key, target) in plan.targets {
-            let changed = is_new(&key, &target, &before);
-            let entry = match before.remove(&key) {
-                Some(entry) if !changed => entry,
-                old => {
-                    self.stops.extend(old.and_then(|entry| entry.running).map(|running| running.number));
-                    let first = due;
-                    due += step;
-                    Entry {
-                        interval_due: first + target.interval.max(SHORTEST_INTERVAL),
-                        target: Arc::new(target),
-                        event_due: Some(first),
-                        again_due: None,
-                        running: None,
-                        last_start: None,
-                    }
-                }
+        for (key, target, others) in groups {
+            let changed = is_new(key) || others.iter().any(is_new);
+            let known = entries.iter().find(|(first, entry)| *first == key || entry.others.contains(key));
+            let known = known.map(|(first, _)| first.clone()).filter(|_| !changed);
+            let entry = if let Some(entry) = known.and_then(|first| entries.remove(&first)) {
+                Entry { others, ..entry }
+            } else {
+                let first = due;
+                due += step;
+                Entry::new(target.clone(), others, first)
             };
-            self.entries.insert(key, entry);
+            self.entries.insert(key.clone(), entry);
         }
-        self.stops.extend(before.into_values().filter_map(|entry| entry.running).map(|run| run.number));
+        self.stops.extend(entries.into_values().filter_map(|entry| entry.running).map(|run| run.number));
     }
 
     /// A change in the cluster; no targets means all.
     pub(super) fn walk_now(&mut self, targets: &[TargetKey], now: Duration) {
         let part_of = self.part_of;
-        let order = |entry: &mut Entry| entry.walk_now(now, part_of(EVENT_JITTER));
-        if targets.is_empty() {
-            self.entries.values_mut().for_each(order);
-        }
-        for key in targets {
-            if let Some(entry) = self.entries.get_mut(key) {
-                order(entry);
+        let meant = |key: &TargetKey| targets.is_empty() || targets.contains(key);
+        for (key, entry) in &mut self.entries {
+            if meant(key) || entry.others.iter().any(meant) {
+                entry.walk_now(now, part_of(EVENT_JITTER));
             }
         }
     }
@@ -143,8 +146,8 @@ impl Timetable {
         (entry.event_due, entry.again_due) = (due(entry.event_due), due(entry.again_due));
         entry.last_start = Some(now);
         entry.running = Some(Running { number, replacement: entry.running.is_some() });
-        let target = Arc::clone(&entry.target);
-        Some(Command::Start(number, Job { key, target, generation, trigger }))
+        let (others, target) = (entry.others.clone(), Arc::clone(&entry.target));
+        Some(Command::Start(number, Job { key, others, target, generation, trigger }))
     }
 
     /// A walk has ended, or was stopped.
@@ -166,7 +169,32 @@ impl Timetable {
     }
 }
 
+/// Targets that are the same together: the first key, the target, the other keys.
+fn groups(targets: &BTreeMap<TargetKey, PlannedTarget>) -> Vec<(&TargetKey, &PlannedTarget, Vec<TargetKey>)> {
+    let mut groups: Vec<(&TargetKey, &PlannedTarget, Vec<TargetKey>)> = Vec::new();
+    for (key, target) in targets {
+        match groups.iter_mut().find(|(_, other, _)| *other == target) {
+            Some((_, _, others)) => others.push(key.clone()),
+            None => groups.push((key, target, Vec::new())),
+        }
+    }
+    groups
+}
+
 impl Entry {
+    /// One that has not been walked, with its first walk at a moment.
+    fn new(target: PlannedTarget, others: Vec<TargetKey>, first: Duration) -> Self {
+        Self {
+            interval_due: first + target.interval.max(SHORTEST_INTERVAL),
+            target: Arc::new(target),
+            others,
+            event_due: Some(first),
+            again_due: None,
+            running: None,
+            last_start: None,
+        }
+    }
+
     /// When to walk next, and why.
     fn next(&self) -> (Duration, Trigger) {
         match self.event_due.into_iter().chain(self.again_due).min() {
