@@ -37,6 +37,14 @@ pub struct PlannedTarget {
     pub controls: Vec<Control>,
 }
 
+impl PlannedTarget {
+    /// Whether anything is said over the connection: a request, or a TLS handshake.
+    pub fn speaks(&self) -> bool {
+        let is_https = |url: &UrlTarget| url.url.starts_with("https:");
+        self.http.is_some() || matches!(&self.kind, TargetKind::Url(url) if is_https(url))
+    }
+}
+
 /// What kind of thing a target is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TargetKind {

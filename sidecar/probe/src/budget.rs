@@ -93,13 +93,9 @@ impl Default for Budget {
 impl Budget {
     /// Grants one connect to `remote`, or says how long to wait before asking again.
     pub fn connect(&mut self, now: Instant, remote: SocketAddr, pace: Pace) -> Result<(), Duration> {
-        if pace == Pace::Spaced
-            && let Some(last) = self.dialled.get(&remote)
-        {
-            let wait = SPACING.saturating_sub(now.saturating_duration_since(*last));
-            if !wait.is_zero() {
-                return Err(wait);
-            }
+        let wait = self.wait(now, remote, pace);
+        if !wait.is_zero() {
+            return Err(wait);
         }
         self.connects.take(now)?;
         if self.dialled.len() >= REMEMBERED {
@@ -107,6 +103,13 @@ impl Budget {
         }
         self.dialled.insert(remote, now);
         Ok(())
+    }
+
+    /// How long until a connect to `remote` would be granted.
+    pub fn wait(&self, now: Instant, remote: SocketAddr, pace: Pace) -> Duration {
+        let last = self.dialled.get(&remote).filter(|_| pace == Pace::Spaced);
+        let distance = last.map(|last| SPACING.saturating_sub(now.saturating_duration_since(*last)));
+        distance.unwrap_or_default().max(self.connects.wait(now))
     }
 
     /// Grants one DNS query, or says how long to wait before asking again.

@@ -3,6 +3,7 @@
 
 mod choice;
 mod diagnosis;
+mod recent;
 mod refusals;
 mod series;
 mod silences;
@@ -12,15 +13,17 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use peerwalk_model::TargetKey;
 use peerwalk_model::evidence::{Connect, Dial, DialOutcome, DialPurpose, LocalTrouble};
 use peerwalk_model::plan::{Control, PlannedTarget};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::budget::{Allowance, Gate, Pace};
+use crate::budget::{Allowance, Gate, IN_FLIGHT, Pace};
 use crate::rules::DialRules;
-use crate::socket::Locals;
+use crate::socket::{Attempt, Locals};
 pub(crate) use choice::{Choice, Order, Want};
+use recent::Recent;
 use refusals::Refusals;
 pub(crate) use series::Series;
 use silences::Silences;
@@ -32,12 +35,15 @@ const LEAST_WAIT: Duration = Duration::from_millis(50);
 const REMEMBERED: usize = 1024;
 /// Dials kept as evidence.
 const KEPT_DIALS: usize = 128;
+/// Addresses that one walk dials at the same time: half of [`IN_FLIGHT`], so that two walks get on.
+const AT_ONCE: usize = IN_FLIGHT / 2;
 /// Between a reset and the dial that repeats it.
 const REPEAT_AFTER: Duration = Duration::from_millis(100);
 
 /// What is remembered from one walk to the next: refusals and usual connect times.
 #[derive(Debug, Default)]
 pub(crate) struct Connector {
+    recent: Recent,
     refusals: Refusals,
     silences: Silences,
     times: Mutex<HashMap<SocketAddr, Duration>>,
@@ -48,6 +54,7 @@ pub(crate) struct Dialling<'a> {
     pub(crate) connector: &'a Connector,
     pub(crate) gate: &'a Gate,
     pub(crate) allowance: &'a Allowance,
+    pub(crate) key: &'a TargetKey,
     pub(crate) target: &'a PlannedTarget,
     pub(crate) rules: DialRules,
     pub(crate) locals: &'a Locals,
@@ -89,39 +96,91 @@ impl Dialling<'_> {
         diagnosis::run(self, choice, &controls, series, interim).await
     }
 
-    /// One dial of each chosen address, at the same time, until all have an outcome or one is silent for
-    /// longer than is usual for it.
+    /// One dial of each chosen address, a few at a time, until all have an outcome or one is silent for longer
+    /// than is usual for it.
     async fn steady(&self, choice: &Choice, series: &mut Series) -> Result<(), LocalTrouble> {
-        let mut permits = Vec::new();
-        let mut until = Instant::now();
-        for want in &choice.first {
-            // After an event the refusal of a moment ago is what is in question.
-            let stands = self.connector.refusals.stands(want.remote, Instant::now());
-            if let Some(dial) = stands.filter(|_| self.pace == Pace::Spaced) {
-                series.push_done(Dial { purpose: want.purpose, ..dial });
-                continue;
+        for some in choice.first.chunks(AT_ONCE) {
+            let mut dialled = Vec::new();
+            for want in some {
+                match self.known(choice, *want) {
+                    Some(dials) => dials.into_iter().for_each(|dial| series.push_done(dial)),
+                    None if self.gate.connect(want.remote, self.pace, self.allowance).await => {
+                        dialled.push(*want);
+                    }
+                    None => {
+                        series.push_done(not_dialled(want.purpose, want.remote, DialOutcome::Skipped));
+                    }
+                }
             }
-            let permit = self.gate.in_flight(self.allowance).await;
-            let granted = permit.is_some() && self.gate.connect(want.remote, self.pace, self.allowance).await;
-            permits.extend(permit);
-            if !granted {
-                series.push_done(not_dialled(want.purpose, want.remote, DialOutcome::Skipped));
-                continue;
-            }
-            series.begin(want.purpose, want.remote, None)?;
-            until = until.max(Instant::now() + self.usual_wait(want.remote));
+            self.dial_few(&dialled, series, |remote| self.usual_wait(remote)).await?;
         }
-        let until = until.min(self.allowance.deadline());
-        series.drive(until).await;
         Ok(())
+    }
+
+    /// Dials at most [`AT_ONCE`] addresses whose budget is granted, until all have an outcome or the longest of
+    /// their waits is over.
+    async fn dial_few(
+        &self,
+        wants: &[Want],
+        series: &mut Series,
+        wait: impl Fn(SocketAddr) -> Duration,
+    ) -> Result<(), LocalTrouble> {
+        // All places at once, and only when nothing else has to be waited for: a walk that kept some while it
+        // waits for more would stand in the way of itself and of others that do the same.
+        let places = self.gate.in_flight(wants.len(), self.allowance).await;
+        if places.is_none() {
+            let skipped = wants.iter().map(|w| not_dialled(w.purpose, w.remote, DialOutcome::Skipped));
+            skipped.for_each(|dial| series.push_done(dial));
+            return Ok(());
+        }
+        for want in wants {
+            series.begin(want.purpose, want.remote, None)?;
+        }
+        let Some(longest) = wants.iter().map(|want| wait(want.remote)).max() else { return Ok(()) };
+        series.drive(self.allowance.deadline().min(Instant::now() + longest)).await;
+        Ok(())
+    }
+
+    /// What stands for a dial of the address: a refusal of a moment ago, except after an event, when it is what is
+    /// in question; or what another target's walk has just found there.
+    fn known(&self, choice: &Choice, want: Want) -> Option<Vec<Dial>> {
+        if self.pace != Pace::Spaced {
+            return None;
+        }
+        let refusal = self.connector.refusals.stands(want.remote, Instant::now());
+        match refusal {
+            Some(dial) => Some(vec![Dial { purpose: want.purpose, ..dial }]),
+            None => self.recent(choice, want),
+        }
+    }
+
+    /// What another target's walk found at the address a moment ago, where it may not be dialled again yet and
+    /// nothing is to be said over the connection. Waiting for its turn would cost the target its walk as soon
+    /// as more than a few of a pod share an address.
+    fn recent(&self, choice: &Choice, want: Want) -> Option<Vec<Dial>> {
+        let speaks = want.purpose == choice.speaks && self.target.speaks();
+        if speaks || self.gate.may_connect(want.remote, self.pace) {
+            return None;
+        }
+        let now = Instant::now();
+        let mut dials = self.connector.recent.of((want.purpose, want.remote), self.key, now)?;
+        if dials.iter().any(|dial| dial.outcome == DialOutcome::Silent) {
+            let proof = self.connector.silences.recall(&[want.remote], now, self.pace).unwrap_or_default();
+            for dial in proof {
+                if !dials.iter().any(|known| known.local == dial.local && known.started == dial.started) {
+                    dials.push(dial);
+                }
+            }
+        }
+        Some(dials)
     }
 
     /// Dials once more what answered with a reset, at endpoints and plain addresses: a listener that just
     /// restarts is not worth a verdict. ICMP refusals are not repeated; they are rate limited, and certain.
     async fn repeat_resets(&self, series: &mut Series) -> Result<(), LocalTrouble> {
         let again: Vec<Want> = series
-            .dials()
-            .into_iter()
+            .attempts()
+            .map(Attempt::dial)
             .filter(|dial| matches!(&dial.outcome, DialOutcome::Failed { queue, immediate: false, .. } if queue.is_empty()))
             .filter(|dial| matches!(dial.purpose, DialPurpose::Endpoint | DialPurpose::Address))
             .map(|dial| Want { purpose: dial.purpose, remote: dial.remote })
@@ -130,12 +189,11 @@ impl Dialling<'_> {
             return Ok(());
         }
         tokio::time::sleep(REPEAT_AFTER.min(self.allowance.left())).await;
-        for want in again {
-            if self.gate.try_connect(want.remote, Pace::Immediate).is_ok() {
-                series.begin(want.purpose, want.remote, None)?;
-            }
+        for some in again.chunks(AT_ONCE) {
+            let granted = |want: &&Want| self.gate.try_connect(want.remote, Pace::Immediate).is_ok();
+            let granted: Vec<Want> = some.iter().filter(granted).copied().collect();
+            self.dial_few(&granted, series, |_| self.target.connect_timeout).await?;
         }
-        series.drive(self.allowance.deadline().min(Instant::now() + self.target.connect_timeout)).await;
         Ok(())
     }
 
@@ -145,8 +203,8 @@ impl Dialling<'_> {
             return Ok(None);
         }
         let mut series = Series::new(self.locals.clone());
-        series.begin(DialPurpose::Address, remote, None)?;
-        series.drive(self.allowance.deadline().min(Instant::now() + self.target.connect_timeout)).await;
+        let want = Want { purpose: DialPurpose::Address, remote };
+        self.dial_few(&[want], &mut series, |_| self.target.connect_timeout).await?;
         Ok(series.take_stream(DialPurpose::Address).map(|(stream, _)| stream))
     }
 
@@ -171,7 +229,7 @@ impl Dialling<'_> {
     /// The evidence by now, with what is remembered in its place.
     pub(crate) fn evidence(&self, series: &Series) -> Connect {
         let mut dials = series.dials();
-        self.connector.learn(&mut dials);
+        self.connector.learn(self.key, &mut dials);
         dials.truncate(KEPT_DIALS);
         Connect { dials }
     }
@@ -185,10 +243,11 @@ impl Dialling<'_> {
 }
 
 impl Connector {
-    fn learn(&self, dials: &mut [Dial]) {
+    fn learn(&self, target: &TargetKey, dials: &mut [Dial]) {
         let now = Instant::now();
         self.refusals.learn(dials, now);
         self.silences.learn(dials);
+        self.recent.learn(target, dials, now);
         let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
         if times.len() >= REMEMBERED {
             times.clear();

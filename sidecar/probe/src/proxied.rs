@@ -69,8 +69,8 @@ async fn dial(
 ) -> Result<(Vec<Dial>, Option<TcpStream>), LocalTrouble> {
     let Some((_, port)) = host_and_port(&through.used.proxy) else { return Ok((Vec::new(), None)) };
     let mut series = Series::new(dialling.locals.clone());
-    let mut permits = Vec::new();
     let mut tried: Vec<IpAddr> = Vec::new();
+    let mut granted = Vec::new();
     for ip in &through.addresses {
         if tried.iter().any(|other| other.is_ipv4() == ip.is_ipv4()) {
             continue;
@@ -79,17 +79,18 @@ async fn dial(
         let remote = SocketAddr::new(*ip, port);
         if !dialling.rules.permitted_proxy(*ip) {
             series.push_done(not_dialled(DialPurpose::Proxy, remote, DialOutcome::NotAllowed));
-            continue;
-        }
-        let permit = dialling.gate.in_flight(dialling.allowance).await;
-        let granted =
-            permit.is_some() && dialling.gate.connect(remote, dialling.pace, dialling.allowance).await;
-        permits.extend(permit);
-        if !granted {
+        } else if dialling.gate.connect(remote, dialling.pace, dialling.allowance).await {
+            granted.push(remote);
+        } else {
             series.push_done(not_dialled(DialPurpose::Proxy, remote, DialOutcome::Skipped));
-            continue;
         }
-        series.begin(DialPurpose::Proxy, remote, None)?;
+    }
+    let places = dialling.gate.in_flight(granted.len(), dialling.allowance).await;
+    for remote in granted {
+        match places {
+            Some(_) => series.begin(DialPurpose::Proxy, remote, None)?,
+            None => series.push_done(not_dialled(DialPurpose::Proxy, remote, DialOutcome::Skipped)),
+        }
     }
     let until = Instant::now() + dialling.target.connect_timeout;
     series.drive(until.min(dialling.allowance.deadline())).await;

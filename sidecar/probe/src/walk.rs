@@ -40,6 +40,7 @@ pub struct Prober {
 /// One walk under way.
 struct Tour<'a> {
     prober: &'a Prober,
+    key: TargetKey,
     target: &'a PlannedTarget,
     allowance: Allowance,
     trigger: Trigger,
@@ -77,7 +78,7 @@ impl Prober {
         let before = self.memory.of(&key);
         let mut walk = Walk::begin(key, generation, trigger, crate::now());
         let allowance = Allowance::new(target.total_timeout);
-        let tour = Tour { prober: self, target, allowance, trigger, before };
+        let tour = Tour { prober: self, key: walk.target.clone(), target, allowance, trigger, before };
         if let Err(local) = Box::pin(tour.run(&mut walk, &mut report)).await {
             walk.local = Some(local);
         }
@@ -307,6 +308,7 @@ impl Tour<'_> {
             connector: &self.prober.connector,
             gate: &self.prober.gate,
             allowance: &self.allowance,
+            key: &self.key,
             target: self.target,
             rules: self.prober.environment.rules,
             locals,

@@ -65,6 +65,12 @@ impl Gate {
         budget.connect(Instant::now().into_std(), remote, pace)
     }
 
+    /// Whether a connect would be granted now.
+    pub(crate) fn may_connect(&self, remote: SocketAddr, pace: Pace) -> bool {
+        let budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
+        budget.wait(Instant::now().into_std(), remote, pace).is_zero()
+    }
+
     /// Waits for a connect; `false` when the walk's patience ends first.
     pub(crate) async fn connect(&self, remote: SocketAddr, pace: Pace, allowance: &Allowance) -> bool {
         wait_for(allowance, || self.try_connect(remote, pace)).await
@@ -79,20 +85,29 @@ impl Gate {
         .await
     }
 
-    /// Waits for a place among the sockets in flight.
-    pub(crate) async fn in_flight(&self, allowance: &Allowance) -> Option<SemaphorePermit<'_>> {
-        permit(&self.in_flight, allowance).await
+    /// Waits for so many places among the sockets in flight, all at once; at most [`IN_FLIGHT`].
+    pub(crate) async fn in_flight(
+        &self,
+        places: usize,
+        allowance: &Allowance,
+    ) -> Option<SemaphorePermit<'_>> {
+        let places = u32::try_from(places.min(IN_FLIGHT)).unwrap_or(u32::MAX);
+        permit(&self.in_flight, places, allowance).await
     }
 
     /// Waits until no other diagnosis runs.
     pub(crate) async fn diagnosis(&self, allowance: &Allowance) -> Option<SemaphorePermit<'_>> {
-        permit(&self.diagnosis, allowance).await
+        permit(&self.diagnosis, 1, allowance).await
     }
 }
 
-async fn permit<'a>(semaphore: &'a Semaphore, allowance: &Allowance) -> Option<SemaphorePermit<'a>> {
+async fn permit<'a>(
+    semaphore: &'a Semaphore,
+    places: u32,
+    allowance: &Allowance,
+) -> Option<SemaphorePermit<'a>> {
     let begun = Instant::now();
-    let permit = timeout(allowance.patience(), semaphore.acquire()).await;
+    let permit = timeout(allowance.patience(), semaphore.acquire_many(places)).await;
     allowance.waited(begun.elapsed());
     permit.ok()?.ok()
 }

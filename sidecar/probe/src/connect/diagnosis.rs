@@ -60,6 +60,10 @@ pub(super) async fn run(
         return Ok(());
     }
     let permit = dialling.gate.diagnosis(dialling.allowance).await;
+    // The diagnosis that was waited for may have proven this silence too.
+    if recheck(dialling, series).await? {
+        return Ok(());
+    }
     let now = Instant::now();
     series.drive(now).await;
     let suspects = suspects(dialling, series, now);
@@ -78,14 +82,15 @@ pub(super) async fn run(
     Ok(())
 }
 
-/// Between events, an address whose silence was proven a moment ago is asked with three ports only. Silent
-/// again, it is reported with the proof of then: a whole diagnosis at every interval would cost more than
-/// the budget of the other targets. Whether that settles the stage.
+/// An address whose silence was proven a moment ago is asked with three ports only. Silent again, it is
+/// reported with the proof of then: a whole diagnosis in every walk would cost more than the budget of the
+/// other targets. Whether that settles the stage.
 async fn recheck(dialling: &Dialling<'_>, series: &mut Series) -> Result<bool, LocalTrouble> {
     let now = Instant::now();
     let suspects = suspects(dialling, series, now);
-    let proof = dialling.connector.silences.recall(&suspects, now);
-    let (Pace::Spaced, Some(proof)) = (dialling.pace, proof) else { return Ok(false) };
+    let Some(proof) = dialling.connector.silences.recall(&suspects, now, dialling.pace) else {
+        return Ok(false);
+    };
     for n in 0..RECHECK_SOCKETS {
         for suspect in &suspects {
             let Some(first) = series.live().find(|attempt| attempt.remote() == *suspect) else { continue };

@@ -9,8 +9,14 @@ use std::time::Duration;
 use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose};
 use tokio::time::Instant;
 
+use crate::budget::Pace;
+
 /// How long a proof stands.
 const STANDS: Duration = Duration::from_mins(1);
+/// How long it stands for a walk that an event asked for. The walk two seconds after an event, and those of
+/// other targets that lead to the same address, need not prove it again; each dial keeps its own time, so that
+/// what came before the event is judged as such.
+const STANDS_AFTER_EVENT: Duration = Duration::from_secs(3);
 /// Silent sockets that make a proof.
 const SOCKETS: usize = 8;
 
@@ -37,12 +43,16 @@ impl Silences {
     }
 
     /// The dials behind the silence of all these addresses; `None` when one of them is not proven silent.
-    pub(crate) fn recall(&self, suspects: &[SocketAddr], now: Instant) -> Option<Vec<Dial>> {
+    pub(crate) fn recall(&self, suspects: &[SocketAddr], now: Instant, pace: Pace) -> Option<Vec<Dial>> {
+        let stands = match pace {
+            Pace::Spaced => STANDS,
+            Pace::Immediate => STANDS_AFTER_EVENT,
+        };
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut dials: Vec<Dial> = Vec::new();
         for suspect in suspects {
             let (proof, proven) = kept.get(suspect)?;
-            if now.saturating_duration_since(*proven) >= STANDS {
+            if now.saturating_duration_since(*proven) >= stands {
                 return None;
             }
             for dial in proof {
@@ -99,9 +109,11 @@ mod tests {
         {
             let silences = Silences::default();
             silences.keep(&suspects, &dials, now);
-            let recalled = silences.recall(&suspects, now + Duration::from_secs(59));
-            assert_eq!(recalled, kept.then_some(dials), "kept: {kept}");
-            assert_eq!(silences.recall(&suspects, now + STANDS), None, "a minute is over");
+            let recall = |pace, ms| silences.recall(&suspects, now + Duration::from_millis(ms), pace);
+            assert_eq!(recall(Pace::Spaced, 59_999), kept.then(|| dials.clone()), "kept: {kept}");
+            assert_eq!(recall(Pace::Spaced, 60_000), None, "a minute is over");
+            assert_eq!(recall(Pace::Immediate, 2_999), kept.then_some(dials), "kept: {kept}");
+            assert_eq!(recall(Pace::Immediate, 3_000), None, "after an event it is proven anew");
         }
     }
 
@@ -111,9 +123,9 @@ mod tests {
         let silences = Silences::default();
         silences.keep(&suspects, &silence(8, 1), now);
         silences.learn(&silence(3, 0));
-        assert!(silences.recall(&suspects, now).is_some(), "more silence changes nothing");
+        assert!(silences.recall(&suspects, now, Pace::Spaced).is_some(), "more silence changes nothing");
         silences.learn(&[dial(1, 0, DialOutcome::Connected { local_peer: None })]);
-        assert_eq!(silences.recall(&suspects, now), None, "it answered");
-        assert_eq!(silences.recall(&[], now), None, "no suspect, no proof");
+        assert_eq!(silences.recall(&suspects, now, Pace::Spaced), None, "it answered");
+        assert_eq!(silences.recall(&[], now, Pace::Spaced), None, "no suspect, no proof");
     }
 }

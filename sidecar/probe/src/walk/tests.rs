@@ -124,6 +124,45 @@ async fn a_service_is_walked_by_its_address_and_an_endpoint() {
 }
 
 #[tokio::test]
+async fn many_endpoints_do_not_wait_for_each_other() {
+    let mut endpoints = Vec::new();
+    for _ in 0..16 {
+        endpoints.push(http_server(&[200]).await);
+    }
+    let (prober, _file) = prober("127.0.0.1 catalog.shop.svc\n", vec![], DialRules::Anything);
+    let service = ServiceTarget {
+        hostname: "catalog.shop.svc".into(),
+        port: endpoints[0].port(),
+        addresses: vec![endpoints[0].ip()],
+        endpoints: endpoints.clone(),
+    };
+    let walk = walk(&prober, &target(TargetKind::Service(service), None)).await;
+    let found = outcomes(&walk);
+    assert_eq!(found.len(), 17, "the service address and every endpoint: {found:?}");
+    assert!(found.iter().all(|(.., outcome)| *outcome == CONNECTED), "none was left out: {found:?}");
+}
+
+#[tokio::test]
+async fn targets_that_lead_to_one_address_share_what_was_found() {
+    let server = http_server(&[200]).await;
+    let (prober, _file) = prober("", vec![], DialRules::Anything);
+    let bare = target(url(format!("tcp://{server}"), None), None);
+    let speaking = target(url(format!("http://{server}/"), None), Some("/"));
+    let interval = async |name: &str, target: &PlannedTarget| {
+        let key = TargetKey { target: name.into(), ..key() };
+        prober.walk(key, target, 1, Trigger::Interval, |_| {}).await
+    };
+    let dial = |walk: &Walk| walk.connect.as_ref().unwrap().dials[0].clone();
+    let first = interval("first", &bare).await;
+    let second = interval("second", &PlannedTarget { interval: Duration::from_secs(7), ..bare }).await;
+    assert_eq!(dial(&second), dial(&first), "the dial of a moment ago, socket and all");
+    tokio::time::pause();
+    let third = interval("third", &speaking).await;
+    assert_ne!(dial(&third).local, dial(&first).local, "who has something to say needs a connection");
+    assert_eq!(status(&third), Some(RequestOutcome::Status(200)));
+}
+
+#[tokio::test]
 async fn a_plan_cannot_lead_to_loopback() {
     let server = http_server(&[200]).await;
     let (prober, _file) = prober("127.0.0.1 catalog.shop.svc\n", vec![], DialRules::Plan);
