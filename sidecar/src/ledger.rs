@@ -41,8 +41,9 @@ struct Record {
     sent: Option<u64>,
     /// To be sent, whether it has changed or not.
     wanted: bool,
-    /// The target's definition has changed: the next walk is evidence even if it finds the same.
-    renewed: bool,
+    /// The generation under which the target's definition has changed: what was found before is about another
+    /// target and is not sent, and the next walk is evidence even if it finds the same.
+    renewed: Option<u64>,
 }
 
 impl Ledger {
@@ -55,14 +56,22 @@ impl Ledger {
         }
     }
 
-    /// A new plan. A whole one begins a stream, and the hub has none of the evidence.
+    /// A new plan. A whole one begins a stream, and the hub has none of the evidence. Generations may begin anew
+    /// with it, so what still holds is told under the new one.
     pub fn plan(&mut self, plan: Plan, whole: bool) {
         self.records.retain(|key, _| plan.targets.contains_key(key));
         self.interims.retain(|walk| plan.targets.contains_key(&walk.target));
         self.unfinished.retain(|key| plan.targets.contains_key(key));
         for (key, record) in &mut self.records {
-            record.renewed |= self.plan.targets.get(key) != plan.targets.get(key);
-            record.wanted |= whole;
+            if self.plan.targets.get(key) != plan.targets.get(key) {
+                record.renewed = Some(plan.generation);
+            }
+            if record.renewed.is_none() {
+                record.walk.plan_generation = plan.generation;
+                record.wanted |= whole;
+            } else {
+                record.wanted = false;
+            }
         }
         self.plan = plan;
     }
@@ -81,9 +90,15 @@ impl Ledger {
     }
 
     /// Takes a walk, complete or interim.
-    pub fn walk(&mut self, walk: Walk) {
+    pub fn walk(&mut self, mut walk: Walk) {
         if !self.plan.targets.contains_key(&walk.target) {
             return;
+        }
+        match self.records.get(&walk.target).and_then(|record| record.renewed) {
+            // It began before the target became what it is.
+            Some(since) if !(since..=self.plan.generation).contains(&walk.plan_generation) => return,
+            Some(_) => {}
+            None => walk.plan_generation = self.plan.generation,
         }
         if walk.interim {
             if !self.is_news(&walk) {
@@ -95,7 +110,9 @@ impl Ledger {
             self.interims.push_back(walk);
             return;
         }
-        if nothing_dialled(&walk) && self.records.get(&walk.target).is_some_and(|known| !known.renewed) {
+        if is_short_of_budget(&walk)
+            && self.records.get(&walk.target).is_some_and(|known| known.renewed.is_none())
+        {
             // For want of budget. What is known stands, and grows older.
             return;
         }
@@ -112,10 +129,10 @@ impl Ledger {
         let since = same.map_or(walk.started, |before| before.since);
         let consecutive = same.map_or(1, |before| before.consecutive.saturating_add(1));
         let wanted = self.unfinished.contains(&walk.target)
-            || before.as_ref().is_none_or(|b| b.wanted || b.renewed || b.signature != signature);
+            || before.as_ref().is_none_or(|b| b.wanted || b.renewed.is_some() || b.signature != signature);
         let sent = before.and_then(|before| before.sent);
         let key = walk.target.clone();
-        let record = Record { walk, signature, summary, since, consecutive, sent, wanted, renewed: false };
+        let record = Record { walk, signature, summary, since, consecutive, sent, wanted, renewed: None };
         self.records.insert(key, record);
     }
 
@@ -124,7 +141,7 @@ impl Ledger {
     /// stays the same is told once, by its whole walk.
     fn is_news(&self, interim: &Walk) -> bool {
         let Some(before) = self.records.get(&interim.target) else { return true };
-        let known = !before.summary.passed && !before.summary.void && !before.renewed;
+        let known = !before.summary.passed && !before.summary.void && before.renewed.is_none();
         let same = || silent(interim).is_subset(&silent(&before.walk));
         !known || (interim.trigger == Trigger::Event && !same())
     }
@@ -201,13 +218,15 @@ impl Ledger {
     }
 }
 
-/// Every address of the target was skipped for want of budget.
-fn nothing_dialled(walk: &Walk) -> bool {
-    let dials = || {
-        let all = walk.connect.iter().flat_map(|connect| &connect.dials);
-        all.filter(|dial| dial.purpose != DialPurpose::Control)
-    };
-    dials().next().is_some() && dials().all(|dial| dial.outcome == DialOutcome::Skipped)
+/// Every address of a purpose was skipped for want of budget: all of the Service's own, or all behind it.
+/// Half of what makes a walk proves less than the whole one before it.
+fn is_short_of_budget(walk: &Walk) -> bool {
+    use DialPurpose::{Address, Endpoint, ServiceAddress};
+    let dials = walk.connect.as_ref().map_or(&[][..], |connect| &connect.dials);
+    [ServiceAddress, Endpoint, Address].into_iter().any(|purpose| {
+        let mut of_it = dials.iter().filter(|dial| dial.purpose == purpose).peekable();
+        of_it.peek().is_some() && of_it.all(|dial| dial.outcome == DialOutcome::Skipped)
+    })
 }
 
 #[cfg(test)]

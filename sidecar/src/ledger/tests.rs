@@ -170,10 +170,10 @@ fn a_changed_target_and_one_without_a_word_on_the_network_are_told_of_at_once() 
     let mut ledger = ledger(&[("a", 30)]);
     ledger.walk(dialled(&[A], Trigger::Interval, 0));
     ledger.plan(plan(2, &[("a", 60)]), false);
-    ledger.walk(interim(&[A], Trigger::Interval, 1000));
+    ledger.walk(Walk { plan_generation: 2, ..interim(&[A], Trigger::Interval, 1000) });
     assert_eq!(ledger.interims.len(), 1, "the old walk says nothing of the new definition");
     let local = Some(peerwalk_model::evidence::LocalTrouble { what: "ports".into(), errno: 99 });
-    ledger.walk(Walk { local, ..dialled(&[A], Trigger::Interval, 2000) });
+    ledger.walk(Walk { local, plan_generation: 2, ..dialled(&[A], Trigger::Interval, 2000) });
     ledger.walk(interim(&[A], Trigger::Interval, 3000));
     assert_eq!(ledger.interims.len(), 1, "a void walk says nothing");
 }
@@ -238,7 +238,7 @@ fn a_changed_target_sends_its_next_walk_even_if_it_finds_the_same() {
     ledger.plan(plan(2, &[("a", 60), ("b", 30)]), false);
     assert!(!ledger.has_evidence(), "the old walk says nothing of the new definition");
     for target in ["a", "b"] {
-        ledger.walk(walk(target, "10.0.0.1", 200));
+        ledger.walk(Walk { plan_generation: 2, ..walk(target, "10.0.0.1", 200) });
     }
     assert_eq!(sent(&mut ledger), [("a".to_owned(), 200)]);
 }
@@ -320,4 +320,52 @@ fn a_walk_that_dialled_nothing_takes_nothing_back() {
     ledger.walk(walked(10, DialOutcome::Skipped));
     assert_eq!(sent(&mut ledger), [], "for want of budget nothing is known to be otherwise");
     assert_eq!(ledger.heartbeat().targets[0].started, at(0), "and what is known grows older");
+}
+
+#[test]
+fn what_was_found_of_another_target_is_not_sent_for_the_new_one() {
+    // The operator has started anew: it counts from 1, and one of the targets is another now.
+    let mut ledger = Ledger::default();
+    ledger.plan(plan(37, &[("changed", 30), ("same", 30)]), true);
+    for target in ["changed", "same"] {
+        ledger.walk(Walk { plan_generation: 37, ..walk(target, "10.0.0.1", 100) });
+    }
+    assert_eq!(sent(&mut ledger).len(), 2);
+    ledger.begin_stream();
+    ledger.plan(plan(1, &[("changed", 60), ("same", 30)]), true);
+    let again = ledger.next_evidence().expect("what still holds is sent again");
+    assert_eq!((again.target, again.plan_generation), (key("same"), 1), "under the new generation");
+    assert!(!ledger.has_evidence(), "what was found of another target is not");
+    let late = Walk { plan_generation: 37, ..walk("changed", "10.0.0.1", 200) };
+    ledger.walk(late);
+    assert!(!ledger.has_evidence(), "nor a walk that was under way");
+    ledger.walk(Walk { plan_generation: 1, ..walk("changed", "10.0.0.1", 300) });
+    assert_eq!(sent(&mut ledger), [("changed".to_owned(), 300)], "it finds the same, and is told");
+}
+
+#[test]
+fn half_a_walk_replaces_no_whole_one() {
+    use DialPurpose::{Endpoint, ServiceAddress};
+    let mut ledger = ledger(&[("a", 30)]);
+    let walked = |started, dials: &[(DialPurpose, DialOutcome)]| {
+        let mut walk = dialled(&[], Trigger::Interval, started);
+        let template = walk.connect.as_ref().expect("dials").dials[0].clone();
+        let of = |(purpose, outcome): &(DialPurpose, DialOutcome)| Dial {
+            purpose: *purpose,
+            outcome: outcome.clone(),
+            ..template.clone()
+        };
+        walk.connect = Some(Connect { dials: dials.iter().map(of).collect() });
+        walk
+    };
+    let connected = DialOutcome::Connected { local_peer: None };
+    let skipped = DialOutcome::Skipped;
+    ledger.walk(walked(100, &[(ServiceAddress, connected.clone()), (Endpoint, connected.clone())]));
+    assert_eq!(sent(&mut ledger).len(), 1);
+    ledger.walk(walked(200, &[(ServiceAddress, DialOutcome::Silent), (Endpoint, skipped.clone())]));
+    assert!(!ledger.has_evidence(), "the endpoints were not dialled");
+    assert_eq!(ledger.heartbeat().targets[0].started, at(100), "what is known grows older");
+    let some = [(ServiceAddress, DialOutcome::Silent), (Endpoint, DialOutcome::Silent), (Endpoint, skipped)];
+    ledger.walk(walked(300, &some));
+    assert_eq!(sent(&mut ledger), [("a".to_owned(), 300)], "one endpoint of two is evidence");
 }
