@@ -213,7 +213,24 @@ fn plain(
     }
     let confidence =
         if these.len() == failing.len() { confidence } else { confidence.min(Confidence::Likely) };
+    let confidence = if hides_a_denial(view) {
+        let text =
+            "the policies deny every endpoint, and none was dialled in this walk: a direct dial would decide";
+        because.push(Because::new(Topic::Missing, text));
+        confidence.min(Confidence::Suspected)
+    } else {
+        confidence
+    };
     unreachable(reason, Stage::Connect, confidence, because)
+}
+
+/// Only the Service's own address was dialled, and the policies deny every endpoint: what it answered may be the
+/// denial, translated.
+fn hides_a_denial(view: &View) -> bool {
+    let mut decisions = view.decisions().peekable();
+    view.tried().next().is_none()
+        && decisions.peek().is_some()
+        && decisions.all(|decision| !decision.is_allowed())
 }
 
 /// What was observed contradicts a decision that has only just been evaluated for the first time.
