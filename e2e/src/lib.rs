@@ -3,4 +3,5 @@
 pub mod crd;
 pub mod nodes;
 pub mod object;
+pub mod process;
 pub mod scene;

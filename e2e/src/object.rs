@@ -49,6 +49,20 @@ pub fn without_sidecar(mut pod: Value) -> Value {
     pod
 }
 
+/// A pod `app: APP` with our container in it that no node takes, for control planes without nodes.
+pub fn unscheduled(namespace: &str, name: &str, app: &str) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": { "namespace": namespace, "name": name, "labels": { "app": app } },
+        "spec": {
+            "initContainers": [{ "name": "peerwalk", "image": TESTBED, "restartPolicy": "Always" }],
+            "containers": [{ "name": "app", "image": TESTBED }],
+            "nodeSelector": { "none": "none" },
+        },
+    })
+}
+
 /// A Service named as its pods' label `app`, with port 80 (`http`) leading to `target` (number or name).
 pub fn service(namespace: &str, name: &str, app: &str, target: &Value) -> Value {
     json!({
