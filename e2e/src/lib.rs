@@ -1,6 +1,7 @@
-//! Black-box tests on a real control plane and real nodes.
+//! Black-box tests and benchmarks on a real control plane and real nodes.
 
 pub mod crd;
+pub mod measure;
 pub mod nodes;
 pub mod object;
 pub mod process;

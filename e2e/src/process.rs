@@ -26,7 +26,7 @@ use crate::nodes::{SYSTEM, printed};
 /// The audience of sidecars' tokens.
 pub const AUDIENCE: &str = "peerwalk.dev";
 /// For one thing to be said that must.
-const WITHIN: Duration = Duration::from_secs(30);
+const WITHIN: Duration = Duration::from_mins(1);
 
 /// The operator at work.
 pub struct Operator {

@@ -64,14 +64,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 pub(crate) fn build(profile: Profile, progress: &mut dyn Progress) -> Result<Vec<PathBuf>> {
     let folder = tree::target().join("images");
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let mut cargo = tree::cargo();
-    cargo
-        .args(["build", "--target", TARGET, "--profile", profile.name()])
-        .env("RUSTFLAGS", "-C target-feature=+crt-static");
-    for (program, _) in PROGRAMS {
-        cargo.args(["--package", program]);
+    match profile {
+        Profile::Quick => compile(profile, &PROGRAMS.map(|(program, _)| program))?,
+        // Each alone, so that the sidecar carries no feature that only the operator asks for.
+        Profile::Dist => {
+            for (program, _) in PROGRAMS {
+                compile(profile, &[program])?;
+            }
+        }
     }
-    tree::must(&mut cargo)?;
     let mut archives = Vec::new();
     for (program, name) in PROGRAMS {
         progress.begin(&format!("making the image {name}"));
@@ -81,4 +82,15 @@ pub(crate) fn build(profile: Profile, progress: &mut dyn Progress) -> Result<Vec
     }
     progress.end();
     Ok(archives)
+}
+
+fn compile(profile: Profile, programs: &[&str]) -> Result<()> {
+    let mut cargo = tree::cargo();
+    cargo
+        .args(["build", "--target", TARGET, "--profile", profile.name()])
+        .env("RUSTFLAGS", "-C target-feature=+crt-static");
+    for program in programs {
+        cargo.args(["--package", program]);
+    }
+    tree::must(&mut cargo)
 }

@@ -1,5 +1,6 @@
 //! Every command of the project: cluster, images, generated files, tests.
 
+mod bench;
 mod cluster;
 mod demo;
 mod generate;
@@ -41,6 +42,8 @@ enum Command {
     Generate(generate::Arguments),
     /// Fetch the Helm that tests and clusters use, and print its path
     Helm,
+    /// Measure what docs/benchmarks.md tells: sizes, memory, CPU, times
+    Bench(bench::Arguments),
     /// Run everything that has to pass: format, lints, unit, control-plane and node tests
     Test(test::Arguments),
 }
@@ -65,6 +68,7 @@ fn run(command: Command) -> Result<ExitCode> {
             tree::say(&peerwalk_cluster::helm(&mut Terminal::default())?.display().to_string());
             Ok(ExitCode::SUCCESS)
         }
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Test(arguments) => Ok(test::run(&arguments)),
     }
 }

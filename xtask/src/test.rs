@@ -202,10 +202,13 @@ fn on_cluster(
 }
 
 /// The folder of the tests' cluster, locked; the cluster ends when this goes, whatever happened.
-struct OwnCluster(Home, #[expect(dead_code, reason = "the lock is held as long as the file is open")] File);
+pub(crate) struct OwnCluster(
+    pub(crate) Home,
+    #[expect(dead_code, reason = "the lock is held as long as the file is open")] File,
+);
 
 impl OwnCluster {
-    fn claim() -> Result<Self> {
+    pub(crate) fn claim() -> Result<Self> {
         let given = env::var_os("PEERWALK_CLUSTER_DIR").is_some_and(|d| !d.is_empty());
         let home = if given { Home::from_env()? } else { Home::at("/var/lib/peerwalk/test")? };
         let path = home.dir().with_extension("lock");

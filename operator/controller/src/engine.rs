@@ -171,6 +171,12 @@ impl Engine {
         let mut outputs = Vec::new();
         self.refresh(&touched, now, &mut outputs);
         self.judge_touched(&touched, now, &mut outputs);
+        for output in &outputs {
+            if let Output::Status(check, write) = output {
+                let ready = write.status.condition(peerwalk_api::condition::READY);
+                tracing::debug!(%check, ready = ready.map(|c| c.status.as_str()), "judged");
+            }
+        }
         let pairs = self.checks.values().map(CheckState::pairs).sum();
         self.metrics.sizes(pairs, self.index.pods().count());
         outputs
@@ -235,6 +241,10 @@ impl Engine {
                     self.metrics.evidence_lost();
                     return;
                 }
+                tracing::debug!(
+                    %pod, target = %walk.target, interim = walk.interim,
+                    started_ms = walk.started.as_millis(), ended_ms = walk.ended.as_millis(), "walk"
+                );
                 self.sightings.learn(&self.index, &pod, &walk);
                 self.decide_dialled(&pod, &walk, now);
                 self.evidence.walk(&pod, now, *walk);

@@ -49,6 +49,8 @@ func main() {
 	podRange := flag.String("pod-range", "", "this node's pod addresses, as a CIDR")
 	applied := flag.String("applied", "", "file that says which configuration the kernel has, as `DENY STRICT`")
 	flag.Parse()
+	// Benchmarks read from the log when the kernel had a policy.
+	log.SetFlags(log.LstdFlags | log.Lmicroseconds | log.LUTC)
 	clients, err := clientcmd.BuildConfigFromFlags("", *kubeconfig)
 	if err != nil {
 		log.Fatalf("kubeconfig: %v", err)
