@@ -13,7 +13,7 @@ use kube::api::{Api, DeleteParams, DynamicObject, LogParams, Patch, PatchParams}
 use kube::core::{ApiResource, TypeMeta};
 use kube::runtime::wait::{Condition, await_condition};
 use peerwalk_api::condition::{Condition as CheckCondition, READY, find};
-use peerwalk_api::{ConditionStatus, ConnectivityCheck};
+use peerwalk_api::{ConditionStatus, ConnectivityCheck, TargetStatus};
 use serde_json::{Value, json};
 
 use crate::nodes::{Alone, Nodes};
@@ -187,6 +187,23 @@ impl<'a> Scene<'a> {
             check.and_then(ready).is_some_and(|ready| ready.status == status && ready.reason == reason)
         };
         let what = format!("check {check} is Ready={status:?} {reason}");
+        let check =
+            within(VERDICT_WITHIN, &what, Box::pin(await_condition(self.checks(), check, met))).await?;
+        check.context("the check is gone")
+    }
+
+    /// Waits until the rows of a check's status, of its present spec, are as they should.
+    pub async fn rows(
+        &self,
+        check: &str,
+        what: &str,
+        met: impl Fn(&[TargetStatus]) -> bool,
+    ) -> Result<ConnectivityCheck> {
+        let met = |check: Option<&ConnectivityCheck>| {
+            let of_spec = check.filter(|check| ready(check).is_some());
+            of_spec.and_then(|check| check.status.as_ref()).is_some_and(|status| met(&status.targets))
+        };
+        let what = format!("check {check} {what}");
         let check =
             within(VERDICT_WITHIN, &what, Box::pin(await_condition(self.checks(), check, met))).await?;
         check.context("the check is gone")

@@ -5,10 +5,14 @@
 //! to wait for is a condition, for a bounded time. A test that fails prints its checks with their
 //! explanations, its pods and policies, and the logs; with `PEERWALK_KEEP` set, its namespaces stay.
 
+#[path = "nodes_verdicts/denial.rs"]
+mod denial;
 #[path = "nodes_verdicts/dns.rs"]
 mod dns;
 #[path = "nodes_verdicts/policy.rs"]
 mod policy;
+#[path = "nodes_verdicts/route.rs"]
+mod route;
 #[path = "nodes_verdicts/service.rs"]
 mod service;
 #[path = "nodes_verdicts/workload.rs"]

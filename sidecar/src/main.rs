@@ -7,7 +7,7 @@ use peerwalk_sidecar::args::RunArgs;
 use peerwalk_sidecar::probe::{self, ProbeArgs};
 use peerwalk_sidecar::run;
 use tracing::error;
-use tracing_subscriber::EnvFilter;
+use tracing::level_filters::LevelFilter;
 
 /// Walks to what a pod depends on, and says what it found.
 #[derive(Debug, Parser)]
@@ -53,8 +53,10 @@ fn main() -> ExitCode {
     code
 }
 
-/// JSON lines on standard output, at the level of `PEERWALK_LOG`, `info` without it.
+/// JSON lines on standard output, at the level that `PEERWALK_LOG` names (`error` to `trace`, or `off`), `info`
+/// without it.
 fn log() {
-    let filter = EnvFilter::try_from_env("PEERWALK_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).init();
+    let wanted = std::env::var("PEERWALK_LOG").ok().and_then(|level| level.parse().ok());
+    let level = wanted.unwrap_or(LevelFilter::INFO);
+    tracing_subscriber::fmt().json().flatten_event(true).with_max_level(level).init();
 }

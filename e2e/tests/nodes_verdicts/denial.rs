@@ -1,0 +1,183 @@
+//! Denial in every form: each deny mode, in each direction, on both nodes, seen by checks of both expectations.
+
+use anyhow::{Result, ensure};
+use peerwalk_api::status::{Confidence, Outcome};
+use peerwalk_api::{ConnectivityCheck, TargetStatus};
+use peerwalk_cluster::Deny;
+use peerwalk_e2e::object::{self, NODE_1, NODE_2, denied, to_dns, to_hub, with};
+use peerwalk_e2e::scene::{CLIENT, SERVER, Scene, play_alone};
+
+use serde_json::{Value, json};
+
+use crate::{client, server};
+
+/// Targets of the source that may send everywhere, and of the one that may reach only the hub and DNS.
+const INGRESS: [&str; 2] = ["sealed-near", "sealed-far"];
+const EGRESS: [&str; 2] = ["open-near", "open-far"];
+
+/// What a row has to say: its outcome and reason.
+type Said = (Outcome, Option<&'static str>);
+
+/// What checks have to say of a denied target on the source's own node, and on the other.
+struct Expected {
+    mode: Deny,
+    reachable: Said,
+    denied_near: Said,
+    /// Of ingress; an answering pod of that node shows that the path is whole.
+    denied_far: Said,
+}
+
+/// Two sources on one node, and on each node a server that admits everybody and one that admits nobody.
+async fn deploy(scene: &Scene<'_>) -> Result<()> {
+    let (sources, servers) = (scene.name(CLIENT), scene.name(SERVER));
+    let mut objects = vec![client(scene), object::pod(&sources, "confined", NODE_1, &["pause"])];
+    for (place, node) in [("near", NODE_1), ("far", NODE_2)] {
+        objects.extend(server(scene, &format!("open-{place}"), node));
+        objects.extend(server(scene, &format!("sealed-{place}"), node));
+    }
+    let sealed = json!({ "key": "app", "operator": "In", "values": INGRESS });
+    let sealed = json!({ "podSelector": { "matchExpressions": [sealed] }, "policyTypes": ["Ingress"] });
+    objects.push(object::policy(&servers, "sealed", &sealed));
+    let confined = json!({
+        "podSelector": { "matchLabels": { "app": "confined" } },
+        "policyTypes": ["Egress"],
+        "egress": [to_hub(), to_dns()],
+    });
+    objects.push(object::policy(&sources, "confined", &confined));
+    scene.deploy(&objects).await
+}
+
+/// A check from one of the sources.
+fn check(scene: &Scene<'_>, name: &str, source: &str, targets: &[Value]) -> Value {
+    let mut check = object::check(&scene.name(CLIENT), name, targets);
+    check["spec"]["source"]["podSelector"]["matchLabels"]["app"] = json!(source);
+    check
+}
+
+fn targets(scene: &Scene<'_>, names: &[&str]) -> Vec<Value> {
+    names.iter().map(|name| object::to_service(&scene.name(SERVER), name)).collect()
+}
+
+fn says(row: &TargetStatus, said: Said) -> bool {
+    row.outcome == said.0 && (said.1.is_none() || row.reason.as_deref() == said.1)
+}
+
+/// Waits until every row of a check says what it has to.
+async fn rows(scene: &Scene<'_>, name: &str, expected: &[(&str, Said)]) -> Result<ConnectivityCheck> {
+    let expected: Vec<(String, Said)> =
+        expected.iter().map(|(target, said)| ((*target).to_owned(), *said)).collect();
+    scene
+        .rows(name, &format!("says {expected:?}"), move |rows| {
+            expected.iter().all(|(target, said)| {
+                rows.iter().find(|row| row.name == *target).is_some_and(|row| says(row, *said))
+            })
+        })
+        .await
+}
+
+async fn every_direction(expected: Expected) -> Result<()> {
+    play_alone(async |scene, alone| {
+        alone.deny(expected.mode)?;
+        deploy(scene).await?;
+        let all = [EGRESS, INGRESS].concat();
+        let deny = |names: &[&str]| -> Vec<Value> { targets(scene, names).into_iter().map(denied).collect() };
+        scene
+            .apply(&[
+                check(scene, "ingress", "client", &targets(scene, &all)),
+                check(scene, "ingress-denied", "client", &deny(&INGRESS)),
+                check(scene, "confined", "confined", &targets(scene, &all)),
+                check(scene, "confined-denied", "confined", &deny(&all)),
+            ])
+            .await?;
+        let good = (Outcome::AsExpected, None);
+        let Expected { reachable, denied_near, denied_far, .. } = expected;
+        let [near, far] = INGRESS;
+        let [open_near, open_far] = EGRESS;
+        let says = [(open_near, good), (open_far, good), (near, reachable), (far, reachable)];
+        rows(scene, "ingress", &says).await?;
+        rows(scene, "ingress-denied", &[(near, denied_near), (far, denied_far)]).await?;
+        let says = all.clone().into_iter().map(|name| (name, reachable)).collect::<Vec<_>>();
+        rows(scene, "confined", &says).await?;
+        // Nothing of the other node answers the confined source, unless the hub is there: silence of that node
+        // may be a broken path, and is then not proven.
+        let mut says = vec![(open_near, denied_near), (near, denied_near)];
+        if expected.mode != Deny::Drop {
+            says.extend([(open_far, denied_near), (far, denied_near)]);
+        }
+        let check = rows(scene, "confined-denied", &says).await?;
+        if expected.mode != Deny::None {
+            let rows = check.status.map(|status| status.targets).unwrap_or_default();
+            let failed: Vec<_> = rows.iter().filter(|row| row.outcome == Outcome::Failed).collect();
+            ensure!(failed.is_empty(), "expected nothing denied to be called reachable: {failed:?}");
+        }
+        Ok(())
+    })
+    .await
+}
+
+const DENIED: Said = (Outcome::Failed, Some("PolicyDenied"));
+const PROVEN: Said = (Outcome::AsExpected, Some("PolicyDenied"));
+const NOT_PROVEN: Said = (Outcome::Unknown, Some("NotProven"));
+
+#[tokio::test]
+async fn every_direction_by_silence() -> Result<()> {
+    let mode = Deny::Drop;
+    every_direction(Expected { mode, reachable: DENIED, denied_near: PROVEN, denied_far: PROVEN }).await
+}
+
+#[tokio::test]
+async fn every_direction_by_port_unreachable() -> Result<()> {
+    let mode = Deny::Reject;
+    every_direction(Expected { mode, reachable: DENIED, denied_near: PROVEN, denied_far: PROVEN }).await
+}
+
+#[tokio::test]
+async fn every_direction_by_prohibition() -> Result<()> {
+    let mode = Deny::Prohibited;
+    every_direction(Expected { mode, reachable: DENIED, denied_near: PROVEN, denied_far: PROVEN }).await
+}
+
+/// A closed port looks the same, so the denial is likely and not proven.
+#[tokio::test]
+async fn every_direction_by_reset() -> Result<()> {
+    let mode = Deny::Reset;
+    every_direction(Expected { mode, reachable: DENIED, denied_near: NOT_PROVEN, denied_far: NOT_PROVEN })
+        .await
+}
+
+#[tokio::test]
+async fn every_direction_without_enforcement() -> Result<()> {
+    let not_enforced = (Outcome::Failed, Some("PolicyNotEnforced"));
+    every_direction(Expected {
+        mode: Deny::None,
+        reachable: (Outcome::AsExpected, None),
+        denied_near: not_enforced,
+        denied_far: not_enforced,
+    })
+    .await
+}
+
+/// An answer of the target itself is what it takes to be sure that a policy is not enforced.
+#[tokio::test]
+async fn an_answer_confirms_that_nobody_enforces_the_policy() -> Result<()> {
+    play_alone(async |scene, alone| {
+        alone.deny(Deny::None)?;
+        let mut objects = vec![client(scene)];
+        objects.extend(server(scene, "sealed", NODE_2));
+        objects.push(object::deny_ingress(&scene.name(SERVER)));
+        scene.deploy(&objects).await?;
+        let sealed = denied(object::to_service(&scene.name(SERVER), "sealed"));
+        let sealed = with(sealed, &json!({ "http": { "path": "/" } }));
+        scene.apply(&[check(scene, "sealed", "client", &[sealed])]).await?;
+        scene
+            .rows("sealed", "is sure that the policy is not enforced", |rows| {
+                rows.iter().any(|row| {
+                    says(row, (Outcome::Failed, Some("PolicyNotEnforced")))
+                        && row.confidence == Some(Confidence::Confirmed)
+                })
+            })
+            .await?;
+        Ok(())
+    })
+    .await
+}
