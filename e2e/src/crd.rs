@@ -13,35 +13,48 @@ use kube::{Client, Config};
 /// The longest wait for the API server to serve the resource.
 const ESTABLISHED_WITHIN: Duration = Duration::from_secs(30);
 
-/// A client of the cluster in `KUBECONFIG` with the CRD of this tree installed; `None` as [`connect`] has it.
+/// A client of the cluster of the tests with the CRD of this tree installed; `None` as [`connect`] has it.
 pub async fn client() -> Result<Option<Client>> {
     let Some(client) = connect().await? else { return Ok(None) };
     install(&client).await?;
     Ok(Some(client))
 }
 
-/// A client of the cluster in `KUBECONFIG`; `None`, and a line that says so, when there is no such variable.
+/// A client of the context in `PEERWALK_CONTEXT`, else of the cluster in `KUBECONFIG`; `None`, and a line that says
+/// so, when there is neither variable.
 ///
 /// # Errors
 ///
-/// Without `KUBECONFIG` where `CI` is set: there a test that did not run must not look like one that passed.
+/// Without them where `CI` is set: there a test that did not run must not look like one that passed.
 #[allow(clippy::print_stderr, reason = "a skipped test says so where test output goes")]
 pub async fn connect() -> Result<Option<Client>> {
-    let Some(path) = env::var_os("KUBECONFIG").filter(|path| !path.is_empty()) else {
-        if env::var_os("CI").is_some() {
-            bail!("CI is set and KUBECONFIG is not: run the tests by `cargo xtask test`");
+    let given = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
+    let (kubeconfig, context) = match (given("PEERWALK_CONTEXT"), given("KUBECONFIG")) {
+        (Some(context), _) => {
+            let kubeconfig = Kubeconfig::read().with_context(|| {
+                format!("PEERWALK_CONTEXT is {context}, and your kubeconfig cannot be read")
+            })?;
+            (kubeconfig, Some(context))
         }
-        eprintln!(
-            "SKIPPED: KUBECONFIG is not set; `cargo xtask test` runs everything on clusters of its own"
-        );
-        return Ok(None);
+        (None, Some(path)) => (Kubeconfig::read_from(path).context("cannot read KUBECONFIG")?, None),
+        (None, None) => {
+            if env::var_os("CI").is_some() {
+                bail!(
+                    "CI is set, KUBECONFIG and PEERWALK_CONTEXT are not: run the tests by `cargo xtask test`"
+                );
+            }
+            eprintln!(
+                "SKIPPED: neither KUBECONFIG nor PEERWALK_CONTEXT is set; `cargo xtask test` runs everything on \
+                 clusters of its own"
+            );
+            return Ok(None);
+        }
     };
-    let kubeconfig = Kubeconfig::read_from(&path).context("cannot read KUBECONFIG")?;
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-        .await
-        .context("cannot use KUBECONFIG")?;
+    let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
+    let mut config =
+        Config::from_custom_kubeconfig(kubeconfig, &options).await.context("cannot use the kubeconfig")?;
     config.read_timeout = Some(Duration::from_mins(1));
-    Ok(Some(Client::try_from(config).context("cannot make a client of KUBECONFIG")?))
+    Ok(Some(Client::try_from(config).context("cannot make a client of the kubeconfig")?))
 }
 
 /// Applies the CRD and waits until it is served.

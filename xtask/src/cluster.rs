@@ -84,14 +84,15 @@ enum Command {
 }
 
 pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
-    let connect = || match &arguments.context {
+    let context = tree::context(arguments.context.as_ref());
+    let connect = || match context {
         Some(context) => Ok(Cluster::existing(context)),
         None => Cluster::connect(),
     };
     let progress = &mut Terminal::default();
     match arguments.command {
         Command::Up { nodes, deny, strict, max_life, install } => {
-            if let Some(context) = arguments.context {
+            if let Some(context) = context {
                 bail!(
                     "the context {context} is a cluster that runs already: leave out --context to start one here"
                 );

@@ -60,19 +60,25 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The images' OCI archives, in `target/images`.
+/// The images' OCI archives, of programs that are compiled first.
 pub(crate) fn build(profile: Profile, progress: &mut dyn Progress) -> Result<Vec<PathBuf>> {
+    compile(profile)?;
+    pack(profile, progress)
+}
+
+/// The static binaries, in the folder that [`binaries`] names.
+pub(crate) fn compile(profile: Profile) -> Result<()> {
+    match profile {
+        Profile::Quick => compile_together(profile, &PROGRAMS.map(|(program, _)| program)),
+        // Each alone, so that the sidecar carries no feature that only the operator asks for.
+        Profile::Dist => PROGRAMS.iter().try_for_each(|(program, _)| compile_together(profile, &[program])),
+    }
+}
+
+/// OCI archives of images with the binaries that are there, in `target/images`.
+pub(crate) fn pack(profile: Profile, progress: &mut dyn Progress) -> Result<Vec<PathBuf>> {
     let folder = tree::target().join("images");
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    match profile {
-        Profile::Quick => compile(profile, &PROGRAMS.map(|(program, _)| program))?,
-        // Each alone, so that the sidecar carries no feature that only the operator asks for.
-        Profile::Dist => {
-            for (program, _) in PROGRAMS {
-                compile(profile, &[program])?;
-            }
-        }
-    }
     let mut archives = Vec::new();
     for (program, name) in PROGRAMS {
         progress.begin(&format!("making the image {name}"));
@@ -84,7 +90,7 @@ pub(crate) fn build(profile: Profile, progress: &mut dyn Progress) -> Result<Vec
     Ok(archives)
 }
 
-fn compile(profile: Profile, programs: &[&str]) -> Result<()> {
+fn compile_together(profile: Profile, programs: &[&str]) -> Result<()> {
     let mut cargo = tree::cargo();
     cargo
         .args(["build", "--target", TARGET, "--profile", profile.name()])

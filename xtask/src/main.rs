@@ -69,6 +69,6 @@ fn run(command: Command) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Bench(arguments) => bench::run(&arguments),
-        Command::Test(arguments) => Ok(test::run(&arguments)),
+        Command::Test(arguments) => test::run(&arguments),
     }
 }

@@ -28,13 +28,15 @@ use report::{Counts, Report};
     after_help = "Cluster tests use a cluster of their own, beside one of `cargo xtask cluster up`, and end it.\n\
 Debian packages that are missing are installed when this runs as root. Without root the cluster levels are\n\
 skipped, except where the environment variable CI is set: there, what cannot run fails.\n\n\
+With --context the control-plane tests run on that cluster, and nothing on nodes: those tests load images and change\n\
+kernels, which needs a cluster of their own.\n\n\
 Examples:\n  cargo xtask test\n  cargo xtask test --only unit\n  cargo xtask test --only nodes -- proxy --nocapture"
 )]
 pub(crate) struct Arguments {
     /// One level alone
     #[arg(long, value_enum)]
     only: Option<Only>,
-    /// Run the cluster levels on an existing cluster, by the name of its context in your kubeconfig
+    /// Run the control-plane tests on an existing cluster, by the name of its context in your kubeconfig
     #[arg(long, env = "PEERWALK_CONTEXT")]
     context: Option<String>,
     /// Arguments for the test binaries, such as a part of the tests' names
@@ -55,13 +57,24 @@ enum Only {
 /// A test run has at most this long; what an interrupted one leaves ends by itself.
 const CLUSTER_LIFE: Duration = Duration::from_hours(2);
 
+/// Why there are no node tests on an existing cluster.
+const NODES_ARE_OURS: &str = "they load images into the nodes and change what kernels do with packets, so they need a cluster of their own";
+
 struct Run<'a> {
     arguments: &'a Arguments,
+    /// An existing cluster.
+    context: Option<&'a str>,
     report: Report,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> ExitCode {
-    let mut run = Run { arguments, report: Report::default() };
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let context = tree::context(arguments.context.as_ref());
+    if let (Some(context), Some(Only::Nodes)) = (context, arguments.only) {
+        bail!(
+            "node tests do not run on the context {context}: {NODES_ARE_OURS}; leave out --context and PEERWALK_CONTEXT"
+        );
+    }
+    let mut run = Run { arguments, context, report: Report::default() };
     let cluster = run.wants(Only::ControlPlane) || run.wants(Only::Nodes);
     let preparing = if cluster { run.prepare() } else { None };
     if run.wants(Only::Unit) {
@@ -75,7 +88,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         Ok(Counts::default())
     });
     if tests.is_empty() {
-        return run.report.finish();
+        return Ok(run.report.finish());
     }
     if run.wants(Only::Unit) {
         run.report.step("unit tests", || {
@@ -89,7 +102,10 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     if let Some(preparing) = preparing {
         run.cluster_levels(&tests, preparing);
     }
-    run.report.finish()
+    if context.is_some() && arguments.only.is_none() {
+        run.report.skip("node tests", NODES_ARE_OURS);
+    }
+    Ok(run.report.finish())
 }
 
 fn command(command: &mut Command) -> Result<Counts> {
@@ -99,7 +115,8 @@ fn command(command: &mut Command) -> Result<Counts> {
 
 impl Run<'_> {
     fn wants(&self, level: Only) -> bool {
-        self.arguments.only.is_none_or(|only| only == level)
+        let possible = level != Only::Nodes || self.context.is_none();
+        possible && self.arguments.only.is_none_or(|only| only == level)
     }
 
     /// Installs what clusters need and starts to build their programs beside everything else; `None` when they
@@ -109,7 +126,7 @@ impl Run<'_> {
             self.report.cannot_run("cluster tests", &error);
             return None;
         }
-        let own = self.arguments.context.is_none();
+        let own = self.context.is_none();
         let nodes = if self.wants(Only::Nodes) { 2 } else { 0 };
         Some(thread::spawn(move || {
             if own {
@@ -120,7 +137,7 @@ impl Run<'_> {
     }
 
     fn install(&self) -> Result<()> {
-        if self.arguments.context.is_some() {
+        if self.context.is_some() {
             return Ok(());
         }
         peerwalk_cluster::check_root()?;
@@ -136,29 +153,52 @@ impl Run<'_> {
             helm = Some(preparing.join().map_err(|_| anyhow!("the thread that builds them panicked"))??);
             Ok(Counts::default())
         });
-        let mut archives = Vec::new();
-        self.report.step("images", || {
-            archives = images::build(Profile::Quick, &mut Terminal::default())?;
+        let mut compiled = false;
+        self.report.step("operator and sidecar", || {
+            images::compile(Profile::Quick)?;
+            compiled = true;
             Ok(Counts::default())
         });
+        let mut archives = Vec::new();
+        if compiled && self.wants(Only::Nodes) {
+            self.report.step("images", || {
+                archives = images::pack(Profile::Quick, &mut Terminal::default())?;
+                Ok(Counts::default())
+            });
+        }
         let Some(helm) = helm else { return };
-        let arguments = self.arguments;
+        let (arguments, context) = (self.arguments, self.context);
         if self.wants(Only::ControlPlane) {
-            self.report.step("control-plane tests", || {
-                on_cluster(0, Level::ControlPlane, tests, arguments, &helm, &[])
+            self.report.step("control-plane tests", || match context {
+                Some(context) => on_existing(context, tests, arguments, &helm),
+                None => on_cluster(0, Level::ControlPlane, tests, arguments, &helm, &[]),
             });
         }
         if self.wants(Only::Nodes) && !archives.is_empty() {
-            if arguments.context.is_none() {
-                let lifecycle = |t: &TestBinary| Ok(Command::new(&t.executable));
-                self.report.step("tests of the cluster itself", || {
-                    runner::all(tests, Level::Cluster, arguments, lifecycle)
-                });
-            }
+            let lifecycle = |t: &TestBinary| Ok(Command::new(&t.executable));
+            self.report.step("tests of the cluster itself", || {
+                runner::all(tests, Level::Cluster, arguments, lifecycle)
+            });
             self.report
                 .step("node tests", || on_cluster(2, Level::Nodes, tests, arguments, &helm, &archives));
         }
     }
+}
+
+/// What the tests of a cluster find in their environment.
+fn environment(command: &mut Command, helm: &Path) {
+    // They wait more than they work.
+    command.env("RUST_TEST_THREADS", "8");
+    command.env("HELM", helm).env("PEERWALK_BIN_DIR", images::binaries(Profile::Quick));
+}
+
+/// Runs the control-plane tests on an existing cluster.
+fn on_existing(context: &str, tests: &[TestBinary], arguments: &Arguments, helm: &Path) -> Result<Counts> {
+    runner::all(tests, Level::ControlPlane, arguments, |t| {
+        let mut command = Command::new(&t.executable);
+        environment(command.env("PEERWALK_CONTEXT", context), helm);
+        Ok(command)
+    })
 }
 
 /// Runs the tests of a level with a cluster of their own, inside its network, and ends it.
@@ -173,18 +213,6 @@ fn on_cluster(
     if !tests.iter().any(|t| t.level == level) {
         bail!("there are no tests of this level");
     }
-    let environment = |command: &mut Command| {
-        // They wait more than they work.
-        command.env("RUST_TEST_THREADS", "8");
-        command.env("HELM", helm).env("PEERWALK_BIN_DIR", images::binaries(Profile::Quick));
-    };
-    if let Some(context) = &arguments.context {
-        return runner::all(tests, level, arguments, |t| {
-            let mut command = Command::new(&t.executable);
-            environment(command.env("PEERWALK_CONTEXT", context));
-            Ok(command)
-        });
-    }
     let home = OwnCluster::claim()?;
     let options = Options { nodes, max_life: CLUSTER_LIFE, ..Options::default() };
     let cluster = Cluster::up_in(&home.0, &options, &mut Terminal::default())?;
@@ -193,7 +221,7 @@ fn on_cluster(
     }
     let counts = runner::all(tests, level, arguments, |t| {
         let mut command = cluster.exec(&Place::Network, &t.executable)?;
-        environment(command.env("PEERWALK_CLUSTER_DIR", home.0.dir()));
+        environment(command.env("PEERWALK_CLUSTER_DIR", home.0.dir()), helm);
         Ok(command)
     });
     let ended = home.0.down(&mut Terminal::default());
@@ -236,5 +264,35 @@ impl Drop for OwnCluster {
         // Both fail when they are in use by others, which is as it should be.
         let _ = fs::remove_file(self.0.dir().with_extension("lock"));
         let _ = self.0.dir().parent().map(fs::remove_dir);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Arguments, Only, Run, run};
+    use crate::test::report::Report;
+
+    fn arguments(only: Option<Only>, context: &str) -> Arguments {
+        Arguments { only, context: Some(context.to_owned()), arguments: Vec::new() }
+    }
+
+    #[test]
+    fn node_tests_alone_on_an_existing_cluster_are_refused() {
+        let refused = run(&arguments(Some(Only::Nodes), "kind-a")).unwrap_err().to_string();
+        for words in ["kind-a", "a cluster of their own", "leave out --context"] {
+            assert!(refused.contains(words), "expected {words:?} in: {refused}");
+        }
+    }
+
+    #[test]
+    fn an_existing_cluster_gets_the_control_plane_tests_and_no_more() {
+        let wanted = |only, context| {
+            let run = Run { arguments: &arguments(only, ""), context, report: Report::default() };
+            [Only::Unit, Only::ControlPlane, Only::Nodes].map(|level| run.wants(level))
+        };
+        assert_eq!(wanted(None, Some("kind-a")), [true, true, false], "no nodes that are not ours");
+        assert_eq!(wanted(None, None), [true, true, true], "everything");
+        assert_eq!(wanted(Some(Only::ControlPlane), Some("kind-a")), [false, true, false], "one level");
+        assert_eq!(wanted(Some(Only::Nodes), None), [false, false, true], "the other");
     }
 }

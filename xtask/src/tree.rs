@@ -33,6 +33,11 @@ pub(crate) fn target() -> PathBuf {
     root().join(given.map_or_else(|| PathBuf::from("target"), PathBuf::from))
 }
 
+/// The context of an existing cluster that was asked for. An empty name, as in `PEERWALK_CONTEXT=`, asks for none.
+pub(crate) fn context(given: Option<&String>) -> Option<&str> {
+    given.map(String::as_str).filter(|name| !name.is_empty())
+}
+
 /// One line on standard output.
 pub(crate) fn say(line: &str) {
     // Nobody reads it any more, as with `| head`: no reason to fail.
@@ -70,4 +75,16 @@ pub(crate) fn words(command: &Command) -> String {
 /// The exit code of a child as one's own.
 pub(crate) fn code(status: ExitStatus) -> ExitCode {
     status.code().and_then(|c| u8::try_from(c).ok()).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::context;
+
+    #[test]
+    fn an_empty_context_is_none() {
+        for (given, expected) in [(None, None), (Some(""), None), (Some("kind-a"), Some("kind-a"))] {
+            assert_eq!(context(given.map(str::to_owned).as_ref()), expected, "{given:?}");
+        }
+    }
 }

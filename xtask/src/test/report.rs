@@ -68,6 +68,12 @@ impl Report {
         self.steps.push(Step { name: name.to_owned(), took: Duration::ZERO, outcome });
     }
 
+    /// Something was not asked to run.
+    pub(crate) fn skip(&mut self, name: &str, why: &str) {
+        let outcome = Outcome::Skipped(why.to_owned());
+        self.steps.push(Step { name: name.to_owned(), took: Duration::ZERO, outcome });
+    }
+
     /// The table of all steps, and alone on the last line the sum. A step that failed without a test result counts
     /// as one failure, so that the line never says 0 when something is wrong.
     pub(crate) fn finish(self) -> ExitCode {
