@@ -105,6 +105,12 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
             );
         }
         Command::Down => {
+            if let Some(context) = context {
+                bail!(
+                    "the context {context} is not ours to end: leave out --context and PEERWALK_CONTEXT to end the \
+                     cluster that runs here"
+                );
+            }
             let was = Home::from_env()?.down(progress)?;
             tree::say(if was { "The cluster has ended." } else { "No cluster is running." });
         }

@@ -17,9 +17,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
+use peerwalk_cluster::Home;
 
 use crate::tree;
-use home::DemoCluster;
 use interrupt::Interrupt;
 use stage::Clock;
 use summary::Summary;
@@ -43,10 +43,10 @@ const POLL: Duration = Duration::from_millis(200);
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let interrupt = Interrupt::listen()?;
-    let mut own = DemoCluster::claim()?;
+    let mut own = home::claim()?;
     let clock = Clock::start();
     let mut summary = Summary::default();
-    let played = play::play(&own.home, &clock, &interrupt, &mut summary);
+    let played = play::play(&mut own, &clock, &interrupt, &mut summary);
     summary.show();
     if let Err(error) = &played {
         tree::complain(error);
@@ -55,24 +55,24 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     if good {
         tree::say("Every expected verdict came.");
     }
-    if arguments.keep && own.home.has_processes()? {
-        own.keep = true;
-        say_how_to_play(&own);
+    if arguments.keep && own.is_started() {
+        say_how_to_play(own.home());
+        own.keep();
     } else if !arguments.once && played.is_ok() {
-        say_commands(&own);
+        say_commands(own.home());
         tree::say("\nPress Enter to end the cluster.");
         wait_for_enter(&interrupt);
     }
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn say_how_to_play(own: &DemoCluster) {
-    say_commands(own);
+fn say_how_to_play(home: &Home) {
+    say_commands(home);
     tree::say("\nThe cluster ends by itself after four hours, or with:");
-    tree::say(&format!("  {}cargo xtask cluster down", own.environment()));
+    tree::say(&format!("  {}cargo xtask cluster down", home::environment(home)));
 }
 
-fn say_commands(own: &DemoCluster) {
+fn say_commands(home: &Home) {
     tree::say("\nThe cluster is yours:");
     for command in [
         "cluster kubectl get connectivitychecks -A -o wide",
@@ -80,7 +80,7 @@ fn say_commands(own: &DemoCluster) {
         "cluster kubectl apply -f e2e/demo/catalog-lockdown.yaml",
         "cluster kubectl get connectivitychecks -n shop --watch",
     ] {
-        tree::say(&format!("  {}cargo xtask {command}", own.environment()));
+        tree::say(&format!("  {}cargo xtask {command}", home::environment(home)));
     }
 }
 

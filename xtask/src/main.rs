@@ -5,6 +5,7 @@ mod cluster;
 mod demo;
 mod generate;
 mod images;
+mod own_cluster;
 mod test;
 mod tree;
 

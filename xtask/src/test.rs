@@ -6,7 +6,6 @@ mod runner;
 
 use std::env;
 use std::ffi::OsString;
-use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::thread::{self, JoinHandle};
@@ -14,10 +13,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
-use peerwalk_cluster::{Cluster, Home, Options, Place, Terminal};
+use peerwalk_cluster::{Home, Options, Place, Terminal};
 
 use crate::generate;
 use crate::images::{self, Profile};
+use crate::own_cluster::{OwnCluster, beside};
 use crate::tree;
 use binaries::{Level, TestBinary};
 pub(crate) use report::Background;
@@ -213,58 +213,35 @@ fn on_cluster(
     if !tests.iter().any(|t| t.level == level) {
         bail!("there are no tests of this level");
     }
-    let home = OwnCluster::claim()?;
+    let mut own = claim()?;
     let options = Options { nodes, max_life: CLUSTER_LIFE, ..Options::default() };
-    let cluster = Cluster::up_in(&home.0, &options, &mut Terminal::default())?;
+    let cluster = own.start(&options)?;
     for archive in images {
         cluster.load_image(peerwalk_cluster::Image::Archive(archive), &mut Terminal::default())?;
     }
     let counts = runner::all(tests, level, arguments, |t| {
         let mut command = cluster.exec(&Place::Network, &t.executable)?;
-        environment(command.env("PEERWALK_CLUSTER_DIR", home.0.dir()), helm);
+        environment(command.env("PEERWALK_CLUSTER_DIR", own.home().dir()), helm);
         Ok(command)
     });
-    let ended = home.0.down(&mut Terminal::default());
+    let ended = own.end();
     let counts = counts?;
-    ended.map(|_| counts)
+    ended.map(|()| counts)
 }
 
-/// The folder of the tests' cluster, locked; the cluster ends when this goes, whatever happened.
-pub(crate) struct OwnCluster(
-    pub(crate) Home,
-    #[expect(dead_code, reason = "the lock is held as long as the file is open")] File,
-);
-
-impl OwnCluster {
-    pub(crate) fn claim() -> Result<Self> {
-        let given = env::var_os("PEERWALK_CLUSTER_DIR").is_some_and(|d| !d.is_empty());
-        let home = if given { Home::from_env()? } else { Home::at("/var/lib/peerwalk/test")? };
-        let path = home.dir().with_extension("lock");
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        }
-        let lock = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
-        if lock.try_lock().is_err() {
-            bail!(
-                "another `cargo xtask test` is using {}: wait for it, or set PEERWALK_CLUSTER_DIR",
-                home.dir().display()
-            );
-        }
-        // Whatever is here now is left from a run that was interrupted.
-        home.down(&mut Terminal::default())?;
-        Ok(Self(home, lock))
-    }
-}
-
-impl Drop for OwnCluster {
-    fn drop(&mut self) {
-        if let Err(error) = self.0.down(&mut Terminal::default()) {
-            tree::complain(&error);
-        }
-        // Both fail when they are in use by others, which is as it should be.
-        let _ = fs::remove_file(self.0.dir().with_extension("lock"));
-        let _ = self.0.dir().parent().map(fs::remove_dir);
-    }
+/// The folder of the tests' cluster: beside that of `cargo xtask cluster`, wherever it is. Whatever runs there is left
+/// from a run that was interrupted.
+pub(crate) fn claim() -> Result<OwnCluster> {
+    let given = env::var_os("PEERWALK_CLUSTER_DIR").is_some_and(|d| !d.is_empty());
+    let dir = if given { beside(Home::from_env()?.dir()) } else { PathBuf::from("/var/lib/peerwalk/test") };
+    let own = OwnCluster::claim(Home::at(&dir)?)?.with_context(|| {
+        format!(
+            "another `cargo xtask test` is using {}: wait for it, or set PEERWALK_CLUSTER_DIR",
+            dir.display()
+        )
+    })?;
+    own.clear()?;
+    Ok(own)
 }
 
 #[cfg(test)]

@@ -25,7 +25,8 @@ impl Home {
 
     /// That folder, which need not exist.
     pub fn at(dir: impl Into<PathBuf>) -> Result<Self> {
-        let dir = dir.into();
+        // Without a slash at the end, which would make it another cluster.
+        let dir: PathBuf = dir.into().components().collect();
         let plain = dir.to_str().is_some_and(|d| !d.contains(['\'', '"', '\n', ' ']));
         if !dir.is_absolute() || dir.parent().is_none() || !plain {
             bail!(

@@ -19,8 +19,9 @@ fn alone() -> MutexGuard<'static, ()> {
     LOCK.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Of this run alone: another one at the same time, or a cluster of somebody else, is not to be ended.
 fn home() -> Home {
-    Home::at("/var/lib/peerwalk-lifecycle").unwrap()
+    Home::at(format!("/var/lib/peerwalk-lifecycle-{}", std::process::id())).unwrap()
 }
 
 fn options(nodes: u8) -> Options {

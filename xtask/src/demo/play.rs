@@ -2,10 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
-use peerwalk_cluster::Home;
-
+use crate::own_cluster::OwnCluster;
 use crate::tree;
+use anyhow::Result;
 
 use super::interrupt::Interrupt;
 use super::shop;
@@ -18,9 +17,14 @@ use super::watch::{Expected, Verdict, Waited, Watch};
 const BOUND: Duration = Duration::from_mins(1);
 
 /// Plays everything; the verdicts that came, and those that did not, are in the summary.
-pub(crate) fn play(home: &Home, clock: &Clock, interrupt: &Interrupt, summary: &mut Summary) -> Result<()> {
-    let cluster = shop::cluster(home, clock, interrupt)?;
-    let stage = Stage { home, cluster, clock, interrupt };
+pub(crate) fn play(
+    own: &mut OwnCluster,
+    clock: &Clock,
+    interrupt: &Interrupt,
+    summary: &mut Summary,
+) -> Result<()> {
+    let cluster = shop::cluster(own, clock, interrupt)?;
+    let stage = Stage { home: own.home(), cluster, clock, interrupt };
     shop::install(&stage)?;
     shop::deploy(&stage)?;
     let mut scene = Scene { watch: Watch::start(&stage.cluster)?, stage: &stage, summary };

@@ -4,10 +4,11 @@ use std::thread;
 
 use anyhow::{Context, Result, anyhow};
 use peerwalk_cluster::{
-    Cluster, Home, Image, Options, Terminal, install_missing, missing_for_helm, missing_packages, prepare,
+    Cluster, Image, Options, Terminal, install_missing, missing_for_helm, missing_packages, prepare,
 };
 
 use crate::images::{self, Profile};
+use crate::own_cluster::OwnCluster;
 use crate::test::Background;
 use crate::tree;
 
@@ -15,7 +16,7 @@ use super::interrupt::Interrupt;
 use super::stage::{Clock, Stage, indented};
 
 /// Builds everything and starts a cluster with two nodes that has our images.
-pub(crate) fn cluster(home: &Home, clock: &Clock, interrupt: &Interrupt) -> Result<Cluster> {
+pub(crate) fn cluster(own: &mut OwnCluster, clock: &Clock, interrupt: &Interrupt) -> Result<Cluster> {
     let progress = &mut Terminal::default();
     let mut missing = missing_packages(2);
     missing.extend(missing_for_helm());
@@ -31,7 +32,7 @@ pub(crate) fn cluster(home: &Home, clock: &Clock, interrupt: &Interrupt) -> Resu
     let archives = archives?;
     interrupt.check()?;
     clock.say("Starting a Kubernetes cluster with two nodes");
-    let cluster = Cluster::up_in(home, &Options::default(), progress)?;
+    let cluster = own.start(&Options::default())?;
     interrupt.check()?;
     for archive in &archives {
         cluster.load_image(Image::Archive(archive), progress)?;

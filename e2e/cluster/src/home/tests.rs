@@ -18,4 +18,9 @@ fn clusters_of_different_folders_have_different_cgroups() {
     assert_eq!(Home::at("/var/lib/peerwalk/cluster").unwrap().name(), "peerwalk");
     let (a, b) = (Home::at("/tmp/a").unwrap().name(), Home::at("/tmp/b").unwrap().name());
     assert!(a != b && a.starts_with("peerwalk-"), "expected names of their own: {a}, {b}");
+    assert_eq!(
+        Home::at("/tmp/a/").unwrap(),
+        Home::at("/tmp/a").unwrap(),
+        "expected one folder to be one cluster"
+    );
 }
