@@ -140,7 +140,7 @@ impl Run<'_> {
         if self.context.is_some() {
             return Ok(());
         }
-        peerwalk_cluster::check_root()?;
+        peerwalk_cluster::check_rights()?;
         let nodes = if self.wants(Only::Nodes) { 2 } else { 0 };
         let mut missing = peerwalk_cluster::missing_packages(nodes);
         missing.extend(peerwalk_cluster::missing_for_helm());

@@ -2,8 +2,9 @@
 
 use std::env;
 use std::fs;
-use std::path::Path;
-use std::process::Command;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::process::{self, Command};
 
 use anyhow::{Context, Result, bail};
 
@@ -56,10 +57,13 @@ fn lacking<'a>(wanted: impl IntoIterator<Item = &'a (&'static str, &'static str)
 }
 
 fn is_there(what: &str) -> bool {
+    is_in(&env::var("PATH").unwrap_or_default(), what)
+}
+
+fn is_in(path: &str, what: &str) -> bool {
     if what.starts_with('/') {
         return Path::new(what).exists();
     }
-    let path = env::var("PATH").unwrap_or_default();
     // Users' PATH often lacks the folders of system programs; the scripts add them as well.
     path.split(':')
         .chain(["/usr/sbin", "/sbin", "/usr/bin", "/bin"])
@@ -91,28 +95,81 @@ pub fn install_missing(packages: &[&str], progress: &mut dyn Progress) -> Result
 
 /// Fails with what to do unless a cluster with so many nodes can be started here.
 pub(crate) fn check(nodes: u8, install: bool, progress: &mut dyn Progress) -> Result<()> {
-    check_root()?;
+    check_rights()?;
     let missing = missing_packages(nodes);
     if install {
         install_missing(&missing, progress)?;
     } else if !missing.is_empty() {
         bail!("Debian packages are missing: run `apt-get install {}`, or add --install", missing.join(" "));
     }
-    let hierarchies = ["/sys/fs/cgroup/cgroup.controllers", "/sys/fs/cgroup/pids/cgroup.procs"];
-    if !hierarchies.iter().any(|h| Path::new(h).exists()) {
-        bail!("no cgroups below /sys/fs/cgroup: mount cgroup v2 there, or the v1 hierarchies with `pids`");
-    }
     Ok(())
+}
+
+/// Fails unless this process may make what a cluster is made of, with what to do: root alone is not enough in a
+/// container, where it may lack capabilities or see cgroups that are read-only.
+pub fn check_rights() -> Result<()> {
+    check_root()?;
+    let out = Command::new("unshare")
+        .args(["--net", "--mount", "--pid", "--fork", "true"])
+        .output()
+        .context("cannot start unshare: run `apt-get install util-linux`")?;
+    if !out.status.success() {
+        bail!(no_namespaces(&String::from_utf8_lossy(&out.stderr)));
+    }
+    let root = Path::new("/sys/fs/cgroup");
+    let hierarchy = hierarchy(root).with_context(|| {
+        format!(
+            "no cgroups below {0}: mount cgroup v2 there, or the v1 hierarchies with `pids`",
+            root.display()
+        )
+    })?;
+    check_cgroups(&hierarchy)
 }
 
 /// Fails unless this process is root, with how to become it.
 pub fn check_root() -> Result<()> {
     let status = fs::read_to_string("/proc/self/status").context("cannot read /proc/self/status")?;
-    let effective = status.lines().find_map(|l| l.strip_prefix("Uid:")?.split_whitespace().nth(1));
-    if effective != Some("0") {
+    if effective_user(&status) != Some(0) {
         bail!(
             "a cluster needs namespaces, mounts and cgroups: run this as root, for example with `sudo -E env PATH=$PATH`"
         );
     }
     Ok(())
 }
+
+/// From the text of `/proc/PID/status`.
+fn effective_user(status: &str) -> Option<u32> {
+    status.lines().find_map(|l| l.strip_prefix("Uid:")?.split_whitespace().nth(1)?.parse().ok())
+}
+
+fn no_namespaces(said: &str) -> String {
+    format!(
+        "a cluster needs namespaces, and this root may not make them ({}): in a container, run it with --privileged",
+        said.trim()
+    )
+}
+
+/// The hierarchy that tells the cluster's processes, as in `scripts/lib.sh`: the only one of cgroup v2, or `pids`
+/// of v1.
+fn hierarchy(root: &Path) -> Option<PathBuf> {
+    if root.join("cgroup.controllers").exists() {
+        return Some(root.to_path_buf());
+    }
+    Some(root.join("pids")).filter(|pids| pids.join("cgroup.procs").exists())
+}
+
+/// Makes a cgroup and removes it.
+fn check_cgroups(hierarchy: &Path) -> Result<()> {
+    let group = hierarchy.join(format!("peerwalk-check-{}", process::id()));
+    let tried = fs::create_dir(&group).and_then(|()| fs::remove_dir(&group));
+    let Err(error) = tried else { return Ok(()) };
+    let remedy = if error.kind() == ErrorKind::ReadOnlyFilesystem {
+        "it is mounted read-only: in a container, run it with --privileged and --cgroupns=host"
+    } else {
+        "run this where root may make cgroups: in a container, with --privileged"
+    };
+    Err(error).with_context(|| format!("cannot make the cgroup {}: {remedy}", group.display()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,8 @@ use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::thread::sleep;
+use std::sync::mpsc::{self, Receiver, TryRecvError};
+use std::thread::{self, sleep};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
@@ -45,7 +46,8 @@ pub(crate) fn up(home: &Home, options: &Options, progress: &mut dyn Progress) ->
     let images = if options.nodes > 0 { image::base(progress)? } else { Vec::new() };
     progress.begin("starting the cluster");
     lay_out(home, options, &programs, &images)?;
-    let started = hold(home.dir(), options.max_life).and_then(|()| wait_until_ready(home, progress));
+    let started =
+        hold(home.dir(), options.max_life).and_then(|held| wait_until_ready(home.dir(), &held, progress));
     progress.end();
     if let Err(error) = started {
         let logs = last_words(home.dir());
@@ -147,12 +149,13 @@ fn lay_out(home: &Home, options: &Options, programs: &[(&str, PathBuf)], images:
     Ok(())
 }
 
-/// Starts the outermost process in a session of its own, as nobody's child.
-fn hold(dir: &Path, max_life: Duration) -> Result<()> {
+/// Starts the outermost process in a session of its own, so that it outlives this one. The channel closes when it
+/// ends.
+fn hold(dir: &Path, max_life: Duration) -> Result<Receiver<()>> {
     let log = fs::File::create(dir.join("up.log")).context("cannot write up.log")?;
     let errors = log.try_clone().context("cannot write up.log")?;
-    let status = Command::new("setsid")
-        .args(["--fork", "bash"])
+    let mut child = Command::new("setsid")
+        .arg("bash")
         .arg(dir.join("scripts/hold.sh"))
         .arg(dir)
         .arg(max_life.as_secs().max(1).to_string())
@@ -160,30 +163,29 @@ fn hold(dir: &Path, max_life: Duration) -> Result<()> {
         .stdin(Stdio::null())
         .stdout(log)
         .stderr(errors)
-        .status()
+        .spawn()
         .context("cannot start setsid")?;
-    if !status.success() {
-        bail!("setsid failed: {status}");
-    }
-    Ok(())
+    let (holding, held) = mpsc::channel();
+    thread::spawn(move || {
+        // Waited for all its life, it leaves no zombie in a test or a demo. How it ended is in its log.
+        let _ = child.wait();
+        drop(holding);
+    });
+    Ok(held)
 }
 
-fn wait_until_ready(home: &Home, progress: &mut dyn Progress) -> Result<()> {
-    let dir = home.dir();
+fn wait_until_ready(dir: &Path, held: &Receiver<()>, progress: &mut dyn Progress) -> Result<()> {
     let started = Instant::now();
     let mut seen = 0;
-    let mut alive = false;
     while !dir.join("ready").exists() {
         let said = fs::read_to_string(dir.join("progress")).unwrap_or_default();
         for line in said.lines().skip(seen) {
             progress.begin(line);
             seen += 1;
         }
-        let runs = home.has_processes()?;
-        if alive && !runs {
-            bail!("its processes ended");
+        if held.try_recv() == Err(TryRecvError::Disconnected) {
+            bail!("its outermost process ended");
         }
-        alive |= runs;
         if started.elapsed() > START_TIMEOUT {
             bail!("it was not ready after {} s", START_TIMEOUT.as_secs());
         }
@@ -197,3 +199,6 @@ fn last_words(dir: &Path) -> String {
     let lines: Vec<&str> = said.lines().collect();
     lines[lines.len().saturating_sub(40)..].join("\n")
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,7 +33,7 @@ mod status;
 pub use cluster::Cluster;
 pub use helm::helm;
 pub use home::Home;
-pub use host::{check_root, install_missing, missing_for_helm, missing_packages};
+pub use host::{check_rights, install_missing, missing_for_helm, missing_packages};
 pub use image::{Image, build_image};
 pub use launch::prepare;
 pub use options::{Deny, Options};

@@ -1,7 +1,7 @@
 //! Where the demo's cluster is.
 
 use anyhow::{Result, bail};
-use peerwalk_cluster::{Home, check_root};
+use peerwalk_cluster::{Home, check_rights};
 
 use crate::own_cluster::OwnCluster;
 
@@ -9,7 +9,7 @@ const BESIDE: &str = "/var/lib/peerwalk/demo";
 
 /// The usual folder, or one of the demo's own beside a cluster that runs there.
 pub(crate) fn claim() -> Result<OwnCluster> {
-    check_root()?;
+    check_rights()?;
     let usual = Home::from_env()?;
     for home in [usual.clone(), Home::at(BESIDE)?] {
         let free = OwnCluster::claim(home)?;

@@ -1,0 +1,27 @@
+//! What a start does before and beside the namespaces.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{hold, last_words, wait_until_ready};
+use crate::Quiet;
+
+fn folder(test: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("peerwalk-launch-{test}-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+#[test]
+fn a_start_that_ends_early_is_noticed_and_has_last_words() {
+    let dir = folder("hold");
+    fs::create_dir(dir.join("scripts")).unwrap();
+    // As where no cgroup can be made: it ends before the cluster has any process.
+    fs::write(dir.join("scripts/hold.sh"), "echo \"$2 seconds are of no use\" >&2; exit 1").unwrap();
+    let held = hold(&dir, Duration::from_secs(60)).unwrap();
+    let error = wait_until_ready(&dir, &held, &mut Quiet).unwrap_err().to_string();
+    assert_eq!(error, "its outermost process ended", "expected not to wait for what cannot come");
+    assert_eq!(last_words(&dir), "60 seconds are of no use");
+    fs::remove_dir_all(dir).unwrap();
+}
