@@ -130,9 +130,9 @@ impl Run<'_> {
         let nodes = if self.wants(Only::Nodes) { 2 } else { 0 };
         Some(thread::spawn(move || {
             if own {
-                peerwalk_cluster::prepare(nodes, &mut Background)?;
+                peerwalk_cluster::prepare(nodes, &mut Background::default())?;
             }
-            peerwalk_cluster::helm(&mut Background)
+            peerwalk_cluster::helm(&mut Background::default())
         }))
     }
 

@@ -38,5 +38,5 @@ pub use image::{Image, build_image};
 pub use launch::prepare;
 pub use options::{Deny, Options};
 pub use place::Place;
-pub use progress::{Progress, Quiet, Terminal};
+pub use progress::{LoggedStep, Progress, Quiet, Terminal};
 pub use status::{NodeStatus, Status};

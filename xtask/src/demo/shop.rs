@@ -24,12 +24,17 @@ pub(crate) fn cluster(own: &mut OwnCluster, clock: &Clock, interrupt: &Interrupt
     clock.say("Building operator, sidecar and the programs of the cluster");
     // Both take minutes the first time, one with rustc and one with Go.
     let programs = thread::spawn(|| {
-        prepare(2, &mut Background)?;
-        peerwalk_cluster::helm(&mut Background)
+        prepare(2, &mut Background::default())?;
+        peerwalk_cluster::helm(&mut Background::default())
     });
     let archives = images::build(Profile::Quick, progress);
+    if let Err(error) = &archives {
+        // Told before the other build ends, which may take minutes.
+        tree::complain(error);
+        tree::say("Waiting for the programs of the cluster, which the next run will find; Ctrl-C ends that.");
+    }
     programs.join().map_err(|_| anyhow!("the thread that builds the cluster's programs panicked"))??;
-    let archives = archives?;
+    let archives = archives.map_err(|_| anyhow!("the images could not be made, as told above"))?;
     interrupt.check()?;
     clock.say("Starting a Kubernetes cluster with two nodes");
     let cluster = own.start(&Options::default())?;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Error, Result};
-use peerwalk_cluster::Progress;
+use peerwalk_cluster::{LoggedStep, Progress};
 
 use crate::tree;
 
@@ -99,15 +99,31 @@ impl Report {
     }
 }
 
-/// Progress of what goes on beside the steps: one line when something begins, in between their output.
-pub(crate) struct Background;
+/// Progress of what goes on beside the steps, in between their output: a line when something begins, and now and then
+/// that it lives.
+#[derive(Default)]
+pub(crate) struct Background {
+    step: Option<LoggedStep>,
+}
 
 impl Progress for Background {
     fn begin(&mut self, step: &str) {
-        let _ = writeln!(stderr(), "(in the background: {step})");
+        beside(step);
+        self.step = Some(LoggedStep::begin(step, Instant::now()));
     }
 
-    fn detail(&mut self, _: &str) {}
+    fn detail(&mut self, text: &str) {
+        if let Some(sign) = self.step.as_mut().and_then(|step| step.detail(text, Instant::now())) {
+            beside(&sign);
+        }
+    }
 
-    fn end(&mut self) {}
+    fn end(&mut self) {
+        self.step = None;
+    }
+}
+
+fn beside(text: &str) {
+    // Progress that cannot be written is no reason to stop the work.
+    let _ = writeln!(stderr(), "(in the background: {text})");
 }

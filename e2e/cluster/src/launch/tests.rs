@@ -19,7 +19,7 @@ fn a_start_that_ends_early_is_noticed_and_has_last_words() {
     fs::create_dir(dir.join("scripts")).unwrap();
     // As where no cgroup can be made: it ends before the cluster has any process.
     fs::write(dir.join("scripts/hold.sh"), "echo \"$2 seconds are of no use\" >&2; exit 1").unwrap();
-    let held = hold(&dir, Duration::from_secs(60)).unwrap();
+    let held = hold(&dir, Duration::from_mins(1)).unwrap();
     let error = wait_until_ready(&dir, &held, &mut Quiet).unwrap_err().to_string();
     assert_eq!(error, "its outermost process ended", "expected not to wait for what cannot come");
     assert_eq!(last_words(&dir), "60 seconds are of no use");
