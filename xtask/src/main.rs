@@ -17,7 +17,7 @@ use peerwalk_cluster::Terminal;
 
 /// Everything one does with Peerwalk's sources beside `cargo build`.
 ///
-/// Start with `cargo xtask test --only unit`, which needs nothing but Rust. Clusters need root, Go and some Debian
+/// Start with `cargo xtask test --only unit`, which needs nothing but Rust and a C compiler. Clusters need root, Go and some Debian
 /// packages: each command says what is missing, or installs it with --install.
 #[derive(Parser)]
 #[command(

@@ -46,9 +46,9 @@ pub(crate) struct Arguments {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Only {
-    /// Format, lints, tests without a cluster, generated files
+    /// Format, lints, tests that need nothing but Rust, generated files
     Unit,
-    /// Tests on etcd and an API server (e2e/tests/api_*)
+    /// Tests on etcd and an API server, and of the chart by Helm (e2e/tests/api_*)
     ControlPlane,
     /// Tests on two nodes (e2e/tests/nodes_*), and of the cluster itself
     Nodes,

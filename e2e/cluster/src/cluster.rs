@@ -100,6 +100,11 @@ impl Cluster {
         Ok(self.own()?.0.dir().join("log/audit.json"))
     }
 
+    /// One of the programs that the cluster is made of, such as `testbed`, for [`Cluster::exec`].
+    pub fn program(&self, name: &str) -> Result<PathBuf> {
+        Ok(self.own()?.0.dir().join("bin").join(name))
+    }
+
     /// When it ends by itself; `None` when it is an existing cluster.
     pub fn ends(&self) -> Option<SystemTime> {
         self.own().ok().map(|(_, record)| record.ends)

@@ -24,7 +24,7 @@ pub(crate) fn play(
     summary: &mut Summary,
 ) -> Result<()> {
     let cluster = shop::cluster(own, clock, interrupt)?;
-    let stage = Stage { home: own.home(), cluster, clock, interrupt };
+    let stage = Stage { cluster, clock, interrupt };
     shop::install(&stage)?;
     shop::deploy(&stage)?;
     let mut scene = Scene { watch: Watch::start(&stage.cluster)?, stage: &stage, summary };

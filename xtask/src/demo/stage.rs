@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use peerwalk_cluster::{Cluster, Home, Place};
+use peerwalk_cluster::{Cluster, Place};
 
 use crate::tree;
 
@@ -26,7 +26,6 @@ impl Clock {
 
 /// The running cluster and everything around it.
 pub(crate) struct Stage<'a> {
-    pub(crate) home: &'a Home,
     pub(crate) cluster: Cluster,
     pub(crate) clock: &'a Clock,
     pub(crate) interrupt: &'a Interrupt,
@@ -61,7 +60,7 @@ impl Stage<'_> {
             self.kubectl(&["-n", "peerwalk-system", "get", "pods", "--selector", selector, "-o", format])?;
         // The operator's image has no other program and the address is the pod's own loopback.
         let place = Place::from_pod("peerwalk-system", pod.trim());
-        let mut client = self.cluster.exec(&place, self.home.dir().join("bin/testbed"))?;
+        let mut client = self.cluster.exec(&place, self.cluster.program("testbed")?)?;
         client.args(["http", &format!("http://127.0.0.1:8082/explain/shop/{check}")]);
         let answer = self.output(&mut client)?;
         let Some(text) = answer.strip_prefix("200 ") else {

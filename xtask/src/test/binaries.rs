@@ -11,11 +11,11 @@ use crate::tree;
 /// What a test binary needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Level {
-    /// Nothing.
+    /// Nothing but what builds it.
     Unit,
     /// To start and end clusters itself.
     Cluster,
-    /// An API server.
+    /// An API server or Helm.
     ControlPlane,
     /// Two nodes.
     Nodes,

@@ -1,6 +1,7 @@
 //! The Helm chart as it renders: what must be in it whatever the values, and which values it refuses.
 //!
-//! Helm runs offline here; installing the chart is for the tests on nodes.
+//! Helm runs offline here and no API server is asked; installing the chart is for the tests on nodes. These are with
+//! the tests of the control plane because Helm has to be fetched once, which tests of the level `unit` must not need.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
