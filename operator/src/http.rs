@@ -21,16 +21,44 @@ use tokio_util::sync::CancellationToken;
 /// For one explanation.
 const EXPLAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// `/healthz` answers while the process runs, `/readyz` once everything has been listed.
-pub fn health(ready: Arc<AtomicBool>) -> Router {
-    let readyz = async move |State(ready): State<Arc<AtomicBool>>| {
-        if ready.load(Ordering::Relaxed) {
-            (StatusCode::OK, "ok\n")
-        } else {
-            (StatusCode::SERVICE_UNAVAILABLE, "the cluster's objects are not all listed yet\n")
+/// What `/readyz` waits for: with both, pods that are made get a sidecar, and the sidecar gets its plan. Neither is
+/// taken back, as attached sidecars are served in any case.
+#[derive(Debug, Default)]
+pub struct Readiness {
+    listed: AtomicBool,
+    callable: AtomicBool,
+}
+
+impl Readiness {
+    /// Every kind has been listed.
+    pub fn listed(&self) {
+        self.listed.store(true, Ordering::Relaxed);
+    }
+
+    /// The API server can call the webhook: its CA has been seen in place.
+    pub fn webhook_callable(&self) {
+        self.callable.store(true, Ordering::Relaxed);
+    }
+
+    /// The answer of `/readyz`, with what is missing.
+    fn answer(&self) -> (StatusCode, String) {
+        let parts = [
+            (&self.listed, "the cluster's objects are not all listed"),
+            (&self.callable, "the caBundle is not in the MutatingWebhookConfiguration"),
+        ];
+        let missing: Vec<&str> =
+            parts.iter().filter(|(done, _)| !done.load(Ordering::Relaxed)).map(|(_, what)| *what).collect();
+        if missing.is_empty() {
+            return (StatusCode::OK, "ok\n".to_owned());
         }
-    };
-    Router::new().route("/healthz", get(async || "ok\n")).route("/readyz", get(readyz)).with_state(ready)
+        (StatusCode::SERVICE_UNAVAILABLE, format!("not ready yet: {}\n", missing.join("; ")))
+    }
+}
+
+/// `/healthz` answers while the process runs, `/readyz` once pods can be injected and served.
+pub fn health(readiness: Arc<Readiness>) -> Router {
+    let readyz = async |State(readiness): State<Arc<Readiness>>| readiness.answer();
+    Router::new().route("/healthz", get(async || "ok\n")).route("/readyz", get(readyz)).with_state(readiness)
 }
 
 /// `/metrics` in the OpenMetrics text format.
@@ -78,4 +106,32 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
     axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ready_is_what_has_both_and_the_rest_says_what_is_missing() {
+        const LISTED: &str = "objects are not all listed";
+        const CALLABLE: &str = "caBundle is not in the MutatingWebhookConfiguration";
+        for (listed, callable, missing) in [
+            (false, false, [true, true]),
+            (true, false, [false, true]),
+            (false, true, [true, false]),
+            (true, true, [false, false]),
+        ] {
+            let readiness = Readiness::default();
+            if listed {
+                readiness.listed();
+            }
+            if callable {
+                readiness.webhook_callable();
+            }
+            let (status, body) = readiness.answer();
+            assert_eq!(status == StatusCode::OK, listed && callable, "{listed} {callable}: {status}");
+            assert_eq!([LISTED, CALLABLE].map(|words| body.contains(words)), missing, "{body}");
+        }
+    }
 }

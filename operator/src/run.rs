@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -25,7 +24,7 @@ use tracing::{error, info, warn};
 
 use crate::args::Args;
 use crate::certificates::{Certificates, Services, keep_ca_bundle, load_or_create};
-use crate::http;
+use crate::http::{self, Readiness};
 use crate::identity::{KnownPods, Reviewer};
 
 /// Signs of life come at this interval: one of them proves that a silent target's network lives.
@@ -55,20 +54,30 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let mut tasks = JoinSet::new();
     let certificates = certificates(&client, &args).await?;
     let hub_address = hub_address(&client, &args).await?;
-    let ready = Arc::new(AtomicBool::new(false));
+    let readiness = Arc::new(Readiness::default());
     let explain = start_controller(
         &mut tasks,
         &client,
         &args,
         hub_address,
         &certificates,
-        &ready,
+        when_told(&readiness, Readiness::listed),
         &mut registry,
         &shutdown,
     )
     .await?;
-    start_webhook(&mut tasks, &client, &args, hub_address, &certificates, &mut registry, &shutdown).await?;
-    start_http(&mut tasks, &args, ready, explain, registry, &shutdown).await?;
+    start_webhook(
+        &mut tasks,
+        &client,
+        &args,
+        hub_address,
+        &certificates,
+        when_told(&readiness, Readiness::webhook_callable),
+        &mut registry,
+        &shutdown,
+    )
+    .await?;
+    start_http(&mut tasks, &args, readiness, explain, registry, &shutdown).await?;
     let renewing = certificates.keep_renewed(shutdown.clone());
     tasks.spawn(async move {
         renewing.await;
@@ -76,6 +85,18 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     });
     info!(version = env!("CARGO_PKG_VERSION"), hub = %hub_address, "started");
     wait(tasks, shutdown).await
+}
+
+/// A channel for somebody who is done once; that is noted then.
+fn when_told(readiness: &Arc<Readiness>, note: fn(&Readiness)) -> oneshot::Sender<()> {
+    let (sender, receiver) = oneshot::channel();
+    let readiness = Arc::clone(readiness);
+    tokio::spawn(async move {
+        if receiver.await.is_ok() {
+            note(&readiness);
+        }
+    });
+    sender
 }
 
 async fn certificates(client: &Client, args: &Args) -> anyhow::Result<Certificates> {
@@ -116,7 +137,7 @@ async fn start_controller(
     args: &Args,
     hub_address: SocketAddr,
     certificates: &Certificates,
-    ready: &Arc<AtomicBool>,
+    ready: oneshot::Sender<()>,
     registry: &mut Registry,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<mpsc::Sender<Explain>> {
@@ -136,26 +157,13 @@ async fn start_controller(
     let (sidecar_sender, sidecars) = mpsc::channel(SIDECAR_EVENTS);
     tasks.spawn(forward(events, sidecar_sender));
     let (explain_sender, explain) = mpsc::channel(16);
-    let (ready_sender, ready_receiver) = oneshot::channel();
-    let ready = Arc::clone(ready);
-    tokio::spawn(async move {
-        if ready_receiver.await.is_ok() {
-            ready.store(true, Ordering::Relaxed);
-        }
-    });
     let controller = Controller {
         client: client.clone(),
         settings: settings(args, hub_address),
         metrics: peerwalk_controller::metrics::Metrics::default(),
     };
     controller.metrics.register(registry);
-    let links = Links {
-        sidecars,
-        hub: move |output| to_hub(&handle, &pods, output),
-        explain,
-        ready: ready_sender,
-        now,
-    };
+    let links = Links { sidecars, hub: move |output| to_hub(&handle, &pods, output), explain, ready, now };
     let stop = shutdown.clone();
     tasks.spawn(async move { Ok(peerwalk_controller::run(controller, links, stop).await?) });
     Ok(explain_sender)
@@ -214,12 +222,14 @@ fn to_hub(hub: &HubHandle, pods: &KnownPods, output: Output) {
     }
 }
 
+#[expect(clippy::too_many_arguments, reason = "wiring: every part is named once")]
 async fn start_webhook(
     tasks: &mut JoinSet<anyhow::Result<()>>,
     client: &Client,
     args: &Args,
     hub_address: SocketAddr,
     certificates: &Certificates,
+    ca_in_place: oneshot::Sender<()>,
     registry: &mut Registry,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
@@ -241,7 +251,7 @@ async fn start_webhook(
         (client.clone(), args.webhook_configuration.clone(), certificates.webhook_ca_pem().to_owned());
     let stop = shutdown.clone();
     tasks.spawn(async move {
-        keep_ca_bundle(client, &name, &ca, stop).await;
+        keep_ca_bundle(client, &name, &ca, ca_in_place, stop).await;
         Ok(())
     });
     Ok(())
@@ -250,13 +260,13 @@ async fn start_webhook(
 async fn start_http(
     tasks: &mut JoinSet<anyhow::Result<()>>,
     args: &Args,
-    ready: Arc<AtomicBool>,
+    readiness: Arc<Readiness>,
     explain: mpsc::Sender<Explain>,
     registry: Registry,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
     let servers = [
-        ("--http-listen", args.http_listen, http::health(ready)),
+        ("--http-listen", args.http_listen, http::health(readiness)),
         ("--metrics-listen", args.metrics_listen, http::metrics(registry)),
         ("--explain-listen", args.explain_listen, http::explain(explain)),
     ];

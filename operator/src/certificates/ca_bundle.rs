@@ -12,6 +12,7 @@ use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use kube::api::{Api, Patch, PatchParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -24,15 +25,27 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// Before the next try when the API server refuses.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// Keeps the CA, PEM, in every webhook of that configuration until `shutdown`. Needs `list`, `watch` and
-/// `patch` on the configuration of that name.
-pub async fn keep_ca_bundle(client: kube::Client, name: &str, ca_pem: &str, shutdown: CancellationToken) {
+/// Keeps the CA, PEM, in every webhook of that configuration until `shutdown`, and tells `in_place` when it has been
+/// seen there for the first time. Needs `list`, `watch` and `patch` on the configuration of that name.
+pub async fn keep_ca_bundle(
+    client: kube::Client,
+    name: &str,
+    ca_pem: &str,
+    in_place: oneshot::Sender<()>,
+    shutdown: CancellationToken,
+) {
     let api: Api<MutatingWebhookConfiguration> = Api::all(client);
-    let keep = keep(&api, name, ca_pem);
+    let keep = keep(&api, name, ca_pem, in_place);
     shutdown.run_until_cancelled(keep).await;
 }
 
-async fn keep(api: &Api<MutatingWebhookConfiguration>, name: &str, ca_pem: &str) {
+async fn keep(
+    api: &Api<MutatingWebhookConfiguration>,
+    name: &str,
+    ca_pem: &str,
+    in_place: oneshot::Sender<()>,
+) {
+    let mut in_place = Some(in_place);
     let mut objects = pin!(watcher::watch_object(api.clone(), name).default_backoff());
     let mut due: Option<Value> = None;
     let mut not_before = Instant::now();
@@ -52,7 +65,15 @@ async fn keep(api: &Api<MutatingWebhookConfiguration>, name: &str, ca_pem: &str)
             }
         };
         match event {
-            Some(Ok(Some(object))) => due = correction(&object, name, ca_pem),
+            Some(Ok(Some(object))) => {
+                due = correction(&object, name, ca_pem);
+                // A configuration without webhooks has nothing to correct and injects nothing.
+                let works = due.is_none() && object.webhooks.is_some_and(|webhooks| !webhooks.is_empty());
+                if let Some(in_place) = in_place.take_if(|_| works) {
+                    // The receiver may have stopped waiting.
+                    let _ = in_place.send(());
+                }
+            }
             Some(Ok(None)) => {
                 due = None;
                 tracing::warn!(name, "no MutatingWebhookConfiguration of this name: no pod is injected");

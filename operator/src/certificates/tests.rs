@@ -15,6 +15,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use super::*;
 
@@ -229,20 +230,36 @@ async fn the_ca_is_written_where_it_is_missing_and_again_when_it_is_taken_away()
         refuse: Mutex::new(1),
     });
     let shutdown = CancellationToken::new();
+    let (in_place, mut seen) = oneshot::channel();
     let keeper = tokio::spawn({
         let (client, shutdown) = (configurations(state), shutdown.clone());
-        async move { keep_ca_bundle(client, "peerwalk", "OURS", shutdown).await }
+        async move { keep_ca_bundle(client, "peerwalk", "OURS", in_place, shutdown).await }
     });
     let expected = expected_patch();
     assert_eq!(written.recv().await.as_ref(), Some(&expected), "missing at the start");
     assert_eq!(written.recv().await.as_ref(), Some(&expected), "tried again after a refusal");
 
-    events.send(configuration("2", [Some("OURS"), Some("OURS")])).expect("watched");
     // The clock is paused: it moves only once nothing else can happen.
-    tokio::time::sleep(Duration::from_mins(1)).await;
+    for (object, told) in [
+        (
+            json!({"kind": "MutatingWebhookConfiguration", "apiVersion": "admissionregistration.k8s.io/v1",
+            "metadata": {"name": "peerwalk", "resourceVersion": "1"}, "webhooks": []}),
+            false,
+        ),
+        (configuration("2", [Some("OURS"), None]), false),
+        (configuration("3", [Some("OURS"), Some("OURS")]), true),
+    ] {
+        events.send(object.clone()).expect("watched");
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        let answer = if told { Ok(()) } else { Err(TryRecvError::Empty) };
+        assert_eq!(seen.try_recv(), answer, "told once all of them have it: {object}");
+        if !told {
+            while written.try_recv().is_ok() {}
+        }
+    }
     assert!(written.try_recv().is_err(), "nothing is written when nothing is missing");
 
-    events.send(configuration("3", [Some("OURS"), Some("THEIRS")])).expect("watched");
+    events.send(configuration("4", [Some("OURS"), Some("THEIRS")])).expect("watched");
     assert_eq!(written.recv().await.as_ref(), Some(&expected), "one was replaced");
     shutdown.cancel();
     keeper.await.expect("ends with the process");
