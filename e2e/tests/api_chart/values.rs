@@ -1,0 +1,131 @@
+//! Which values the chart takes, and which it refuses before the operator has to.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+
+use super::render;
+
+#[test]
+fn wrong_values_are_refused_by_name() -> Result<()> {
+    for (value, words) in [
+        (r#"operator={"imag":{}}"#, "imag"),
+        (r#"webhook={"port":443}"#, "/webhook/port"),
+        (r#"webhook={"port":8081}"#, "/webhook/port"),
+        (r#"sidecar={"image":{"pullPolicy":"Sometimes"}}"#, "/sidecar/image/pullPolicy"),
+        (r#"operator={"log":{"format":"xml"}}"#, "/operator/log/format"),
+        (r#"crds={"keep":"yes"}"#, "/crds/keep"),
+        (r#"nameOverride="Peerwalk""#, "/nameOverride"),
+        (r#"nameOverride="walk-""#, "/nameOverride"),
+        (r#"nameOverride="walk.er""#, "/nameOverride"),
+        (r#"fullnameOverride="my_walk""#, "/fullnameOverride"),
+        // Services are named by it.
+        (r#"fullnameOverride="9walk""#, "/fullnameOverride"),
+    ] {
+        let refused = render(&[value]).err().with_context(|| format!("{value} is refused"))?;
+        ensure!(refused.to_string().contains(words), "{words} is in {refused}");
+    }
+    Ok(())
+}
+
+#[test]
+fn names_that_are_labels_are_taken() -> Result<()> {
+    for value in [r#"nameOverride="9-walk""#, r#"fullnameOverride="w9""#, r#"fullnameOverride="""#] {
+        render(&[value])?;
+    }
+    Ok(())
+}
+
+/// The operator takes all of these, and none of `NO_TARGETS`: it would not start.
+const TARGETS: &[&str] = &[
+    "192.0.2.7",
+    "192.0.2.0/24",
+    "0.0.0.0/0",
+    "255.255.255.255/32",
+    "10.9.0.0/9",
+    "::",
+    "::1",
+    "::/0",
+    "2001:db8::/32",
+    "2001:DB8::1/128",
+    "fd00::/8",
+    "1::8",
+    "1:2:3:4:5:6:7:8",
+    "1:2:3:4:5:6:7::",
+    "::2:3:4:5:6:7:8",
+    "1:2:3::5:6:7:8/109",
+    "localhost",
+    "api.example.com",
+    "API.Example.com",
+    "*.example.com",
+    "_ldap._tcp.example.com",
+    "10.0.0.example",
+    "a-b.c1",
+];
+
+const NO_TARGETS: &[&str] = &[
+    "",
+    " ",
+    "https://example.com",
+    "example.com:443",
+    "example.com/",
+    "a/b",
+    "a..b",
+    ".example.com",
+    "*",
+    "*.",
+    "*example.com",
+    "a.*.example.com",
+    "**.example.com",
+    "exämple.com",
+    "a b",
+    "10.0.0.0/99",
+    "10.0.0.0/33",
+    "10.0.0.0/",
+    "10.0.0.0/-1",
+    "10.0.0.0/8/8",
+    "300.1.1.1",
+    "256.0.0.0/8",
+    "010.0.0.1",
+    "1.2.3",
+    "1.2.3.4.5",
+    "1.2.3.4:80",
+    "example.1",
+    "::/129",
+    "2001:db8::/1280",
+    "1::2::3",
+    ":::",
+    "1:2:3:4:5:6:7",
+    "1:2:3:4:5:6:7:8:9",
+    "1:2:3:4:5:6:7:8::",
+    "12345::",
+    "g::1",
+    "[::1]",
+    "fe80::1%eth0",
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.example",
+];
+
+#[test]
+fn targets_are_networks_addresses_and_hosts() -> Result<()> {
+    render(&[&format!("allowedTargets={}", json!(TARGETS))])?;
+    let refused = render(&[&format!("allowedTargets={}", json!(NO_TARGETS))]).err().context("refused")?;
+    let refused = refused.to_string();
+    for (index, target) in NO_TARGETS.iter().enumerate() {
+        ensure!(refused.contains(&format!("at '/allowedTargets/{index}'")), "{target:?} is refused");
+    }
+    Ok(())
+}
+
+#[test]
+fn targets_are_short_few_and_different() -> Result<()> {
+    let many = |count: usize| -> Vec<String> { (0..count).map(|n| format!("h{n}.example")).collect() };
+    let long = |labels: usize| vec![format!("{}example", "abcde.".repeat(labels))];
+    for targets in [many(256), long(41)] {
+        render(&[&format!("allowedTargets={}", json!(targets))])?;
+    }
+    for targets in [many(257), vec!["a.b".to_owned(); 2], long(42)] {
+        let value = format!("allowedTargets={}", json!(targets));
+        let refused = render(&[&value]).err().with_context(|| format!("{value} is refused"))?;
+        ensure!(refused.to_string().contains("/allowedTargets"), "{refused}");
+    }
+    Ok(())
+}
