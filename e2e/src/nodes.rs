@@ -137,17 +137,28 @@ fn scale(cluster: &Cluster, (namespace, name): (&str, &str), replicas: u8) -> Re
 }
 
 fn install(cluster: &Cluster) -> Result<()> {
+    make_restricted(cluster, SYSTEM)?;
     let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/peerwalk");
     let chart = fs::canonicalize(&chart).with_context(|| format!("no chart at {}", chart.display()))?;
     let mut helm = cluster.helm(&mut Quiet)?;
     helm.args(["upgrade", "--install", "peerwalk"]).arg(chart);
-    helm.args(["--namespace", SYSTEM, "--create-namespace", "--wait", "--timeout", "2m"]);
+    helm.args(["--namespace", SYSTEM, "--wait", "--timeout", "2m"]);
     let log = "operator.log.level=info,peerwalk_controller=debug";
     for value in ["operator.image.tag=dev", "sidecar.image.tag=dev", &log.replace(',', "\\,")] {
         helm.args(["--set", value]);
     }
     printed(&mut helm).context("cannot install the chart")?;
     await_injection(cluster)
+}
+
+/// A namespace, unless it is there from an earlier test binary, that takes no pod which is not restricted.
+fn make_restricted(cluster: &Cluster, namespace: &str) -> Result<()> {
+    let found = ["get", "namespace", namespace, "--ignore-not-found", "-o", "name"];
+    if printed(cluster.kubectl().args(found))?.is_empty() {
+        printed(cluster.kubectl().args(["create", "namespace", namespace]))?;
+    }
+    let enforce = "pod-security.kubernetes.io/enforce=restricted";
+    printed(cluster.kubectl().args(["label", "--overwrite", "namespace", namespace, enforce])).map(drop)
 }
 
 /// Waits until the API server reaches the webhook: a moment passes between the operator being ready and its
