@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
-use peerwalk_cluster::{Cluster, Image, Options, Place, Terminal};
+use peerwalk_cluster::{Image, Options, Place, Terminal};
 use serde::Deserialize;
 
 use crate::images::{self, Profile};
-use crate::test::OwnCluster;
+use crate::test;
 use crate::tree;
 
 #[derive(Args)]
@@ -94,15 +94,14 @@ fn on_cluster(name: &str, nodes: u8, archives: &[PathBuf]) -> Result<()> {
     let progress = &mut Terminal::default();
     let executable = build(name)?;
     let helm = peerwalk_cluster::helm(progress)?;
-    let home = OwnCluster::claim()?;
-    let options = Options { nodes, max_life: CLUSTER_LIFE, ..Options::default() };
-    let cluster = Cluster::up_in(&home.0, &options, progress)?;
+    let mut own = test::claim()?;
+    let cluster = own.start(&Options { nodes, max_life: CLUSTER_LIFE, ..Options::default() })?;
     for archive in archives.iter().filter(|_| nodes > 0) {
         cluster.load_image(Image::Archive(archive), progress)?;
     }
     let mut bench = cluster.exec(&Place::Network, &executable)?;
     bench.env("HELM", helm).env("PEERWALK_BIN_DIR", images::binaries(Profile::Dist));
-    bench.env("PEERWALK_CLUSTER_DIR", home.0.dir());
+    bench.env("PEERWALK_CLUSTER_DIR", own.home().dir());
     tree::must(&mut bench)
 }
 

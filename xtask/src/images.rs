@@ -1,16 +1,17 @@
 //! `cargo xtask images`: static binaries, and images of them FROM scratch.
 
+use std::env::consts::ARCH;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
-use peerwalk_cluster::{Cluster, Image, Progress, Terminal, build_image};
+use peerwalk_cluster::{Cluster, Image, Progress, Terminal, build_image, missing_for_images};
 
 use crate::tree;
 
-/// The static target: glibc's own static start-up code, so no other toolchain is needed.
-const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// What images can be built on, and for: there is no cross compiler here.
+const ARCHITECTURES: [&str; 2] = ["x86_64", "aarch64"];
 const PROGRAMS: [(&str, &str); 2] =
     [("peerwalk-operator", "peerwalk.dev/operator:dev"), ("peerwalk-sidecar", "peerwalk.dev/sidecar:dev")];
 
@@ -40,13 +41,22 @@ impl Profile {
     }
 }
 
+/// The static target of this machine: glibc's own static start-up code, so no other toolchain is needed.
+fn target() -> String {
+    format!("{ARCH}-unknown-linux-gnu")
+}
+
 /// The folder of the static binaries.
 pub(crate) fn binaries(profile: Profile) -> PathBuf {
-    tree::target().join(TARGET).join(profile.name())
+    tree::target().join(target()).join(profile.name())
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let progress = &mut Terminal::default();
+    let missing = missing_for_images();
+    if !missing.is_empty() {
+        bail!("images are made with buildah: run `apt-get install {}`", missing.join(" "));
+    }
     let archives = build(arguments.profile, progress)?;
     if arguments.load {
         let cluster = Cluster::connect()?;
@@ -68,6 +78,12 @@ pub(crate) fn build(profile: Profile, progress: &mut dyn Progress) -> Result<Vec
 
 /// The static binaries, in the folder that [`binaries`] names.
 pub(crate) fn compile(profile: Profile) -> Result<()> {
+    if !ARCHITECTURES.contains(&ARCH) {
+        bail!(
+            "images are built for {}, on a machine of the same kind, and this one is {ARCH}",
+            ARCHITECTURES.join(" and ")
+        );
+    }
     match profile {
         Profile::Quick => compile_together(profile, &PROGRAMS.map(|(program, _)| program)),
         // Each alone, so that the sidecar carries no feature that only the operator asks for.
@@ -93,7 +109,7 @@ pub(crate) fn pack(profile: Profile, progress: &mut dyn Progress) -> Result<Vec<
 fn compile_together(profile: Profile, programs: &[&str]) -> Result<()> {
     let mut cargo = tree::cargo();
     cargo
-        .args(["build", "--target", TARGET, "--profile", profile.name()])
+        .args(["build", "--target", &target(), "--profile", profile.name()])
         .env("RUSTFLAGS", "-C target-feature=+crt-static");
     for program in programs {
         cargo.args(["--package", program]);

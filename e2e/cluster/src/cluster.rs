@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::home::Home;
+use crate::home::{Home, State};
 use crate::image::{self, Image};
 use crate::launch;
 use crate::options::{Deny, Options};
@@ -59,7 +59,7 @@ impl Cluster {
 
     /// The cluster with that folder, if it runs.
     pub fn running_in(home: &Home) -> Result<Option<Self>> {
-        if !home.dir().join("ready").exists() || home.init().is_none() {
+        if home.state()? != State::Running {
             return Ok(None);
         }
         let record = home.dir().join("cluster.json");
@@ -79,7 +79,21 @@ impl Cluster {
         if let Some(context) = env::var("PEERWALK_CONTEXT").ok().filter(|c| !c.is_empty()) {
             return Ok(Self::existing(&context));
         }
-        Self::running()?.context("no cluster is running: start one with `cargo xtask cluster up`")
+        let home = Home::from_env()?;
+        if let Some(cluster) = Self::running_in(&home)? {
+            return Ok(cluster);
+        }
+        let dir = home.dir().display();
+        match home.state()? {
+            State::Absent => bail!("no cluster is running: start one with `cargo xtask cluster up`"),
+            State::Starting | State::Running => {
+                bail!("a cluster is starting in {dir}: wait for the command that starts it")
+            }
+            State::Remains => bail!(
+                "the cluster in {dir} was ended from outside, as by a crash or a reboot: `cargo xtask cluster up` starts \
+                 another, `cargo xtask cluster down` removes what is left"
+            ),
+        }
     }
 
     /// The number of its nodes, 0 for a control plane alone; `None` when it is an existing cluster.

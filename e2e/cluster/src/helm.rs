@@ -22,6 +22,9 @@ pub fn helm(progress: &mut dyn Progress) -> Result<PathBuf> {
     if let Some(given) = env::var_os("HELM").filter(|h| !h.is_empty()) {
         return Ok(PathBuf::from(given));
     }
+    if env::consts::ARCH != "x86_64" {
+        bail!("the Helm that can be fetched is for x86_64: set HELM to the path of a Helm 4");
+    }
     let folder = cache::folder("tools/helm-4.3.1", |partial| {
         let missing = host::missing_for_helm();
         if !missing.is_empty() {

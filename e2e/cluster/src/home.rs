@@ -16,6 +16,30 @@ pub struct Home {
     dir: PathBuf,
 }
 
+/// What there is of a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Nothing.
+    Absent,
+    /// Processes, and it is not ready.
+    Starting,
+    /// It is ready.
+    Running,
+    /// What a cluster left that was not ended by [`Home::down`].
+    Remains,
+}
+
+impl State {
+    /// Of a cluster of which there is something.
+    fn of(processes: bool, ready: bool, init: bool) -> Self {
+        match (processes, ready, init) {
+            (true, true, true) => Self::Running,
+            (true, false, _) => Self::Starting,
+            _ => Self::Remains,
+        }
+    }
+}
+
 impl Home {
     /// `PEERWALK_CLUSTER_DIR`, or `/var/lib/peerwalk/cluster`.
     pub fn from_env() -> Result<Self> {
@@ -48,6 +72,15 @@ impl Home {
             return "peerwalk".to_owned();
         }
         format!("peerwalk-{}", &cache::key([self.dir.as_os_str().as_encoded_bytes()])[..8])
+    }
+
+    /// What there is of the cluster.
+    pub fn state(&self) -> Result<State> {
+        if !self.has_remains()? {
+            return Ok(State::Absent);
+        }
+        let ready = self.dir.join("ready").exists();
+        Ok(State::of(self.has_processes()?, ready, self.init().is_some()))
     }
 
     /// Whether the cluster has processes, be it ready or not.

@@ -28,6 +28,7 @@ const NODES: [(&str, &str); 8] = [
     ("sysctl", "procps"),
     ("/usr/lib/cni/ptp", "containernetworking-plugins"),
 ];
+const IMAGES: [(&str, &str); 1] = [("buildah", "buildah")];
 const HELM: [(&str, &str); 2] =
     [("python3", "python3"), ("/usr/lib/python3/dist-packages/pip", "python3-pip")];
 
@@ -46,6 +47,11 @@ pub fn missing_for_helm() -> Vec<&'static str> {
     let works =
         Command::new("python3").args(["-m", "pip", "--version"]).output().is_ok_and(|o| o.status.success());
     if works { Vec::new() } else { lacking(&HELM) }
+}
+
+/// Those that [`crate::build_image`] needs.
+pub fn missing_for_images() -> Vec<&'static str> {
+    lacking(&IMAGES)
 }
 
 fn lacking<'a>(wanted: impl IntoIterator<Item = &'a (&'static str, &'static str)>) -> Vec<&'static str> {

@@ -80,7 +80,13 @@ fn assets() -> Option<PathBuf> {
 }
 
 fn programs(nodes: u8, progress: &mut dyn Progress) -> Result<Vec<(&'static str, PathBuf)>> {
-    let Some(folder) = assets().filter(|_| nodes == 0) else { return binaries::all(nodes, progress) };
+    match assets().filter(|_| nodes == 0) {
+        Some(folder) => from_assets(&folder),
+        None => binaries::all(nodes, progress),
+    }
+}
+
+fn from_assets(folder: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
     let mut found = Vec::new();
     for name in ["etcd", "kube-apiserver", "kubectl"] {
         let file = folder.join(name);

@@ -32,8 +32,8 @@ mod status;
 
 pub use cluster::Cluster;
 pub use helm::helm;
-pub use home::Home;
-pub use host::{check_rights, install_missing, missing_for_helm, missing_packages};
+pub use home::{Home, State};
+pub use host::{check_rights, install_missing, missing_for_helm, missing_for_images, missing_packages};
 pub use image::{Image, build_image};
 pub use launch::prepare;
 pub use options::{Deny, Options};

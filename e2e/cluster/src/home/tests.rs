@@ -1,6 +1,6 @@
 //! Which folders can be a cluster's, and what their cgroups are called.
 
-use super::Home;
+use super::{Home, State};
 
 #[test]
 fn only_plain_absolute_folders() {
@@ -23,4 +23,31 @@ fn clusters_of_different_folders_have_different_cgroups() {
         Home::at("/tmp/a").unwrap(),
         "expected one folder to be one cluster"
     );
+}
+
+#[test]
+fn what_there_is_decides_what_can_be_done() {
+    for (processes, ready, init, state) in [
+        (true, false, false, State::Starting),
+        (true, false, true, State::Starting),
+        (true, true, true, State::Running),
+        // Killed after it was ready, with and without processes that still end.
+        (true, true, false, State::Remains),
+        (false, true, false, State::Remains),
+        // A start that was interrupted.
+        (false, false, false, State::Remains),
+    ] {
+        let found = State::of(processes, ready, init);
+        assert_eq!(found, state, "processes {processes}, ready {ready}, init {init}");
+    }
+}
+
+#[test]
+fn a_folder_without_processes_is_what_a_crash_left() {
+    let dir = std::env::temp_dir().join(format!("peerwalk-home-{}", std::process::id()));
+    let home = Home::at(&dir).unwrap();
+    assert_eq!(home.state().unwrap(), State::Absent);
+    std::fs::create_dir(&dir).unwrap();
+    assert_eq!(home.state().unwrap(), State::Remains);
+    std::fs::remove_dir(&dir).unwrap();
 }
