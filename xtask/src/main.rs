@@ -37,7 +37,7 @@ enum Command {
     Cluster(cluster::Arguments),
     /// See Peerwalk at work: a cluster, a small shop, and five things that break in it
     Demo(demo::Arguments),
-    /// Build the static binaries and make images of them
+    /// Build the static binaries and make images of them: OCI archives in target/images
     Images(images::Arguments),
     /// Write the generated files of the tree (crds/, reference pages), or check that they are fresh
     Generate(generate::Arguments),
