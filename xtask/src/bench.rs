@@ -62,7 +62,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let progress = &mut Terminal::default();
     let nodes = all.iter().filter_map(|what| what.bench()).map(|(_, nodes)| nodes).max();
     if let Some(nodes) = nodes {
-        peerwalk_cluster::check_root()?;
+        peerwalk_cluster::check_rights()?;
         let mut missing = peerwalk_cluster::missing_packages(nodes);
         missing.extend(peerwalk_cluster::missing_for_helm());
         if all.contains(&What::Steady) && Command::new(EXPORTER).arg("--version").output().is_err() {
