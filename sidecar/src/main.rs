@@ -1,5 +1,6 @@
 //! The sidecar's commands: `run` in an injected container, `probe` for people and scripts.
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -33,6 +34,11 @@ fn main() -> ExitCode {
     // One thread: a sidecar is next to an application that needs the cores more.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
+        Err(error) if matches!(cli.command, Command::Probe(_)) => {
+            // Nothing was walked: 1 would say that a target is not as expected.
+            let _ = writeln!(io::stderr(), "error: the runtime cannot be started: {error}");
+            return ExitCode::from(probe::UNKNOWN);
+        }
         Err(error) => {
             error!(%error, "the runtime cannot be started");
             return ExitCode::FAILURE;

@@ -18,27 +18,37 @@ use peerwalk_probe::{ContainerEnv, DialRules, Environment, Family, Prober};
 pub use args::{ControlName, Expect, FamilyArg, Output, ProbeArgs};
 pub use target::Target;
 
-/// As expected, not as expected, and unknown. 2 is for usage, by clap.
 const AS_EXPECTED: u8 = 0;
 const NOT_AS_EXPECTED: u8 = 1;
-const UNKNOWN: u8 = 3;
+/// As clap has it for arguments that it refuses itself.
+const USAGE: u8 = 2;
+/// The exit code where nothing certain can be said.
+pub const UNKNOWN: u8 = 3;
 
 /// Walks the targets one after the other and prints each as soon as it is judged. The worst exit code wins,
-/// in the order 1, 3, 0.
+/// in the order 2, 1, 3, 0; output that cannot be written counts as unknown, and ends no walk.
 pub async fn run(args: ProbeArgs) -> ExitCode {
+    if let Some(conflict) = args.conflict() {
+        let _ = writeln!(io::stderr(), "error: {conflict}\n\nFor more information, try '--help'.");
+        return ExitCode::from(USAGE);
+    }
     let expect = args.expect.expectation();
     let prober = Prober::new(environment(args.family));
     let controls = controls(&prober, &args.control).await;
-    let mut code = AS_EXPECTED;
+    let (mut code, mut written) = (AS_EXPECTED, Ok(()));
     for target in &args.targets {
         let planned = plan(target, &args, controls.clone());
         let (walk, planned) = walk(&prober, target, planned, args.family).await;
         let verdict = verdict(&walk, &planned, expect);
-        if write(target, &walk, &verdict, args.output).is_err() {
-            // Nobody reads on.
-            break;
-        }
         code = worse(code, exit_code(expect, verdict.observed));
+        // What follows a line that broke off would not be read as what it is.
+        if written.is_ok() {
+            written = write(target, &walk, &verdict, args.output);
+        }
+    }
+    if let Err(error) = written {
+        let _ = writeln!(io::stderr(), "error: the output cannot be written: {error}");
+        code = worse(code, UNKNOWN);
     }
     ExitCode::from(code)
 }
@@ -132,22 +142,26 @@ fn verdict(walk: &Walk, planned: &PlannedTarget, expect: Expectation) -> Verdict
         evidence: Some(&evidence),
         decisions: &[],
         facts: &facts,
-        now: peerwalk_probe::now(),
+        now: walk.ended,
     })
 }
 
 fn write(target: &Target, walk: &Walk, verdict: &Verdict, format: Output) -> io::Result<()> {
-    let name = target.to_string();
-    let text = match format {
-        Output::Text => peerwalk_diagnosis::explain("here", &name, verdict, Some(walk)),
-        Output::Json => {
-            let report = output::Report::new(&name, walk, verdict);
-            format!("{}\n", serde_json::to_string(&report).map_err(io::Error::other)?)
-        }
-    };
+    let text = text(target, walk, verdict, format)?;
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()
+}
+
+fn text(target: &Target, walk: &Walk, verdict: &Verdict, format: Output) -> io::Result<String> {
+    let name = target.to_string();
+    match format {
+        Output::Text => Ok(peerwalk_diagnosis::explain("here", &name, verdict, Some(walk))),
+        Output::Json => {
+            let report = output::Report::new(&name, walk, verdict);
+            Ok(format!("{}\n", serde_json::to_string(&report).map_err(io::Error::other)?))
+        }
+    }
 }
 
 fn exit_code(expect: Expectation, observed: Observed) -> u8 {

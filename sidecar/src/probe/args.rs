@@ -1,11 +1,16 @@
 //! The arguments of `probe`.
 
+use std::ffi::OsStr;
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::builder::TypedValueParser;
+use clap::error::ErrorKind;
+use clap::{Arg, Args, Command, ValueEnum};
 use peerwalk_model::verdict::Expectation;
+use peerwalk_probe::Family;
 
 use super::Target;
 
@@ -29,7 +34,7 @@ does not answer is unknown.";
 #[command(after_help = EXAMPLES)]
 pub struct ProbeArgs {
     /// tcp://HOST:PORT, http://HOST[:PORT]/PATH, https://HOST[:PORT]/PATH or dns:NAME.
-    #[arg(value_name = "TARGET", required = true)]
+    #[arg(value_name = "TARGET", required = true, value_parser = TargetParser)]
     pub targets: Vec<Target>,
     /// Lines to read, or one JSON object a target and line (docs/probe-output.md).
     #[arg(long, value_enum, default_value = "text")]
@@ -78,6 +83,22 @@ pub enum Expect {
     Denied,
 }
 
+impl ProbeArgs {
+    /// An address whose family `--family` excludes: it would be dialled all the same, as no name is resolved.
+    pub(super) fn conflict(&self) -> Option<String> {
+        let family = self.family?.family();
+        let word = if family == Family::V4 { "4" } else { "6" };
+        let targets = self.targets.iter().map(|target| (target.address(), format!("target {target}")));
+        let controls = self.control.iter().map(|c| (c.host.parse().ok(), format!("--control {c}")));
+        // An IPv4-mapped address is spoken to over IPv4.
+        let other = |ip: IpAddr| Family::of(ip.to_canonical()) != family;
+        let (_, what) = targets.chain(controls).find(|(ip, _)| ip.is_some_and(other))?;
+        Some(format!(
+            "{what} is no address of --family {word}; write a name or an IPv{word} address, or leave --family out"
+        ))
+    }
+}
+
 impl Expect {
     /// The word of the model.
     pub fn expectation(self) -> Expectation {
@@ -85,6 +106,19 @@ impl Expect {
             Self::Reachable => Expectation::Reachable,
             Self::Denied => Expectation::Denied,
         }
+    }
+}
+
+/// Reads targets. Clap's own parsers repeat the value in their errors, and it may hold a credential.
+#[derive(Clone, Debug)]
+struct TargetParser;
+
+impl TypedValueParser for TargetParser {
+    type Value = Target;
+
+    fn parse_ref(&self, command: &Command, _: Option<&Arg>, value: &OsStr) -> Result<Target, clap::Error> {
+        let parsed = value.to_str().ok_or_else(|| "a target is no text; write tcp://host:port".to_owned());
+        parsed.and_then(str::parse).map_err(|error| command.clone().error(ErrorKind::ValueValidation, error))
     }
 }
 

@@ -1,6 +1,7 @@
 //! A target as a person writes it.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use peerwalk_model::plan::{
@@ -32,6 +33,14 @@ impl Target {
         }
     }
 
+    /// The address, where the target is one and no name.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::Url(url) => url.host.parse().ok(),
+            Self::Name(_) => None,
+        }
+    }
+
     pub(super) fn http(&self) -> Option<HttpRequest> {
         match self {
             Self::Url(url) if url.scheme != Scheme::Tcp => Some(HttpRequest {
@@ -49,13 +58,16 @@ impl FromStr for Target {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text.strip_prefix("dns:") {
-            Some(name) if !name.is_empty() && !name.contains(['/', ':', '@', ' ']) => {
-                Ok(Self::Name(name.to_owned()))
-            }
+            Some(name) if is_name(name) => Ok(Self::Name(name.to_owned())),
             Some(_) => Err(format!("{text:?} names nothing that can be resolved; write dns:name")),
             None => TargetUrl::parse(text).map(Self::Url).map_err(|error| format!("{error}, or dns:name")),
         }
     }
+}
+
+/// Whether a name server can be asked for it. An address needs no asking, and exists nowhere as a name.
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && !text.contains(['/', ':', '@', ' ']) && text.parse::<IpAddr>().is_err()
 }
 
 impl fmt::Display for Target {
@@ -76,7 +88,7 @@ mod tests {
         for text in ["tcp://db:5432", "http://a.svc/x", "https://a/", "dns:db.ledger.svc"] {
             assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
         }
-        for wrong in ["db:5432", "tcp://db", "dns:", "dns:a/b", "udp://db:53", ""] {
+        for wrong in ["db:5432", "tcp://db", "dns:", "dns:a/b", "dns:10.0.0.1", "udp://db:53", ""] {
             let error = wrong.parse::<Target>().unwrap_err();
             assert!(error.contains("write"), "{wrong:?} is refused with a remedy: {error}");
         }
