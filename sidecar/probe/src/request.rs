@@ -1,5 +1,8 @@
 //! The HTTP exchange: one request with a method without side effects. Redirects are not followed.
 
+use std::time::Duration;
+
+use futures::FutureExt as _;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
@@ -17,6 +20,8 @@ use crate::url::TargetUrl;
 pub(crate) const AGENT: &str = concat!("peerwalk/", env!("CARGO_PKG_VERSION"));
 /// A body is read this far and thrown away.
 const BODY_LIMIT: usize = 64 * 1024;
+/// And for this long: a stream of events never ends.
+const BODY_TIME: Duration = Duration::from_millis(200);
 /// Headers larger than this are refused as malformed.
 const HEAD_LIMIT: usize = 64 * 1024;
 /// The words of a library, at most, in bytes.
@@ -31,7 +36,7 @@ pub(crate) enum Form {
     Absolute,
 }
 
-/// Makes the request over a connection.
+/// Makes the request over a connection. It takes until `deadline`, at most, and the body a little more of it.
 pub(crate) async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
     url: &TargetUrl,
@@ -40,24 +45,38 @@ pub(crate) async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>
     deadline: Instant,
 ) -> Request {
     let begun = Instant::now();
-    let outcome = timeout_at(deadline, converse(stream, url, http.method, form))
-        .await
-        .unwrap_or(RequestOutcome::NoResponse);
-    Request {
+    let found = |outcome| Request {
         method: http.method,
         url: url.to_string(),
         status_below: http.status_below,
         outcome,
         elapsed: begun.elapsed(),
-    }
+    };
+    let answer = timeout_at(deadline, converse(stream, url, http.method, form)).await;
+    let (response, connection) = match answer {
+        Ok(Ok(answered)) => answered,
+        Ok(Err(outcome)) => return found(outcome),
+        Err(_) => return found(RequestOutcome::NoResponse),
+    };
+    // The status is the answer. Whatever the body does comes after it, and changes nothing.
+    let request = found(RequestOutcome::Status(response.status().as_u16()));
+    let rest = async {
+        tokio::select! {
+            () = read_body(response) => {}
+            _ = connection => {}
+        }
+    };
+    let _ = timeout_at(deadline.min(Instant::now() + BODY_TIME), rest).await;
+    request
 }
 
+/// Sends the request and waits for the head of the answer. The connection has to be driven for its body.
 async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
     url: &TargetUrl,
     method: HttpMethod,
     form: Form,
-) -> RequestOutcome {
+) -> Result<(Response<Incoming>, impl Future), RequestOutcome> {
     let target = if form == Form::Absolute { url.to_string() } else { url.path.clone() };
     let request = hyper::Request::builder()
         .method(match method {
@@ -68,39 +87,26 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         .header(HOST, url.authority())
         .header(USER_AGENT, AGENT)
         .header(CONNECTION, "close")
-        .body(Empty::<Bytes>::new());
-    let request = match request {
-        Ok(request) => request,
-        Err(error) => return RequestOutcome::Malformed(clamp(&error.to_string())),
-    };
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| RequestOutcome::Malformed(clamp(&error.to_string())))?;
     let handshake = http1::Builder::new().max_buf_size(HEAD_LIMIT).handshake(TokioIo::new(stream)).await;
-    let (mut sender, connection) = match handshake {
-        Ok(both) => both,
-        Err(error) => return failed(&error),
-    };
-    let exchange = async {
-        match sender.send_request(request).await {
-            Ok(response) => {
-                let status = response.status().as_u16();
-                read_body(response).await;
-                Ok(status)
-            }
-            Err(error) => Err(error),
-        }
-    };
-    tokio::pin!(exchange);
-    let outcome = tokio::select! {
-        outcome = &mut exchange => outcome,
+    let (mut sender, connection) = handshake.map_err(|error| failed(&error))?;
+    let mut connection = Box::pin(connection.fuse());
+    let answer = sender.send_request(request);
+    tokio::pin!(answer);
+    let answer = tokio::select! {
+        answer = &mut answer => answer,
         // The connection ends when the exchange is over, or fails; its own error says more.
-        ended = connection => match (exchange.await, ended) {
+        ended = &mut connection => match (answer.await, ended) {
             (Err(_), Err(error)) => Err(error),
-            (outcome, _) => outcome,
+            (answer, _) => answer,
         },
     };
-    outcome.map_or_else(|error| failed(&error), RequestOutcome::Status)
+    let response = answer.map_err(|error| failed(&error))?;
+    Ok((response, connection))
 }
 
-/// Reads the body to its end or bound. The status is the answer; a body that breaks off changes nothing.
+/// Reads the body to its end or bound, so that the server is not cut off in the middle of an answer.
 async fn read_body(response: Response<Incoming>) {
     let (mut body, mut read) = (response.into_body(), 0);
     while let Some(Ok(frame)) = body.frame().await {

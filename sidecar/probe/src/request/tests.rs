@@ -1,9 +1,10 @@
 //! Exchanges with servers on loopback that answer as they are told.
 
-use std::time::Duration;
+use std::future::pending;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
 
 use super::*;
 
@@ -110,6 +111,85 @@ async fn an_endless_body_is_read_to_its_bound() {
     let deadline = Instant::now() + Duration::from_secs(30);
     let request = exchange(stream, &url, &http(HttpMethod::Get), Form::Origin, deadline).await;
     assert_eq!(request.outcome, RequestOutcome::Status(200));
+}
+
+/// A server in memory, so that the clock can stand: it reads a request and serves what it is told to.
+async fn served<F: Future<Output = ()>>(
+    deadline: Duration,
+    serve: impl FnOnce(DuplexStream) -> F,
+) -> (Request, Duration) {
+    let (stream, mut server) = duplex(1024);
+    let serving = async move {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(server.read_u8().await.unwrap());
+        }
+        serve(server).await;
+    };
+    let url = TargetUrl::parse("http://events/").unwrap();
+    let begun = Instant::now();
+    let http = http(HttpMethod::Get);
+    let exchange = exchange(stream, &url, &http, Form::Origin, begun + deadline);
+    tokio::select! {
+        request = exchange => (request, begun.elapsed()),
+        () = async { serving.await; pending().await } => unreachable!(),
+    }
+}
+
+const EVENTS: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n";
+const CHUNKED: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+#[tokio::test(start_paused = true)]
+async fn the_body_changes_nothing_of_the_status() {
+    let (long, short) = (Duration::from_secs(30), BODY_TIME / 4);
+    for deadline in [long, short] {
+        let patience = deadline.min(BODY_TIME);
+        let silent = served(deadline, |mut server| async move {
+            server.write_all(EVENTS).await.unwrap();
+            pending::<()>().await;
+        });
+        let slow = served(deadline, |mut server| async move {
+            server.write_all(EVENTS).await.unwrap();
+            loop {
+                sleep(Duration::from_millis(10)).await;
+                server.write_all(b"data: 2\n\n").await.unwrap();
+            }
+        });
+        for (request, taken) in [silent.await, slow.await] {
+            assert_eq!(request.outcome, RequestOutcome::Status(200), "a status is an answer");
+            assert_eq!(request.elapsed, Duration::ZERO, "and came at once");
+            assert_eq!(taken, patience, "the body is given its time and no more");
+        }
+    }
+    for broken in [&b"zz\r\n"[..], b"5\r\nhe", b""] {
+        let (request, taken) = served(long, move |mut server| async move {
+            server.write_all(CHUNKED).await.unwrap();
+            server.write_all(broken).await.unwrap();
+        })
+        .await;
+        assert_eq!(request.outcome, RequestOutcome::Status(200), "a body that breaks off at {broken:?}");
+        assert_eq!(taken, Duration::ZERO, "there is nothing to wait for after {broken:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_deadline_is_for_the_status() {
+    let deadline = Duration::from_secs(2);
+    let (request, taken) = served(deadline, |mut server| async move {
+        sleep(deadline / 2).await;
+        server.write_all(EVENTS).await.unwrap();
+        pending::<()>().await;
+    })
+    .await;
+    assert_eq!((request.outcome, request.elapsed), (RequestOutcome::Status(200), deadline / 2));
+    assert_eq!(taken, deadline / 2 + BODY_TIME);
+    let (request, taken) = served(deadline, |server| async move {
+        let _kept = server;
+        pending::<()>().await;
+    })
+    .await;
+    assert_eq!((request.outcome, request.elapsed), (RequestOutcome::NoResponse, deadline));
+    assert_eq!(taken, deadline);
 }
 
 #[tokio::test]
