@@ -64,9 +64,8 @@ impl DialRules {
 }
 
 /// Addresses that no plan can make a sidecar dial: loopback, link-local, multicast, broadcast, unspecified
-/// and metadata addresses, also inside IPv4-mapped and NAT64 forms (RFC 4291, RFC 6052).
+/// and metadata addresses, also inside an IPv6 address that leads to an IPv4 one.
 pub fn never(ip: IpAddr) -> bool {
-    let ip = normal(ip);
     METADATA.contains(&ip)
         || match ip {
             IpAddr::V4(ip) => {
@@ -77,95 +76,57 @@ pub fn never(ip: IpAddr) -> bool {
                     || ip.is_broadcast()
             }
             IpAddr::V6(ip) => {
-                ip.is_unspecified() || ip.is_loopback() || ip.is_unicast_link_local() || ip.is_multicast()
+                ip.is_unspecified()
+                    || ip.is_loopback()
+                    || ip.is_unicast_link_local()
+                    || ip.is_multicast()
+                    || embedded(ip).into_iter().any(|ip| never(ip.into()))
             }
         }
 }
 
-/// The IPv4 address inside an IPv4-mapped, IPv4-compatible or NAT64 well-known-prefix address.
+/// The address as scopes and Services name it: an IPv6 address that is another way to write or reach one IPv4
+/// host is that IPv4 address. A host behind a 6to4 router is not the router, and stays what it is.
 fn normal(ip: IpAddr) -> IpAddr {
-    let IpAddr::V6(v6) = ip else { return ip };
-    if let Some(v4) = v6.to_ipv4_mapped() {
-        return IpAddr::V4(v4);
+    match ip {
+        IpAddr::V6(v6) => same_host(v6).map_or(ip, IpAddr::V4),
+        IpAddr::V4(_) => ip,
     }
-    match v6.segments() {
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
-            let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
-            IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+}
+
+/// The IPv4 host that an IPv6 address stands for: IPv4-mapped and IPv4-compatible (RFC 4291, section 2.5.5),
+/// IPv4-translated (RFC 2765, section 2.1) and NAT64's well-known prefix (RFC 6052, section 2.1).
+fn same_host(ip: Ipv6Addr) -> Option<Ipv4Addr> {
+    match ip.segments() {
+        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
+        [0, 0, 0, 0, 0, 0 | 0xffff, _, _]
+        | [0, 0, 0, 0, 0xffff, 0, _, _]
+        | [0x64, 0xff9b, 0, 0, 0, 0, _, _] => Some(octets(ip, [12, 13, 14, 15])),
+        _ => None,
+    }
+}
+
+/// Every IPv4 address that packets to an IPv6 address may be sent on to: [`same_host`], the router of 6to4
+/// (RFC 3056, section 2), and NAT64's local-use prefix 64:ff9b:1::/48 (RFC 8215).
+fn embedded(ip: Ipv6Addr) -> Vec<Ipv4Addr> {
+    match ip.segments() {
+        [0x2002, ..] => vec![octets(ip, [2, 3, 4, 5])],
+        [0x64, 0xff9b, 1, ..] => {
+            // How long the prefix is only the translator knows (RFC 6052, section 2.2): 48, 56, 64 or 96 bits,
+            // and the eight bits from the 64th on are left out. Each may be meant that does not lead to
+            // 0.0.0.0/8, where nothing is: most often those are zeros before or after the IPv4 address.
+            let places = [[6, 7, 9, 10], [7, 9, 10, 11], [9, 10, 11, 12], [12, 13, 14, 15]];
+            let meant = places.map(|places| octets(ip, places)).into_iter().filter(|ip| ip.octets()[0] != 0);
+            let meant: Vec<Ipv4Addr> = meant.collect();
+            if meant.is_empty() { vec![Ipv4Addr::UNSPECIFIED] } else { meant }
         }
-        _ => ip,
+        _ => same_host(ip).into_iter().collect(),
     }
+}
+
+fn octets(ip: Ipv6Addr, places: [usize; 4]) -> Ipv4Addr {
+    Ipv4Addr::from(places.map(|place| ip.octets()[place]))
 }
 
 #[cfg(test)]
-mod tests {
-    use peerwalk_model::plan::{DialScope, ServiceTarget, UrlTarget};
-
-    use super::*;
-
-    fn service() -> TargetKind {
-        TargetKind::Service(ServiceTarget {
-            hostname: "catalog.shop.svc".into(),
-            port: 80,
-            addresses: vec!["10.96.0.10".parse().unwrap(), "127.0.0.1".parse().unwrap()],
-            endpoints: vec!["10.244.0.11:8080".parse().unwrap()],
-        })
-    }
-
-    fn url(networks: &[&str], any_address: bool) -> TargetKind {
-        let networks = networks.iter().map(|n| n.parse().unwrap()).collect();
-        let scope = DialScope { networks, any_address };
-        TargetKind::Url(UrlTarget { url: "https://example.com/".into(), roots_pem: None, scope })
-    }
-
-    #[test]
-    fn a_service_is_its_addresses_and_endpoints_only() {
-        for (remote, expected) in [
-            ("10.96.0.10:80", true),
-            ("10.96.0.10:81", false),
-            ("[::ffff:10.96.0.10]:80", true),
-            ("10.244.0.11:8080", true),
-            ("10.244.0.11:80", false),
-            ("10.244.0.12:8080", false),
-            ("127.0.0.1:80", false),
-        ] {
-            let permitted = DialRules::Plan.permitted(remote.parse().unwrap(), &service());
-            assert_eq!(permitted, expected, "{remote} for a Service");
-        }
-    }
-
-    #[test]
-    fn some_addresses_are_never_dialled() {
-        for remote in [
-            "127.0.0.1:80",
-            "[::1]:80",
-            "[::ffff:127.0.0.1]:80",
-            "[64:ff9b::a9fe:a9fe]:80",
-            "169.254.169.254:80",
-            "[fd00:ec2::254]:80",
-            "[fe80::1]:80",
-            "224.0.0.1:80",
-            "[ff02::1]:80",
-            "0.0.0.0:80",
-            "[::]:80",
-            "0.1.2.3:80",
-            "255.255.255.255:80",
-            "100.100.100.200:80",
-        ] {
-            let remote = remote.parse().unwrap();
-            assert!(
-                !DialRules::Plan.permitted(remote, &url(&["0.0.0.0/0", "::/0"], true)),
-                "{remote} is never dialled"
-            );
-            assert!(DialRules::Anything.permitted(remote, &url(&[], false)), "a person may dial {remote}");
-        }
-    }
-
-    #[test]
-    fn a_url_stays_in_its_scope() {
-        let remote = "192.0.2.7:443".parse().unwrap();
-        assert!(DialRules::Plan.permitted(remote, &url(&["192.0.2.0/24"], false)), "inside the network");
-        assert!(!DialRules::Plan.permitted(remote, &url(&["198.51.100.0/24"], false)), "outside the network");
-        assert!(DialRules::Plan.permitted(remote, &url(&[], true)), "the host is allowed by name");
-    }
-}
+mod tests;

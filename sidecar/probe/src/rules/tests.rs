@@ -1,0 +1,155 @@
+//! What may be dialled, and what never, in every form it can be written in.
+
+use peerwalk_model::plan::{DialScope, ServiceTarget, UrlTarget};
+
+use super::*;
+
+fn service() -> TargetKind {
+    TargetKind::Service(ServiceTarget {
+        hostname: "catalog.shop.svc".into(),
+        port: 80,
+        addresses: vec!["10.96.0.10".parse().unwrap(), "127.0.0.1".parse().unwrap()],
+        endpoints: vec!["10.244.0.11:8080".parse().unwrap()],
+    })
+}
+
+fn url(networks: &[&str], any_address: bool) -> TargetKind {
+    let networks = networks.iter().map(|n| n.parse().unwrap()).collect();
+    let scope = DialScope { networks, any_address };
+    TargetKind::Url(UrlTarget { url: "https://example.com/".into(), roots_pem: None, scope })
+}
+
+#[test]
+fn a_service_is_its_addresses_and_endpoints_only() {
+    for (remote, expected) in [
+        ("10.96.0.10:80", true),
+        ("10.96.0.10:81", false),
+        ("[::ffff:10.96.0.10]:80", true),
+        ("10.244.0.11:8080", true),
+        ("10.244.0.11:80", false),
+        ("10.244.0.12:8080", false),
+        ("127.0.0.1:80", false),
+    ] {
+        let permitted = DialRules::Plan.permitted(remote.parse().unwrap(), &service());
+        assert_eq!(permitted, expected, "{remote} for a Service");
+    }
+}
+
+/// What is never dialled, however it is written.
+const NEVER_V4: [&str; 11] = [
+    "127.0.0.1",
+    "127.255.255.254",
+    "169.254.0.1",
+    "169.254.169.254",
+    "224.0.0.1",
+    "239.255.255.255",
+    "255.255.255.255",
+    "168.63.129.16",
+    "100.100.100.200",
+    "192.0.0.192",
+    "127.0.0.53",
+];
+const NEVER_TOO: [&str; 16] = [
+    "0.0.0.0",
+    "0.1.2.3",
+    "::",
+    "::0.1.2.3",
+    "::ffff:0.0.0.0",
+    "::ffff:0:0.0.0.0",
+    "2002::1",
+    "64:ff9b::0.0.0.0",
+    "64:ff9b:1::0.0.0.0",
+    "64:ff9b:1::0.1.2.3",
+    "::1",
+    "fe80::1",
+    "febf::1",
+    "ff02::1",
+    "fd00:ec2::254",
+    "fd20:ce::254",
+];
+const FINE_V4: [&str; 6] =
+    ["10.244.0.11", "192.0.2.7", "8.8.8.8", "168.63.129.17", "100.100.100.100", "223.255.255.255"];
+
+/// Every IPv6 address that leads to an IPv4 one.
+fn forms(v4: &str) -> Vec<Ipv6Addr> {
+    let [a, b, c, d] = v4.parse::<Ipv4Addr>().unwrap().octets();
+    let (high, low) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+    let at = |places: [usize; 4]| {
+        let mut octets = Ipv6Addr::new(0x64, 0xff9b, 1, 0, 0, 0, 0, 0).octets();
+        for (place, octet) in places.into_iter().zip([a, b, c, d]) {
+            octets[place] = octet;
+        }
+        Ipv6Addr::from(octets)
+    };
+    vec![
+        Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, high, low),
+        Ipv6Addr::new(0, 0, 0, 0, 0, 0, high, low),
+        Ipv6Addr::new(0, 0, 0, 0, 0xffff, 0, high, low),
+        Ipv6Addr::new(0x2002, high, low, 0, 0, 0, 0, 1),
+        Ipv6Addr::new(0x2002, high, low, 7, 0xabcd, 1, 2, 3),
+        Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, high, low),
+        Ipv6Addr::new(0x64, 0xff9b, 1, 0, 0, 0, high, low),
+        Ipv6Addr::new(0x64, 0xff9b, 1, 0xfffe, 0, 0, high, low),
+        at([6, 7, 9, 10]),
+        at([7, 9, 10, 11]),
+        at([9, 10, 11, 12]),
+    ]
+}
+
+fn everywhere() -> TargetKind {
+    url(&["0.0.0.0/0", "::/0"], true)
+}
+
+fn control(address: SocketAddr) -> Control {
+    Control { pod: "shop/ping".into(), address, proves: Vec::new() }
+}
+
+#[test]
+fn some_addresses_are_never_dialled() {
+    let v4: Vec<IpAddr> = NEVER_V4.map(|ip| ip.parse().unwrap()).to_vec();
+    let inside: Vec<IpAddr> = NEVER_V4.iter().flat_map(|ip| forms(ip)).map(IpAddr::V6).collect();
+    let too: Vec<IpAddr> = NEVER_TOO.map(|ip| ip.parse().unwrap()).to_vec();
+    for ip in [v4, inside, too].concat() {
+        let remote = SocketAddr::new(ip, 80);
+        assert!(never(ip), "{ip} is never dialled");
+        assert!(!DialRules::Plan.permitted(remote, &everywhere()), "{ip} as a target");
+        assert!(!DialRules::Plan.permitted_control(&control(remote)), "{ip} as a control");
+        assert!(!DialRules::Plan.permitted_proxy(ip), "{ip} as a proxy");
+        assert!(DialRules::Anything.permitted(remote, &url(&[], false)), "a person may dial {ip}");
+        assert!(DialRules::Anything.permitted_control(&control(remote)), "{ip} as a person's control");
+        assert!(DialRules::Anything.permitted_proxy(ip), "{ip} as a person's proxy");
+    }
+}
+
+#[test]
+fn others_are_dialled_in_every_form() {
+    let v4: Vec<IpAddr> = FINE_V4.map(|ip| ip.parse().unwrap()).to_vec();
+    let inside = FINE_V4.iter().flat_map(|ip| forms(ip)).map(IpAddr::V6).collect();
+    let v6: Vec<IpAddr> =
+        ["2001:db8::1", "fd00::254", "64:ff9c::7f00:1"].map(|ip| ip.parse().unwrap()).to_vec();
+    for ip in [v4, inside, v6].concat() {
+        let remote = SocketAddr::new(ip, 80);
+        assert!(!never(ip), "nothing is wrong with {ip}");
+        assert!(DialRules::Plan.permitted(remote, &everywhere()), "{ip} as a target");
+        assert!(DialRules::Plan.permitted_control(&control(remote)), "{ip} as a control");
+        assert!(DialRules::Plan.permitted_proxy(ip), "{ip} as a proxy");
+    }
+}
+
+#[test]
+fn a_url_stays_in_its_scope() {
+    let remote = "192.0.2.7:443".parse().unwrap();
+    assert!(DialRules::Plan.permitted(remote, &url(&["192.0.2.0/24"], false)), "inside the network");
+    assert!(!DialRules::Plan.permitted(remote, &url(&["198.51.100.0/24"], false)), "outside the network");
+    assert!(DialRules::Plan.permitted(remote, &url(&[], true)), "the host is allowed by name");
+    for (written, inside) in [
+        ("::ffff:192.0.2.7", true),
+        ("64:ff9b::192.0.2.7", true),
+        // Some host behind the router 192.0.2.7.
+        ("2002:c000:207::1", false),
+    ] {
+        let remote = SocketAddr::new(written.parse().unwrap(), 443);
+        let permitted = DialRules::Plan.permitted(remote, &url(&["192.0.2.0/24"], false));
+        assert_eq!(permitted, inside, "{written} in 192.0.2.0/24");
+    }
+}
