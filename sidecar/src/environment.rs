@@ -1,5 +1,7 @@
 //! What the prober knows of the pod: its addresses, and the proxy variables of the application's containers.
 
+mod bounds;
+
 use peerwalk_probe::{ContainerEnv, Environment};
 use serde::Deserialize;
 use tracing::warn;
@@ -39,6 +41,7 @@ pub(crate) fn environment(args: &RunArgs, variable: impl Fn(&str) -> Option<Stri
             Vec::new()
         }
     };
+    let containers = bounds::within(containers);
     Environment { containers, addresses: args.pod_ips.0.clone(), ..Environment::default() }
 }
 

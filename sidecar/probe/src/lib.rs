@@ -7,6 +7,7 @@ mod budget;
 mod clock;
 mod connect;
 mod environment;
+mod limits;
 mod proxied;
 mod random;
 mod request;

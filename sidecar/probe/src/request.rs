@@ -14,6 +14,7 @@ use peerwalk_model::plan::{HttpMethod, HttpRequest};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
+use crate::limits::{self, cut};
 use crate::url::TargetUrl;
 
 /// What a walk calls itself.
@@ -24,8 +25,6 @@ const BODY_LIMIT: usize = 64 * 1024;
 const BODY_TIME: Duration = Duration::from_millis(200);
 /// Headers larger than this are refused as malformed.
 const HEAD_LIMIT: usize = 64 * 1024;
-/// The words of a library, at most, in bytes.
-const WORDS: usize = 200;
 /// What hyper says of a banner that it reads as an answer.
 const NO_HTTP: &str = "invalid HTTP version parsed";
 
@@ -47,7 +46,7 @@ pub(crate) async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>
     let begun = Instant::now();
     let found = |outcome| Request {
         method: http.method,
-        url: url.to_string(),
+        url: cut(&url.to_string(), limits::URL).to_owned(),
         status_below: http.status_below,
         outcome,
         elapsed: begun.elapsed(),
@@ -135,9 +134,9 @@ fn failed(error: &hyper::Error) -> RequestOutcome {
     RequestOutcome::Malformed(clamp(&words))
 }
 
-/// At most 200 bytes of a library's words, cut between characters.
+/// At most 200 bytes of a library's words.
 pub(crate) fn clamp(words: &str) -> String {
-    words[..words.floor_char_boundary(WORDS)].to_owned()
+    cut(words, limits::WORDS).to_owned()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 mod cache;
 mod exchange;
+mod kept;
 mod message;
 
 use std::net::{IpAddr, SocketAddr};
@@ -19,12 +20,10 @@ use tokio::time::{Instant, sleep};
 use crate::budget::{Allowance, Gate};
 use crate::environment::resolv_conf::ResolvConf;
 use crate::environment::{Environment, Family, hosts};
-use crate::{environment, random};
+use crate::{environment, limits, random};
 use cache::Cache;
 use message::Question;
 
-/// Queries kept as evidence.
-const KEPT_QUERIES: usize = 64;
 /// The shortest time one query is given.
 const LEAST_PATIENCE: Duration = Duration::from_millis(200);
 
@@ -89,7 +88,8 @@ impl Resolver {
             resolve.source = ResolveSource::HostsFile;
             resolve.addresses = listed;
         }
-        resolve.queries.truncate(KEPT_QUERIES);
+        resolve.addresses = limits::kept(resolve.addresses, limits::ADDRESSES);
+        resolve.queries = kept::kept(resolve.queries, limits::QUERIES);
         resolve.elapsed = begun.elapsed();
         Ok(resolve)
     }
@@ -223,7 +223,8 @@ fn query(
     outcome: QueryOutcome,
     begun: Instant,
 ) -> Query {
-    Query { server, transport, name: name.to_owned(), record, outcome, elapsed: begun.elapsed() }
+    let name = limits::cut(name, limits::NAME).to_owned();
+    Query { server, transport, name, record, outcome, elapsed: begun.elapsed() }
 }
 
 fn read(path: &std::path::Path) -> Result<String, LocalTrouble> {

@@ -5,6 +5,8 @@ use std::fmt;
 use hyper::Uri;
 use thiserror::Error;
 
+use crate::limits;
+
 /// What comes after the TCP connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
@@ -58,6 +60,9 @@ impl TargetUrl {
         if host.is_empty() {
             return Err(bad("it has no host"));
         }
+        if host.len() > limits::NAME {
+            return Err(bad("its host is longer than any name"));
+        }
         let default = match scheme {
             Scheme::Tcp => None,
             Scheme::Http => Some(80),
@@ -96,10 +101,12 @@ impl fmt::Display for TargetUrl {
 }
 
 fn without_user(url: &str) -> String {
-    match (url.split_once("://"), url.rfind('@')) {
+    let url = match (url.split_once("://"), url.rfind('@')) {
         (Some((scheme, _)), Some(at)) => format!("{scheme}://…{}", &url[at..]),
         _ => url.to_owned(),
-    }
+    };
+    let begin = limits::cut(&url, limits::WRONG_URL);
+    if begin == url { url } else { format!("{begin}…") }
 }
 
 #[cfg(test)]
@@ -130,9 +137,11 @@ mod tests {
             ("http://a:99999/", "port"),
             ("http://a:0/", "port"),
             ("http://", "no URL"),
+            (&format!("http://{}/", "a".repeat(256)), "longer"),
         ] {
             let error = TargetUrl::parse(text).unwrap_err().to_string();
             assert!(error.contains(problem), "{text}: {error}");
+            assert!(error.len() < 300, "a short message, however long the URL: {error}");
         }
         let error = TargetUrl::parse("http://user:secret@a/").unwrap_err().to_string();
         assert!(!error.contains("secret"), "no credential in a message: {error}");

@@ -21,10 +21,10 @@ pub struct Resolve {
     /// The fully qualified name that answered: tells which suffix of the search list it was.
     #[cfg_attr(feature = "serde", serde(default))]
     pub answered: Option<String>,
-    /// The addresses, in the order of the answer.
+    /// The addresses, in the order of the answer; at most 256 are kept.
     #[cfg_attr(feature = "serde", serde(default))]
     pub addresses: Vec<IpAddr>,
-    /// Each query, in order; at most 64 are kept.
+    /// Each query, in order; at most 64 are kept, those that decide.
     #[cfg_attr(feature = "serde", serde(default))]
     pub queries: Vec<Query>,
     /// The whole resolution, retries included.

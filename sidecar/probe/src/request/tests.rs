@@ -213,10 +213,3 @@ async fn a_server_that_speaks_first_is_no_http_server() {
     // The same banner, when it comes after the request.
     assert_eq!(outcome("220 mail.test ESMTP\r\n", End::Keep, HttpMethod::Head).await, expected);
 }
-
-#[test]
-fn words_are_cut_between_characters() {
-    let long = "ü".repeat(150);
-    assert_eq!(clamp(&long).len(), 200);
-    assert_eq!(clamp("short"), "short");
-}

@@ -8,6 +8,8 @@ use hickory_proto::rr::{DNSClass, Name, RData, RecordType as WireType};
 use peerwalk_model::evidence::QueryOutcome;
 use peerwalk_model::plan::RecordType;
 
+use crate::limits;
+
 /// Answers are reused for at most this long, whatever their TTL says: a walk is to notice a change.
 const MAX_REUSE: Duration = Duration::from_mins(1);
 
@@ -90,7 +92,8 @@ impl Question {
             return negative(message, QueryOutcome::NoData);
         }
         let ttl = message.answers.iter().map(|record| record.ttl).min().unwrap_or(0);
-        let outcome = QueryOutcome::Addresses(found.into_iter().map(|(ip, _)| ip).collect());
+        let addresses = found.into_iter().map(|(ip, _)| ip).collect();
+        let outcome = QueryOutcome::Addresses(limits::kept(addresses, limits::ADDRESSES));
         Answer { outcome, reuse: seconds(ttl) }
     }
 }
