@@ -7,6 +7,9 @@ use serde_json::Value;
 
 use super::*;
 
+mod document;
+mod values;
+
 #[derive(Debug, Parser)]
 struct Command {
     #[command(flatten)]
@@ -79,26 +82,6 @@ async fn a_closed_port_is_refused_and_no_denial() {
     let (report, verdict) = walked(&[&target, "--expect", "denied"]).await;
     assert_eq!((&report["result"], &report["reason"]), (&"Unknown".into(), &"NotProven".into()));
     assert_eq!(exit_code(Expectation::Denied, verdict.observed), UNKNOWN);
-}
-
-/// The keys of every object in the documentation's example are those of the output.
-#[tokio::test]
-async fn the_documented_example_has_the_shape_of_the_output() {
-    let text = include_str!("../../../docs/probe-output.md");
-    let example = text.split("```json").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
-    let documented: Value = serde_json::from_str(example).unwrap();
-    let (report, _) = walked(&[&format!("tcp://localhost:{}", closed().port()), "--family", "4"]).await;
-    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
-    assert_eq!(keys(&documented), keys(&report), "the object itself");
-    assert_eq!(keys(&documented["because"][0]), keys(&report["because"][0]), "a line of because");
-    for (n, stage) in report["stages"].as_array().unwrap().iter().enumerate() {
-        let documented = &documented["stages"][n];
-        assert_eq!(keys(documented), keys(stage), "stage {n}");
-        assert_eq!(documented["stage"], stage["stage"], "stage {n}");
-        assert_eq!(keys(&documented["evidence"]), keys(&stage["evidence"]), "evidence of stage {n}");
-    }
-    let dial = &report["stages"][1]["evidence"]["dials"][0];
-    assert_eq!(keys(&documented["stages"][1]["evidence"]["dials"][0]), keys(dial), "a dial");
 }
 
 #[test]

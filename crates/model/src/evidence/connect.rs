@@ -64,7 +64,11 @@ pub enum DialPurpose {
 
 /// What became of a socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "camelCase"))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)
+)]
 pub enum DialOutcome {
     /// The handshake completed (`TCP_ESTABLISHED`).
     Connected {

@@ -77,7 +77,11 @@ pub enum Transport {
 
 /// What came of a query. Codes are those of RFC 1035, section 4.1.1.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "camelCase"))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)
+)]
 pub enum QueryOutcome {
     /// Addresses of the type asked for.
     Addresses(Vec<IpAddr>),
