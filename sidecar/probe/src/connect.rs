@@ -35,6 +35,8 @@ const LEAST_WAIT: Duration = Duration::from_millis(50);
 const REMEMBERED: usize = 1024;
 /// Dials kept as evidence.
 const KEPT_DIALS: usize = 128;
+/// Addresses that may not be dialled, kept as evidence.
+const KEPT_REFUSED: usize = 16;
 /// Addresses that one walk dials at the same time: half of [`IN_FLIGHT`], so that two walks get on.
 const AT_ONCE: usize = IN_FLIGHT / 2;
 /// Between a reset and the dial that repeats it.
@@ -75,10 +77,11 @@ impl Dialling<'_> {
     /// Dials what was chosen. `interim` is called with the dials so far, during a diagnosis.
     pub(crate) async fn run(&self, choice: &Choice, interim: &mut impl FnMut(Connect)) -> Connected {
         let mut series = Series::new(self.locals.clone());
-        for remote in &choice.refused {
+        let local = self.dial(choice, &mut series, interim).await.err();
+        // Last, and few: a name with hundreds of addresses must not push out what was dialled.
+        for remote in choice.refused.iter().take(KEPT_REFUSED) {
             series.push_done(not_dialled(DialPurpose::Address, *remote, DialOutcome::NotAllowed));
         }
-        let local = self.dial(choice, &mut series, interim).await.err();
         self.finish(choice, series, local)
     }
 
