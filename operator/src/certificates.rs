@@ -14,6 +14,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use rustls::ServerConfig;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -26,7 +27,6 @@ pub use store::load_or_create;
 const API_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often leaves are looked at. By the wall clock each time, so that a clock that was set is noticed.
 const RENEWAL_INTERVAL: Duration = Duration::from_hours(1);
-const HUB_ALPN: &[&[u8]] = &[b"h2"];
 const WEBHOOK_ALPN: &[&[u8]] = &[b"h2", b"http/1.1"];
 
 /// Why there are no certificates to serve.
@@ -98,10 +98,14 @@ pub struct Certificates {
     webhook: Served,
 }
 
+/// Makes a server's TLS of its chain and key.
+type Configure =
+    fn(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) -> Result<ServerConfig, rustls::Error>;
+
 /// One server's certificate.
 struct Served {
     names: Vec<String>,
-    alpn: &'static [&'static [u8]],
+    configure: Configure,
     leaf: Leaf,
     tls: Arc<ArcSwap<ServerConfig>>,
 }
@@ -117,12 +121,13 @@ impl Certificates {
             let name = format!("{service}.{}.svc", services.namespace);
             vec![name.clone(), format!("{name}.cluster.local")]
         };
-        let hub = Served::issue(&authorities.hub_root, names(services.hub), HUB_ALPN, now)?;
-        let webhook = Served::issue(&authorities.webhook_ca, names(services.webhook), WEBHOOK_ALPN, now)?;
+        let hub =
+            Served::issue(&authorities.hub_root, names(services.hub), peerwalk_hub::server_config, now)?;
+        let webhook = Served::issue(&authorities.webhook_ca, names(services.webhook), webhook_config, now)?;
         Ok(Self { authorities, hub, webhook })
     }
 
-    /// The hub's TLS (HTTP/2), renewed in place by [`Self::keep_renewed`].
+    /// The hub's TLS (1.3 only, HTTP/2), renewed in place by [`Self::keep_renewed`].
     pub fn hub_tls(&self) -> Arc<ArcSwap<ServerConfig>> {
         Arc::clone(&self.hub.tls)
     }
@@ -170,12 +175,12 @@ impl Served {
     fn issue(
         authority: &Authority,
         names: Vec<String>,
-        alpn: &'static [&'static [u8]],
+        configure: Configure,
         now: Timestamp,
     ) -> Result<Self, CertificatesError> {
         let leaf = authority.issue(&names, now).map_err(CertificatesError::Pki)?;
-        let tls = Arc::new(ArcSwap::from_pointee(server_config(&names, &leaf, alpn)?));
-        Ok(Self { names, alpn, leaf, tls })
+        let tls = Arc::new(ArcSwap::from_pointee(serve(configure, &names, &leaf)?));
+        Ok(Self { names, configure, leaf, tls })
     }
 
     fn renew_if_due(&mut self, authority: &Authority, now: Timestamp) -> Result<bool, CertificatesError> {
@@ -183,21 +188,27 @@ impl Served {
             return Ok(false);
         }
         let leaf = authority.issue(&self.names, now).map_err(CertificatesError::Pki)?;
-        self.tls.store(Arc::new(server_config(&self.names, &leaf, self.alpn)?));
+        self.tls.store(Arc::new(serve(self.configure, &self.names, &leaf)?));
         self.leaf = leaf;
         Ok(true)
     }
 }
 
-fn server_config(names: &[String], leaf: &Leaf, alpn: &[&[u8]]) -> Result<ServerConfig, CertificatesError> {
-    let failed = |source| CertificatesError::Tls { name: names.first().cloned().unwrap_or_default(), source };
+fn serve(configure: Configure, names: &[String], leaf: &Leaf) -> Result<ServerConfig, CertificatesError> {
+    configure(vec![leaf.certificate().clone()], leaf.key())
+        .map_err(|source| CertificatesError::Tls { name: names.first().cloned().unwrap_or_default(), source })
+}
+
+/// The webhook's TLS. The other end is an API server of any age, so TLS 1.2 is served as well.
+fn webhook_config(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<ServerConfig, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(failed)?
+        .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_single_cert(vec![leaf.certificate().clone()], leaf.key())
-        .map_err(failed)?;
-    config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
+        .with_single_cert(chain, key)?;
+    config.alpn_protocols = WEBHOOK_ALPN.iter().map(|protocol| protocol.to_vec()).collect();
     Ok(config)
 }

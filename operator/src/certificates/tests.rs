@@ -13,6 +13,7 @@ use axum::{Json, Router};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
+use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::sync::oneshot::{self, error::TryRecvError};
@@ -141,6 +142,60 @@ fn only_leaves_that_are_due_are_replaced_and_in_place() {
     assert!(!Arc::ptr_eq(&before.0, &hub.load_full()), "the hub serves a new one");
     assert!(!Arc::ptr_eq(&before.1, &webhook.load_full()), "the webhook serves a new one");
     assert_eq!(certificates.renew_due(at("2026-11-21T12:00:00Z")).expect("nothing due"), 0);
+}
+
+/// A handshake in memory with a client of one version, to its end or its first error.
+fn handshake(
+    server: &Arc<ServerConfig>,
+    root_pem: &str,
+    name: &str,
+    version: &'static rustls::SupportedProtocolVersion,
+) -> Result<(), rustls::Error> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(root_pem.as_bytes()).expect("PEM")).expect("a trust anchor");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let client = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[version])
+        .expect("a version that is built in")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = name.to_owned().try_into().expect("a name");
+    let mut client = rustls::ClientConnection::new(Arc::new(client), name).expect("a client");
+    let mut server = rustls::ServerConnection::new(Arc::clone(server)).expect("a server");
+    while client.is_handshaking() || server.is_handshaking() {
+        let mut bytes = Vec::new();
+        client.write_tls(&mut bytes).expect("memory takes everything");
+        server.read_tls(&mut bytes.as_slice()).expect("memory gives everything");
+        server.process_new_packets()?;
+        let mut bytes = Vec::new();
+        server.write_tls(&mut bytes).expect("memory takes everything");
+        client.read_tls(&mut bytes.as_slice()).expect("memory gives everything");
+        client.process_new_packets()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn the_hub_speaks_tls_1_3_only_and_the_webhook_1_2_too() {
+    let now = Timestamp::now();
+    // Valid for five more days, and due for renewal.
+    let issued = now.checked_sub(Duration::from_hours(24 * 25)).expect("a moment");
+    let authorities = Authorities::create(issued).expect("authorities");
+    let mut certificates = Certificates::issue(authorities, &SERVICES, issued).expect("leaves");
+    let (v12, v13) = (&rustls::version::TLS12, &rustls::version::TLS13);
+    for renewed in ["not", "both"] {
+        let (hub, webhook) = (certificates.hub_tls().load_full(), certificates.webhook_tls().load_full());
+        let hub =
+            |version| handshake(&hub, certificates.hub_root_pem(), "peerwalk-hub.peerwalk.svc", version);
+        assert_eq!(hub(v13), Ok(()), "{renewed} renewed");
+        let refused = hub(v12);
+        assert!(matches!(refused, Err(rustls::Error::PeerIncompatible(_))), "{renewed} renewed: {refused:?}");
+        for version in [v12, v13] {
+            let (ca, name) = (certificates.webhook_ca_pem(), "peerwalk-webhook.peerwalk.svc");
+            assert_eq!(handshake(&webhook, ca, name, version), Ok(()), "{version:?}, {renewed} renewed");
+        }
+        certificates.renew_due(now).expect("renewed");
+    }
 }
 
 #[test]
