@@ -11,6 +11,7 @@ mod authenticate;
 mod config;
 mod driver;
 mod event;
+mod expiry;
 mod handle;
 mod mailbox;
 mod metrics;

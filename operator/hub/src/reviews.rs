@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use peerwalk_model::PodRef;
+use peerwalk_model::{PodRef, Timestamp};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use crate::authenticate::{AuthError, Authenticator};
 use crate::config::Config;
+use crate::expiry::expiry;
 use crate::metrics::{Metrics, ReviewLabels, ReviewResult};
 
 /// How long a token that is not valid is remembered: it may become so only by a mistake of ours.
@@ -20,6 +21,7 @@ const INVALID_TTL: Duration = Duration::from_secs(30);
 pub(crate) struct Reviews {
     authenticator: Arc<dyn Authenticator>,
     metrics: Metrics,
+    clock: fn() -> Timestamp,
     permits: Semaphore,
     timeout: Duration,
     ttl: Duration,
@@ -39,6 +41,7 @@ impl Reviews {
         Self {
             authenticator,
             metrics,
+            clock: config.clock,
             permits: Semaphore::new(config.reviews_in_flight),
             timeout: config.review_timeout,
             ttl: config.review_ttl,
@@ -71,11 +74,16 @@ impl Reviews {
             Err(AuthError::Unavailable) => ReviewResult::Unavailable,
         });
         match &result {
-            Ok(_) => self.remember(digest, result.clone(), self.ttl),
+            Ok(_) => self.remember(digest, result.clone(), self.ttl.min(self.left_of(token))),
             Err(AuthError::Invalid(_)) => self.remember(digest, result.clone(), INVALID_TTL.min(self.ttl)),
             Err(_) => {}
         }
         result
+    }
+
+    /// How long a token says that it is still valid.
+    fn left_of(&self, token: &str) -> Duration {
+        expiry(token).map_or(Duration::MAX, |at| at.since((self.clock)()))
     }
 
     fn recall(&self, digest: &[u8; 32]) -> Option<Result<PodRef, AuthError>> {

@@ -7,6 +7,7 @@ use peerwalk_model::Timestamp;
 use tokio::time::advance;
 
 use super::*;
+use crate::expiry::jwt;
 
 /// Tokens that begin with `pod` are valid, `slow` ones never answered, `down` ones unavailable.
 #[derive(Default)]
@@ -58,6 +59,23 @@ async fn an_answer_is_remembered_for_its_time() {
     assert_eq!(asked(&fake), 2, "after five minutes it is asked again");
     assert_eq!(reviews.review("pod-a", true).await, Ok(pod("pod-a")));
     assert_eq!(asked(&fake), 3, "afresh means afresh");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_remembered_no_longer_than_the_token_lives() {
+    let (fake, reviews) = reviews(10);
+    // The wall clock of these tests stands at 0.
+    let token = format!("pod-{}", jwt(r#"{"exp":60}"#));
+    for (passes, expected) in [(0, 1), (59, 1), (1, 2), (60, 3)] {
+        advance(Duration::from_secs(passes)).await;
+        assert!(reviews.review(&token, false).await.is_ok());
+        assert_eq!(asked(&fake), expected, "{passes} s later");
+    }
+    let expired = format!("pod-{}", jwt(r#"{"exp":-1}"#));
+    for expected in [4, 5] {
+        assert!(reviews.review(&expired, false).await.is_ok());
+        assert_eq!(asked(&fake), expected, "an answer about an expired token is not remembered");
+    }
 }
 
 #[tokio::test(start_paused = true)]
