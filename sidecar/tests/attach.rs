@@ -128,6 +128,12 @@ async fn a_rotated_token_is_presented_again() {
         tokens.asked.lock().expect("not poisoned").contains(&"token-web/2".to_owned())
     })
     .await;
+    assert_eq!(hub.handle.attached().len(), 1, "the stream goes on");
+}
+
+#[tokio::test]
+async fn a_token_of_another_pod_ends_the_stream() {
+    let (_ca, hub, sidecar) = pair().await;
     std::fs::write(&sidecar.token.0, "token-api").expect("a token");
     hub.counted("peerwalk_hub_streams_ended_total{reason=\"Pod\"} 1").await;
 }

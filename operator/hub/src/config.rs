@@ -11,22 +11,27 @@ pub struct Config {
     pub clock: fn() -> Timestamp,
     /// From one heartbeat of a sidecar to the next; three missing ones end its stream.
     pub heartbeat_interval: Duration,
-    /// Streams at one time.
+    /// Attached streams at one time.
     pub max_streams: usize,
+    /// Connections at one time that have not proved yet which pod they come from.
+    pub max_arriving: usize,
+    /// The same for one source address. Enough for the pods of a node that hides their addresses.
+    pub max_arriving_of_address: usize,
     /// Time for the TLS handshake, and again for the first message.
     pub hello_timeout: Duration,
     /// Time for one review of a token.
     pub review_timeout: Duration,
     /// Reviews at one time.
     pub reviews_in_flight: usize,
-    /// How long a review is remembered for streams that attach anew.
+    /// How long a review is remembered for streams that attach anew, unless the token expires before.
     pub review_ttl: Duration,
-    /// The token of an attached stream is reviewed again after this long, so that a stream ends when its
-    /// token expires or its pod is gone. No answer keeps the stream.
+    /// The token of an attached stream is reviewed again after this long, or when it expires if that is
+    /// sooner, so that a stream ends with its token or its pod. No answer keeps the stream.
     pub review_again: Duration,
     /// Messages that wait for one sidecar; when it reads too slowly, its stream ends.
     pub outbound_messages: usize,
-    /// Events that wait for the receiver; more are lost and counted.
+    /// Events that wait for the receiver. More are lost and counted, but that a sidecar attached or
+    /// detached: these wait for room.
     pub events: usize,
     /// What one sidecar may send.
     pub rate: Rate,
@@ -54,6 +59,8 @@ impl Config {
             clock,
             heartbeat_interval: Duration::from_secs(10),
             max_streams: 10_000,
+            max_arriving: 512,
+            max_arriving_of_address: 64,
             hello_timeout: Duration::from_secs(5),
             review_timeout: Duration::from_secs(10),
             reviews_in_flight: 32,

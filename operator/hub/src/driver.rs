@@ -8,9 +8,10 @@ use futures::future::BoxFuture;
 use futures::{FutureExt as _, future};
 use peerwalk_model::PodRef;
 use peerwalk_wire::{Frame, FromHub};
-use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::mpsc::{self, OwnedPermit};
 use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::DropGuard;
 use tonic::{Code, Status, Streaming};
 use tracing::{debug, info};
 
@@ -19,8 +20,12 @@ use crate::event::HubEvent;
 use crate::handle::Role;
 use crate::mailbox::Mailbox;
 use crate::metrics::{Ended, EndedLabels, MessageLabels};
-use crate::session::{Action, Count, Input, Session};
+use crate::seats::Seat;
+use crate::session::{Action, Count, Input, Note, Session, Standing};
 use crate::shared::Shared;
+
+/// What a token was found to be, and room for the event that its pod attached.
+type Reviewed = (Result<PodRef, AuthError>, Option<OwnedPermit<HubEvent>>);
 
 /// One stream at work.
 pub(crate) struct Driver {
@@ -29,26 +34,31 @@ pub(crate) struct Driver {
     began: Instant,
     mailbox: Arc<Mailbox>,
     outbound: mpsc::Sender<FromHub>,
-    review: BoxFuture<'static, Result<PodRef, AuthError>>,
+    seat: Arc<Seat>,
+    review: BoxFuture<'static, Reviewed>,
+    /// Kept from the review to the attachment, so that this event is never lost.
+    room: Option<OwnedPermit<HubEvent>>,
     attached: Option<PodRef>,
 }
 
 impl Driver {
-    pub(crate) fn new(shared: Arc<Shared>, outbound: mpsc::Sender<FromHub>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, outbound: mpsc::Sender<FromHub>, seat: Arc<Seat>) -> Self {
         let mailbox = Arc::new(Mailbox::new((shared.config.clock)()));
         Self {
             session: Session::new(&shared.config, Duration::ZERO),
             began: Instant::now(),
             mailbox,
             outbound,
+            seat,
             review: no_review(),
+            room: None,
             attached: None,
             shared,
         }
     }
 
-    /// Drives the stream to its end.
-    pub(crate) async fn run(mut self, mut inbound: Streaming<Frame>) {
+    /// Drives the stream to its end, and lets go of `over` when it has come.
+    pub(crate) async fn run(mut self, mut inbound: Streaming<Frame>, over: DropGuard) {
         if let Role::Standby { redirect } = self.shared.registry.role() {
             self.mailbox.leave(|orders| orders.redirect = Some(redirect));
         }
@@ -65,9 +75,13 @@ impl Driver {
         };
         info!(%pod, uid = %pod.uid, reason = ?ended, "sidecar detached");
         self.shared.metrics.streams.dec();
-        if self.shared.registry.detach(&pod, &self.mailbox) {
-            self.shared.tell(HubEvent::Detached { pod, at: (self.shared.config.clock)() });
-        }
+        drop((self.outbound, inbound, over));
+        // The pod counts as attached until there is room to say that it is not.
+        let room = self.shared.events.clone().reserve_owned().await.ok();
+        let at = (self.shared.config.clock)();
+        self.shared.registry.detach(&pod, &self.mailbox, self.session.unheard(), || {
+            tell(room, HubEvent::Detached { pod: pod.clone(), at });
+        });
     }
 
     async fn next(&mut self, inbound: &mut Streaming<Frame>) -> Input {
@@ -79,16 +93,27 @@ impl Driver {
             }
         };
         tokio::select! {
+            // Orders go before frames: what a sidecar tells is held against its plan.
+            biased;
             () = self.shared.drain.cancelled() => Input::Drain,
-            () = self.outbound.closed() => Input::PeerGone,
             orders = self.mailbox.take() => Input::Orders(orders),
-            result = &mut self.review => {
+            (result, room) = &mut self.review => {
                 self.review = no_review();
-                let known = result.as_ref().is_ok_and(|pod| self.shared.reviews.knows(pod));
-                Input::Reviewed(result, known)
+                self.room = room;
+                let standing = self.standing(&result);
+                Input::Reviewed(result, standing)
             }
             frame = inbound.message(), if self.session.listens() => self.received(frame),
+            () = self.outbound.closed() => Input::PeerGone,
             () = tick => Input::Tick,
+        }
+    }
+
+    fn standing(&self, result: &Result<PodRef, AuthError>) -> Standing {
+        match result {
+            Ok(pod) if !self.shared.reviews.knows(pod) => Standing::Unknown,
+            Ok(_) if !self.seat.attach() => Standing::Full,
+            _ => Standing::Welcome,
         }
     }
 
@@ -117,11 +142,17 @@ impl Driver {
         match action {
             Action::Send(message) => return self.send(message),
             Action::Review { token, afresh } => {
-                let shared = Arc::clone(&self.shared);
-                self.review = async move { shared.reviews.review(&token, afresh).await }.boxed();
+                let (shared, attached) = (Arc::clone(&self.shared), self.attached.is_some());
+                self.review = async move {
+                    let result = shared.reviews.review(&token, afresh).await;
+                    let wanted = !attached && result.is_ok();
+                    let room = async { shared.events.clone().reserve_owned().await.ok() };
+                    (result, if wanted { room.await } else { None })
+                }
+                .boxed();
             }
             Action::Attach(pod) => self.attach(pod),
-            Action::Deliver(event, receipt) => return self.deliver(event, receipt),
+            Action::Deliver(event, note) => return self.deliver(event, note),
             Action::Count(count) => self.count(count),
             Action::End(ended) => return ControlFlow::Break(ended),
         }
@@ -137,25 +168,29 @@ impl Driver {
     }
 
     fn attach(&mut self, pod: PodRef) {
-        info!(%pod, uid = %pod.uid, "sidecar attached");
-        self.shared.metrics.streams.inc();
-        self.shared.tell(HubEvent::Attached { pod: pod.clone(), at: (self.shared.config.clock)() });
-        self.shared.registry.attach(&pod, &self.mailbox);
-        self.attached = Some(pod);
+        let (room, at) = (self.room.take(), (self.shared.config.clock)());
+        let known = || self.shared.reviews.knows(&pod);
+        let attached = || tell(room, HubEvent::Attached { pod: pod.clone(), at });
+        if self.shared.registry.attach(&pod, &self.mailbox, known, attached) {
+            info!(%pod, uid = %pod.uid, "sidecar attached");
+            self.shared.metrics.streams.inc();
+            self.attached = Some(pod);
+        }
     }
 
-    fn deliver(&mut self, event: HubEvent, receipt: Option<FromHub>) -> ControlFlow<Ended> {
-        let target = match &event {
-            HubEvent::Evidence { walk, .. } => Some(walk.target.clone()),
-            _ => None,
-        };
-        if self.shared.tell(event) {
-            return receipt.map_or(ControlFlow::Continue(()), |receipt| self.send(receipt));
+    fn deliver(&mut self, event: HubEvent, note: Note) -> ControlFlow<Ended> {
+        let shared = &self.shared;
+        // A stream whose place was taken tells nothing: the newer one has told already.
+        let sent = self.attached.as_ref().and_then(|pod| {
+            shared.registry.speak(pod, &self.mailbox, || shared.events.try_send(event).is_ok())
+        });
+        if sent == Some(false) {
+            shared.metrics.events_lost.inc();
         }
-        if let Some(target) = target {
-            self.session.lost(&target);
+        match self.session.delivered(note, sent == Some(true)) {
+            Some(receipt) => self.send(receipt),
+            None => ControlFlow::Continue(()),
         }
-        ControlFlow::Continue(())
     }
 
     fn count(&self, count: Count) {
@@ -168,6 +203,13 @@ impl Driver {
     }
 }
 
-fn no_review() -> BoxFuture<'static, Result<PodRef, AuthError>> {
+fn no_review() -> BoxFuture<'static, Reviewed> {
     future::pending().boxed()
+}
+
+/// Without room nobody takes events any more.
+fn tell(room: Option<OwnedPermit<HubEvent>>, event: HubEvent) {
+    if let Some(room) = room {
+        room.send(event);
+    }
 }

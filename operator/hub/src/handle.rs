@@ -52,7 +52,7 @@ impl HubHandle {
     }
 
     /// Has the pod walk these targets now, all of them when there are none. False when it is not attached:
-    /// it walks everything anyway once it gets its plan.
+    /// a pod with a plan is told when it attaches, whoever attaches without one walks everything anyway.
     pub fn walk_now(&self, pod: &PodRef, targets: Vec<TargetKey>) -> bool {
         self.registry.walk_now(pod, targets)
     }

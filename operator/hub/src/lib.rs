@@ -18,6 +18,7 @@ mod metrics;
 mod rate;
 mod registry;
 mod reviews;
+mod seats;
 mod server;
 mod session;
 mod shared;

@@ -25,7 +25,7 @@ pub(crate) struct Orders {
 }
 
 /// Targets to walk now.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum WalkOrder {
     /// None.
     #[default]
@@ -39,20 +39,23 @@ pub(crate) enum WalkOrder {
 impl WalkOrder {
     /// Adds targets; no targets means all.
     pub(crate) fn add(&mut self, targets: Vec<TargetKey>) {
-        if targets.is_empty() {
-            *self = Self::All;
-            return;
-        }
-        let mut all = match mem::take(self) {
-            Self::Nothing => BTreeSet::new(),
-            Self::Some(before) => before,
-            Self::All => {
-                *self = Self::All;
-                return;
+        let more = if targets.is_empty() { Self::All } else { Self::Some(targets.into_iter().collect()) };
+        self.merge(more);
+    }
+
+    /// Adds another order. Too many targets become all of them.
+    pub(crate) fn merge(&mut self, more: Self) {
+        *self = match (mem::take(self), more) {
+            (Self::Nothing, order) | (order, Self::Nothing) => order,
+            (Self::All, _) | (_, Self::All) => Self::All,
+            (Self::Some(mut all), Self::Some(more)) => {
+                all.extend(more);
+                Self::Some(all)
             }
         };
-        all.extend(targets);
-        *self = if all.len() > limits::TARGETS { Self::All } else { Self::Some(all) };
+        if matches!(self, Self::Some(targets) if targets.len() > limits::TARGETS) {
+            *self = Self::All;
+        }
     }
 }
 
@@ -79,6 +82,11 @@ impl Mailbox {
     pub(crate) async fn take(&self) -> Orders {
         self.changed.notified().await;
         mem::take(&mut self.orders.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes back what was to be walked.
+    pub(crate) fn take_walk(&self) -> WalkOrder {
+        mem::take(&mut self.orders.lock().unwrap_or_else(PoisonError::into_inner).walk)
     }
 
     /// Notes a message of the sidecar.
@@ -110,6 +118,8 @@ mod tests {
         assert_eq!(order, WalkOrder::All, "no targets means all");
         order.add(keys(0..1));
         assert_eq!(order, WalkOrder::All, "all stays all");
+        order.merge(WalkOrder::Nothing);
+        assert_eq!(order, WalkOrder::All, "and nothing adds nothing");
     }
 
     #[test]

@@ -119,8 +119,10 @@ pub(crate) struct ConnectionLabels {
 /// Why a connection ended before a stream began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
 pub(crate) enum ConnectionFailure {
-    /// Too many connections.
+    /// Too many connections that have not said yet who they are.
     Full,
+    /// Too many of them from one address.
+    Address,
     /// The handshake failed.
     Tls,
     /// The handshake, or the call after it, did not come in time.

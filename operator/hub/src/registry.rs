@@ -1,12 +1,13 @@
 //! Which pod has which plan, and which stream speaks for it.
 
 use std::collections::HashMap;
+use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use peerwalk_model::{Plan, PodRef, TargetKey, Timestamp};
 
 use crate::handle::{Attached, Role};
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Mailbox, WalkOrder};
 
 /// The pods of one hub.
 #[derive(Debug, Default)]
@@ -24,6 +25,8 @@ struct State {
 struct Entry {
     plan: Option<Arc<Plan>>,
     stream: Option<Arc<Mailbox>>,
+    /// What to walk once a stream is there.
+    walk: WalkOrder,
 }
 
 impl Registry {
@@ -47,14 +50,14 @@ impl Registry {
         }
     }
 
-    /// Whether a stream was there to take the order.
+    /// Whether a stream was there to take the order. Without one, it is kept for a pod that has a plan.
     pub(crate) fn walk_now(&self, pod: &PodRef, targets: Vec<TargetKey>) -> bool {
-        let state = self.lock();
-        let stream = state.pods.get(pod).and_then(|entry| entry.stream.as_ref());
-        if let Some(stream) = stream {
-            stream.leave(|orders| orders.walk.add(targets));
-        }
-        stream.is_some()
+        let mut state = self.lock();
+        let Some(entry) = state.pods.get_mut(pod) else { return false };
+        let mut walk = WalkOrder::default();
+        walk.add(targets);
+        entry.walk(walk);
+        entry.stream.is_some()
     }
 
     pub(crate) fn set_role(&self, role: Role) {
@@ -71,35 +74,76 @@ impl Registry {
         self.lock().role.clone()
     }
 
-    /// Lets a stream speak for a pod in place of the one that did, and leaves it the pod's plan.
-    pub(crate) fn attach(&self, pod: &PodRef, stream: &Arc<Mailbox>) {
+    /// Lets a stream speak for a pod in place of the one that did, and leaves it the pod's plan and what is
+    /// to be walked. A pod that is no longer `known` is turned away.
+    ///
+    /// `tell` is called while no other stream can come or go, as in [`Self::speak`] and [`Self::detach`]: so
+    /// what is told of one pod is in order, over all its streams.
+    pub(crate) fn attach(
+        &self,
+        pod: &PodRef,
+        stream: &Arc<Mailbox>,
+        known: impl FnOnce() -> bool,
+        tell: impl FnOnce(),
+    ) -> bool {
         let mut state = self.lock();
+        // It was known a moment ago. A pod that is removed from here on finds the stream in its entry.
+        if !known() {
+            stream.leave(|orders| orders.removed = true);
+            return false;
+        }
         // The role may have changed since the stream began.
         if let Role::Standby { redirect } = &state.role {
             let redirect = redirect.clone();
             stream.leave(|orders| orders.redirect = Some(redirect));
         }
         let entry = state.pods.entry(pod.clone()).or_default();
-        if let Some(plan) = &entry.plan {
-            stream.leave(|orders| orders.plan = Some(Arc::clone(plan)));
-        }
-        if let Some(before) = entry.stream.replace(Arc::clone(stream)) {
+        let before = entry.stream.replace(Arc::clone(stream));
+        let walk = mem::take(&mut entry.walk);
+        stream.leave(|orders| {
+            orders.plan.clone_from(&entry.plan);
+            orders.walk.merge(walk);
+        });
+        if let Some(before) = before {
             before.leave(|orders| orders.superseded = true);
         }
+        tell();
+        true
     }
 
-    /// Forgets a stream that ended. False when another one has taken its place.
-    pub(crate) fn detach(&self, pod: &PodRef, stream: &Arc<Mailbox>) -> bool {
+    /// Calls `tell` if the stream speaks for the pod.
+    pub(crate) fn speak<T>(
+        &self,
+        pod: &PodRef,
+        stream: &Arc<Mailbox>,
+        tell: impl FnOnce() -> T,
+    ) -> Option<T> {
+        let state = self.lock();
+        let current = state.pods.get(pod)?.stream.as_ref()?;
+        Arc::ptr_eq(current, stream).then(tell)
+    }
+
+    /// Forgets a stream that ended, and calls `tell` unless another one has taken its place. `unheard` is
+    /// what it was asked to walk and may not have heard of: the next stream is asked again.
+    pub(crate) fn detach(
+        &self,
+        pod: &PodRef,
+        stream: &Arc<Mailbox>,
+        mut unheard: WalkOrder,
+        tell: impl FnOnce(),
+    ) {
         let mut state = self.lock();
-        let Some(entry) = state.pods.get_mut(pod) else { return true };
-        match &entry.stream {
-            Some(current) if !Arc::ptr_eq(current, stream) => return false,
-            _ => entry.stream = None,
+        let Some(entry) = state.pods.get_mut(pod) else { return tell() };
+        unheard.merge(stream.take_walk());
+        let displaced = entry.stream.as_ref().is_some_and(|current| !Arc::ptr_eq(current, stream));
+        if !displaced {
+            entry.stream = None;
+            tell();
         }
-        if entry.plan.is_none() {
+        entry.walk(unheard);
+        if entry.plan.is_none() && entry.stream.is_none() {
             state.pods.remove(pod);
         }
-        true
     }
 
     pub(crate) fn attached(&self) -> Vec<Attached> {
@@ -110,3 +154,16 @@ impl Registry {
         self.lock().pods.iter().filter_map(one).collect()
     }
 }
+
+impl Entry {
+    fn walk(&mut self, walk: WalkOrder) {
+        match &self.stream {
+            Some(stream) => stream.leave(|orders| orders.walk.merge(walk)),
+            None if self.plan.is_some() => self.walk.merge(walk),
+            None => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -11,10 +11,10 @@ use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use peerwalk_wire::grpc::{Hub as HubService, HubServer};
-use peerwalk_wire::{Frame, FromHub, RetryReason, limits};
+use peerwalk_wire::{Frame, limits};
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
@@ -31,14 +31,13 @@ use crate::handle::HubHandle;
 use crate::metrics::{ConnectionFailure, ConnectionLabels, Metrics};
 use crate::registry::Registry;
 use crate::reviews::Reviews;
+use crate::seats::{Seat, Seats};
 use crate::shared::Shared;
 
-/// Connections above the number of streams: those in the handshake, and those about to be told to wait.
-const SPARE_CONNECTIONS: usize = 512;
+/// What a connection may send before it is read, and so what it costs at most: the largest message.
+const WINDOW: u32 = 256 * 1024;
 /// Time for the last messages of a stream to leave.
 const LINGER: Duration = Duration::from_secs(2);
-/// When to come back to a hub that has no room.
-const FULL_DELAY: Duration = Duration::from_secs(15);
 /// A wait after a failed accept: file descriptors have run out, and trying at once does not help.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -54,7 +53,7 @@ impl Hub {
         let metrics = Metrics::default();
         let shared = Shared {
             reviews: Reviews::new(authenticator, &config, metrics.clone()),
-            streams: Arc::new(Semaphore::new(config.max_streams)),
+            seats: Arc::new(Seats::new(&config)),
             registry: Arc::new(Registry::default()),
             sessions: TaskTracker::new(),
             drain: CancellationToken::new(),
@@ -87,7 +86,6 @@ impl Hub {
         shutdown: CancellationToken,
     ) {
         let config = &self.shared.config;
-        let room = Arc::new(Semaphore::new(config.max_streams.saturating_add(SPARE_CONNECTIONS)));
         let connections = TaskTracker::new();
         let kill = CancellationToken::new();
         loop {
@@ -95,25 +93,27 @@ impl Hub {
                 () = shutdown.cancelled() => break,
                 accepted = listener.accept() => accepted,
             };
-            let stream = match accepted {
-                Ok((stream, _)) => stream,
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     warn!(%error, "a connection could not be accepted");
                     sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             };
-            let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
-                failed(&self.shared, ConnectionFailure::Full);
-                continue;
+            let seat = match self.shared.seats.arrive(peer.ip()) {
+                Ok(seat) => seat,
+                Err(reason) => {
+                    failed(&self.shared, reason);
+                    continue;
+                }
             };
             let acceptor = TlsAcceptor::from(tls.load_full());
             let (shared, kill) = (Arc::clone(&self.shared), kill.clone());
             connections.spawn(async move {
-                let _permit = permit;
                 tokio::select! {
                     () = kill.cancelled() => {}
-                    () = connection(shared, stream, acceptor) => {}
+                    () = connection(shared, stream, acceptor, seat) => {}
                 }
             });
         }
@@ -126,9 +126,11 @@ impl Hub {
             kill.cancel();
             connections.wait().await;
         }
-        // The streams know by now that their connections are gone.
+        // The streams know by now that their connections are gone, and wait for whoever takes their last events.
         self.shared.sessions.close();
-        self.shared.sessions.wait().await;
+        if timeout(config.drain, self.shared.sessions.wait()).await.is_err() {
+            warn!(streams = self.shared.sessions.len(), "nobody takes the last events");
+        }
     }
 }
 
@@ -136,8 +138,8 @@ fn failed(shared: &Shared, reason: ConnectionFailure) {
     shared.metrics.connections_failed.get_or_create(&ConnectionLabels { reason }).inc();
 }
 
-/// One connection, from the handshake to its end.
-async fn connection(shared: Arc<Shared>, stream: TcpStream, acceptor: TlsAcceptor) {
+/// One connection, from the handshake to its end, when its seat is free again.
+async fn connection(shared: Arc<Shared>, stream: TcpStream, acceptor: TlsAcceptor, seat: Arc<Seat>) {
     let patience = shared.config.hello_timeout;
     // Small messages in both directions: waiting to fill a segment only delays them.
     let _ = stream.set_nodelay(true);
@@ -151,12 +153,14 @@ async fn connection(shared: Arc<Shared>, stream: TcpStream, acceptor: TlsAccepto
     };
     let used = Arc::new(AtomicBool::new(false));
     let over = CancellationToken::new();
-    let service = Attach { shared: Arc::clone(&shared), used: Arc::clone(&used), over: over.clone() };
+    let service = Attach { shared: Arc::clone(&shared), used: Arc::clone(&used), over: over.clone(), seat };
     let service = HubServer::new(service).max_decoding_message_size(limits::SIDECAR_FRAME_BYTES);
     let mut serving = pin!(
         http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .max_concurrent_streams(1)
+            .initial_stream_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW)
             .max_header_list_size(16 * 1024)
             .keep_alive_interval(shared.config.heartbeat_interval)
             .keep_alive_timeout(shared.config.heartbeat_interval)
@@ -192,6 +196,7 @@ struct Attach {
     shared: Arc<Shared>,
     used: Arc<AtomicBool>,
     over: CancellationToken,
+    seat: Arc<Seat>,
 }
 
 type Outbound = std::pin::Pin<Box<dyn Stream<Item = Result<Frame, Status>> + Send>>;
@@ -206,13 +211,8 @@ impl HubService for Attach {
         }
         let (outbound, messages) = mpsc::channel(self.shared.config.outbound_messages.max(1));
         let over = self.over.clone().drop_guard();
-        if let Ok(permit) = Arc::clone(&self.shared.streams).try_acquire_owned() {
-            self.drive(request.into_inner(), outbound, permit, over);
-        } else {
-            let retry = FromHub::RetryAfter { delay: FULL_DELAY, reason: RetryReason::Full };
-            // The channel is new and has room.
-            let _ = outbound.try_send(retry);
-        }
+        let driver = Driver::new(Arc::clone(&self.shared), outbound, Arc::clone(&self.seat));
+        self.shared.sessions.spawn(driver.run(request.into_inner(), over));
         let frames = ReceiverStream::new(messages).map(|message| {
             message.encode().map_err(|error| {
                 warn!(%error, "a message breaks the limits of the protocol");
@@ -220,21 +220,5 @@ impl HubService for Attach {
             })
         });
         Ok(Response::new(Box::pin(frames)))
-    }
-}
-
-impl Attach {
-    fn drive(
-        &self,
-        inbound: Streaming<Frame>,
-        outbound: mpsc::Sender<FromHub>,
-        permit: OwnedSemaphorePermit,
-        over: tokio_util::sync::DropGuard,
-    ) {
-        let driver = Driver::new(Arc::clone(&self.shared), outbound);
-        self.shared.sessions.spawn(async move {
-            driver.run(inbound).await;
-            drop((permit, over));
-        });
     }
 }

@@ -2,22 +2,26 @@
 //! come out, and the driver carries them out in order.
 
 mod attachment;
+mod token;
+mod turn;
 
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use peerwalk_model::{Plan, PodRef, TargetKey, Timestamp};
+use peerwalk_model::{Plan, PodRef, Timestamp};
 use peerwalk_wire::{
     Frame, FromHub, FromSidecar, Hello, Refusal, RefusalCode, RetryReason, SUPPORTED, limits, negotiate,
 };
 
 use crate::authenticate::AuthError;
 use crate::config::Config;
-use crate::event::HubEvent;
 use crate::mailbox::{Orders, WalkOrder};
 use crate::metrics::{Ended, MessageKind};
 use crate::rate::Bucket;
 use attachment::Attachment;
+use token::Token;
+pub(crate) use turn::{Action, Count, Input, Note, Standing};
 
 /// Missing heartbeats that end a stream.
 const MISSING_HEARTBEATS: u32 = 3;
@@ -25,61 +29,10 @@ const MISSING_HEARTBEATS: u32 = 3;
 const POD_UNKNOWN_DELAY: Duration = Duration::from_secs(2);
 /// When to come back while tokens cannot be reviewed.
 const UNAVAILABLE_DELAY: Duration = Duration::from_secs(5);
+/// When to come back to a hub that has no room.
+const FULL_DELAY: Duration = Duration::from_secs(15);
 /// When to come back after sending too much.
 const RATE_DELAY: Duration = Duration::from_secs(30);
-
-/// Something that happened.
-#[derive(Debug)]
-pub(crate) enum Input {
-    /// A frame arrived at that moment of the wall clock.
-    Frame(Frame, Timestamp),
-    /// The transport could not read a frame: it was too large, or no frame at all.
-    Broken(String),
-    /// The review asked for last has come to this; the flag says whether the operator knows the pod.
-    Reviewed(Result<PodRef, AuthError>, bool),
-    /// Orders of the operator.
-    Orders(Orders),
-    /// Shutdown.
-    Drain,
-    /// The sidecar ended the stream, or it broke.
-    PeerGone,
-    /// The time has come that [`Session::deadline`] told.
-    Tick,
-}
-
-/// Something to do.
-#[derive(Debug, PartialEq)]
-pub(crate) enum Action {
-    /// Send a message.
-    Send(FromHub),
-    /// Find out whose token this is, and give up an earlier question. With `afresh`, ask again what is
-    /// known.
-    Review {
-        /// The token.
-        token: String,
-        /// Whether a remembered answer counts.
-        afresh: bool,
-    },
-    /// Let this stream speak for the pod from here on.
-    Attach(PodRef),
-    /// Hand over an event, and if that works, send the receipt.
-    Deliver(HubEvent, Option<FromHub>),
-    /// Count.
-    Count(Count),
-    /// End the stream.
-    End(Ended),
-}
-
-/// Something to count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Count {
-    /// A message.
-    Message(MessageKind),
-    /// Evidence of a target that is not planned.
-    Unplanned,
-    /// All evidence asked for again.
-    Resend,
-}
 
 /// One stream.
 pub(crate) struct Session {
@@ -89,6 +42,9 @@ pub(crate) struct Session {
     bucket: Bucket,
     /// When the sidecar was last heard.
     heard: Duration,
+    /// What it was asked to walk since its last heartbeat, and before that since the one before. With the
+    /// second heartbeat it has lived for a whole interval after it was asked, and has heard.
+    asked: [WalkOrder; 2],
     state: State,
 }
 
@@ -96,7 +52,7 @@ enum State {
     /// Nothing has been said yet.
     Silent,
     /// The first message was good; whose token it is is not known yet.
-    Reviewing { hello: Box<Hello>, version: u32 },
+    Reviewing { hello: Box<Hello>, token: Token, version: u32 },
     /// Attached.
     Attached(Box<Attachment>),
     /// The stream has ended, or is about to.
@@ -112,6 +68,7 @@ impl Session {
             review_again: config.review_again,
             bucket: Bucket::new(config.rate, now),
             heard: now,
+            asked: [WalkOrder::Nothing, WalkOrder::Nothing],
             state: State::Silent,
         }
     }
@@ -122,7 +79,7 @@ impl Session {
             _ if self.is_over() => Vec::new(),
             Input::Frame(frame, at) => self.frame(&frame, at, now),
             Input::Broken(why) => self.refuse(RefusalCode::Protocol, &why),
-            Input::Reviewed(result, known) => self.reviewed(result, known, now),
+            Input::Reviewed(result, standing) => self.reviewed(result, standing, now),
             Input::Orders(orders) => self.orders(orders),
             Input::Drain => self.end(Some(FromHub::Draining), Ended::Draining),
             Input::PeerGone => self.end(None, Ended::Peer),
@@ -153,17 +110,29 @@ impl Session {
         matches!(self.state, State::Over)
     }
 
-    /// Evidence was not taken by anybody: the next digest shall show that it is missing.
-    pub(crate) fn lost(&mut self, target: &TargetKey) {
-        if let State::Attached(attachment) = &mut self.state {
-            attachment.lost(target);
+    /// Notes whether somebody took an event, and says what to send for it.
+    pub(crate) fn delivered(&mut self, note: Note, taken: bool) -> Option<FromHub> {
+        let State::Attached(attachment) = &mut self.state else { return None };
+        match note {
+            // The next digest shall show that it is missing.
+            Note::Evidence(target) if !taken => attachment.lost(&target),
+            Note::Transitions(through) if taken => return attachment.received(through),
+            Note::Transitions(_) => attachment.lost_transitions(),
+            Note::Nothing | Note::Evidence(_) => {}
         }
+        None
+    }
+
+    /// What the sidecar was asked to walk and may not have heard of when the stream ended.
+    pub(crate) fn unheard(&mut self) -> WalkOrder {
+        let [mut all, before] = mem::take(&mut self.asked);
+        all.merge(before);
+        all
     }
 
     fn frame(&mut self, frame: &Frame, at: Timestamp, now: Duration) -> Vec<Action> {
         if !self.bucket.take(frame.len(), now) {
-            let retry = FromHub::RetryAfter { delay: RATE_DELAY, reason: RetryReason::Rate };
-            return self.end(Some(retry), Ended::Rate);
+            return self.too_much();
         }
         if matches!(self.state, State::Silent) && frame.len() > limits::HELLO_FRAME_BYTES {
             let (bytes, limit) = (frame.len(), limits::HELLO_FRAME_BYTES);
@@ -182,16 +151,25 @@ impl Session {
         };
         self.heard = now;
         let mut actions = vec![Action::Count(Count::Message(kind(&message)))];
-        actions.extend(self.message(message, at));
+        actions.extend(self.message(message, at, now));
         actions
     }
 
-    fn message(&mut self, message: FromSidecar, at: Timestamp) -> Vec<Action> {
+    fn message(&mut self, message: FromSidecar, at: Timestamp, now: Duration) -> Vec<Action> {
         match (&mut self.state, message) {
-            (State::Silent, FromSidecar::Hello(hello)) => self.hello(hello),
-            (State::Attached(attachment), FromSidecar::Token(token)) => attachment.new_token(token),
+            (State::Silent, FromSidecar::Hello(hello)) => {
+                let token = Token::new(hello.token.clone(), at, now);
+                self.hello(hello, token)
+            }
+            (State::Attached(attachment), FromSidecar::Token(token)) => {
+                match attachment.new_token(Token::new(token, at, now), now) {
+                    Some(review) => vec![review],
+                    None => self.too_much(),
+                }
+            }
             (State::Attached(attachment), FromSidecar::Evidence(walk)) => attachment.evidence(walk, at),
             (State::Attached(attachment), FromSidecar::Heartbeat(heartbeat)) => {
+                self.asked[1] = mem::take(&mut self.asked[0]);
                 attachment.heartbeat(heartbeat, at)
             }
             (State::Attached(attachment), FromSidecar::Transitions(transitions)) => {
@@ -202,21 +180,26 @@ impl Session {
         }
     }
 
-    fn hello(&mut self, hello: Hello) -> Vec<Action> {
+    fn hello(&mut self, hello: Hello, token: Token) -> Vec<Action> {
         match negotiate(hello.versions, SUPPORTED) {
             Ok(version) => {
-                let token = hello.token.clone();
-                self.state = State::Reviewing { hello: Box::new(hello), version };
-                vec![Action::Review { token, afresh: false }]
+                let review = token.review(false);
+                self.state = State::Reviewing { hello: Box::new(hello), token, version };
+                vec![review]
             }
             Err(refusal) => self.refuse(refusal.code, &refusal.message),
         }
     }
 
-    fn reviewed(&mut self, result: Result<PodRef, AuthError>, known: bool, now: Duration) -> Vec<Action> {
+    fn reviewed(
+        &mut self,
+        result: Result<PodRef, AuthError>,
+        standing: Standing,
+        now: Duration,
+    ) -> Vec<Action> {
         let pod = match (&mut self.state, result) {
             (State::Attached(attachment), Ok(pod)) if pod == attachment.pod => {
-                attachment.confirmed(now + self.review_again);
+                attachment.confirmed(self.review_again, now);
                 return Vec::new();
             }
             (_, Ok(pod)) => pod,
@@ -233,18 +216,20 @@ impl Session {
                 return self.retry(UNAVAILABLE_DELAY, RetryReason::ReviewUnavailable);
             }
         };
-        match &self.state {
-            State::Reviewing { hello, version } if hello.pod == pod => {
-                if !known {
-                    return self.retry(POD_UNKNOWN_DELAY, RetryReason::PodUnknown);
+        match mem::replace(&mut self.state, State::Over) {
+            State::Reviewing { hello, token, version } if hello.pod == pod => match standing {
+                Standing::Unknown => self.retry(POD_UNKNOWN_DELAY, RetryReason::PodUnknown),
+                Standing::Full => self.retry(FULL_DELAY, RetryReason::Full),
+                Standing::Welcome => {
+                    self.heard = now;
+                    let walks_all = hello.plan_generation == 0;
+                    let mut attachment = Attachment::new(pod.clone(), token, walks_all);
+                    attachment.confirmed(self.review_again, now);
+                    self.state = State::Attached(Box::new(attachment));
+                    let heartbeat_interval = self.heartbeat_interval;
+                    vec![Action::Send(FromHub::Welcome { version, heartbeat_interval }), Action::Attach(pod)]
                 }
-                let (version, token) = (*version, hello.token.clone());
-                self.heard = now;
-                let attachment = Attachment::new(pod.clone(), token, now + self.review_again);
-                self.state = State::Attached(Box::new(attachment));
-                let heartbeat_interval = self.heartbeat_interval;
-                vec![Action::Send(FromHub::Welcome { version, heartbeat_interval }), Action::Attach(pod)]
-            }
+            },
             _ => self.refuse(RefusalCode::Pod, &format!("the token is the one of pod {pod}, another one")),
         }
     }
@@ -262,10 +247,15 @@ impl Session {
         }
         let State::Attached(attachment) = &mut self.state else { return Vec::new() };
         let mut actions = Vec::new();
+        let mut walk = orders.walk;
         if let Some(plan) = orders.plan {
+            if attachment.will_walk_all() {
+                walk = WalkOrder::Nothing;
+            }
             actions.extend(attachment.plan(plan));
         }
-        match orders.walk {
+        self.asked[0].merge(walk.clone());
+        match walk {
             WalkOrder::Nothing => {}
             WalkOrder::Some(targets) => {
                 actions.push(Action::Send(FromHub::WalkNow(targets.into_iter().collect())));
@@ -285,6 +275,11 @@ impl Session {
             State::Attached(attachment) => attachment.review(now),
             _ => Vec::new(),
         }
+    }
+
+    fn too_much(&mut self) -> Vec<Action> {
+        let retry = FromHub::RetryAfter { delay: RATE_DELAY, reason: RetryReason::Rate };
+        self.end(Some(retry), Ended::Rate)
     }
 
     fn retry(&mut self, delay: Duration, reason: RetryReason) -> Vec<Action> {

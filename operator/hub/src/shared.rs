@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -11,6 +11,7 @@ use crate::event::HubEvent;
 use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::reviews::Reviews;
+use crate::seats::Seats;
 
 pub(crate) struct Shared {
     pub(crate) config: Config,
@@ -18,21 +19,9 @@ pub(crate) struct Shared {
     pub(crate) registry: Arc<Registry>,
     pub(crate) reviews: Reviews,
     pub(crate) events: mpsc::Sender<HubEvent>,
-    /// One permit for each stream.
-    pub(crate) streams: Arc<Semaphore>,
+    pub(crate) seats: Arc<Seats>,
     /// The streams at work.
     pub(crate) sessions: TaskTracker,
     /// Streams are to end.
     pub(crate) drain: CancellationToken,
-}
-
-impl Shared {
-    /// Hands over an event; counts it when nobody takes it.
-    pub(crate) fn tell(&self, event: HubEvent) -> bool {
-        let told = self.events.try_send(event).is_ok();
-        if !told {
-            self.metrics.events_lost.inc();
-        }
-        told
-    }
 }

@@ -9,34 +9,45 @@ use peerwalk_model::report::Heartbeat;
 use peerwalk_model::{Plan, PodRef, TargetKey, Timestamp, Walk};
 use peerwalk_wire::{FromHub, PlanDelta, Transitions};
 
-use super::{Action, Count, no_plan};
+use super::token::Token;
+use super::{Action, Count, Note, no_plan};
 use crate::event::HubEvent;
 
-/// When to ask again about a token that could not be reviewed.
-const REVIEW_RETRY: Duration = Duration::from_mins(1);
+/// Tokens are rotated every few minutes at most. More often than this they cost too many reviews.
+const BETWEEN_TOKENS: Duration = Duration::from_secs(10);
 
 pub(super) struct Attachment {
     pub(super) pod: PodRef,
-    token: String,
+    token: Token,
+    /// When the last rotated token arrived.
+    rotated: Option<Duration>,
     /// When the token is to be reviewed again; `None` while it is.
     review_due: Option<Duration>,
+    /// The sidecar began without a plan: it walks all of its first one by itself.
+    walks_all: bool,
     /// The plan sent last.
     plan: Arc<Plan>,
     /// Signature of the last completed walk of each target, as it came through this stream.
     evidence: BTreeMap<TargetKey, u64>,
-    /// The number of the last transition taken.
+    /// The number of the last transition that was taken.
     transitions_through: u64,
+    /// Transitions were not taken. None is acknowledged from then on, since that would acknowledge these: they
+    /// come again with the next stream.
+    transitions_lost: bool,
 }
 
 impl Attachment {
-    pub(super) fn new(pod: PodRef, token: String, review_due: Duration) -> Self {
+    pub(super) fn new(pod: PodRef, token: Token, walks_all: bool) -> Self {
         Self {
             pod,
             token,
-            review_due: Some(review_due),
+            rotated: None,
+            review_due: None,
+            walks_all,
             plan: no_plan(),
             evidence: BTreeMap::new(),
             transitions_through: 0,
+            transitions_lost: false,
         }
     }
 
@@ -44,10 +55,15 @@ impl Attachment {
         self.review_due
     }
 
-    pub(super) fn new_token(&mut self, token: String) -> Vec<Action> {
-        self.token.clone_from(&token);
+    /// The review of a rotated token; `None` when the last one was rotated a moment ago.
+    pub(super) fn new_token(&mut self, token: Token, now: Duration) -> Option<Action> {
+        if self.rotated.is_some_and(|last| now < last + BETWEEN_TOKENS) {
+            return None;
+        }
+        self.rotated = Some(now);
+        self.token = token;
         self.review_due = None;
-        vec![Action::Review { token, afresh: false }]
+        Some(self.token.review(false))
     }
 
     pub(super) fn review(&mut self, now: Duration) -> Vec<Action> {
@@ -55,15 +71,20 @@ impl Attachment {
             return Vec::new();
         }
         self.review_due = None;
-        vec![Action::Review { token: self.token.clone(), afresh: true }]
+        vec![self.token.review(true)]
     }
 
-    pub(super) fn confirmed(&mut self, review_due: Duration) {
-        self.review_due = Some(review_due);
+    pub(super) fn confirmed(&mut self, again: Duration, now: Duration) {
+        self.review_due = Some(self.token.due(again, now));
     }
 
     pub(super) fn unconfirmed(&mut self, now: Duration) {
-        self.review_due = Some(now + REVIEW_RETRY);
+        self.review_due = Some(Token::retry_due(now));
+    }
+
+    /// Whether the next plan is the first that the sidecar gets in its life.
+    pub(super) fn will_walk_all(&self) -> bool {
+        self.walks_all && self.plan.generation == 0
     }
 
     pub(super) fn plan(&mut self, plan: Arc<Plan>) -> Vec<Action> {
@@ -88,7 +109,8 @@ impl Attachment {
         if !walk.interim {
             self.evidence.insert(walk.target.clone(), signature(&walk));
         }
-        vec![Action::Deliver(HubEvent::Evidence { pod: self.pod.clone(), at, walk }, None)]
+        let note = Note::Evidence(walk.target.clone());
+        vec![Action::Deliver(HubEvent::Evidence { pod: self.pod.clone(), at, walk }, note)]
     }
 
     pub(super) fn lost(&mut self, target: &TargetKey) {
@@ -102,7 +124,7 @@ impl Attachment {
         let complete = !comparable || heartbeat.digest == held;
         heartbeat.targets.retain(|fresh| self.plan.targets.contains_key(&fresh.target));
         let event = HubEvent::Heartbeat { pod: self.pod.clone(), at, heartbeat };
-        let mut actions = vec![Action::Deliver(event, None)];
+        let mut actions = vec![Action::Deliver(event, Note::Nothing)];
         if !complete {
             self.evidence.clear();
             actions.extend([Action::Count(Count::Resend), Action::Send(FromHub::SendAll)]);
@@ -118,12 +140,24 @@ impl Attachment {
         };
         let again = self.transitions_through.saturating_add(1).saturating_sub(first);
         transitions.drain(..usize::try_from(again).unwrap_or(usize::MAX).min(transitions.len()));
-        let receipt = FromHub::TransitionsReceived { through };
+        transitions.retain(|transition| self.plan.targets.contains_key(&transition.target));
         if transitions.is_empty() {
-            return vec![Action::Send(receipt)];
+            return self.received(through).map(Action::Send).into_iter().collect();
         }
-        self.transitions_through = through;
         let event = HubEvent::Transitions { pod: self.pod.clone(), at, transitions };
-        vec![Action::Deliver(event, Some(receipt))]
+        vec![Action::Deliver(event, Note::Transitions(through))]
+    }
+
+    /// Transitions up to this number were taken. Says so, unless earlier ones were not.
+    pub(super) fn received(&mut self, through: u64) -> Option<FromHub> {
+        if self.transitions_lost {
+            return None;
+        }
+        self.transitions_through = self.transitions_through.max(through);
+        Some(FromHub::TransitionsReceived { through })
+    }
+
+    pub(super) fn lost_transitions(&mut self) {
+        self.transitions_lost = true;
     }
 }

@@ -1,15 +1,17 @@
 //! Streams as tables of inputs and actions, on a clock that is an argument.
 #![allow(clippy::expect_used)]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use peerwalk_model::Walk;
+use peerwalk_model::{TargetKey, Walk};
 use peerwalk_model::evidence::{LocalTrouble, Trigger, digest, signature};
 use peerwalk_model::plan::{DnsTarget, PlannedTarget, RecordType, Retries, TargetKind};
 use peerwalk_model::report::{Heartbeat, Transition};
 use peerwalk_wire::{PlanDelta, Transitions, Versions};
 
 use super::*;
+use crate::event::HubEvent;
+use crate::expiry::jwt;
 
 const AT: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
@@ -48,7 +50,7 @@ fn session() -> Session {
 fn attached() -> Session {
     let mut session = session();
     session.on(frame(&FromSidecar::Hello(hello())), secs(0));
-    session.on(Input::Reviewed(Ok(pod()), true), secs(0));
+    session.on(Input::Reviewed(Ok(pod()), Standing::Welcome), secs(0));
     session
 }
 
@@ -119,7 +121,7 @@ fn a_good_hello_is_reviewed_then_welcomed_then_attached() {
     let review = Action::Review { token: "token-1".into(), afresh: false };
     assert_eq!(actions, [Action::Count(Count::Message(MessageKind::Hello)), review]);
     assert!(!session.listens(), "nothing is read before the answer");
-    let actions = session.on(Input::Reviewed(Ok(pod()), true), secs(2));
+    let actions = session.on(Input::Reviewed(Ok(pod()), Standing::Welcome), secs(2));
     let welcome = FromHub::Welcome { version: 1, heartbeat_interval: secs(10) };
     assert_eq!(actions, [Action::Send(welcome), Action::Attach(pod())]);
 }
@@ -130,12 +132,23 @@ fn who_is_not_welcome_is_told_why() {
     let retry = |seconds, reason| FromHub::RetryAfter { delay: secs(seconds), reason };
     let invalid = AuthError::Invalid("another audience".into());
     let table = [
-        (Ok(pod()), false, retry(2, RetryReason::PodUnknown), Ended::Retry),
-        (Err(AuthError::Unavailable), false, retry(5, RetryReason::ReviewUnavailable), Ended::Retry),
-        (Err(AuthError::NotReady { retry: secs(3) }), false, retry(3, RetryReason::NotReady), Ended::Retry),
+        (Ok(pod()), Standing::Unknown, retry(2, RetryReason::PodUnknown), Ended::Retry),
+        (Ok(pod()), Standing::Full, retry(15, RetryReason::Full), Ended::Retry),
+        (
+            Err(AuthError::Unavailable),
+            Standing::Welcome,
+            retry(5, RetryReason::ReviewUnavailable),
+            Ended::Retry,
+        ),
+        (
+            Err(AuthError::NotReady { retry: secs(3) }),
+            Standing::Welcome,
+            retry(3, RetryReason::NotReady),
+            Ended::Retry,
+        ),
         (
             Err(invalid),
-            false,
+            Standing::Welcome,
             FromHub::Refused(Refusal {
                 code: RefusalCode::Token,
                 message: "the token is not valid: another audience".into(),
@@ -144,7 +157,7 @@ fn who_is_not_welcome_is_told_why() {
         ),
         (
             Ok(other),
-            true,
+            Standing::Welcome,
             FromHub::Refused(Refusal {
                 code: RefusalCode::Pod,
                 message: "the token is the one of pod shop/web-1, another one".into(),
@@ -152,10 +165,10 @@ fn who_is_not_welcome_is_told_why() {
             Ended::Pod,
         ),
     ];
-    for (result, known, answer, reason) in table {
+    for (result, standing, answer, reason) in table {
         let mut session = session();
         session.on(frame(&FromSidecar::Hello(hello())), secs(0));
-        let actions = session.on(Input::Reviewed(result.clone(), known), secs(0));
+        let actions = session.on(Input::Reviewed(result.clone(), standing), secs(0));
         assert_eq!(actions, [Action::Send(answer), Action::End(reason)], "after {result:?}");
         assert!(session.on(heartbeat(0, &[]), secs(0)).is_empty(), "an ended stream does nothing");
     }
@@ -227,7 +240,7 @@ fn evidence_of_planned_targets_is_handed_over() {
     let found = walk("a", 1);
     let actions = session.on(evidence(&found), secs(0));
     let event = HubEvent::Evidence { pod: pod(), at: AT, walk: Box::new(found) };
-    assert_eq!(actions[1], Action::Deliver(event, None));
+    assert_eq!(actions[1], Action::Deliver(event, Note::Evidence(key("a"))));
     let actions = session.on(evidence(&walk("b", 1)), secs(0));
     assert_eq!(actions[1..], [Action::Count(Count::Unplanned)], "b is not planned");
 }
@@ -255,7 +268,7 @@ fn a_digest_that_does_not_fit_asks_for_everything_again() {
     let interim = Walk { interim: true, ..walk("a", 9) };
     all(&[&interim], &mut session);
     assert!(!asks(&mut session, heartbeat(1, &[a.clone(), b.clone()])), "an interim report does not count");
-    session.lost(&key("b"));
+    assert_eq!(session.delivered(Note::Evidence(key("b")), false), None);
     assert!(asks(&mut session, heartbeat(1, &[a.clone(), b.clone()])), "what nobody took is asked for");
 
     all(&[&a, &b], &mut session);
@@ -264,38 +277,99 @@ fn a_digest_that_does_not_fit_asks_for_everything_again() {
     assert!(!asks(&mut session, heartbeat(2, &[a])), "b is no longer planned");
 }
 
+fn transition(target: &str) -> Transition {
+    let stage = peerwalk_model::Stage::Connect;
+    Transition { target: key(target), at: AT, passed: false, stage, signature: 1 }
+}
+
+fn transitions(first: u64, targets: &[&str]) -> Input {
+    let transitions = targets.iter().map(|target| transition(target)).collect();
+    frame(&FromSidecar::Transitions(Transitions { first, transitions }))
+}
+
+fn told(targets: &[&str], through: u64) -> Action {
+    let transitions = targets.iter().map(|target| transition(target)).collect();
+    Action::Deliver(HubEvent::Transitions { pod: pod(), at: AT, transitions }, Note::Transitions(through))
+}
+
+const fn received(through: u64) -> FromHub {
+    FromHub::TransitionsReceived { through }
+}
+
 #[test]
 fn transitions_are_acknowledged_when_taken_and_taken_once() {
-    let one = |target| Transition {
-        target: key(target),
-        at: AT,
-        passed: false,
-        stage: peerwalk_model::Stage::Connect,
-        signature: 1,
-    };
-    let send = |session: &mut Session, first, transitions: Vec<Transition>| {
-        session.on(frame(&FromSidecar::Transitions(Transitions { first, transitions })), secs(0))
-    };
-    let mut session = with_plan(1, &["a"]);
-    let actions = send(&mut session, 5, vec![one("a"), one("b")]);
-    let event = HubEvent::Transitions { pod: pod(), at: AT, transitions: vec![one("a"), one("b")] };
-    assert_eq!(actions[1], Action::Deliver(event, Some(FromHub::TransitionsReceived { through: 6 })));
-    let actions = send(&mut session, 6, vec![one("b"), one("c")]);
-    let event = HubEvent::Transitions { pod: pod(), at: AT, transitions: vec![one("c")] };
-    assert_eq!(actions[1], Action::Deliver(event, Some(FromHub::TransitionsReceived { through: 7 })));
-    let actions = send(&mut session, 6, vec![one("b"), one("c")]);
-    assert_eq!(actions[1..], [Action::Send(FromHub::TransitionsReceived { through: 7 })], "nothing new");
-    assert!(ended(&send(&mut session, u64::MAX, vec![one("a"), one("b")])).is_none(), "no overflow");
+    let mut session = with_plan(1, &["a", "b", "c"]);
+    assert_eq!(session.on(transitions(5, &["a", "b"]), secs(0))[1..], [told(&["a", "b"], 6)]);
+    assert_eq!(session.delivered(Note::Transitions(6), true), Some(received(6)));
+    assert_eq!(session.on(transitions(6, &["b", "c"]), secs(0))[1..], [told(&["c"], 7)]);
+    assert_eq!(session.delivered(Note::Transitions(7), true), Some(received(7)));
+    let again = session.on(transitions(6, &["b", "c"]), secs(0));
+    assert_eq!(again[1..], [Action::Send(received(7))], "nothing new");
+    let actions = session.on(transitions(8, &["gone", "a", "gone"]), secs(0));
+    assert_eq!(actions[1..], [told(&["a"], 10)], "only what is planned is told");
+    session.delivered(Note::Transitions(10), true);
+    let actions = session.on(transitions(11, &["gone"]), secs(0));
+    assert_eq!(actions[1..], [Action::Send(received(11))], "and the rest is done with");
+    assert!(ended(&session.on(transitions(u64::MAX, &["a", "b"]), secs(0))).is_none(), "no overflow");
+}
+
+#[test]
+fn transitions_that_nobody_took_are_acknowledged_by_no_later_ones() {
+    let mut session = with_plan(1, &["a", "b"]);
+    session.on(transitions(1, &["a"]), secs(0));
+    assert_eq!(session.delivered(Note::Transitions(1), true), Some(received(1)));
+    session.on(transitions(2, &["b"]), secs(0));
+    assert_eq!(session.delivered(Note::Transitions(2), false), None);
+    assert_eq!(session.on(transitions(3, &["a"]), secs(0))[1..], [told(&["a"], 3)], "they are told");
+    assert_eq!(session.delivered(Note::Transitions(3), true), None, "but the second would be forgotten");
+    assert_eq!(session.on(transitions(4, &["gone"]), secs(0)).len(), 1, "likewise");
+}
+
+fn some(targets: &[&str]) -> WalkOrder {
+    WalkOrder::Some(targets.iter().map(|target| key(target)).collect())
+}
+
+fn ask(walk: WalkOrder) -> Input {
+    Input::Orders(Orders { walk, ..Orders::default() })
 }
 
 #[test]
 fn walks_are_ordered_by_name_or_all_at_once() {
     let mut session = with_plan(1, &["a"]);
-    let some = WalkOrder::Some(BTreeSet::from([key("a")]));
-    let actions = session.on(Input::Orders(Orders { walk: some, ..Orders::default() }), secs(0));
+    let actions = session.on(ask(some(&["a"])), secs(0));
     assert_eq!(sent(&actions), [&FromHub::WalkNow(vec![key("a")])]);
-    let actions = session.on(Input::Orders(Orders { walk: WalkOrder::All, ..Orders::default() }), secs(0));
+    let actions = session.on(ask(WalkOrder::All), secs(0));
     assert_eq!(sent(&actions), [&FromHub::WalkNow(Vec::new())]);
+}
+
+#[test]
+fn walks_asked_for_shortly_before_the_end_may_not_have_been_heard_of() {
+    let mut session = with_plan(1, &["a", "b", "c"]);
+    let beat = |session: &mut Session| session.on(heartbeat(1, &[]), secs(0));
+    session.on(ask(some(&["a"])), secs(0));
+    beat(&mut session);
+    session.on(ask(some(&["b"])), secs(0));
+    beat(&mut session);
+    session.on(ask(some(&["c"])), secs(0));
+    assert_eq!(session.unheard(), some(&["b", "c"]), "two heartbeats came after the first");
+
+    session.on(ask(some(&["a"])), secs(0));
+    session.on(Input::PeerGone, secs(0));
+    assert_eq!(session.unheard(), some(&["a"]), "the end of the stream forgets none");
+}
+
+#[test]
+fn who_begins_without_a_plan_is_not_asked_to_walk_what_is_new_to_it() {
+    let both = || Orders { plan: Some(plan(3, &["a"])), walk: WalkOrder::All, ..Orders::default() };
+    for (plan_generation, expected) in [(0, 1), (2, 2)] {
+        let mut session = session();
+        session.on(frame(&FromSidecar::Hello(Hello { plan_generation, ..hello() })), secs(0));
+        session.on(Input::Reviewed(Ok(pod()), Standing::Welcome), secs(0));
+        let actions = session.on(Input::Orders(both()), secs(0));
+        assert_eq!(actions.len(), expected, "it had plan {plan_generation}: {actions:?}");
+        let actions = session.on(ask(some(&["a"])), secs(0));
+        assert_eq!(actions.len(), 1, "from then on it is asked");
+    }
 }
 
 #[test]
@@ -315,17 +389,67 @@ fn orders_can_end_a_stream() {
     assert_eq!(actions, [Action::Send(FromHub::Draining), Action::End(Ended::Draining)]);
 }
 
+fn rotate(session: &mut Session, token: &str, now: Duration) -> Vec<Action> {
+    session.on(frame(&FromSidecar::Token(token.into())), now)
+}
+
 #[test]
 fn a_rotated_token_is_reviewed_and_must_be_the_same_pods() {
-    let rotate = |session: &mut Session| session.on(frame(&FromSidecar::Token("token-2".into())), secs(0));
     let mut session = attached();
     let review = Action::Review { token: "token-2".into(), afresh: false };
-    assert_eq!(rotate(&mut session)[1..], [review]);
-    assert!(session.on(Input::Reviewed(Ok(pod()), true), secs(0)).is_empty(), "the stream goes on");
-    rotate(&mut session);
+    assert_eq!(rotate(&mut session, "token-2", secs(0))[1..], [review]);
+    let actions = session.on(Input::Reviewed(Ok(pod()), Standing::Welcome), secs(0));
+    assert!(actions.is_empty(), "the stream goes on");
+    rotate(&mut session, "token-3", secs(10));
     let other = PodRef { name: "web-2".into(), ..pod() };
-    let actions = session.on(Input::Reviewed(Ok(other), true), secs(0));
+    let actions = session.on(Input::Reviewed(Ok(other), Standing::Welcome), secs(10));
     assert_eq!(refusal(&actions).0, RefusalCode::Pod);
+}
+
+#[test]
+fn tokens_that_are_rotated_all_the_time_are_too_much() {
+    let mut session = attached();
+    assert_eq!(rotate(&mut session, "token-2", secs(20)).len(), 2, "one is reviewed");
+    assert_eq!(rotate(&mut session, "token-3", secs(30)).len(), 2, "another after ten seconds");
+    let actions = rotate(&mut session, "token-4", Duration::from_millis(39_999));
+    let retry = FromHub::RetryAfter { delay: RATE_DELAY, reason: RetryReason::Rate };
+    assert_eq!(actions[1..], [Action::Send(retry), Action::End(Ended::Rate)]);
+}
+
+/// A token that expires that many seconds after [`AT`].
+fn expires_after(seconds: i64) -> String {
+    jwt(&format!(r#"{{"exp":{}}}"#, AT.as_millis() / 1000 + seconds))
+}
+
+#[test]
+fn a_token_is_reviewed_again_when_it_expires() {
+    let mut session = session();
+    let (first, second) = (expires_after(300), expires_after(500));
+    session.on(frame(&FromSidecar::Hello(Hello { token: first.clone(), ..hello() })), secs(100));
+    let good = |session: &mut Session, now| session.on(Input::Reviewed(Ok(pod()), Standing::Welcome), now);
+    good(&mut session, secs(101));
+    let ticked = |session: &mut Session, now| {
+        session.on(heartbeat(0, &[]), now);
+        session.on(Input::Tick, now)
+    };
+    assert!(ticked(&mut session, secs(399)).is_empty(), "it arrived at 100 and is good for 300 s");
+    let afresh = |token: &str| Action::Review { token: token.into(), afresh: true };
+    assert_eq!(ticked(&mut session, secs(400)), [afresh(&first)], "not after ten minutes");
+    good(&mut session, secs(401));
+    assert!(
+        ticked(&mut session, secs(460)).is_empty(),
+        "it should have expired; that is asked once a minute"
+    );
+    assert_eq!(ticked(&mut session, secs(461)), [afresh(&first)]);
+
+    // A new one comes while the old one is reviewed: from then on only the new one counts.
+    rotate(&mut session, &second, secs(462));
+    good(&mut session, secs(463));
+    assert!(ticked(&mut session, secs(961)).is_empty(), "the new one is good for 500 s");
+    assert_eq!(ticked(&mut session, secs(962)), [afresh(&second)]);
+    let expired = Err(AuthError::Invalid("expired".into()));
+    let actions = session.on(Input::Reviewed(expired, Standing::Welcome), secs(962));
+    assert_eq!(ended(&actions), Some(Ended::Token), "the stream ends with its token");
 }
 
 #[test]
@@ -337,11 +461,13 @@ fn tokens_are_reviewed_again_and_trouble_ends_no_stream() {
     let review = Action::Review { token: "token-1".into(), afresh: true };
     assert_eq!(session.on(Input::Tick, secs(600)), [review]);
     assert!(session.on(Input::Tick, secs(601)).is_empty(), "one question at a time");
-    assert!(session.on(Input::Reviewed(Err(AuthError::Unavailable), false), secs(601)).is_empty());
+    assert!(
+        session.on(Input::Reviewed(Err(AuthError::Unavailable), Standing::Welcome), secs(601)).is_empty()
+    );
     session.on(heartbeat(0, &[]), secs(661));
     assert_eq!(session.on(Input::Tick, secs(661)).len(), 1, "a minute later it is asked again");
     let expired = Err(AuthError::Invalid("expired".into()));
-    let actions = session.on(Input::Reviewed(expired, false), secs(662));
+    let actions = session.on(Input::Reviewed(expired, Standing::Welcome), secs(662));
     assert_eq!((refusal(&actions).0, ended(&actions)), (RefusalCode::Token, Some(Ended::Token)));
 }
 
