@@ -180,18 +180,20 @@ fn settings(args: &Args, hub_address: SocketAddr) -> Settings {
     }
 }
 
-/// Hub events in the controller's words.
+/// Hub events in the controller's words, with the moments at which they reached the hub.
 async fn forward(
     mut events: mpsc::Receiver<HubEvent>,
-    sidecars: mpsc::Sender<SidecarEvent>,
+    sidecars: mpsc::Sender<(SidecarEvent, Timestamp)>,
 ) -> anyhow::Result<()> {
     while let Some(event) = events.recv().await {
         let event = match event {
-            HubEvent::Attached { pod, .. } => SidecarEvent::Attached(pod),
-            HubEvent::Detached { pod, .. } => SidecarEvent::Detached(pod),
-            HubEvent::Heartbeat { pod, heartbeat, .. } => SidecarEvent::Heartbeat(pod, heartbeat),
-            HubEvent::Evidence { pod, walk, .. } => SidecarEvent::Walk(pod, walk),
-            HubEvent::Transitions { pod, transitions, .. } => SidecarEvent::Transitions(pod, transitions),
+            HubEvent::Attached { pod, at } => (SidecarEvent::Attached(pod), at),
+            HubEvent::Detached { pod, at } => (SidecarEvent::Detached(pod), at),
+            HubEvent::Heartbeat { pod, at, heartbeat } => (SidecarEvent::Heartbeat(pod, heartbeat), at),
+            HubEvent::Evidence { pod, at, walk } => (SidecarEvent::Walk(pod, walk), at),
+            HubEvent::Transitions { pod, at, transitions } => {
+                (SidecarEvent::Transitions(pod, transitions), at)
+            }
         };
         if sidecars.send(event).await.is_err() {
             break;
@@ -213,7 +215,7 @@ fn to_hub(hub: &HubHandle, pods: &KnownPods, output: Output) {
             hub.remove_pod(&pod);
         }
         Output::WalkNow(pod, targets) => {
-            // A pod that is not attached walks everything once it gets its plan.
+            // The hub keeps it for a pod that is not attached.
             hub.walk_now(&pod, targets);
         }
         Output::Status(..) | Output::Event(_) | Output::ReadRoots(..) => {

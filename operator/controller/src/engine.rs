@@ -35,8 +35,8 @@ use sightings::Sightings;
 pub enum Input {
     /// A watch told of an object.
     Watch(WatchEvent),
-    /// A sidecar attached, reported or left.
-    Sidecar(SidecarEvent),
+    /// A sidecar attached, reported or left; when that reached the hub.
+    Sidecar(SidecarEvent, Timestamp),
     /// A status write ended.
     Written(Written),
     /// Policy kinds found by discovery that the engine cannot read.
@@ -146,7 +146,7 @@ impl Engine {
     pub fn take(&mut self, input: Input, now: Timestamp) -> Vec<Output> {
         match input {
             Input::Watch(event) => self.take_watch(event, now),
-            Input::Sidecar(event) => self.take_sidecar(event, now),
+            Input::Sidecar(event, at) => self.take_sidecar(event, at, now),
             Input::Written(written) => self.written(&written),
             Input::UnreadableKinds(kinds) => {
                 self.touched.all |= self.unreadable_kinds != kinds;
@@ -221,18 +221,21 @@ impl Engine {
         }
     }
 
-    fn take_sidecar(&mut self, event: SidecarEvent, now: Timestamp) {
+    fn take_sidecar(&mut self, event: SidecarEvent, at: Timestamp, now: Timestamp) {
         match event {
+            // What a pod said before it was forgotten must not bring it back.
+            SidecarEvent::Attached(pod) | SidecarEvent::Heartbeat(pod, _)
+                if !self.plans.contains_key(&pod) => {}
             SidecarEvent::Attached(pod) => {
-                self.evidence.attached(&pod, now);
+                self.evidence.attached(&pod, at);
                 self.touched.pods.insert(pod);
             }
             SidecarEvent::Detached(pod) => {
-                self.evidence.detached(&pod, now);
+                self.evidence.detached(&pod, at);
                 self.touched.pods.insert(pod);
             }
             SidecarEvent::Heartbeat(pod, heartbeat) => {
-                self.evidence.heartbeat(&pod, now, &heartbeat);
+                self.evidence.heartbeat(&pod, at, &heartbeat);
                 self.touched.pods.insert(pod);
             }
             SidecarEvent::Walk(pod, walk) => {
@@ -247,12 +250,13 @@ impl Engine {
                 );
                 self.sightings.learn(&self.index, &pod, &walk);
                 self.decide_dialled(&pod, &walk, now);
-                self.evidence.walk(&pod, now, *walk);
+                self.evidence.walk(&pod, at, *walk);
                 self.touched.pods.insert(pod);
             }
             SidecarEvent::Transitions(pod, transitions) => {
+                // A sidecar can make up as many as it likes.
                 for transition in transitions {
-                    tracing::info!(
+                    tracing::debug!(
                         %pod, target = %transition.target, passed = transition.passed,
                         stage = %transition.stage, at = %transition.at, "transition"
                     );

@@ -83,9 +83,11 @@ impl EvidenceStore {
         entry.targets.insert(evidence.walk.target.clone(), evidence);
     }
 
-    /// A heartbeat arrived. The hub sees to it that evidence it did not get is sent again.
+    /// A heartbeat arrived: whoever sends one is attached. The hub sees to it that evidence it did not get is
+    /// sent again.
     pub fn heartbeat(&mut self, pod: &PodRef, at: Timestamp, heartbeat: &Heartbeat) {
         let entry = self.pods.entry(pod.clone()).or_default();
+        entry.attached.get_or_insert(at);
         entry.last_heard = Some(at);
         for fresh in &heartbeat.targets {
             let Some(evidence) = entry.targets.get_mut(&fresh.target) else { continue };
@@ -126,5 +128,24 @@ impl PodEvidence {
     /// Whether the stream is up and was heard from within `silence`.
     pub fn reports(&self, now: Timestamp, silence: Duration) -> bool {
         self.attached.is_some() && self.last_heard.is_some_and(|at| now.since(at) <= silence)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_sends_heartbeats_is_attached() {
+        let pod = PodRef { namespace: "shop".into(), name: "web-1".into(), uid: "uid-1".into() };
+        let (at, silence) = (Timestamp::from_millis, Duration::from_secs(15));
+        let mut store = EvidenceStore::default();
+        store.heartbeat(&pod, at(1000), &Heartbeat::default());
+        store.heartbeat(&pod, at(3000), &Heartbeat::default());
+        let told = store.pod(&pod).unwrap();
+        assert_eq!((told.attached, told.last_heard), (Some(at(1000)), Some(at(3000))), "since the first");
+        assert!(told.reports(at(18_000), silence) && !told.reports(at(18_001), silence));
+        store.detached(&pod, at(4000));
+        assert!(!store.pod(&pod).unwrap().reports(at(4000), silence), "until its stream ends");
     }
 }

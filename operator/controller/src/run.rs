@@ -41,8 +41,8 @@ pub enum Error {
 /// What the controller needs besides the API server.
 #[derive(Debug)]
 pub struct Links<F> {
-    /// What sidecars tell.
-    pub sidecars: mpsc::Receiver<SidecarEvent>,
+    /// What sidecars tell, and when it reached the hub.
+    pub sidecars: mpsc::Receiver<(SidecarEvent, Timestamp)>,
     /// Takes what concerns the hub: plans, removals, requests to walk.
     pub hub: F,
     /// Requests to explain a check.
@@ -100,7 +100,7 @@ pub async fn run<F: FnMut(Output)>(
         tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
             Some(event) = channels.watch.recv() => inputs.push_back(Input::Watch(event)),
-            Some(event) = links.sidecars.recv() => inputs.push_back(Input::Sidecar(event)),
+            Some((event, at)) = links.sidecars.recv() => inputs.push_back(Input::Sidecar(event, at)),
             Some(written) = channels.written.recv() => inputs.push_back(Input::Written(written)),
             Some(kinds) = channels.kinds.recv() => inputs.push_back(Input::UnreadableKinds(kinds)),
             Some((map, entry, roots)) = channels.roots.recv() => {
@@ -162,14 +162,14 @@ fn start(
 /// Takes what has already arrived, so that a burst is judged once.
 fn take_waiting(
     channels: &mut Channels,
-    sidecars: &mut mpsc::Receiver<SidecarEvent>,
+    sidecars: &mut mpsc::Receiver<(SidecarEvent, Timestamp)>,
     inputs: &mut VecDeque<Input>,
 ) {
     while inputs.len() < BATCH {
         if let Ok(event) = channels.watch.try_recv() {
             inputs.push_back(Input::Watch(event));
-        } else if let Ok(event) = sidecars.try_recv() {
-            inputs.push_back(Input::Sidecar(event));
+        } else if let Ok((event, at)) = sidecars.try_recv() {
+            inputs.push_back(Input::Sidecar(event, at));
         } else {
             return;
         }

@@ -295,8 +295,40 @@ fn evidence_of_an_unplanned_target_is_dropped() {
     world.attach("web-1");
     let mut walk = world.make_walk("web-1", world::connected());
     walk.target.target = "other".into();
-    world.take(Input::Sidecar(SidecarEvent::Walk(world::id("shop", "web-1"), Box::new(walk))));
+    world.sidecar(SidecarEvent::Walk(world::id("shop", "web-1"), Box::new(walk)));
     assert!(world.engine.evidence.pod(&world::id("shop", "web-1")).unwrap().targets().next().is_none());
+}
+
+#[test]
+fn sidecars_are_heard_when_their_messages_reach_the_hub() {
+    let mut world = World::shop();
+    world.attach("web-1");
+    let web = world::id("shop", "web-1");
+    let heartbeat = world.heartbeat_of("shop", "web-1");
+    world.pass(10);
+    let waited = Duration::from_secs(7);
+    let reached = world.now.minus(waited);
+    world.take(Input::Sidecar(SidecarEvent::Heartbeat(web.clone(), heartbeat), reached));
+    let heard = world.engine.evidence.pod(&web).unwrap().last_heard.unwrap();
+    assert_eq!(heard, reached, "not when the batch is taken in");
+}
+
+#[test]
+fn what_a_pod_said_before_it_was_forgotten_does_not_bring_it_back() {
+    let mut world = World::shop();
+    world.attach("web-1");
+    let (web, heartbeat) = (world::id("shop", "web-1"), world.heartbeat_of("shop", "web-1"));
+    world.pod_gone("shop", "web-1");
+    let outputs = world.settle();
+    assert!(outputs.contains(&Output::RemovePod(web.clone())), "{outputs:?}");
+    for late in [
+        SidecarEvent::Heartbeat(web.clone(), heartbeat),
+        SidecarEvent::Attached(web.clone()),
+        SidecarEvent::Detached(web.clone()),
+    ] {
+        world.sidecar(late);
+    }
+    assert!(world.engine.evidence.pod(&web).is_none(), "nothing of it is kept");
 }
 
 #[test]

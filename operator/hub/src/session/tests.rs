@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use peerwalk_model::{TargetKey, Walk};
 use peerwalk_model::evidence::{LocalTrouble, Trigger, digest, signature};
 use peerwalk_model::plan::{DnsTarget, PlannedTarget, RecordType, Retries, TargetKind};
 use peerwalk_model::report::{Heartbeat, Transition};
+use peerwalk_model::{TargetKey, Walk};
 use peerwalk_wire::{PlanDelta, Transitions, Versions};
 
 use super::*;

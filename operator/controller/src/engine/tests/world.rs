@@ -18,7 +18,7 @@ const START: i64 = 1_800_000_000_000;
 
 pub struct World {
     pub engine: Engine,
-    now: Timestamp,
+    pub now: Timestamp,
     check: Option<Value>,
     version: u64,
     generation: i64,
@@ -177,6 +177,10 @@ impl World {
         self.engine.take(input, self.now)
     }
 
+    pub fn sidecar(&mut self, event: SidecarEvent) {
+        self.take(Input::Sidecar(event, self.now));
+    }
+
     fn apply<K: Decode + serde::de::DeserializeOwned + 'static>(&mut self, object: Value) {
         let make = move || WatchEvent::Applied(serde_json::from_value::<K>(object.clone()).unwrap().named());
         self.take(Input::Watch(make()));
@@ -265,6 +269,10 @@ impl World {
             "metadata": {"namespace": namespace, "name": name}, "spec": spec,
         });
         self.apply::<kube::core::DeserializeGuard<k8s_openapi::api::networking::v1::NetworkPolicy>>(policy);
+    }
+
+    pub fn pod_gone(&mut self, namespace: &str, name: &str) {
+        self.take(Input::Watch(WatchEvent::Deleted(Kind::Pod, ObjectKey::new(namespace, name))));
     }
 
     pub fn policy_gone(&mut self, namespace: &str, name: &str) {
@@ -367,7 +375,7 @@ impl World {
 
     pub fn attach_in(&mut self, namespace: &str, pod: &str) {
         self.settle_plan();
-        self.take(Input::Sidecar(SidecarEvent::Attached(id(namespace, pod))));
+        self.sidecar(SidecarEvent::Attached(id(namespace, pod)));
     }
 
     /// Plans exist before sidecars get them; what else is said stays for the caller.
@@ -392,7 +400,7 @@ impl World {
     pub fn walk(&mut self, pod: &str, dials: Vec<Dial>) {
         self.settle_plan();
         let walk = self.make_walk(pod, dials);
-        self.take(Input::Sidecar(SidecarEvent::Walk(id("shop", pod), Box::new(walk))));
+        self.sidecar(SidecarEvent::Walk(id("shop", pod), Box::new(walk)));
     }
 
     /// The `n`th walk in a row that found the same: the first is sent, the others are told by heartbeats.
@@ -403,7 +411,7 @@ impl World {
         }
         let mut heartbeat = self.heartbeat_of("shop", pod);
         heartbeat.targets[0].consecutive = n;
-        self.take(Input::Sidecar(SidecarEvent::Heartbeat(id("shop", pod), heartbeat)));
+        self.sidecar(SidecarEvent::Heartbeat(id("shop", pod), heartbeat));
     }
 
     pub fn heartbeat(&mut self, pod: &str) {
@@ -412,7 +420,7 @@ impl World {
 
     pub fn heartbeat_in(&mut self, namespace: &str, pod: &str) {
         let heartbeat = self.heartbeat_of(namespace, pod);
-        self.take(Input::Sidecar(SidecarEvent::Heartbeat(id(namespace, pod), heartbeat)));
+        self.sidecar(SidecarEvent::Heartbeat(id(namespace, pod), heartbeat));
     }
 
     pub fn heartbeat_of(&self, namespace: &str, pod: &str) -> Heartbeat {
