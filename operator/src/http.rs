@@ -35,6 +35,11 @@ impl Readiness {
         self.listed.store(true, Ordering::Relaxed);
     }
 
+    /// Whether every kind has been listed.
+    pub fn is_listed(&self) -> bool {
+        self.listed.load(Ordering::Relaxed)
+    }
+
     /// The API server can call the webhook: its CA has been seen in place.
     pub fn webhook_callable(&self) {
         self.callable.store(true, Ordering::Relaxed);

@@ -15,8 +15,12 @@ use peerwalk_webhook::patch::TOKEN_AUDIENCE;
 use tokio::time::timeout;
 use tracing::warn;
 
+use crate::http::Readiness;
+
 /// For one TokenReview.
 const REVIEW_TIMEOUT: Duration = Duration::from_secs(10);
+/// When to come back while the pods are not all listed yet.
+const NOT_READY_RETRY: Duration = Duration::from_secs(2);
 /// Claims of bound tokens (KEP-1205, KEP-4193).
 const POD_NAME: &str = "authentication.kubernetes.io/pod-name";
 const POD_UID: &str = "authentication.kubernetes.io/pod-uid";
@@ -46,15 +50,20 @@ impl KnownPods {
 pub struct Reviewer {
     client: Client,
     pods: KnownPods,
+    readiness: Arc<Readiness>,
 }
 
 impl Reviewer {
-    /// A reviewer that knows these pods.
-    pub const fn new(client: Client, pods: KnownPods) -> Self {
-        Self { client, pods }
+    /// A reviewer that knows these pods, which are all of them once everything is listed. Before that
+    /// nobody is asked: a pod that is not known would be sent away as unknown.
+    pub const fn new(client: Client, pods: KnownPods, readiness: Arc<Readiness>) -> Self {
+        Self { client, pods, readiness }
     }
 
     async fn review(&self, token: &str) -> Result<PodRef, AuthError> {
+        if !self.readiness.is_listed() {
+            return Err(AuthError::NotReady { retry: NOT_READY_RETRY });
+        }
         let review = TokenReview {
             metadata: ObjectMeta::default(),
             spec: TokenReviewSpec {
@@ -119,6 +128,8 @@ fn one<'a>(extra: &'a BTreeMap<String, Vec<String>>, key: &str) -> Option<&'a st
 
 #[cfg(test)]
 mod tests {
+    use axum::routing::post;
+    use axum::{Json, Router};
     use k8s_openapi::api::authentication::v1::UserInfo;
 
     use super::*;
@@ -143,6 +154,22 @@ mod tests {
     fn a_bound_token_of_our_audience_names_its_pod() {
         let pod = PodRef { namespace: "shop".into(), name: "web-1".into(), uid: "u-1".into() };
         assert_eq!(identity(status(TOKEN_AUDIENCE, ACCOUNT, &BOUND)), Ok(pod));
+    }
+
+    #[tokio::test]
+    async fn nobody_is_asked_before_everything_is_listed() {
+        let review = async || {
+            let status = Some(status(TOKEN_AUDIENCE, ACCOUNT, &BOUND));
+            Json(TokenReview { status, ..TokenReview::default() })
+        };
+        let server = Router::new().route("/apis/authentication.k8s.io/v1/tokenreviews", post(review));
+        let readiness = Arc::new(Readiness::default());
+        let client = Client::new(server, "peerwalk");
+        let reviewer = Reviewer::new(client, KnownPods::default(), Arc::clone(&readiness));
+        let early = reviewer.authenticate("token").await;
+        assert_eq!(early, Err(AuthError::NotReady { retry: NOT_READY_RETRY }));
+        readiness.listed();
+        assert_eq!(reviewer.authenticate("token").await.map(|pod| pod.name), Ok("web-1".to_owned()));
     }
 
     #[test]

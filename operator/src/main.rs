@@ -1,11 +1,18 @@
 //! The operator: controller, hub, webhook and metrics in one binary.
 
+use anyhow::Context as _;
 use clap::Parser as _;
 use peerwalk_operator::{args::Args, run, telemetry};
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     telemetry::start(args.log_format, &args.log_level)?;
-    run::run(args).await
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the runtime cannot be started")?;
+    let result = runtime.block_on(run::run(args));
+    // A resolution of a name may be stuck in the C library; nobody waits for it.
+    runtime.shutdown_background();
+    result
 }

@@ -16,6 +16,7 @@ use peerwalk_model::Timestamp;
 use peerwalk_webhook::{HubRoot, InjectConfig, WebhookMetrics};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -42,6 +43,49 @@ const SIDECAR_EVENTS: usize = 4096;
 
 /// Runs the operator until SIGTERM or SIGINT, or until a part of it fails.
 pub async fn run(args: Args) -> anyhow::Result<()> {
+    // Before anything else: the first process of a container is not ended by a signal that it does not handle.
+    let mut signals = Signals::new()?;
+    let shutdown = CancellationToken::new();
+    let mut tasks = JoinSet::new();
+    let started = tokio::select! {
+        () = signals.received() => {
+            info!("ending before everything has started");
+            return Ok(());
+        }
+        started = start(&args, &mut tasks, &shutdown) => started,
+    };
+    started?;
+    wait(tasks, signals, shutdown).await
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).context("SIGTERM cannot be handled")?,
+            interrupt: signal(SignalKind::interrupt()).context("SIGINT cannot be handled")?,
+        })
+    }
+
+    async fn received(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Starts every part.
+async fn start(
+    args: &Args,
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         bail!("another TLS provider is installed already");
     }
@@ -49,42 +93,40 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         Config::infer().await.context("no cluster: the operator runs in a pod, or with KUBECONFIG set")?;
     let client =
         Client::try_from(config).context("the API server's address or credentials cannot be used")?;
-    let shutdown = CancellationToken::new();
     let mut registry = Registry::with_prefix("peerwalk");
-    let mut tasks = JoinSet::new();
-    let certificates = certificates(&client, &args).await?;
-    let hub_address = hub_address(&client, &args).await?;
+    let certificates = certificates(&client, args).await?;
+    let hub_address = hub_address(&client, args).await?;
     let readiness = Arc::new(Readiness::default());
     let explain = start_controller(
-        &mut tasks,
+        tasks,
         &client,
-        &args,
+        args,
         hub_address,
         &certificates,
-        when_told(&readiness, Readiness::listed),
+        &readiness,
         &mut registry,
-        &shutdown,
+        shutdown,
     )
     .await?;
     start_webhook(
-        &mut tasks,
+        tasks,
         &client,
-        &args,
+        args,
         hub_address,
         &certificates,
         when_told(&readiness, Readiness::webhook_callable),
         &mut registry,
-        &shutdown,
+        shutdown,
     )
     .await?;
-    start_http(&mut tasks, &args, readiness, explain, registry, &shutdown).await?;
+    start_http(tasks, args, readiness, explain, registry, shutdown).await?;
     let renewing = certificates.keep_renewed(shutdown.clone());
     tasks.spawn(async move {
         renewing.await;
         Ok(())
     });
     info!(version = env!("CARGO_PKG_VERSION"), hub = %hub_address, "started");
-    wait(tasks, shutdown).await
+    Ok(())
 }
 
 /// A channel for somebody who is done once; that is noted then.
@@ -137,12 +179,12 @@ async fn start_controller(
     args: &Args,
     hub_address: SocketAddr,
     certificates: &Certificates,
-    ready: oneshot::Sender<()>,
+    readiness: &Arc<Readiness>,
     registry: &mut Registry,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<mpsc::Sender<Explain>> {
     let pods = KnownPods::default();
-    let reviewer = Arc::new(Reviewer::new(client.clone(), pods.clone()));
+    let reviewer = Arc::new(Reviewer::new(client.clone(), pods.clone(), Arc::clone(readiness)));
     let config = peerwalk_hub::Config { heartbeat_interval: HEARTBEAT, ..peerwalk_hub::Config::new(now) };
     let (hub, events) = Hub::new(config, reviewer);
     hub.metrics().register(registry);
@@ -163,6 +205,7 @@ async fn start_controller(
         metrics: peerwalk_controller::metrics::Metrics::default(),
     };
     controller.metrics.register(registry);
+    let ready = when_told(readiness, Readiness::listed);
     let links = Links { sidecars, hub: move |output| to_hub(&handle, &pods, output), explain, ready, now };
     let stop = shutdown.clone();
     tasks.spawn(async move { Ok(peerwalk_controller::run(controller, links, stop).await?) });
@@ -286,12 +329,13 @@ async fn listen(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> 
 }
 
 /// Until a signal or the end of a part; then everything ends, within bounds.
-async fn wait(mut tasks: JoinSet<anyhow::Result<()>>, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-        .context("SIGTERM cannot be handled")?;
+async fn wait(
+    mut tasks: JoinSet<anyhow::Result<()>>,
+    mut signals: Signals,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     let ended = tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        _ = tokio::signal::ctrl_c() => Ok(()),
+        () = signals.received() => Ok(()),
         Some(ended) = tasks.join_next() => match ended {
             Ok(Ok(())) => Err(anyhow::anyhow!("a part of the operator ended")),
             Ok(Err(error)) => Err(error),
