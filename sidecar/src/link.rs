@@ -78,6 +78,7 @@ impl Link {
                 }
                 Ending::Redirected(_) => backoff.next(),
                 Ending::After(delay) => backoff.at_least(delay),
+                Ending::Drained => backoff.drained(),
                 Ending::Broken { welcomed } => {
                     if welcomed {
                         backoff.reset();

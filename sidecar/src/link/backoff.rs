@@ -6,6 +6,8 @@ const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(30);
 /// Redirects in a row before they count as failures: replicas may disagree for a moment about who leads.
 const REDIRECTS: u32 = 3;
+/// Within this we are back at a hub that goes away: another one is there already, or is about to be.
+const DRAINED: Duration = Duration::from_millis(500);
 /// No hub may keep a sidecar away for longer than this.
 const LONGEST_ASKED_FOR: Duration = Duration::from_mins(5);
 
@@ -39,6 +41,12 @@ impl Backoff {
         self.reset();
         let delay = delay.min(LONGEST_ASKED_FOR);
         delay + (self.part_of)(delay / 4 + SHORTEST)
+    }
+
+    /// The wait when the hub goes away: a short one, of which a half is random.
+    pub(super) fn drained(&mut self) -> Duration {
+        self.reset();
+        DRAINED / 2 + (self.part_of)(DRAINED / 2)
     }
 
     /// Whether to follow a redirect at once.
@@ -82,6 +90,15 @@ mod tests {
         let mut backoff = Backoff::new(|whole| whole);
         assert_eq!(backoff.at_least(Duration::from_secs(4)), Duration::from_secs(6));
         assert!(backoff.at_least(Duration::MAX) < Duration::from_mins(7), "no hub sends us away for ever");
+    }
+
+    #[test]
+    fn a_hub_that_goes_away_is_left_for_half_a_second_at_most() {
+        assert_eq!(Backoff::new(|whole| whole).drained(), DRAINED);
+        let mut backoff = Backoff::new(|_| Duration::ZERO);
+        backoff.next();
+        assert_eq!(backoff.drained(), DRAINED / 2, "and a part of it, should it say so all the time");
+        assert_eq!(backoff.next(), SHORTEST / 2, "the next failure begins anew");
     }
 
     #[test]

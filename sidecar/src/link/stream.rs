@@ -10,7 +10,7 @@ use tokio::time::{Instant, interval, sleep_until, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 use tracing::{debug, error, info, warn};
 
 use super::Settings;
@@ -23,8 +23,6 @@ const ANSWER: Duration = Duration::from_secs(30);
 const FRAMES: usize = 4;
 /// What to wait after a refusal, and after another stream of our own pod took the place.
 const REFUSED: Duration = Duration::from_secs(30);
-/// What to wait, at most, when the hub is going away.
-const DRAINED: Duration = Duration::from_millis(500);
 /// Time for the transport to say goodbye at shutdown.
 const GOODBYE: Duration = Duration::from_millis(500);
 /// The shortest heartbeat interval a hub can ask for.
@@ -37,6 +35,8 @@ pub(super) enum Ending {
     Redirected(String),
     /// The hub asked to come back after this long.
     After(Duration),
+    /// The hub is going away.
+    Drained,
     /// It broke, or never came to be.
     Broken {
         /// Whether the hub had said welcome.
@@ -191,7 +191,7 @@ impl Stream<'_> {
                 info!("the hub asks for all evidence again");
                 self.ledger.send_all();
             }
-            FromHub::TransitionsReceived { through } => self.ledger.received(through),
+            FromHub::TransitionsReceived { through } if welcomed => self.ledger.received(through),
             FromHub::Redirect { address } => return Some(Ending::Redirected(address)),
             FromHub::RetryAfter { delay, reason } => {
                 info!(?reason, "the hub asks us to come back later");
@@ -207,9 +207,13 @@ impl Stream<'_> {
             }
             FromHub::Draining => {
                 info!("the hub is going away");
-                return Some(Ending::After((self.settings.part_of)(DRAINED)));
+                return Some(Ending::Drained);
             }
-            FromHub::Welcome { .. } | FromHub::PlanDelta(_) | FromHub::WalkNow(_) | FromHub::SendAll => {
+            FromHub::Welcome { .. }
+            | FromHub::PlanDelta(_)
+            | FromHub::WalkNow(_)
+            | FromHub::SendAll
+            | FromHub::TransitionsReceived { .. } => {
                 error!("the hub sends a message out of turn");
                 return Some(Ending::Broken { welcomed: false });
             }
@@ -284,7 +288,11 @@ fn read(message: Result<Option<Frame>, Status>, welcomed: bool) -> Result<FromHu
             info!("the hub ended the stream");
             Err(Ending::Broken { welcomed })
         }
-        Err(status) => Err(broken(&status, welcomed)),
+        // What tonic itself cannot read, such as a frame over the limit, is no better than what we cannot.
+        Err(status) => {
+            let readable = !matches!(status.code(), Code::OutOfRange | Code::Internal);
+            Err(broken(&status, welcomed && readable))
+        }
     }
 }
 
