@@ -6,15 +6,52 @@
 mod support;
 
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::{Command, Stdio};
+use std::net::{IpAddr, UdpSocket};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use peerwalk_model::evidence::Trigger;
-use support::{Ca, NAME, TestHub, plan, pod};
+use peerwalk_model::plan::{DialScope, HttpMethod, HttpRequest, TargetKind, UrlTarget};
+use support::{Ca, NAME, TestHub, plan, pod, within};
+use tokio::net::TcpListener;
+use tokio::time::sleep;
 
 fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_peerwalk-sidecar"));
     command.arg("run").env_clear().stdout(Stdio::piped());
     command
+}
+
+fn terminate(child: &Child) {
+    let kill = format!("kill -TERM {}", child.id());
+    let sent = Command::new("sh").args(["-c", &kill]).status().expect("sh runs");
+    assert!(sent.success(), "the signal is sent");
+}
+
+/// The program as a sidecar of pod web.
+fn attach(hub: &TestHub, ca: &Ca, directory: &Path) -> Child {
+    let token = directory.join("token");
+    std::fs::write(&token, "token-web").expect("a token");
+    command()
+        .env("PEERWALK_HUB", format!("{NAME}:9443"))
+        .env("PEERWALK_HUB_ADDRESS", hub.address.to_string())
+        .env("PEERWALK_HUB_ROOT", ca.pem())
+        .env("PEERWALK_TOKEN_FILE", &token)
+        .env("PEERWALK_POD_NAMESPACE", "shop")
+        .env("PEERWALK_POD_NAME", "web")
+        .env("PEERWALK_POD_UID", "uid-web")
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the program starts")
+}
+
+/// An address of this machine that a plan may lead to, which loopback is not.
+fn own_address() -> IpAddr {
+    // Choosing a source address sends nothing (RFC 5737: a network for documentation).
+    let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
+    socket.connect("203.0.113.1:9").expect("this machine has an address besides loopback, and a route");
+    socket.local_addr().expect("an address").ip()
 }
 
 #[test]
@@ -48,9 +85,7 @@ fn without_a_hub_it_lives_until_sigterm() {
     }
     assert!(lines[0].contains("started") && lines[0].contains("shop/web-1"), "{}", lines[0]);
     assert!(lines.iter().any(|line| line.contains("the hub cannot be reached")), "{lines:?}");
-    let killed =
-        Command::new("sh").args(["-c", &format!("kill -TERM {}", child.id())]).status().expect("sh runs");
-    assert!(killed.success(), "the signal is sent");
+    terminate(&child);
     let status = child.wait().expect("the program ends");
     assert_eq!(status.code(), Some(0), "SIGTERM is a clean end");
     let mut rest = String::new();
@@ -90,24 +125,43 @@ async fn with_a_hub_it_walks_what_is_planned() {
     let mut hub = TestHub::start(&ca).await;
     hub.handle.set_plan(&pod("web"), plan(7, &["a"])).expect("a plan within the limits");
     let directory = tempfile::tempdir().expect("a directory");
-    let token = directory.path().join("token");
-    std::fs::write(&token, "token-web").expect("a token");
-    let mut child = command()
-        .env("PEERWALK_HUB", format!("{NAME}:9443"))
-        .env("PEERWALK_HUB_ADDRESS", hub.address.to_string())
-        .env("PEERWALK_HUB_ROOT", ca.pem())
-        .env("PEERWALK_TOKEN_FILE", &token)
-        .env("PEERWALK_POD_NAMESPACE", "shop")
-        .env("PEERWALK_POD_NAME", "web")
-        .env("PEERWALK_POD_UID", "uid-web")
-        .stdout(Stdio::null())
-        .spawn()
-        .expect("the program starts");
+    let mut child = attach(&hub, &ca, directory.path());
     assert_eq!(hub.attached().await, pod("web"));
     let walk = hub.evidence().await;
     assert_eq!((walk.plan_generation, walk.trigger), (7, Trigger::Event), "a new plan is walked at once");
     assert!(walk.resolve.is_some() || walk.local.is_some(), "the walk was made: {walk:?}");
     child.kill().expect("the program runs");
     child.wait().expect("the program ends");
+    hub.counted("peerwalk_hub_streams_ended_total{reason=\"Peer\"} 1").await;
+}
+
+#[tokio::test]
+async fn sigterm_ends_it_in_the_middle_of_a_walk() {
+    let ca = Ca::new();
+    let mut hub = TestHub::start(&ca).await;
+    // It takes connections, and never answers a request: walks to it last as long as they may.
+    let silent = TcpListener::bind((own_address(), 0)).await.expect("an address of our own");
+    let mut long = plan(7, &["a"]);
+    for target in long.targets.values_mut() {
+        let url = format!("http://{}/", silent.local_addr().expect("an address"));
+        let scope = DialScope { any_address: true, ..DialScope::default() };
+        target.kind = TargetKind::Url(UrlTarget { url, roots_pem: None, scope });
+        target.http = Some(HttpRequest { method: HttpMethod::Get, path: "/".into(), status_below: 400 });
+        target.total_timeout = Duration::from_mins(5);
+    }
+    hub.handle.set_plan(&pod("web"), long).expect("a plan within the limits");
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut child = attach(&hub, &ca, directory.path());
+    assert_eq!(hub.attached().await, pod("web"));
+    let _walking = within("a walk begins", silent.accept()).await.expect("a connection");
+
+    terminate(&child);
+    within("the program ends", async {
+        while child.try_wait().expect("a child").is_none() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    assert_eq!(child.wait().expect("a child").code(), Some(0), "a clean end");
     hub.counted("peerwalk_hub_streams_ended_total{reason=\"Peer\"} 1").await;
 }
