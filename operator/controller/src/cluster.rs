@@ -9,7 +9,7 @@ pub mod index;
 pub mod record;
 pub mod service;
 
-pub use index::{Change, Index};
+pub use index::{Change, Index, PodChange};
 pub use record::{
     EndpointRecord, EndpointSlice, Named, Namespace, Node, Object, ObjectKey, Pod, Service, ServicePort,
 };

@@ -201,14 +201,13 @@ impl Engine {
     fn touch(&mut self, change: Change, now: Timestamp) {
         match change {
             Change::None => {}
-            Change::Pod(key) => {
-                self.touched.namespaces.insert(key.namespace);
+            Change::Pod(change) => {
+                self.touched.namespaces.insert(change.key.namespace);
             }
-            Change::Service(key) => {
-                if self.index.complete() {
-                    self.services_changed.insert(key.clone(), now);
-                }
-                self.touched.services.insert(key);
+            Change::Service(key) => self.touch_service(key, now),
+            Change::Services(old, new) => {
+                self.touch_service(old, now);
+                self.touch_service(new, now);
             }
             Change::Namespace(name) => {
                 self.decisions.forget_policies();
@@ -219,6 +218,13 @@ impl Engine {
                 self.touched.checks.insert(key);
             }
         }
+    }
+
+    fn touch_service(&mut self, key: ObjectKey, now: Timestamp) {
+        if self.index.complete() {
+            self.services_changed.insert(key.clone(), now);
+        }
+        self.touched.services.insert(key);
     }
 
     fn take_sidecar(&mut self, event: SidecarEvent, at: Timestamp, now: Timestamp) {

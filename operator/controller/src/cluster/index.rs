@@ -16,6 +16,7 @@ pub struct Index {
     pods: BTreeMap<ObjectKey, Pod>,
     by_ip: BTreeMap<IpAddr, BTreeSet<ObjectKey>>,
     services: BTreeMap<ObjectKey, Service>,
+    services_by_ip: BTreeMap<IpAddr, BTreeSet<ObjectKey>>,
     slices: BTreeMap<ObjectKey, EndpointSlice>,
     slices_of: BTreeMap<ObjectKey, BTreeSet<String>>,
     namespaces: BTreeMap<String, Namespace>,
@@ -33,9 +34,11 @@ pub enum Change {
     /// Nothing that anyone looks at.
     None,
     /// A pod: its own namespace's checks (as a source), and decisions of every pair with an end there.
-    Pod(ObjectKey),
+    Pod(PodChange),
     /// A Service or its endpoints.
     Service(ObjectKey),
+    /// An EndpointSlice went from one Service to another.
+    Services(ObjectKey, ObjectKey),
     /// The policies or labels of a namespace: decisions of every pair with an end there.
     Namespace(String),
     /// A node's addresses or readiness.
@@ -44,15 +47,24 @@ pub enum Change {
     Check(ObjectKey),
 }
 
+/// What changed of a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodChange {
+    /// Which pod.
+    pub key: ObjectKey,
+    /// It has addresses that it did not have before.
+    pub addresses: bool,
+    /// It has other labels or ports than before, which policies select it by.
+    pub selected_by: bool,
+}
+
 impl Index {
     /// Takes in an object that was added or changed.
     pub fn apply(&mut self, object: Named<Object>) -> Change {
         let Named { key, value } = object;
         match value {
             Object::Pod(pod) => self.apply_pod(key, *pod),
-            Object::Service(service) => {
-                replace(&mut self.services, &key, service, Change::Service(key.clone()))
-            }
+            Object::Service(service) => self.apply_service(key, service),
             Object::EndpointSlice(slice) => self.apply_slice(&key, slice),
             Object::Namespace(value) => {
                 replace(&mut self.namespaces, &key.name.clone(), value, Change::Namespace(key.name))
@@ -85,10 +97,16 @@ impl Index {
     pub fn delete(&mut self, kind: Kind, key: &ObjectKey) -> Change {
         match kind {
             Kind::Pod => {
-                self.unlink_ips(key);
-                removed(self.pods.remove(key).is_some(), Change::Pod(key.clone()))
+                let gone = self.pods.remove(key);
+                gone.iter().for_each(|pod| unlink(&mut self.by_ip, &pod.ips, key));
+                let change = PodChange { key: key.clone(), addresses: false, selected_by: false };
+                removed(gone.is_some(), Change::Pod(change))
             }
-            Kind::Service => removed(self.services.remove(key).is_some(), Change::Service(key.clone())),
+            Kind::Service => {
+                let gone = self.services.remove(key);
+                gone.iter().for_each(|service| unlink(&mut self.services_by_ip, &service.addresses, key));
+                removed(gone.is_some(), Change::Service(key.clone()))
+            }
             Kind::EndpointSlice => self.delete_slice(key),
             Kind::Namespace => {
                 removed(self.namespaces.remove(&key.name).is_some(), Change::Namespace(key.name.clone()))
@@ -129,41 +147,65 @@ impl Index {
     }
 
     fn apply_pod(&mut self, key: ObjectKey, pod: Pod) -> Change {
-        if self.pods.get(&key) == Some(&pod) {
+        let old = self.pods.get(&key);
+        if old == Some(&pod) {
             return Change::None;
         }
-        self.unlink_ips(&key);
-        for ip in &pod.ips {
-            self.by_ip.entry(*ip).or_default().insert(key.clone());
+        // A pod that took the name of another is a new one.
+        let same = old.filter(|old| old.id == pod.id);
+        let change = PodChange {
+            key: key.clone(),
+            addresses: !pod.ips.is_empty() && same.is_none_or(|old| old.ips != pod.ips),
+            selected_by: same.is_none_or(|old| old.labels != pod.labels || old.ports != pod.ports),
+        };
+        if let Some(old) = old {
+            unlink(&mut self.by_ip, &old.ips, &key);
         }
-        self.pods.insert(key.clone(), pod);
-        Change::Pod(key)
+        link(&mut self.by_ip, &pod.ips, &key);
+        self.pods.insert(key, pod);
+        Change::Pod(change)
     }
 
-    fn unlink_ips(&mut self, key: &ObjectKey) {
-        for ip in self.pods.get(key).map(|p| p.ips.clone()).unwrap_or_default() {
-            if let Some(keys) = self.by_ip.get_mut(&ip) {
-                keys.remove(key);
-                if keys.is_empty() {
-                    self.by_ip.remove(&ip);
-                }
-            }
+    fn apply_service(&mut self, key: ObjectKey, service: Service) -> Change {
+        let old = self.services.get(&key);
+        if old == Some(&service) {
+            return Change::None;
         }
+        if let Some(old) = old {
+            unlink(&mut self.services_by_ip, &old.addresses, &key);
+        }
+        link(&mut self.services_by_ip, &service.addresses, &key);
+        self.services.insert(key.clone(), service);
+        Change::Service(key)
     }
 
     fn apply_slice(&mut self, key: &ObjectKey, slice: EndpointSlice) -> Change {
         let service = ObjectKey::new(&key.namespace, &slice.service);
+        let old = self.slices.get(key).map(|old| ObjectKey::new(&key.namespace, &old.service));
+        let moved = old.filter(|old| *old != service);
+        if let Some(old) = &moved {
+            self.unlink_slice(old, key);
+        }
         self.slices_of.entry(service.clone()).or_default().insert(key.name.clone());
-        replace(&mut self.slices, key, slice, Change::Service(service))
+        let change =
+            moved.map_or(Change::Service(service.clone()), |old| Change::Services(old, service.clone()));
+        replace(&mut self.slices, key, slice, change)
     }
 
     fn delete_slice(&mut self, key: &ObjectKey) -> Change {
         let Some(slice) = self.slices.remove(key) else { return Change::None };
         let service = ObjectKey::new(&key.namespace, &slice.service);
-        if let Some(names) = self.slices_of.get_mut(&service) {
-            names.remove(&key.name);
-        }
+        self.unlink_slice(&service, key);
         Change::Service(service)
+    }
+
+    fn unlink_slice(&mut self, service: &ObjectKey, slice: &ObjectKey) {
+        if let Some(names) = self.slices_of.get_mut(service) {
+            names.remove(&slice.name);
+            if names.is_empty() {
+                self.slices_of.remove(service);
+            }
+        }
     }
 }
 
@@ -205,9 +247,9 @@ impl Index {
         self.services.get(key)
     }
 
-    /// Every Service.
-    pub fn services(&self) -> impl Iterator<Item = (&ObjectKey, &Service)> {
-        self.services.iter()
+    /// The Service that has an address as its own.
+    pub fn service_by_ip(&self, ip: IpAddr) -> Option<&ObjectKey> {
+        self.services_by_ip.get(&ip)?.first()
     }
 
     /// The EndpointSlices of a Service.
@@ -274,6 +316,26 @@ fn replace<K: Ord + Clone, V: PartialEq>(
     change
 }
 
+fn link(by_ip: &mut BTreeMap<IpAddr, BTreeSet<ObjectKey>>, ips: &[IpAddr], key: &ObjectKey) {
+    for ip in ips {
+        by_ip.entry(*ip).or_default().insert(key.clone());
+    }
+}
+
+fn unlink(by_ip: &mut BTreeMap<IpAddr, BTreeSet<ObjectKey>>, ips: &[IpAddr], key: &ObjectKey) {
+    for ip in ips {
+        if let Some(keys) = by_ip.get_mut(ip) {
+            keys.remove(key);
+            if keys.is_empty() {
+                by_ip.remove(ip);
+            }
+        }
+    }
+}
+
 fn removed(known: bool, change: Change) -> Change {
     if known { change } else { Change::None }
 }
+
+#[cfg(test)]
+mod tests;

@@ -183,8 +183,7 @@ impl Engine {
             walk.resolve.iter().flat_map(|r| &r.queries).map(|q| (q.server.ip(), q.server.port())).collect();
         let mut found = BTreeSet::new();
         for (ip, port) in servers {
-            let service = self.index.services().find(|(_, s)| s.addresses.contains(&ip)).map(|(key, _)| key);
-            let Some(service) = service else { continue };
+            let Some(service) = self.index.service_by_ip(ip) else { continue };
             let resolved = service::resolve(&self.index, service, &PortSelector::Number(port), Protocol::Udp);
             found.extend(
                 resolved.into_iter().flat_map(|r| r.endpoints).filter(|e| e.ready).map(|e| Destination {

@@ -135,8 +135,7 @@ impl Engine {
 
     /// A known ClusterIP, or the address of a pod that is an endpoint of something.
     fn in_cluster(&self, ip: IpAddr) -> bool {
-        self.index.services().any(|(_, service)| service.addresses.contains(&ip))
-            || self.index.pod_by_ip(ip).is_some()
+        self.index.service_by_ip(ip).is_some() || self.index.pod_by_ip(ip).is_some()
     }
 
     /// The Service that a host name stands for, seen from a pod of `namespace`.
