@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Client;
 use kube::api::Api;
@@ -31,12 +32,18 @@ const READ: Duration = Duration::from_secs(5);
 const EVENTS: usize = 256;
 
 /// Why the controller ended before it was asked to.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// A task ended that never does.
-    #[error("the {0} task ended; restart the operator")]
+    /// A task ended that never does. Without it the controller would go on by what it knew then.
+    #[error("the task of {0} ended; restart the operator")]
     TaskEnded(&'static str),
+    /// A task panicked; the panic itself was logged when it came.
+    #[error("a task panicked; restart the operator and report what it logged")]
+    TaskPanicked,
 }
+
+/// Tasks that never end by themselves, each giving its name when it does.
+pub(crate) type Tasks = JoinSet<&'static str>;
 
 /// What the controller needs besides the API server.
 #[derive(Debug)]
@@ -90,8 +97,8 @@ pub async fn run<F: FnMut(Output)>(
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let mut engine = Engine::new(controller.settings.clone(), controller.metrics.clone(), (links.now)());
-    let mut tasks = JoinSet::new();
-    let (mut channels, _watches) = start(&controller, &mut tasks, &shutdown);
+    let mut tasks = Tasks::new();
+    let mut channels = start(&controller, &mut tasks, &shutdown);
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut ready = Some(links.ready);
@@ -111,7 +118,8 @@ pub async fn run<F: FnMut(Output)>(
                 let _ = answer.send(engine.explain(&check));
             }
             _ = ticks.tick() => inputs.push_back(Input::Tick),
-            Some(_) = tasks.join_next() => return Err(Error::TaskEnded("writing")),
+            // At shutdown the writer ends too, and rightly.
+            error = ended(&mut tasks) => return if shutdown.is_cancelled() { Ok(()) } else { Err(error) },
         }
         take_waiting(&mut channels, &mut links.sidecars, &mut inputs);
         let now = (links.now)();
@@ -134,11 +142,7 @@ pub async fn run<F: FnMut(Output)>(
 }
 
 /// Starts what surrounds the engine.
-fn start(
-    controller: &Controller,
-    tasks: &mut JoinSet<()>,
-    shutdown: &CancellationToken,
-) -> (Channels, JoinSet<()>) {
+fn start(controller: &Controller, tasks: &mut Tasks, shutdown: &CancellationToken) -> Channels {
     let Controller { client, metrics, .. } = controller;
     let (watch_sender, watch) = mpsc::channel(BATCH);
     let (written_sender, written) = mpsc::channel(BATCH);
@@ -146,17 +150,24 @@ fn start(
     let (roots_sender, roots) = mpsc::channel(16);
     let (events, events_receiver) = mpsc::channel(EVENTS);
     let outbox = Outbox::default();
-    tasks.spawn(write_statuses(
-        client.clone(),
-        outbox.clone(),
-        written_sender,
-        metrics.clone(),
-        shutdown.clone(),
-    ));
-    tasks.spawn(publish_events(client.clone(), events_receiver, metrics.clone()));
-    tasks.spawn(discovery::watch(client.clone(), kinds_sender));
-    let watches = watch::spawn(client, &watch_sender);
-    (Channels { watch, written, kinds, roots, roots_sender, events, outbox }, watches)
+    let writer =
+        write_statuses(client.clone(), outbox.clone(), written_sender, metrics.clone(), shutdown.clone());
+    tasks.spawn(writer.map(|()| "writing statuses"));
+    let publisher = publish_events(client.clone(), events_receiver, metrics.clone());
+    tasks.spawn(publisher.map(|()| "publishing events"));
+    tasks.spawn(discovery::watch(client.clone(), kinds_sender).map(|()| "discovery"));
+    watch::spawn(client, &watch_sender, tasks);
+    Channels { watch, written, kinds, roots, roots_sender, events, outbox }
+}
+
+/// The first of the tasks to end, which none of them should.
+async fn ended(tasks: &mut Tasks) -> Error {
+    match tasks.join_next().await {
+        Some(Ok(name)) => Error::TaskEnded(name),
+        Some(Err(_)) => Error::TaskPanicked,
+        // Nothing runs, so nothing ends.
+        None => std::future::pending().await,
+    }
 }
 
 /// Takes what has already arrived, so that a burst is judged once.
@@ -204,4 +215,19 @@ async fn read_roots(client: Client, map: &ObjectKey, entry: &str) -> Result<Stri
     let found = read.map_err(|_| "the API server did not answer in time".to_owned())?;
     let found = found.map_err(|error| error.to_string())?.ok_or("there is no such ConfigMap")?;
     found.data.and_then(|mut data| data.remove(entry)).ok_or_else(|| "it has no such entry".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_ends_or_panics_ends_the_controller_while_others_run() {
+        let mut tasks = Tasks::new();
+        tasks.spawn(std::future::pending());
+        tasks.spawn(async { "watching Pods" });
+        assert_eq!(ended(&mut tasks).await, Error::TaskEnded("watching Pods"));
+        tasks.spawn(async { panic!("an object that cannot be decoded") });
+        assert_eq!(ended(&mut tasks).await, Error::TaskPanicked);
+    }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::Api;
 use kube::core::DeserializeGuard;
@@ -15,13 +15,13 @@ use kube::{Client, ResourceExt as _};
 use peerwalk_api::ConnectivityCheck;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use tracing::{Instrument as _, info_span, warn};
 
 use crate::cluster::decode::{
     Decode, Kind, SlimEndpointSlice, SlimNamespace, SlimNode, SlimPod, SlimService,
 };
 use crate::cluster::record::{Named, Object, ObjectKey};
+use crate::run::Tasks;
 
 /// What a watch tells.
 #[derive(Debug)]
@@ -34,26 +34,25 @@ pub enum WatchEvent {
     Listed(Kind, BTreeSet<ObjectKey>),
 }
 
-/// Starts a watch for each kind. They run until the channel closes or the set is dropped.
-pub fn spawn(client: &Client, events: &mpsc::Sender<WatchEvent>) -> JoinSet<()> {
-    let mut tasks = JoinSet::new();
-    start::<SlimPod>(&mut tasks, client, events);
-    start::<SlimService>(&mut tasks, client, events);
-    start::<SlimEndpointSlice>(&mut tasks, client, events);
-    start::<SlimNamespace>(&mut tasks, client, events);
-    start::<SlimNode>(&mut tasks, client, events);
-    start::<DeserializeGuard<NetworkPolicy>>(&mut tasks, client, events);
-    start::<DeserializeGuard<ConnectivityCheck>>(&mut tasks, client, events);
-    tasks
+/// Starts a watch for each kind among `tasks`. They run until the channel closes. One that ends leaves its
+/// kind as it was for ever, so whoever holds the set has to look.
+pub(crate) fn spawn(client: &Client, events: &mpsc::Sender<WatchEvent>, tasks: &mut Tasks) {
+    start::<SlimPod>(tasks, client, events);
+    start::<SlimService>(tasks, client, events);
+    start::<SlimEndpointSlice>(tasks, client, events);
+    start::<SlimNamespace>(tasks, client, events);
+    start::<SlimNode>(tasks, client, events);
+    start::<DeserializeGuard<NetworkPolicy>>(tasks, client, events);
+    start::<DeserializeGuard<ConnectivityCheck>>(tasks, client, events);
 }
 
-fn start<K>(tasks: &mut JoinSet<()>, client: &Client, events: &mpsc::Sender<WatchEvent>)
+fn start<K>(tasks: &mut Tasks, client: &Client, events: &mpsc::Sender<WatchEvent>)
 where
     K: Decode + kube::Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     let api = Api::<K>::all(client.clone());
     let span = info_span!("watch", kind = %K::kind(&()));
-    tasks.spawn(run(api, events.clone()).instrument(span));
+    tasks.spawn(run(api, events.clone()).map(|()| "watching").instrument(span));
 }
 
 async fn run<K>(api: Api<K>, events: mpsc::Sender<WatchEvent>)

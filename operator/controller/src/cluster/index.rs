@@ -98,13 +98,17 @@ impl Index {
         match kind {
             Kind::Pod => {
                 let gone = self.pods.remove(key);
-                gone.iter().for_each(|pod| unlink(&mut self.by_ip, &pod.ips, key));
+                if let Some(pod) = &gone {
+                    unlink(&mut self.by_ip, &pod.ips, key);
+                }
                 let change = PodChange { key: key.clone(), addresses: false, selected_by: false };
                 removed(gone.is_some(), Change::Pod(change))
             }
             Kind::Service => {
                 let gone = self.services.remove(key);
-                gone.iter().for_each(|service| unlink(&mut self.services_by_ip, &service.addresses, key));
+                if let Some(service) = &gone {
+                    unlink(&mut self.services_by_ip, &service.addresses, key);
+                }
                 removed(gone.is_some(), Change::Service(key.clone()))
             }
             Kind::EndpointSlice => self.delete_slice(key),
