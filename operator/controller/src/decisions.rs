@@ -3,16 +3,16 @@
 //! Judging needs to know since when a decision is in force: a walk that a change fell into proves nothing.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use peerwalk_diagnosis::EndpointDecision;
 use peerwalk_model::{PodRef, Timestamp};
 use peerwalk_netpol as netpol;
 
+use crate::cluster::Index;
 use crate::cluster::flow::{self, Destination};
-use crate::cluster::record::{ObjectKey, Pod};
-use crate::cluster::{Index, flow::peer};
+use crate::cluster::record::Pod;
+use crate::seen::Seen;
 
 /// How many decisions of a pair are kept: enough to see that it flaps.
 const HISTORY: usize = 8;
@@ -31,11 +31,17 @@ impl Decisions {
     }
 
     /// Decides a pair anew. Returns whether the outcome differs from the one before.
-    pub fn decide(&mut self, index: &Index, source: &Pod, to: Destination, now: Timestamp) -> bool {
+    pub fn decide(
+        &mut self,
+        (index, seen): (&Index, &Seen),
+        source: &Pod,
+        to: Destination,
+        now: Timestamp,
+    ) -> bool {
         let Some(decision) = self.once(index, source, to) else { return false };
         let pairs = self.pairs.entry(source.id.clone()).or_default();
         let Some(known) = pairs.get_mut(&to) else {
-            let since = first_in_force(index, source, to.address, now);
+            let since = seen.first_in_force(index, source, to.address).min(now);
             let history = vec![(since, Arc::new(decision))];
             pairs.insert(to, EndpointDecision { endpoint: to.address, history });
             return false;
@@ -73,17 +79,6 @@ impl Decisions {
         let flow = flow::new(index, source, to)?;
         Some(netpol::evaluate(policies, &flow, &netpol::Profile::UPSTREAM))
     }
-}
-
-/// Since when a decision that is made for the first time is taken to be in force: since the younger of the
-/// two pods exists. A policy that is younger than both is seen as a change, except right after a start of the
-/// operator, when nothing is known of the past.
-fn first_in_force(index: &Index, source: &Pod, address: SocketAddr, now: Timestamp) -> Timestamp {
-    let destination = match peer(index, address.ip()).as_pod() {
-        Some(pod) => index.pod(&ObjectKey::new(&pod.namespace, &pod.name)).map_or(now, |pod| pod.created),
-        None => source.created,
-    };
-    source.created.max(destination).min(now)
 }
 
 fn arrange(index: &Index) -> netpol::PolicyIndex {

@@ -23,6 +23,7 @@ use crate::decisions::Decisions;
 use crate::evidence::EvidenceStore;
 use crate::metrics::Metrics;
 use crate::publish::{EventRecord, StatusWrite, Written};
+use crate::seen::Seen;
 use crate::settings::Settings;
 use crate::watch::WatchEvent;
 
@@ -96,8 +97,7 @@ pub struct Engine {
     roots_read: Timestamp,
     touched: Touched,
     pod_events: BTreeMap<PodRef, Timestamp>,
-    /// When each Service or its endpoints last changed, as far as seen.
-    services_changed: BTreeMap<ObjectKey, Timestamp>,
+    seen: Seen,
 }
 
 /// What inputs have touched since the last time all was brought up to date.
@@ -133,7 +133,7 @@ impl Engine {
             roots_read: now,
             touched: Touched::default(),
             pod_events: BTreeMap::new(),
-            services_changed: BTreeMap::new(),
+            seen: Seen::default(),
         }
     }
 
@@ -190,6 +190,9 @@ impl Engine {
                 let was_complete = self.index.complete();
                 let gone = self.index.finish_list(kind, &named);
                 self.touched.all |= !was_complete;
+                if self.index.complete() {
+                    self.seen.completed(now);
+                }
                 gone.iter().map(|key| self.index.delete(kind, key)).collect()
             }
         };
@@ -202,6 +205,7 @@ impl Engine {
         match change {
             Change::None => {}
             Change::Pod(change) => {
+                self.seen.pod(&self.index, &change, now);
                 self.touched.namespaces.insert(change.key.namespace);
             }
             Change::Service(key) => self.touch_service(key, now),
@@ -211,6 +215,7 @@ impl Engine {
             }
             Change::Namespace(name) => {
                 self.decisions.forget_policies();
+                self.seen.namespace(&name, now);
                 self.touched.namespaces.insert(name);
             }
             Change::Node => self.touched.all = true,
@@ -221,9 +226,7 @@ impl Engine {
     }
 
     fn touch_service(&mut self, key: ObjectKey, now: Timestamp) {
-        if self.index.complete() {
-            self.services_changed.insert(key.clone(), now);
-        }
+        self.seen.service(&key, now);
         self.touched.services.insert(key);
     }
 

@@ -14,6 +14,7 @@ pub mod metrics;
 pub mod publish;
 mod run;
 mod sample;
+mod seen;
 mod settings;
 pub mod watch;
 

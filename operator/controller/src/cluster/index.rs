@@ -276,6 +276,11 @@ impl Index {
         self.nodes.iter()
     }
 
+    /// A namespace.
+    pub fn namespace(&self, name: &str) -> Option<&Namespace> {
+        self.namespaces.get(name)
+    }
+
     /// Every namespace.
     pub fn namespaces(&self) -> impl Iterator<Item = (&String, &Namespace)> {
         self.namespaces.iter()

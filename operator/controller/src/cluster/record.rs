@@ -65,6 +65,8 @@ pub struct Pod {
     pub sidecar_started: Option<Timestamp>,
     /// When the pod was created.
     pub created: Timestamp,
+    /// When its kubelet took it on (`status.startTime`): later than `created` by as long as no node had room.
+    pub started: Option<Timestamp>,
 }
 
 /// A port that a container declares.

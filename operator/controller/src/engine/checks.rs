@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use peerwalk_api::{ConnectivityCheck, ConnectivityCheckStatus};
-use peerwalk_diagnosis::{GRACE_OF_YOUNG_PODS, Run};
+use peerwalk_diagnosis::Run;
 use peerwalk_model::plan::{Control, PlannedTarget};
 use peerwalk_model::{Outcome, PodRef, Protocol, TargetKey, Timestamp, Verdict, Walk};
 
@@ -95,7 +95,7 @@ impl Engine {
             outputs.push(Output::WalkNow(pod, keys.into_iter().collect()));
         }
         self.sightings.forget(now);
-        self.services_changed.retain(|_, at| now.since(*at) < GRACE_OF_YOUNG_PODS * 2);
+        self.seen.forget(&self.index, now);
     }
 
     /// Whether a change may concern a check: its spec, its pods, the way to its targets, or the targets.
@@ -153,7 +153,7 @@ impl Engine {
         let Some(source) = self.index.pod(&key) else { return false };
         let mut changed = false;
         for to in destinations {
-            changed |= self.decisions.decide(&self.index, source, *to, now);
+            changed |= self.decisions.decide((&self.index, &self.seen), source, *to, now);
         }
         changed
     }

@@ -1,5 +1,6 @@
 //! The engine from inputs to outputs: what is planned, nudged, judged and written, and what is not.
 
+mod ages;
 mod world;
 
 use peerwalk_api::CheckResult;

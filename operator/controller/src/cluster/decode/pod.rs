@@ -54,6 +54,7 @@ struct Status {
     #[serde(rename = "podIPs")]
     pod_ips: Vec<PodIp>,
     conditions: Vec<Condition>,
+    start_time: Option<Time>,
     init_container_statuses: Vec<ContainerStatus>,
 }
 
@@ -125,6 +126,7 @@ impl Decode for SlimPod {
                 .and_then(|r| r.started_at.as_ref())
                 .map(timestamp),
             created: metadata.creation_timestamp.as_ref().map(timestamp).unwrap_or_default(),
+            started: status.start_time.as_ref().map(timestamp),
             ips: ips(&status),
             node: spec.node_name.clone(),
             host_network: spec.host_network,

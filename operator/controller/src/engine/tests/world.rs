@@ -100,10 +100,14 @@ impl World {
 
     /// Everything has been listed, and there is nothing but nodes, namespaces and the hub.
     pub fn listed() -> Self {
+        let mut world = Self::bare();
+        world.list();
+        world
+    }
+
+    /// Nodes, namespaces and the hub; nothing has been listed.
+    fn bare() -> Self {
         let mut world = Self::unlisted();
-        for kind in Kind::ALL {
-            world.take(Input::Watch(WatchEvent::Listed(kind, BTreeSet::new())));
-        }
         for (name, ip, cidr) in [("n1", "10.90.0.1", "10.244.0.0/24"), ("n2", "10.90.0.2", "10.244.1.0/24")] {
             world.apply::<SlimNode>(json!({
                 "metadata": {"name": name},
@@ -114,7 +118,7 @@ impl World {
                 },
             }));
         }
-        for name in ["shop", "ledger", "other", "peerwalk-system"] {
+        for name in ["shop", "ledger", "other", "kube-system", "peerwalk-system"] {
             world.apply::<SlimNamespace>(json!({"metadata": {"name": name, "labels": {}}}));
         }
         world.service(
@@ -129,15 +133,39 @@ impl World {
         world
     }
 
-    /// A web pod on n1, a database behind a Service on n2 with another pod beside it, and a check.
+    /// A web pod on n1, a database behind a Service on n2 with another pod beside it, and a check. All of it
+    /// was there when the engine began.
     pub fn shop() -> Self {
-        let mut world = Self::listed();
+        let mut world = Self::shop_unlisted();
+        world.list();
+        world
+    }
+
+    /// The same, before the lists are complete.
+    pub fn shop_unlisted() -> Self {
+        let mut world = Self::shop_unchecked();
+        world.check(&json!({}));
+        world
+    }
+
+    /// The same without the check.
+    pub fn shop_unchecked() -> Self {
+        let mut world = Self::bare();
         world.pod("web-1", "web", "n1", "10.244.0.5", true);
         world.pod_in("ledger", "db-0", "db", "n2", "10.244.1.8", true, "t", 5432);
         world.pod_in("ledger", "ping", "ping", "n2", "10.244.1.9", false, "t", 8080);
         world.service("ledger", "db", "10.96.0.7", 5432, "db-0", "n2", "10.244.1.8");
-        world.check(&json!({}));
         world
+    }
+
+    /// Every list is complete and names what was applied so far.
+    pub fn list(&mut self) {
+        let keys = self.keys();
+        for kind in Kind::ALL {
+            let named = keys.iter().filter(|(k, _)| *k == kind).map(|(_, key)| key.clone()).collect();
+            self.take(Input::Watch(WatchEvent::Listed(kind, named)));
+        }
+        self.take(Input::UnreadableKinds(Vec::new()));
     }
 
     /// The same objects before a new engine, as after a restart of the operator.
@@ -152,11 +180,7 @@ impl World {
         }
         world.objects = self.objects;
         world.send_check();
-        let keys = world.keys();
-        for kind in Kind::ALL {
-            let named = keys.iter().filter(|(k, _)| *k == kind).map(|(_, key)| key.clone()).collect();
-            world.take(Input::Watch(WatchEvent::Listed(kind, named)));
-        }
+        world.list();
         world
     }
 
@@ -181,7 +205,7 @@ impl World {
         self.take(Input::Sidecar(event, self.now));
     }
 
-    fn apply<K: Decode + serde::de::DeserializeOwned + 'static>(&mut self, object: Value) {
+    pub fn apply<K: Decode + serde::de::DeserializeOwned + 'static>(&mut self, object: Value) {
         let make = move || WatchEvent::Applied(serde_json::from_value::<K>(object.clone()).unwrap().named());
         self.take(Input::Watch(make()));
         self.objects.push(Box::new(make));
@@ -203,7 +227,7 @@ impl World {
     }
 
     #[expect(clippy::too_many_arguments, reason = "a pod has that many parts")]
-    fn pod_in(
+    pub fn pod_in(
         &mut self,
         namespace: &str,
         name: &str,
@@ -235,7 +259,7 @@ impl World {
     }
 
     #[expect(clippy::too_many_arguments, reason = "a Service and its endpoint have that many parts")]
-    fn service(
+    pub fn service(
         &mut self,
         namespace: &str,
         name: &str,
@@ -361,6 +385,10 @@ impl World {
         panic!("the status does not come to rest");
     }
 
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
     pub fn pass(&mut self, seconds: u64) {
         self.now = self.now.plus(Duration::from_secs(seconds));
     }
@@ -401,6 +429,23 @@ impl World {
         self.settle_plan();
         let walk = self.make_walk(pod, dials);
         self.sidecar(SidecarEvent::Walk(id("shop", pod), Box::new(walk)));
+    }
+
+    /// A walk with more in it than dials.
+    pub fn walk_with(&mut self, pod: &str, dials: Vec<Dial>, more: impl FnOnce(&mut Walk)) {
+        self.settle_plan();
+        let mut walk = self.make_walk(pod, dials);
+        more(&mut walk);
+        self.sidecar(SidecarEvent::Walk(id("shop", pod), Box::new(walk)));
+    }
+
+    /// What was last said of the one pair there is, as `reason confidence`.
+    pub fn verdict(&self) -> String {
+        let pairs: Vec<_> = self.engine.checks.values().flat_map(|state| state.pairs.values()).collect();
+        assert_eq!(pairs.len(), 1, "one check, one pod, one target");
+        let verdict = &pairs[0].verdict;
+        let reason = verdict.reason.map_or_else(|| format!("{:?}", verdict.observed), |r| r.to_string());
+        format!("{reason} {}", verdict.confidence)
     }
 
     /// The `n`th walk in a row that found the same: the first is sent, the others are told by heartbeats.
