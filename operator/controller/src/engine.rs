@@ -40,7 +40,7 @@ pub enum Input {
     Sidecar(SidecarEvent, Timestamp),
     /// A status write ended.
     Written(Written),
-    /// Policy kinds found by discovery that the engine cannot read.
+    /// What discovery found that the engine cannot read: policy kinds, and groups that could not be listed.
     UnreadableKinds(Vec<String>),
     /// Trusted roots of a check's ConfigMap, or why they cannot be had.
     Roots(ObjectKey, String, Result<String, String>),
@@ -92,7 +92,8 @@ pub struct Engine {
     sightings: Sightings,
     plans: BTreeMap<PodRef, PodPlan>,
     checks: BTreeMap<ObjectKey, CheckState>,
-    unreadable_kinds: Vec<String>,
+    /// `None` until discovery has looked for the first time.
+    unreadable_kinds: Option<Vec<String>>,
     roots: BTreeMap<(ObjectKey, String), Result<String, String>>,
     roots_read: Timestamp,
     touched: Touched,
@@ -128,7 +129,7 @@ impl Engine {
             sightings: Sightings::default(),
             plans: BTreeMap::new(),
             checks: BTreeMap::new(),
-            unreadable_kinds: Vec::new(),
+            unreadable_kinds: None,
             roots: BTreeMap::new(),
             roots_read: now,
             touched: Touched::default(),
@@ -149,8 +150,8 @@ impl Engine {
             Input::Sidecar(event, at) => self.take_sidecar(event, at, now),
             Input::Written(written) => self.written(&written),
             Input::UnreadableKinds(kinds) => {
-                self.touched.all |= self.unreadable_kinds != kinds;
-                self.unreadable_kinds = kinds;
+                self.touched.all |= self.unreadable_kinds.as_ref() != Some(&kinds);
+                self.unreadable_kinds = Some(kinds);
             }
             Input::Roots(config_map, entry, roots) => {
                 let key = (config_map, entry);

@@ -21,6 +21,9 @@ use crate::cluster::record::Pod;
 use crate::cluster::service::{self, Endpoint, PortSelector};
 use crate::evidence::TargetEvidence;
 
+/// What stands for the kinds that discovery will find.
+const UNDISCOVERED: &str = "any: the API server has not yet told which kinds it serves";
+
 /// One pair of source pod and target, while it is judged.
 pub(super) struct Pair<'a> {
     pub source: &'a Pod,
@@ -56,7 +59,10 @@ impl Engine {
             endpoints: self.endpoint_facts(pair),
             controls: plan.map(|plan| plan.controls.clone()).unwrap_or_default(),
             dns: self.dns_decisions(pair),
-            unreadable_policy_kinds: self.unreadable_kinds.clone(),
+            unreadable_policy_kinds: self
+                .unreadable_kinds
+                .clone()
+                .unwrap_or_else(|| vec![UNDISCOVERED.into()]),
             stale_after: pair.stale_after,
         }
     }

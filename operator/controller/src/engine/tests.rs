@@ -111,6 +111,31 @@ fn a_policy_that_changes_the_decision_asks_for_a_walk_and_denies_with_proof() {
 }
 
 #[test]
+fn no_claim_about_policy_is_confirmed_before_discovery_has_looked() {
+    for (kinds, expected) in [
+        (None, "PolicyDenied likely"),
+        (Some(vec!["those of group cilium.io, which could not be listed".to_owned()]), "PolicyDenied likely"),
+        (Some(Vec::new()), "PolicyDenied confirmed"),
+    ] {
+        let mut world = World::shop();
+        world.engine.unreadable_kinds = None;
+        if let Some(kinds) = kinds.clone() {
+            world.take(Input::UnreadableKinds(kinds));
+        }
+        assert!(world.engine.ready(), "readiness does not wait for it");
+        world.policy("ledger", "default-deny", &json!({"podSelector": {}, "policyTypes": ["Ingress"]}));
+        world.attach("web-1");
+        world.attach_in("ledger", "db-0");
+        world.pass(10);
+        world.walk("web-1", world::silent_with_control());
+        world.pass(2);
+        world.heartbeat_in("ledger", "db-0");
+        world.settle();
+        assert_eq!(world.verdict(), expected, "discovery: {kinds:?}");
+    }
+}
+
+#[test]
 fn a_policy_elsewhere_asks_for_nothing() {
     let mut world = World::shop();
     world.attach("web-1");
