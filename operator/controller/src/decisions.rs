@@ -30,7 +30,8 @@ impl Decisions {
         self.policies = None;
     }
 
-    /// Decides a pair anew. Returns whether the outcome differs from the one before.
+    /// Decides a pair anew. Returns whether the outcome changed at this very moment: whoever asks next, for
+    /// another target that leads to the same address, is told as well.
     pub fn decide(
         &mut self,
         (index, seen): (&Index, &Seen),
@@ -46,14 +47,15 @@ impl Decisions {
             pairs.insert(to, EndpointDecision { endpoint: to.address, history });
             return false;
         };
-        if let Some((_, last)) = known.history.last_mut()
+        let changes = known.history.len() > 1;
+        if let Some((since, last)) = known.history.last_mut()
             && last.same_outcome(&decision)
         {
             // The policies behind it may have other names now; the effect is the same.
             if **last != decision {
                 *last = Arc::new(decision);
             }
-            return false;
+            return changes && *since == now;
         }
         known.history.push((now, Arc::new(decision)));
         if known.history.len() > HISTORY {

@@ -10,6 +10,7 @@ mod select;
 mod sightings;
 mod status;
 mod target;
+mod url;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -260,7 +261,11 @@ impl Engine {
                 );
                 self.sightings.learn(&self.index, &pod, &walk);
                 self.decide_dialled(&pod, &walk, now);
+                let target = walk.target.clone();
                 self.evidence.walk(&pod, at, *walk);
+                // A sidecar that walks a URL does not know a Service's address from another.
+                self.evidence
+                    .name_service_addresses(&pod, &target, |ip| self.index.service_by_ip(ip).is_some());
                 self.touched.pods.insert(pod);
             }
             SidecarEvent::Transitions(pod, transitions) => {

@@ -1,9 +1,10 @@
 //! What sidecars have told, by source pod: whether they are attached, and the evidence of each target.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
-use peerwalk_model::evidence::signature;
+use peerwalk_model::evidence::{DialPurpose, signature};
 use peerwalk_model::report::Heartbeat;
 use peerwalk_model::{PodRef, TargetKey, Timestamp, Walk};
 
@@ -81,6 +82,24 @@ impl EvidenceStore {
             walk,
         };
         entry.targets.insert(evidence.walk.target.clone(), evidence);
+    }
+
+    /// Gives the dials of a target to addresses that are a Service's own their purpose. The signature stays: it
+    /// is that of the walk as it was sent.
+    pub fn name_service_addresses(
+        &mut self,
+        pod: &PodRef,
+        target: &TargetKey,
+        is_service: impl Fn(IpAddr) -> bool,
+    ) {
+        let Some(evidence) = self.pods.get_mut(pod).and_then(|pod| pod.targets.get_mut(target)) else {
+            return;
+        };
+        for dial in evidence.walk.connect.iter_mut().flat_map(|connect| &mut connect.dials) {
+            if dial.purpose == DialPurpose::Address && is_service(dial.remote.ip()) {
+                dial.purpose = DialPurpose::ServiceAddress;
+            }
+        }
     }
 
     /// A heartbeat arrived: whoever sends one is attached. The hub sees to it that evidence it did not get is

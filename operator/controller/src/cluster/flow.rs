@@ -34,9 +34,13 @@ impl Destination {
 
 /// The flow of one connection from a pod to an address, after translation.
 ///
-/// `None` when the pod has no address of the destination's family.
+/// `None` when the pod has no address of the destination's family, and for a Service's own address: it is
+/// translated before any policy applies, so no policy says anything about it.
 pub fn new(index: &Index, source: &Pod, destination: Destination) -> Option<netpol::Flow> {
     let Destination { address, protocol, through_service } = destination;
+    if index.service_by_ip(address.ip()).is_some() {
+        return None;
+    }
     let ip = source.ips.iter().copied().find(|ip| ip.is_ipv4() == address.is_ipv4())?;
     Some(netpol::Flow {
         source: netpol::Peer::pod(pod(source), ip),

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use peerwalk_model::Protocol;
 
 use super::index::Index;
-use super::record::{ObjectKey, ServicePort};
+use super::record::{EndpointSlice, ObjectKey, ServicePort};
 
 /// The port of a check: by number or by name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,6 +44,8 @@ pub struct ResolvedService {
     pub headless: bool,
     /// `internalTrafficPolicy: Local`.
     pub internal_local: bool,
+    /// `type: ExternalName`: an alias in DNS, with neither address nor endpoints.
+    pub external: bool,
     /// The port's number; `None` when the Service has no such port.
     pub port: Option<u16>,
     /// The endpoints, ready or not, each once, in order of address.
@@ -71,31 +73,54 @@ pub fn resolve(
     protocol: Protocol,
 ) -> Option<ResolvedService> {
     let record = index.service(service)?;
-    let port = record.ports.iter().find(|p| p.protocol == protocol && port.selects(p));
+    let listed = record.ports.iter().find(|p| p.protocol == protocol && port.selects(p));
+    let (port, endpoints) = match (listed, port) {
+        (Some(listed), _) => (Some(listed.number), endpoints(index, service, listed)),
+        // Without ports a headless Service is a name for its pods, at any port of theirs.
+        (None, PortSelector::Number(number)) if record.headless && record.ports.is_empty() => {
+            (Some(*number), endpoints_at(index, service, *number))
+        }
+        (None, _) => (None, Vec::new()),
+    };
     Some(ResolvedService {
         addresses: record.addresses.clone(),
         headless: record.headless,
         internal_local: record.internal_local,
-        port: port.map(|p| p.number),
-        endpoints: port.map(|p| endpoints(index, service, p)).unwrap_or_default(),
+        external: record.external_name.is_some(),
+        port,
+        endpoints,
     })
+}
+
+/// The endpoints behind an address and port; `None` when the address is not a Service's own. Policies apply to
+/// them, as data planes translate first.
+pub fn behind(index: &Index, address: SocketAddr, protocol: Protocol) -> Option<Vec<Endpoint>> {
+    let service = index.service_by_ip(address.ip())?;
+    let found = resolve(index, service, &PortSelector::Number(address.port()), protocol);
+    Some(found.map(|found| found.endpoints).unwrap_or_default())
 }
 
 fn endpoints(index: &Index, service: &ObjectKey, wanted: &ServicePort) -> Vec<Endpoint> {
     let mut found = BTreeSet::new();
     for slice in index.slices(service) {
-        let Some(port) = slice.ports.iter().find(|p| p.name == wanted.name && p.protocol == wanted.protocol)
-        else {
-            continue;
-        };
-        for endpoint in &slice.endpoints {
-            found.extend(endpoint.addresses.iter().map(|ip| Endpoint {
-                address: SocketAddr::new(*ip, port.number),
-                ready: endpoint.ready,
-                node: endpoint.node.clone(),
-                pod: endpoint.pod.as_ref().map(|name| ObjectKey::new(&service.namespace, name)),
-            }));
-        }
+        let port = slice.ports.iter().find(|p| p.name == wanted.name && p.protocol == wanted.protocol);
+        found.extend(port.into_iter().flat_map(|port| of_slice(service, slice, port.number)));
     }
     found.into_iter().collect()
+}
+
+fn endpoints_at(index: &Index, service: &ObjectKey, port: u16) -> Vec<Endpoint> {
+    let found: BTreeSet<_> = index.slices(service).flat_map(|slice| of_slice(service, slice, port)).collect();
+    found.into_iter().collect()
+}
+
+fn of_slice(service: &ObjectKey, slice: &EndpointSlice, port: u16) -> impl Iterator<Item = Endpoint> {
+    slice.endpoints.iter().flat_map(move |endpoint| {
+        endpoint.addresses.iter().map(move |ip| Endpoint {
+            address: SocketAddr::new(*ip, port),
+            ready: endpoint.ready,
+            node: endpoint.node.clone(),
+            pod: endpoint.pod.as_ref().map(|name| ObjectKey::new(&service.namespace, name)),
+        })
+    })
 }

@@ -1,9 +1,11 @@
 //! The state of each check, and bringing selections, decisions and plans up to date.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 use peerwalk_api::{ConnectivityCheck, ConnectivityCheckStatus};
 use peerwalk_diagnosis::Run;
+use peerwalk_model::evidence::DialPurpose;
 use peerwalk_model::plan::{Control, PlannedTarget};
 use peerwalk_model::{Outcome, PodRef, Protocol, TargetKey, Timestamp, Verdict, Walk};
 
@@ -12,7 +14,7 @@ use super::target::Resolved;
 use super::{Engine, Output, Touched};
 use crate::cluster::flow::Destination;
 use crate::cluster::record::{ObjectKey, Pod};
-use crate::cluster::service::{self, PortSelector};
+use crate::cluster::service;
 
 /// Controls of one target, at most.
 const CONTROLS: usize = 4;
@@ -129,10 +131,11 @@ impl Engine {
         outputs.extend(self.roots_to_read(key, check));
         for pod in &selection.sampled {
             for (target, resolved) in check.spec.targets.iter().zip(&resolved) {
-                let mut destinations = resolved.destinations();
-                destinations.extend(self.external_destinations(pod, key, &target.name));
+                let target = TargetKey { check: key.name.clone(), target: target.name.clone() };
+                let walk = self.walk_of(pod, &target);
+                let mut destinations = self.destinations(resolved, walk);
+                destinations.extend(walk.into_iter().flat_map(|walk| self.name_servers(walk)));
                 if self.decide_all(pod, &destinations, now) {
-                    let target = TargetKey { check: key.name.clone(), target: target.name.clone() };
                     nudged.entry(pod.clone()).or_default().insert(target);
                 }
             }
@@ -160,40 +163,52 @@ impl Engine {
 
     /// Addresses that only the sidecar knows, because it resolved the name: decided once it has dialled them.
     pub(super) fn decide_dialled(&mut self, pod: &PodRef, walk: &Walk, now: Timestamp) {
-        let mut destinations = dialled_addresses(walk);
+        let mut destinations = self.dialled(walk, false);
         destinations.extend(self.name_servers(walk));
         self.decide_all(pod, &destinations, now);
     }
 
-    fn external_destinations(&self, pod: &PodRef, check: &ObjectKey, target: &str) -> BTreeSet<Destination> {
-        let key = TargetKey { check: check.name.clone(), target: target.to_owned() };
-        let evidence = self.evidence.pod(pod).and_then(|e| e.target(&key));
-        evidence
-            .map(|e| {
-                let mut all = dialled_addresses(&e.walk);
-                all.extend(self.name_servers(&e.walk));
-                all
-            })
-            .unwrap_or_default()
+    fn walk_of(&self, pod: &PodRef, key: &TargetKey) -> Option<&Walk> {
+        self.evidence.pod(pod)?.target(key).map(|evidence| &evidence.walk)
+    }
+
+    /// Where connections to a target end, after translation, as far as the cluster or a walk can tell.
+    pub(super) fn destinations(&self, resolved: &Resolved, walk: Option<&Walk>) -> BTreeSet<Destination> {
+        let mut all = resolved.destinations();
+        if let Some(walk) = walk {
+            all.extend(self.dialled(walk, matches!(resolved, Resolved::Url { .. })));
+        }
+        all
+    }
+
+    /// Where the dials of a walk ended, to addresses that a name resolved to. Those of Services among them are
+    /// wanted only where the target is no Service itself, whose endpoints are known.
+    fn dialled(&self, walk: &Walk, services: bool) -> BTreeSet<Destination> {
+        let dials = walk.connect.iter().flat_map(|connect| &connect.dials);
+        let wanted = dials.filter(|dial| match dial.purpose {
+            DialPurpose::Address => true,
+            DialPurpose::ServiceAddress => services,
+            DialPurpose::Endpoint | DialPurpose::Control | DialPurpose::Proxy => false,
+        });
+        wanted.flat_map(|dial| self.behind(dial.remote, Protocol::Tcp)).collect()
     }
 
     /// The pods behind the name servers that a walk asked.
     pub(super) fn name_servers(&self, walk: &Walk) -> BTreeSet<Destination> {
-        let servers: BTreeSet<_> =
-            walk.resolve.iter().flat_map(|r| &r.queries).map(|q| (q.server.ip(), q.server.port())).collect();
-        let mut found = BTreeSet::new();
-        for (ip, port) in servers {
-            let Some(service) = self.index.service_by_ip(ip) else { continue };
-            let resolved = service::resolve(&self.index, service, &PortSelector::Number(port), Protocol::Udp);
-            found.extend(
-                resolved.into_iter().flat_map(|r| r.endpoints).filter(|e| e.ready).map(|e| Destination {
-                    address: e.address,
-                    protocol: Protocol::Udp,
-                    through_service: true,
-                }),
-            );
-        }
-        found
+        let queries = walk.resolve.iter().flat_map(|resolve| &resolve.queries);
+        let servers: BTreeSet<SocketAddr> = queries.map(|query| query.server).collect();
+        let of_the_cluster =
+            servers.into_iter().filter(|server| self.index.service_by_ip(server.ip()).is_some());
+        of_the_cluster.flat_map(|server| self.behind(server, Protocol::Udp)).collect()
+    }
+
+    /// Where connections to an address end: at the ready endpoints when it is a Service's own, else there.
+    fn behind(&self, address: SocketAddr, protocol: Protocol) -> BTreeSet<Destination> {
+        let Some(endpoints) = service::behind(&self.index, address, protocol) else {
+            return BTreeSet::from([Destination { address, protocol, through_service: false }]);
+        };
+        let ready = endpoints.into_iter().filter(|endpoint| endpoint.ready);
+        ready.map(|e| Destination { address: e.address, protocol, through_service: true }).collect()
     }
 
     fn roots_to_read(&self, key: &ObjectKey, check: &ConnectivityCheck) -> Vec<Output> {
@@ -300,7 +315,7 @@ impl Engine {
     /// that the source itself can connect, which ends a diagnosis early.
     fn controls(&mut self, source: &Pod, resolved: &Resolved) -> Vec<Control> {
         let Resolved::Service(_, _, Some(found)) = resolved else { return Vec::new() };
-        let mut nodes: BTreeMap<String, Vec<std::net::SocketAddr>> = BTreeMap::new();
+        let mut nodes: BTreeMap<String, Vec<SocketAddr>> = BTreeMap::new();
         for endpoint in found.endpoints.iter().filter(|e| e.ready) {
             if let Some(node) = endpoint.node.clone() {
                 nodes.entry(node).or_default().push(endpoint.address);
@@ -308,12 +323,12 @@ impl Engine {
         }
         let mut controls = Vec::new();
         for (node, endpoints) in nodes.into_iter().take(CONTROLS) {
-            let v4 = endpoints.iter().any(std::net::SocketAddr::is_ipv4);
+            let v4 = endpoints.iter().any(SocketAddr::is_ipv4);
             if let Some((pod, address)) = self.control_on(source, &node, v4, &endpoints) {
                 controls.push(Control {
                     pod,
                     address,
-                    proves: endpoints.iter().map(std::net::SocketAddr::ip).collect(),
+                    proves: endpoints.iter().map(SocketAddr::ip).collect(),
                 });
             }
         }
@@ -325,9 +340,9 @@ impl Engine {
         source: &Pod,
         node: &str,
         v4: bool,
-        endpoints: &[std::net::SocketAddr],
-    ) -> Option<(String, std::net::SocketAddr)> {
-        let candidates: Vec<(String, std::net::SocketAddr)> = self
+        endpoints: &[SocketAddr],
+    ) -> Option<(String, SocketAddr)> {
+        let candidates: Vec<(String, SocketAddr)> = self
             .index
             .pods()
             .filter(|pod| pod.node.as_deref() == Some(node) && pod.running && pod.ready && !pod.terminating)
@@ -335,7 +350,7 @@ impl Engine {
             .filter_map(|pod| {
                 let ip = pod.ips.iter().find(|ip| ip.is_ipv4() == v4)?;
                 let port = pod.ports.iter().find(|port| port.protocol == Protocol::Tcp)?;
-                Some((pod.id.to_string(), std::net::SocketAddr::new(*ip, port.number)))
+                Some((pod.id.to_string(), SocketAddr::new(*ip, port.number)))
             })
             .filter(|(_, address)| endpoints.iter().all(|endpoint| endpoint.ip() != address.ip()))
             .take(CANDIDATES)
@@ -350,13 +365,4 @@ impl Engine {
 /// A pod whose sidecar may speak: it has one, and is neither finished nor gone. A terminating pod still runs.
 fn lives(pod: &Pod) -> bool {
     pod.injected && !pod.finished
-}
-
-/// Addresses that a walk dialled because a name resolved to them.
-pub(super) fn dialled_addresses(walk: &Walk) -> BTreeSet<Destination> {
-    let dials = walk.connect.iter().flat_map(|connect| &connect.dials);
-    dials
-        .filter(|dial| dial.purpose == peerwalk_model::evidence::DialPurpose::Address)
-        .map(|dial| Destination::direct(dial.remote))
-        .collect()
 }

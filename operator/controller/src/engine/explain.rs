@@ -16,7 +16,8 @@ impl Engine {
         for ((pod, position), pair) in &state.pairs {
             let Some(target) = spec.targets.get(*position) else { continue };
             let key = TargetKey { check: check.name.clone(), target: target.name.clone() };
-            let aim = self.aim(pod, &key).unwrap_or_else(|| target.name.clone());
+            let aim = target.url.clone().or_else(|| self.aim(pod, &key));
+            let aim = aim.unwrap_or_else(|| target.name.clone());
             let walk = self.evidence_of(pod, &key).map(|evidence| &evidence.walk);
             let _ = writeln!(
                 text,

@@ -13,12 +13,11 @@ use peerwalk_model::evidence::DialPurpose;
 use peerwalk_model::{Protocol, TargetKey, Timestamp};
 
 use super::Engine;
-use super::checks::dialled_addresses;
 use super::sightings::answered;
 use super::target::Resolved;
 use crate::cluster::flow::Destination;
-use crate::cluster::record::Pod;
-use crate::cluster::service::{self, Endpoint, PortSelector};
+use crate::cluster::record::{ObjectKey, Pod};
+use crate::cluster::service::{self, Endpoint, PortSelector, ResolvedService};
 use crate::evidence::TargetEvidence;
 
 /// What stands for the kinds that discovery will find.
@@ -37,8 +36,7 @@ pub(super) struct Pair<'a> {
 impl Engine {
     /// What the policies say of every address that the target stands for.
     pub(super) fn decisions_of(&self, pair: &Pair<'_>) -> Vec<EndpointDecision> {
-        let mut destinations = pair.resolved.destinations();
-        destinations.extend(pair.evidence.iter().flat_map(|e| dialled_addresses(&e.walk)));
+        let destinations = self.destinations(pair.resolved, pair.evidence.map(|e| &e.walk));
         let known = destinations.into_iter().filter_map(|to| self.decisions.get(&pair.source.id, to));
         known.cloned().collect()
     }
@@ -111,13 +109,13 @@ impl Engine {
                 facts.insert(endpoint.address.ip(), self.endpoint_fact(pair, endpoint));
             }
         }
-        for to in pair.evidence.iter().flat_map(|e| dialled_addresses(&e.walk)) {
+        for to in self.destinations(pair.resolved, pair.evidence.map(|e| &e.walk)) {
             let pod = self.index.pod_by_ip(to.address.ip());
             let endpoint = Endpoint {
                 address: to.address,
                 ready: true,
                 node: pod.and_then(|pod| pod.node.clone()),
-                pod: pod.map(|pod| crate::cluster::record::ObjectKey::new(&pod.id.namespace, &pod.id.name)),
+                pod: pod.map(|pod| ObjectKey::new(&pod.id.namespace, &pod.id.name)),
             };
             facts.entry(to.address.ip()).or_insert_with(|| self.endpoint_fact(pair, &endpoint));
         }
@@ -189,9 +187,9 @@ impl Engine {
     fn target_facts(&self, pair: &Pair<'_>) -> TargetFacts {
         match pair.resolved {
             Resolved::Service(key, port, found) => TargetFacts::Service(ServiceFacts {
-                name: key.to_string(),
+                name: name_of(key, found.as_ref()),
                 port: port.to_string(),
-                found: found.is_some(),
+                found: found.as_ref().is_some_and(|f| !f.external),
                 port_found: found.as_ref().is_some_and(|f| f.port.is_some()),
                 headless: found.as_ref().is_some_and(|f| f.headless),
                 ready: found.iter().flat_map(|f| &f.endpoints).filter(|e| e.ready).count(),
@@ -207,4 +205,15 @@ impl Engine {
             Resolved::Dns => TargetFacts::Dns,
         }
     }
+}
+
+/// What to call a Service. One that is only an alias in DNS is none that could be walked to, and is told as
+/// missing with the way out.
+fn name_of(key: &ObjectKey, found: Option<&ResolvedService>) -> String {
+    if found.is_some_and(|found| found.external) {
+        return format!(
+            "{key} with endpoints: it is of type ExternalName, give the check the url that it stands for"
+        );
+    }
+    key.to_string()
 }

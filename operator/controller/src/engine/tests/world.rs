@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use peerwalk_api::{ConnectivityCheck, ConnectivityCheckStatus};
-use peerwalk_model::evidence::{Connect, Dial, DialPurpose, Trigger, digest, signature};
+use peerwalk_model::evidence::{Connect, Dial, DialPurpose, Trigger, digest};
+use peerwalk_model::plan::PlannedTarget;
 use peerwalk_model::report::TargetFreshness;
 use serde_json::{Value, json};
 
@@ -431,6 +432,17 @@ impl World {
         self.sidecar(SidecarEvent::Walk(id("shop", pod), Box::new(walk)));
     }
 
+    /// The lines of the explanation of what was last said of the one pair there is.
+    pub fn explanation(&self) -> String {
+        self.engine.explain(&ObjectKey::new("shop", "storefront")).expect("the check exists")
+    }
+
+    /// The one target that a pod of namespace shop is asked to walk, if any.
+    pub fn planned(&mut self, pod: &str) -> Option<PlannedTarget> {
+        self.settle_plan();
+        self.engine.plans.get(&id("shop", pod)).and_then(|plan| plan.plan.targets.values().next().cloned())
+    }
+
     /// A walk with more in it than dials.
     pub fn walk_with(&mut self, pod: &str, dials: Vec<Dial>, more: impl FnOnce(&mut Walk)) {
         self.settle_plan();
@@ -474,7 +486,7 @@ impl World {
             .targets()
             .map(|e| TargetFreshness {
                 target: e.walk.target.clone(),
-                signature: signature(&e.walk),
+                signature: e.signature,
                 started: self.now,
                 ended: self.now,
                 since: e.since,

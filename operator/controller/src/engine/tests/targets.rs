@@ -1,0 +1,239 @@
+//! What targets are taken for: URLs that are Services of the cluster, aliases, Services without ports.
+
+use peerwalk_model::evidence::{
+    Dial, DialPurpose, Request, RequestOutcome, Resolve, ResolveSource, Tls, TlsOutcome,
+};
+use peerwalk_model::plan::{DialScope, ServiceTarget, UrlTarget};
+
+use super::*;
+use crate::cluster::decode::{SlimEndpointSlice, SlimService};
+
+fn url(url: &str) -> serde_json::Value {
+    json!({"name": "db", "url": url})
+}
+
+fn service_planned(hostname: &str) -> TargetKind {
+    TargetKind::Service(ServiceTarget {
+        hostname: hostname.into(),
+        port: 5432,
+        addresses: vec!["10.96.0.7".parse().unwrap()],
+        endpoints: vec!["10.244.1.8:5432".parse().unwrap()],
+    })
+}
+
+#[test]
+fn a_plain_url_of_a_service_is_walked_as_the_service() {
+    for host in ["db.ledger.svc", "DB.ledger.svc.cluster.local.", "db.ledger", "10.96.0.7"] {
+        let mut world = World::shop();
+        world.check_with_target(url(&format!("http://{host}:5432/health?full=1")));
+        let planned = world.planned("web-1").expect("it is planned");
+        assert_eq!(planned.kind, service_planned(host), "{host}");
+        assert_eq!(planned.http.expect("with its request").path, "/health?full=1");
+        assert!(!planned.controls.is_empty(), "and with controls");
+    }
+}
+
+#[test]
+fn a_denial_behind_a_url_is_found_and_proven() {
+    let mut world = World::shop();
+    world.policy("ledger", "default-deny", &json!({"podSelector": {}, "policyTypes": ["Ingress"]}));
+    world.check_with_target(url("http://db.ledger.svc:5432/"));
+    world.attach("web-1");
+    world.attach_in("ledger", "db-0");
+    world.pass(10);
+    world.walk("web-1", world::silent_with_control());
+    world.pass(2);
+    world.heartbeat_in("ledger", "db-0");
+    world.settle();
+    assert_eq!(world.verdict(), "PolicyDenied confirmed", "{}", world.explanation());
+    assert!(world.explanation().contains("→ http://db.ledger.svc:5432/ "), "{}", world.explanation());
+}
+
+/// What a sidecar that walks a URL sees of a Service: its address alone, for all it knows one like any other.
+fn to_the_address(outcome: DialOutcome) -> Vec<Dial> {
+    vec![Dial { purpose: DialPurpose::Address, ..world::dial("10.96.0.7:5432", outcome) }]
+}
+
+fn resolved(walk: &mut Walk) {
+    walk.resolve = Some(Resolve {
+        name: "db.ledger.svc".into(),
+        addresses: vec!["10.96.0.7".parse().unwrap()],
+        source: ResolveSource::Dns,
+        queries: Vec::new(),
+        answered: None,
+        elapsed: Duration::from_millis(2),
+    });
+}
+
+fn answered(walk: &mut Walk) {
+    resolved(walk);
+    walk.tls = Some(Tls {
+        server_name: "db.ledger.svc".into(),
+        outcome: TlsOutcome::Established,
+        elapsed: Duration::from_millis(2),
+    });
+    walk.request = Some(Request {
+        method: peerwalk_model::plan::HttpMethod::Head,
+        url: "https://db.ledger.svc:5432/".into(),
+        status_below: 500,
+        outcome: RequestOutcome::Status(200),
+        elapsed: Duration::from_millis(2),
+    });
+}
+
+#[test]
+fn an_https_url_of_a_service_may_lead_to_the_services_address() {
+    let mut world = World::shop();
+    world.check_with_target(url("https://db.ledger.svc:5432/"));
+    let planned = world.planned("web-1").expect("it is planned");
+    let scope = DialScope { networks: vec!["10.96.0.7/32".parse().unwrap()], any_address: false };
+    let expected = UrlTarget { url: "https://db.ledger.svc:5432/".into(), roots_pem: None, scope };
+    assert_eq!(planned.kind, TargetKind::Url(expected), "only walks of URLs speak TLS");
+    assert!(!planned.controls.is_empty(), "the paths to its endpoints are proven as those of any Service");
+}
+
+#[test]
+fn policies_are_asked_about_the_endpoints_behind_a_url() {
+    let egress_to_ledger = json!({"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"to": [
+        {"namespaceSelector": {}, "podSelector": {"matchLabels": {"app": "db"}}},
+    ]}]});
+    let deny = json!({"podSelector": {}, "policyTypes": ["Ingress"]});
+    let refused = DialOutcome::Failed { errno: 111, immediate: false, queue: vec![] };
+    for (about, policy, outcome, expected) in [
+        (
+            "an address outside would be denied, the endpoint is admitted",
+            ("shop", &egress_to_ledger),
+            DialOutcome::Connected { local_peer: None },
+            "Reachable confirmed",
+        ),
+        (
+            "the endpoint is denied, and answers",
+            ("ledger", &deny),
+            DialOutcome::Connected { local_peer: None },
+            "PolicyNotEnforced confirmed",
+        ),
+        ("the endpoint is denied, and refuses", ("ledger", &deny), refused, "ConnectionRefused suspected"),
+    ] {
+        let mut world = World::shop();
+        world.policy(policy.0, "policy", policy.1);
+        world.check_with_target(url("https://db.ledger.svc:5432/"));
+        world.attach("web-1");
+        world.pass(40);
+        let connects = matches!(outcome, DialOutcome::Connected { .. });
+        let more = if connects { answered } else { resolved };
+        world.walk_with("web-1", to_the_address(outcome), more);
+        world.settle();
+        assert_eq!(world.verdict(), expected, "{about}: {}", world.explanation());
+        world.pass(100);
+        world.heartbeat("web-1");
+        world.settle();
+        assert_eq!(world.verdict(), expected, "heartbeats carry the signature of the walk as it was sent");
+    }
+}
+
+#[test]
+fn a_name_outside_that_leads_to_a_service_is_judged_by_its_endpoints() {
+    let mut world = World::shop();
+    world.engine.settings.allow = ["db.example.com".parse().unwrap()].into_iter().collect();
+    world.policy("ledger", "deny", &json!({"podSelector": {}, "policyTypes": ["Ingress"]}));
+    world.check_with_target(url("https://db.example.com:5432/"));
+    world.attach("web-1");
+    world.pass(40);
+    world.walk_with("web-1", to_the_address(DialOutcome::Connected { local_peer: None }), answered);
+    world.settle();
+    assert_eq!(world.verdict(), "PolicyNotEnforced confirmed", "{}", world.explanation());
+    assert!(world.explanation().contains("ledger/db-0 is isolated"), "{}", world.explanation());
+}
+
+#[test]
+fn what_a_url_names_and_is_not_there_is_told() {
+    for (target, expected) in [
+        ("http://nope.ledger.svc/", "TargetNotFound suspected"),
+        ("https://nope.ledger.svc/", "TargetNotFound suspected"),
+        ("http://db.ledger.svc/", "ServicePortNotFound confirmed"),
+        ("https://10.96.0.7/", "ServicePortNotFound confirmed"),
+        // A short name may be one of another domain.
+        ("http://nope/", "TargetNotAllowed confirmed"),
+    ] {
+        let mut world = World::shop();
+        world.check_with_target(url(target));
+        world.attach("web-1");
+        world.settle();
+        assert_eq!(world.verdict(), expected, "{target}");
+        assert_eq!(world.planned("web-1"), None, "{target} is not walked");
+    }
+}
+
+#[test]
+fn a_url_follows_its_service() {
+    let mut world = World::shop();
+    world.check_with_target(url("http://new.ledger.svc:5432/"));
+    world.attach("web-1");
+    world.settle();
+    world.service("ledger", "new", "10.96.0.8", 5432, "db-0", "n2", "10.244.1.8");
+    let outputs = world.settle();
+    assert!(world::plan_of(&outputs, "web-1").is_some(), "a Service that appears is walked");
+    assert_eq!(world.verdict(), "Probing suspected", "and judged at once");
+}
+
+fn headless(world: &mut World, ports: &serde_json::Value) {
+    world.apply::<SlimService>(json!({
+        "metadata": {"namespace": "ledger", "name": "db"},
+        "spec": {"clusterIP": "None", "clusterIPs": ["None"], "ports": ports},
+    }));
+    world.apply::<SlimEndpointSlice>(json!({
+        "metadata": {
+            "namespace": "ledger", "name": "db-1", "labels": {"kubernetes.io/service-name": "db"},
+        },
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": ["10.244.1.8"], "conditions": {"ready": true}, "nodeName": "n2",
+            "targetRef": {"kind": "Pod", "name": "db-0"}}],
+        "ports": ports,
+    }));
+}
+
+#[test]
+fn a_url_of_a_headless_service_leads_to_its_pods() {
+    let mut world = World::shop();
+    headless(&mut world, &json!([{"name": "main", "port": 5432}]));
+    world.check_with_target(url("http://db.ledger.svc:5432/"));
+    let planned = world.planned("web-1").expect("it is planned");
+    let scope = DialScope { networks: vec!["10.244.1.8/32".parse().unwrap()], any_address: false };
+    let expected = UrlTarget { url: "http://db.ledger.svc:5432/".into(), roots_pem: None, scope };
+    assert_eq!(planned.kind, TargetKind::Url(expected), "nothing is translated");
+}
+
+#[test]
+fn a_headless_service_without_ports_is_its_pods_at_any_port() {
+    let mut world = World::shop();
+    headless(&mut world, &json!([]));
+    world.settle();
+    let Some(TargetKind::Service(planned)) = world.planned("web-1").map(|target| target.kind) else {
+        panic!("it is planned")
+    };
+    assert_eq!((planned.addresses, planned.endpoints), (vec![], vec!["10.244.1.8:5432".parse().unwrap()]));
+    world.check_with_target(
+        json!({"name": "db", "service": {"name": "db", "namespace": "ledger", "port": "main"}}),
+    );
+    world.attach("web-1");
+    world.settle();
+    assert_eq!(world.verdict(), "ServicePortNotFound confirmed", "it has no names of ports");
+}
+
+#[test]
+fn an_alias_is_told_as_what_it_is() {
+    for ports in [json!([]), json!([{"name": "main", "port": 5432}])] {
+        let mut world = World::shop();
+        world.apply::<SlimService>(json!({
+            "metadata": {"namespace": "ledger", "name": "db"},
+            "spec": {"type": "ExternalName", "externalName": "db.example.com", "ports": ports},
+        }));
+        world.attach("web-1");
+        world.settle();
+        assert_eq!(world.verdict(), "TargetNotFound suspected");
+        assert_eq!(world.planned("web-1"), None, "its name leads anywhere");
+        let told = "there is no Service ledger/db with endpoints: it is of type ExternalName, give the check \
+                    the url";
+        assert!(world.explanation().contains(told), "{}", world.explanation());
+    }
+}
