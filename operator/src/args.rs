@@ -1,9 +1,11 @@
 //! Flags and environment, turned into a typed configuration before any port is bound.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 
-use clap::{Parser, ValueEnum};
-use peerwalk_controller::AllowEntry;
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser, ValueEnum};
+use peerwalk_controller::{Allow, AllowEntry};
 use peerwalk_webhook::config::PullPolicy;
 
 /// The Peerwalk operator: injects sidecars, plans what they walk, judges what they find, and writes the
@@ -67,7 +69,7 @@ pub struct Args {
     pub cluster_domain: String,
 
     /// Outside the cluster, what may be walked to: a network (192.0.2.0/24), an address, or a host
-    /// (api.example.com, *.example.com). Repeatable.
+    /// (api.example.com, *.example.com). Repeatable, up to 256 times.
     #[arg(long = "allow-target", value_name = "CIDR_OR_HOST")]
     pub allow_targets: Vec<AllowEntry>,
 
@@ -78,6 +80,23 @@ pub struct Args {
     /// Which log lines: error, warn, info, debug, trace, or a filter like info,peerwalk_hub=debug.
     #[arg(long, default_value = "info")]
     pub log_level: String,
+}
+
+impl Args {
+    /// Reads a command line, and holds it against what no single value shows.
+    pub fn read(line: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Self, clap::Error> {
+        let args = Self::try_parse_from(line)?;
+        let count = args.allow_targets.len();
+        if count > Allow::MOST {
+            let text = format!(
+                "--allow-target is given {count} times, at most {} entries can be sent to a sidecar: join \
+                 networks into larger ones, or hosts into *.example.com\n",
+                Allow::MOST
+            );
+            return Err(Self::command().error(ErrorKind::TooManyValues, text));
+        }
+        Ok(args)
+    }
 }
 
 /// Form of log lines.
@@ -91,8 +110,6 @@ pub enum LogFormat {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     const LEAST: [&str; 13] = [
@@ -125,6 +142,17 @@ mod tests {
             text.contains("http://x") && text.contains("192.0.2.0/24"),
             "value and remedy are named: {text}"
         );
+    }
+
+    #[test]
+    fn more_targets_than_a_sidecar_is_told_of_are_refused_by_the_flags_name() {
+        let line = |count: usize| {
+            let targets = (0..count).map(|n| format!("--allow-target=host-{n}.example.com"));
+            LEAST.into_iter().map(str::to_owned).chain(targets).collect::<Vec<_>>()
+        };
+        assert_eq!(Args::read(line(256)).unwrap().allow_targets.len(), 256, "as many as there may be");
+        let text = Args::read(line(257)).unwrap_err().to_string();
+        assert!(text.contains("--allow-target is given 257 times, at most 256"), "{text}");
     }
 
     #[test]

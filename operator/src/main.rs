@@ -1,11 +1,10 @@
 //! The operator: controller, hub, webhook and metrics in one binary.
 
 use anyhow::Context as _;
-use clap::Parser as _;
 use peerwalk_operator::{args::Args, run, telemetry};
 
 fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
+    let args = Args::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
     telemetry::start(args.log_format, &args.log_level)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -2,9 +2,11 @@
 //! carry their moment, outputs are values.
 
 mod checks;
+mod controls;
 mod explain;
 mod facts;
 mod judge;
+mod limits;
 mod plans;
 mod select;
 mod sightings;

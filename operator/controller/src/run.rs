@@ -19,7 +19,7 @@ use crate::cluster::record::ObjectKey;
 use crate::engine::{Engine, Input, Output, SidecarEvent};
 use crate::metrics::Metrics;
 use crate::publish::{EventRecord, Outbox, Written, publish_events, write_statuses};
-use crate::settings::Settings;
+use crate::settings::{ROOTS_BYTES, Settings};
 use crate::{discovery, watch};
 
 /// Inputs taken in before all is brought up to date.
@@ -214,7 +214,24 @@ async fn read_roots(client: Client, map: &ObjectKey, entry: &str) -> Result<Stri
     let read = timeout(READ, api.get_opt(&map.name)).await;
     let found = read.map_err(|_| "the API server did not answer in time".to_owned())?;
     let found = found.map_err(|error| error.to_string())?.ok_or("there is no such ConfigMap")?;
-    found.data.and_then(|mut data| data.remove(entry)).ok_or_else(|| "it has no such entry".to_owned())
+    let roots = found.data.and_then(|mut data| data.remove(entry)).ok_or("it has no such entry")?;
+    usable(roots)
+}
+
+/// Roots that a sidecar takes, or why it would not.
+fn usable(roots: String) -> Result<String, String> {
+    if roots.len() > ROOTS_BYTES {
+        return Err(format!(
+            "it has {} bytes, at most {ROOTS_BYTES} can be sent to a sidecar: leave only the roots that are needed",
+            roots.len()
+        ));
+    }
+    if !roots.contains("-----BEGIN CERTIFICATE-----") {
+        return Err(
+            "it holds no certificate in PEM, which begins with -----BEGIN CERTIFICATE-----".to_owned()
+        );
+    }
+    Ok(roots)
 }
 
 #[cfg(test)]
@@ -229,5 +246,19 @@ mod tests {
         assert_eq!(ended(&mut tasks).await, Error::TaskEnded("watching Pods"));
         tasks.spawn(async { panic!("an object that cannot be decoded") });
         assert_eq!(ended(&mut tasks).await, Error::TaskPanicked);
+    }
+
+    #[test]
+    fn roots_that_no_sidecar_takes_are_refused_with_the_reason() {
+        let pem = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n".to_owned();
+        assert_eq!(usable(pem.clone()), Ok(pem.clone()));
+        for (roots, told) in [
+            (pem + &"#".repeat(ROOTS_BYTES), "it has 65595 bytes, at most 65536"),
+            ("MIIB".to_owned(), "no certificate in PEM"),
+            (String::new(), "no certificate in PEM"),
+        ] {
+            let error = usable(roots).unwrap_err();
+            assert!(error.contains(told), "{error}");
+        }
     }
 }

@@ -26,6 +26,9 @@ pub struct Settings {
     pub silence: Duration,
 }
 
+/// Bytes of a check's own roots, PEM: the protocol's limit.
+pub const ROOTS_BYTES: usize = 64 * 1024;
+
 /// What outside the cluster may be walked to: networks, and hosts by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Allow {
@@ -94,6 +97,9 @@ impl FromIterator<AllowEntry> for Allow {
 }
 
 impl Allow {
+    /// How many entries there may be: a sidecar is told of as many networks for each URL, and of no more.
+    pub const MOST: usize = 256;
+
     /// Whether a host is allowed by name.
     pub fn host(&self, host: &str) -> bool {
         let host = host.trim_end_matches('.').to_ascii_lowercase();

@@ -6,20 +6,15 @@ use std::net::SocketAddr;
 use peerwalk_api::{ConnectivityCheck, ConnectivityCheckStatus};
 use peerwalk_diagnosis::Run;
 use peerwalk_model::evidence::DialPurpose;
-use peerwalk_model::plan::{Control, PlannedTarget};
+use peerwalk_model::plan::PlannedTarget;
 use peerwalk_model::{Outcome, PodRef, Protocol, TargetKey, Timestamp, Verdict, Walk};
 
 use super::select::{Selection, select};
 use super::target::Resolved;
-use super::{Engine, Output, Touched};
+use super::{Engine, Output, Touched, limits};
 use crate::cluster::flow::Destination;
 use crate::cluster::record::{ObjectKey, Pod};
 use crate::cluster::service;
-
-/// Controls of one target, at most.
-const CONTROLS: usize = 4;
-/// Pods that are looked at to find a control for one node, at most.
-const CANDIDATES: usize = 32;
 
 /// What is known of one check.
 #[derive(Debug, Default)]
@@ -258,11 +253,18 @@ impl Engine {
                 self.forget_pod(&pod, outputs);
                 continue;
             };
-            let targets = self.targets_of(&record);
+            let (targets, surplus) = limits::fit(self.targets_of(&record));
             let first = !self.plans.contains_key(&pod);
             let plan = self.plans.entry(pod.clone()).or_default();
             match plan.replace(targets) {
                 Some(changed) => {
+                    if surplus > 0 {
+                        tracing::warn!(
+                            %pod, surplus,
+                            "the pod has more targets than a plan holds; the last ones by check and name are \
+                             not walked: give it fewer checks"
+                        );
+                    }
                     nudged.entry(pod.clone()).or_default().extend(changed);
                     self.evidence.retain(&pod, |key| plan.plan.targets.contains_key(key));
                     outputs.push(Output::SetPlan(pod, plan.plan.clone()));
@@ -304,61 +306,10 @@ impl Engine {
         planned
             .into_iter()
             .map(|(key, (mut entry, resolved))| {
-                entry.controls = self.controls(pod, &resolved);
+                entry.controls = self.controls(pod, &key, &resolved, &entry.kind);
                 (key, entry)
             })
             .collect()
-    }
-
-    /// For each node that holds endpoints of the target: one pod there that the source may reach by policy,
-    /// with a port that it declares. On the source's own node the path needs no proof; there the control tells
-    /// that the source itself can connect, which ends a diagnosis early.
-    fn controls(&mut self, source: &Pod, resolved: &Resolved) -> Vec<Control> {
-        let Resolved::Service(_, _, Some(found)) = resolved else { return Vec::new() };
-        let mut nodes: BTreeMap<String, Vec<SocketAddr>> = BTreeMap::new();
-        for endpoint in found.endpoints.iter().filter(|e| e.ready) {
-            if let Some(node) = endpoint.node.clone() {
-                nodes.entry(node).or_default().push(endpoint.address);
-            }
-        }
-        let mut controls = Vec::new();
-        for (node, endpoints) in nodes.into_iter().take(CONTROLS) {
-            let v4 = endpoints.iter().any(SocketAddr::is_ipv4);
-            if let Some((pod, address)) = self.control_on(source, &node, v4, &endpoints) {
-                controls.push(Control {
-                    pod,
-                    address,
-                    proves: endpoints.iter().map(SocketAddr::ip).collect(),
-                });
-            }
-        }
-        controls
-    }
-
-    fn control_on(
-        &mut self,
-        source: &Pod,
-        node: &str,
-        v4: bool,
-        endpoints: &[SocketAddr],
-    ) -> Option<(String, SocketAddr)> {
-        let candidates: Vec<(String, SocketAddr)> = self
-            .index
-            .pods()
-            .filter(|pod| pod.node.as_deref() == Some(node) && pod.running && pod.ready && !pod.terminating)
-            .filter(|pod| !pod.host_network && pod.id != source.id)
-            .filter_map(|pod| {
-                let ip = pod.ips.iter().find(|ip| ip.is_ipv4() == v4)?;
-                let port = pod.ports.iter().find(|port| port.protocol == Protocol::Tcp)?;
-                Some((pod.id.to_string(), SocketAddr::new(*ip, port.number)))
-            })
-            .filter(|(_, address)| endpoints.iter().all(|endpoint| endpoint.ip() != address.ip()))
-            .take(CANDIDATES)
-            .collect();
-        candidates.into_iter().find(|(_, address)| {
-            let decision = self.decisions.once(&self.index, source, Destination::direct(*address));
-            decision.is_some_and(|decision| decision.is_allowed() && decision.is_certain())
-        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! The engine from inputs to outputs: what is planned, nudged, judged and written, and what is not.
 
 mod ages;
+mod plans;
 mod targets;
 mod world;
 

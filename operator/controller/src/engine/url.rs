@@ -11,6 +11,7 @@ use super::Engine;
 use super::target::Resolved;
 use crate::cluster::record::ObjectKey;
 use crate::cluster::service::{self, PortSelector};
+use crate::settings::Allow;
 
 /// Where a URL leads, as far as it says so itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,10 +81,12 @@ impl Engine {
         self.scope(&host, endpoints.chain(literal).collect())
     }
 
-    /// These addresses of the cluster, and what the operator's configuration allows.
+    /// These addresses of the cluster, and what the operator's configuration allows. A name of the cluster
+    /// leads into it, so its own addresses come first where not all fit.
     pub(super) fn scope(&self, host: &str, inside: BTreeSet<IpAddr>) -> DialScope {
         let mut networks: Vec<IpNet> = inside.into_iter().map(IpNet::from).collect();
         networks.extend(&self.settings.allow.networks);
+        networks.truncate(Allow::MOST);
         networks.sort_unstable();
         networks.dedup();
         DialScope { networks, any_address: self.settings.allow.host(host) }

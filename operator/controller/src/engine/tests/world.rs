@@ -343,6 +343,16 @@ impl World {
         self.take(Input::Watch(WatchEvent::Applied(object.named())));
     }
 
+    /// Another check of the same pods, with these targets.
+    pub fn other_check(&mut self, name: &str, targets: &[Value]) {
+        let check = json!({
+            "apiVersion": "peerwalk.dev/v1alpha1", "kind": "ConnectivityCheck",
+            "metadata": {"namespace": "shop", "name": name, "generation": 1, "resourceVersion": "1"},
+            "spec": {"source": {"podSelector": {"matchLabels": {"app": "web"}}}, "targets": targets},
+        });
+        self.apply::<kube::core::DeserializeGuard<ConnectivityCheck>>(check);
+    }
+
     /// The API server stores a status and the watch tells of it.
     pub fn store(&mut self, status: &ConnectivityCheckStatus) {
         self.check.as_mut().unwrap()["status"] = serde_json::to_value(status).unwrap();
