@@ -2,7 +2,7 @@
 //!
 //! Judging needs to know since when a decision is in force: a walk that a change fell into proves nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use peerwalk_diagnosis::EndpointDecision;
@@ -67,6 +67,22 @@ impl Decisions {
     /// What was decided for a pair; `None` when it never was.
     pub fn get(&self, source: &PodRef, to: Destination) -> Option<&EndpointDecision> {
         self.pairs.get(source)?.get(&to)
+    }
+
+    /// Drops the pairs of a source that nobody asks for any more. What a change of policy meant for them is
+    /// known by when it was seen, should they come back.
+    pub fn retain(&mut self, source: &PodRef, wanted: &BTreeSet<Destination>) {
+        let Some(pairs) = self.pairs.get_mut(source) else { return };
+        pairs.retain(|to, _| wanted.contains(to));
+        if pairs.is_empty() {
+            self.pairs.remove(source);
+        }
+    }
+
+    /// The addresses that are decided for a source.
+    #[cfg(test)]
+    pub fn decided(&self, source: &PodRef) -> Vec<std::net::SocketAddr> {
+        self.pairs.get(source).into_iter().flatten().map(|(to, _)| to.address).collect()
     }
 
     /// Drops every pair of a source.

@@ -13,8 +13,10 @@ mod sightings;
 mod status;
 mod target;
 mod url;
+mod ways;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use peerwalk_model::report::{Heartbeat, Transition};
@@ -111,6 +113,10 @@ struct Touched {
     all: bool,
     /// Namespaces whose pods, policies or labels changed.
     namespaces: BTreeSet<String>,
+    /// Namespaces whose policies or labels changed.
+    policies: BTreeSet<String>,
+    /// Addresses of pods that came or went, or that policies may see otherwise now.
+    ips: BTreeSet<IpAddr>,
     /// Services that changed, with their endpoints.
     services: BTreeSet<ObjectKey>,
     /// Checks whose spec changed.
@@ -171,7 +177,8 @@ impl Engine {
         if !self.index.complete() {
             return Vec::new();
         }
-        let touched = std::mem::take(&mut self.touched);
+        let mut touched = std::mem::take(&mut self.touched);
+        touched.checks.extend(self.on_the_way_of(&touched));
         let mut outputs = Vec::new();
         self.refresh(&touched, now, &mut outputs);
         self.judge_touched(&touched, now, &mut outputs);
@@ -210,6 +217,9 @@ impl Engine {
             Change::None => {}
             Change::Pod(change) => {
                 self.seen.pod(&self.index, &change, now);
+                if change.addresses || change.selected_by || self.index.pod(&change.key).is_none() {
+                    self.touched.ips.extend(change.ips);
+                }
                 self.touched.namespaces.insert(change.key.namespace);
             }
             Change::Service(key) => self.touch_service(key, now),
@@ -220,6 +230,7 @@ impl Engine {
             Change::Namespace(name) => {
                 self.decisions.forget_policies();
                 self.seen.namespace(&name, now);
+                self.touched.policies.insert(name.clone());
                 self.touched.namespaces.insert(name);
             }
             Change::Node => self.touched.all = true,
@@ -262,7 +273,7 @@ impl Engine {
                     started_ms = walk.started.as_millis(), ended_ms = walk.ended.as_millis(), "walk"
                 );
                 self.sightings.learn(&self.index, &pod, &walk);
-                self.decide_dialled(&pod, &walk, now);
+                self.follow_walk(&pod, &walk, now);
                 let target = walk.target.clone();
                 self.evidence.walk(&pod, at, *walk);
                 // A sidecar that walks a URL does not know a Service's address from another.

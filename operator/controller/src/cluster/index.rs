@@ -52,6 +52,8 @@ pub enum Change {
 pub struct PodChange {
     /// Which pod.
     pub key: ObjectKey,
+    /// The addresses it has or had.
+    pub ips: Vec<IpAddr>,
     /// It has addresses that it did not have before.
     pub addresses: bool,
     /// It has other labels or ports than before, which policies select it by.
@@ -101,8 +103,10 @@ impl Index {
                 if let Some(pod) = &gone {
                     unlink(&mut self.by_ip, &pod.ips, key);
                 }
-                let change = PodChange { key: key.clone(), addresses: false, selected_by: false };
-                removed(gone.is_some(), Change::Pod(change))
+                gone.map_or(Change::None, |pod| {
+                    let key = key.clone();
+                    Change::Pod(PodChange { key, ips: pod.ips, addresses: false, selected_by: false })
+                })
             }
             Kind::Service => {
                 let gone = self.services.remove(key);
@@ -159,6 +163,7 @@ impl Index {
         let same = old.filter(|old| old.id == pod.id);
         let change = PodChange {
             key: key.clone(),
+            ips: pod.ips.iter().chain(old.iter().flat_map(|old| &old.ips)).copied().collect(),
             addresses: !pod.ips.is_empty() && same.is_none_or(|old| old.ips != pod.ips),
             selected_by: same.is_none_or(|old| old.labels != pod.labels || old.ports != pod.ports),
         };

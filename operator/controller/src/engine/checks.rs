@@ -1,20 +1,18 @@
 //! The state of each check, and bringing selections, decisions and plans up to date.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 
 use peerwalk_api::{ConnectivityCheck, ConnectivityCheckStatus};
 use peerwalk_diagnosis::Run;
-use peerwalk_model::evidence::DialPurpose;
 use peerwalk_model::plan::PlannedTarget;
-use peerwalk_model::{Outcome, PodRef, Protocol, TargetKey, Timestamp, Verdict, Walk};
+use peerwalk_model::{Outcome, PodRef, TargetKey, Timestamp, Verdict};
 
 use super::select::{Selection, select};
 use super::target::Resolved;
+use super::ways::Ways;
 use super::{Engine, Output, Touched, limits};
 use crate::cluster::flow::Destination;
 use crate::cluster::record::{ObjectKey, Pod};
-use crate::cluster::service;
 
 /// What is known of one check.
 #[derive(Debug, Default)]
@@ -23,6 +21,8 @@ pub struct CheckState {
     pub selection: Selection,
     /// Its targets as the cluster has them, in the order of the spec.
     pub targets: Vec<Resolved>,
+    /// Where its walks go besides.
+    pub ways: Ways,
     /// What was said of each pair, by pod and position of the target.
     pub pairs: BTreeMap<(PodRef, usize), PairState>,
     /// When it was last judged.
@@ -68,6 +68,9 @@ impl Engine {
         let gone: Vec<ObjectKey> =
             self.checks.keys().filter(|key| self.index.check(key).is_none()).cloned().collect();
         let mut pods: BTreeSet<PodRef> = BTreeSet::new();
+        if !gone.is_empty() || !touched.checks.is_empty() {
+            self.forget_roots();
+        }
         for key in gone {
             if let Some(state) = self.checks.remove(&key) {
                 pods.extend(state.selection.sampled);
@@ -105,11 +108,6 @@ impl Engine {
             || state.targets.iter().filter_map(Resolved::service).any(|service| {
                 touched.services.contains(service) || touched.namespaces.contains(&service.namespace)
             })
-            || (!touched.services.is_empty()
-                && state
-                    .targets
-                    .iter()
-                    .any(|t| matches!(t, Resolved::Service(.., None) | Resolved::Url { .. })))
     }
 
     fn refresh_check(
@@ -120,22 +118,30 @@ impl Engine {
         nudged: &mut BTreeMap<PodRef, BTreeSet<TargetKey>>,
         outputs: &mut Vec<Output>,
     ) {
+        let mut state = self.checks.remove(key).unwrap_or_default();
         let selection = select(&self.index, key, check);
         let resolved: Vec<Resolved> =
             check.spec.targets.iter().filter_map(|target| self.resolve(&key.namespace, target)).collect();
         outputs.extend(self.roots_to_read(key, check));
+        let mut all_ways = Ways::default();
         for pod in &selection.sampled {
-            for (target, resolved) in check.spec.targets.iter().zip(&resolved) {
+            for (position, (target, resolved)) in check.spec.targets.iter().zip(&resolved).enumerate() {
+                let before = state.targets.get(position);
+                let mut turned = before.is_some_and(|before| before.leads_elsewhere(resolved, target));
                 let target = TargetKey { check: key.name.clone(), target: target.name.clone() };
                 let walk = self.walk_of(pod, &target);
-                let mut destinations = self.destinations(resolved, walk);
-                destinations.extend(walk.into_iter().flat_map(|walk| self.name_servers(walk)));
-                if self.decide_all(pod, &destinations, now) {
+                let destinations = self.on_the_way(resolved, walk);
+                let of_a_url = matches!(resolved, Resolved::Url { .. });
+                if let Some(ways) = walk.map(|walk| self.ways_of(walk, of_a_url)) {
+                    turned |= ways.differ_from(&state.ways);
+                    all_ways.extend(ways);
+                }
+                turned |= self.decide_all(pod, &destinations, now);
+                if turned {
                     nudged.entry(pod.clone()).or_default().insert(target);
                 }
             }
         }
-        let state = self.checks.entry(key.clone()).or_default();
         let sampled: BTreeSet<&PodRef> = selection.sampled.iter().collect();
         state.pairs.retain(|(pod, target), _| sampled.contains(pod) && *target < resolved.len());
         if check.spec.suspend {
@@ -143,10 +149,17 @@ impl Engine {
         }
         state.selection = selection;
         state.targets = resolved;
+        state.ways = all_ways;
+        self.checks.insert(key.clone(), state);
     }
 
     /// Decides every destination of a pod anew; whether any outcome changed.
-    fn decide_all(&mut self, pod: &PodRef, destinations: &BTreeSet<Destination>, now: Timestamp) -> bool {
+    pub(super) fn decide_all(
+        &mut self,
+        pod: &PodRef,
+        destinations: &BTreeSet<Destination>,
+        now: Timestamp,
+    ) -> bool {
         let key = ObjectKey::new(&pod.namespace, &pod.name);
         let Some(source) = self.index.pod(&key) else { return false };
         let mut changed = false;
@@ -156,68 +169,20 @@ impl Engine {
         changed
     }
 
-    /// Addresses that only the sidecar knows, because it resolved the name: decided once it has dialled them.
-    pub(super) fn decide_dialled(&mut self, pod: &PodRef, walk: &Walk, now: Timestamp) {
-        let mut destinations = self.dialled(walk, false);
-        destinations.extend(self.name_servers(walk));
-        self.decide_all(pod, &destinations, now);
-    }
-
-    fn walk_of(&self, pod: &PodRef, key: &TargetKey) -> Option<&Walk> {
-        self.evidence.pod(pod)?.target(key).map(|evidence| &evidence.walk)
-    }
-
-    /// Where connections to a target end, after translation, as far as the cluster or a walk can tell.
-    pub(super) fn destinations(&self, resolved: &Resolved, walk: Option<&Walk>) -> BTreeSet<Destination> {
-        let mut all = resolved.destinations();
-        if let Some(walk) = walk {
-            all.extend(self.dialled(walk, matches!(resolved, Resolved::Url { .. })));
-        }
-        all
-    }
-
-    /// Where the dials of a walk ended, to addresses that a name resolved to. Those of Services among them are
-    /// wanted only where the target is no Service itself, whose endpoints are known.
-    fn dialled(&self, walk: &Walk, services: bool) -> BTreeSet<Destination> {
-        let dials = walk.connect.iter().flat_map(|connect| &connect.dials);
-        let wanted = dials.filter(|dial| match dial.purpose {
-            DialPurpose::Address => true,
-            DialPurpose::ServiceAddress => services,
-            DialPurpose::Endpoint | DialPurpose::Control | DialPurpose::Proxy => false,
-        });
-        wanted.flat_map(|dial| self.behind(dial.remote, Protocol::Tcp)).collect()
-    }
-
-    /// The pods behind the name servers that a walk asked.
-    pub(super) fn name_servers(&self, walk: &Walk) -> BTreeSet<Destination> {
-        let queries = walk.resolve.iter().flat_map(|resolve| &resolve.queries);
-        let servers: BTreeSet<SocketAddr> = queries.map(|query| query.server).collect();
-        let of_the_cluster =
-            servers.into_iter().filter(|server| self.index.service_by_ip(server.ip()).is_some());
-        of_the_cluster.flat_map(|server| self.behind(server, Protocol::Udp)).collect()
-    }
-
-    /// Where connections to an address end: at the ready endpoints when it is a Service's own, else there.
-    fn behind(&self, address: SocketAddr, protocol: Protocol) -> BTreeSet<Destination> {
-        let Some(endpoints) = service::behind(&self.index, address, protocol) else {
-            return BTreeSet::from([Destination { address, protocol, through_service: false }]);
-        };
-        let ready = endpoints.into_iter().filter(|endpoint| endpoint.ready);
-        ready.map(|e| Destination { address: e.address, protocol, through_service: true }).collect()
-    }
-
     fn roots_to_read(&self, key: &ObjectKey, check: &ConnectivityCheck) -> Vec<Output> {
-        let wanted = check.spec.targets.iter().filter_map(|target| target.tls.as_ref());
-        wanted
-            .map(|tls| {
-                (
-                    ObjectKey::new(&key.namespace, &tls.ca_bundle.config_map.name),
-                    tls.ca_bundle.config_map.key.clone(),
-                )
-            })
+        roots_of(key, check)
             .filter(|roots| !self.roots.contains_key(roots))
             .map(|(map, entry)| Output::ReadRoots(map, entry))
             .collect()
+    }
+
+    /// Forgets roots that no check asks for any more.
+    fn forget_roots(&mut self) {
+        if self.roots.is_empty() {
+            return;
+        }
+        let wanted: BTreeSet<_> = self.index.checks().flat_map(|(key, check)| roots_of(key, check)).collect();
+        self.roots.retain(|roots, _| wanted.contains(roots));
     }
 
     /// Pods whose plan may have to change though no check did: new ones with a sidecar, and those gone.
@@ -253,6 +218,8 @@ impl Engine {
                 self.forget_pod(&pod, outputs);
                 continue;
             };
+            let wanted = self.destinations_of(&pod);
+            self.decisions.retain(&pod, &wanted);
             let (targets, surplus) = limits::fit(self.targets_of(&record));
             let first = !self.plans.contains_key(&pod);
             let plan = self.plans.entry(pod.clone()).or_default();
@@ -316,4 +283,16 @@ impl Engine {
 /// A pod whose sidecar may speak: it has one, and is neither finished nor gone. A terminating pod still runs.
 fn lives(pod: &Pod) -> bool {
     pod.injected && !pod.finished
+}
+
+/// The roots that a check asks for: ConfigMap and entry.
+fn roots_of<'a>(
+    key: &'a ObjectKey,
+    check: &'a ConnectivityCheck,
+) -> impl Iterator<Item = (ObjectKey, String)> + 'a {
+    let wanted = check.spec.targets.iter().filter_map(|target| target.tls.as_ref());
+    wanted.map(|tls| {
+        let map = &tls.ca_bundle.config_map;
+        (ObjectKey::new(&key.namespace, &map.name), map.key.clone())
+    })
 }

@@ -136,6 +136,16 @@ impl Resolved {
         }
     }
 
+    /// Whether connections go another way than before, and the plan, which names a Service's endpoints, does
+    /// not tell of it by itself.
+    pub(super) fn leads_elsewhere(&self, now: &Self, target: &Target) -> bool {
+        let (Self::Service(_, _, Some(before)), Self::Service(_, _, Some(after))) = (self, now) else {
+            return false;
+        };
+        before.internal_local != after.internal_local
+            || (target.url.is_some() && self.destinations() != now.destinations())
+    }
+
     /// The Service that the target stands for.
     pub(super) fn service(&self) -> Option<&ObjectKey> {
         match self {

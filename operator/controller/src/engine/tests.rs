@@ -3,6 +3,7 @@
 mod ages;
 mod plans;
 mod targets;
+mod ways;
 mod world;
 
 use peerwalk_api::CheckResult;

@@ -419,7 +419,8 @@ impl World {
 
     /// Plans exist before sidecars get them; what else is said stays for the caller.
     fn settle_plan(&mut self) {
-        let touched = std::mem::take(&mut self.engine.touched);
+        let mut touched = std::mem::take(&mut self.engine.touched);
+        touched.checks.extend(self.engine.on_the_way_of(&touched));
         self.engine.refresh(&touched, self.now, &mut Vec::new());
         self.engine.touched = touched;
     }
