@@ -259,6 +259,7 @@ impl Engine {
                 self.touched.pods.insert(pod);
             }
             SidecarEvent::Heartbeat(pod, heartbeat) => {
+                self.see_again(&pod, &heartbeat);
                 self.evidence.heartbeat(&pod, at, &heartbeat);
                 self.touched.pods.insert(pod);
             }
@@ -272,8 +273,12 @@ impl Engine {
                     %pod, target = %walk.target, interim = walk.interim,
                     started_ms = walk.started.as_millis(), ended_ms = walk.ended.as_millis(), "walk"
                 );
-                self.sightings.learn(&self.index, &pod, &walk);
                 self.follow_walk(&pod, &walk, now);
+                if let Some(witness) =
+                    plans::witness(&self.plans, &self.index, &self.decisions, &pod, &walk.target)
+                {
+                    self.sightings.learn(&witness, &walk);
+                }
                 let target = walk.target.clone();
                 self.evidence.walk(&pod, at, *walk);
                 // A sidecar that walks a URL does not know a Service's address from another.
@@ -289,6 +294,19 @@ impl Engine {
                         stage = %transition.stage, at = %transition.at, "transition"
                     );
                 }
+            }
+        }
+    }
+
+    /// A heartbeat tells of walks that found the same as the one that was sent.
+    fn see_again(&mut self, pod: &PodRef, heartbeat: &Heartbeat) {
+        let Some(told) = self.evidence.pod(pod) else { return };
+        for fresh in &heartbeat.targets {
+            let known = told.target(&fresh.target).filter(|known| known.signature == fresh.signature);
+            let Some(known) = known.filter(|known| fresh.started > known.started) else { continue };
+            let witness = plans::witness(&self.plans, &self.index, &self.decisions, pod, &fresh.target);
+            if let Some(witness) = witness {
+                self.sightings.learn_again(&witness, &known.walk, fresh);
             }
         }
     }

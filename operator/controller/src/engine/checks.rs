@@ -90,7 +90,7 @@ impl Engine {
             pods.extend(self.checks.get(key).map(|s| s.selection.sampled.clone()).unwrap_or_default());
         }
         pods.extend(self.pods_to_learn(touched));
-        self.replan(pods, &mut nudged, outputs);
+        self.replan(pods, now, &mut nudged, outputs);
         for (pod, keys) in nudged {
             outputs.push(Output::WalkNow(pod, keys.into_iter().collect()));
         }
@@ -208,6 +208,7 @@ impl Engine {
     fn replan(
         &mut self,
         pods: BTreeSet<PodRef>,
+        now: Timestamp,
         nudged: &mut BTreeMap<PodRef, BTreeSet<TargetKey>>,
         outputs: &mut Vec<Output>,
     ) {
@@ -223,7 +224,7 @@ impl Engine {
             let (targets, surplus) = limits::fit(self.targets_of(&record));
             let first = !self.plans.contains_key(&pod);
             let plan = self.plans.entry(pod.clone()).or_default();
-            match plan.replace(targets) {
+            match plan.replace(targets, now) {
                 Some(changed) => {
                     if surplus > 0 {
                         tracing::warn!(

@@ -1,19 +1,29 @@
 //! What any sidecar's dials prove for others: that a path between two nodes is whole, and that an endpoint
 //! takes connections.
+//!
+//! A sidecar could claim anything, so only what its plan has it dial is taken, and a connection counts as that
+//! of an admitted source only where the policies admit it.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use peerwalk_diagnosis::Sighting;
-use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose};
+use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose, RequestOutcome, TlsOutcome};
+use peerwalk_model::plan::{PlannedTarget, TargetKind};
+use peerwalk_model::report::TargetFreshness;
 use peerwalk_model::{PodRef, Timestamp, Walk};
 
+use super::url::Authority;
 use crate::cluster::Index;
-use crate::cluster::record::ObjectKey;
+use crate::cluster::flow::Destination;
+use crate::cluster::record::Pod;
+use crate::decisions::Decisions;
 
 /// Sightings older than this prove nothing.
 const KEEP: Duration = Duration::from_mins(5);
+/// A walk may report what another target of the pod found at an address this long before.
+const SHARED: Duration = Duration::from_secs(5);
 /// `ECONNREFUSED`, Linux.
 const ECONNREFUSED: i32 = 111;
 
@@ -26,30 +36,62 @@ pub struct Sightings {
     admitted: BTreeMap<SocketAddr, BTreeMap<PodRef, Timestamp>>,
 }
 
+/// A source pod, and what is known of it and the target that it tells of.
+#[derive(Clone, Copy, Debug)]
+pub struct Witness<'a> {
+    pub index: &'a Index,
+    pub decisions: &'a Decisions,
+    pub source: &'a Pod,
+    pub planned: &'a PlannedTarget,
+    /// Since when it is planned like this.
+    pub since: Timestamp,
+}
+
+/// An address that answered.
+#[derive(Clone, Copy, Debug)]
+struct Answer {
+    purpose: DialPurpose,
+    remote: SocketAddr,
+    at: Timestamp,
+    connected: bool,
+}
+
 impl Sightings {
     /// Takes in the dials of a walk.
-    pub fn learn(&mut self, index: &Index, source: &PodRef, walk: &Walk) {
-        let key = ObjectKey::new(&source.namespace, &source.name);
-        let from = index.pod(&key).and_then(|pod| pod.node.clone());
-        for dial in walk.connect.iter().flat_map(|connect| &connect.dials) {
-            if !matches!(dial.purpose, DialPurpose::Endpoint | DialPurpose::Address | DialPurpose::Control) {
-                continue;
-            }
+    pub fn learn(&mut self, witness: &Witness<'_>, walk: &Walk) {
+        for dial in walk.connect.iter().flat_map(|connect| &connect.dials).filter(|dial| answered(dial)) {
+            let (purpose, remote) = (dial.purpose, dial.remote);
             let at = dial.started.plus(dial.elapsed);
-            if connected(dial) {
-                self.admitted.entry(dial.remote).or_default().insert(source.clone(), at);
-            }
-            let answered_by = index.pod_by_ip(dial.remote.ip()).filter(|_| answered(dial));
-            if let (Some(from), Some(pod)) = (&from, answered_by)
-                && let Some(to) = &pod.node
-            {
-                self.see_path(from, to, pod.id.to_string(), at);
-            }
+            self.see(witness, Answer { purpose, remote, at, connected: connected(dial) });
+        }
+    }
+
+    /// Takes in that a walk found the same as `walk`, which was sent: it travels only when it changes.
+    pub fn learn_again(&mut self, witness: &Witness<'_>, walk: &Walk, fresh: &TargetFreshness) {
+        for answer in repeated(witness, walk, fresh) {
+            self.see(witness, answer);
+        }
+    }
+
+    fn see(&mut self, witness: &Witness<'_>, answer: Answer) {
+        let Answer { remote, at, connected, .. } = answer;
+        if !witness.is_planned(answer) {
+            return;
+        }
+        if connected && witness.is_admitted(answer) {
+            let last =
+                self.admitted.entry(remote).or_default().entry(witness.source.id.clone()).or_insert(at);
+            *last = at.max(*last);
+        }
+        let answered_by = witness.index.pod_by_ip(remote.ip());
+        let to = answered_by.and_then(|pod| pod.node.as_deref().map(|node| (node, pod.id.to_string())));
+        if let (Some(from), Some((node, who))) = (&witness.source.node, to) {
+            self.see_path(from, node, who, at);
         }
     }
 
     /// A pod of node `to` answered a pod of node `from`.
-    pub fn see_path(&mut self, from: &str, to: &str, who: String, at: Timestamp) {
+    fn see_path(&mut self, from: &str, to: &str, who: String, at: Timestamp) {
         let sighting = Sighting { who, at };
         let seen = self.paths.entry((from.to_owned(), to.to_owned())).or_insert_with(|| sighting.clone());
         if sighting.at >= seen.at {
@@ -76,6 +118,109 @@ impl Sightings {
             !pods.is_empty()
         });
     }
+}
+
+impl Witness<'_> {
+    /// Whether the plan has the source dial this address for this purpose.
+    fn is_planned(&self, answer: Answer) -> bool {
+        let remote = answer.remote;
+        match (&self.planned.kind, answer.purpose) {
+            (_, DialPurpose::Control) => self.planned.controls.iter().any(|c| c.address == remote),
+            (TargetKind::Service(service), DialPurpose::Endpoint) => service.endpoints.contains(&remote),
+            (TargetKind::Url(url), DialPurpose::Address) => {
+                let ip = remote.ip();
+                // A name that may lead anywhere does not lead to another's pod for that.
+                let anywhere = url.scope.any_address && self.index.any_pod_by_ip(ip).is_none();
+                let in_scope = anywhere || url.scope.networks.iter().any(|network| network.contains(&ip));
+                in_scope && remote.port() == Authority::of(&url.url).port
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the policies admitted the source when it connected. Of controls there is no history.
+    fn is_admitted(&self, answer: Answer) -> bool {
+        let to = match answer.purpose {
+            DialPurpose::Endpoint => Destination::endpoint(answer.remote),
+            DialPurpose::Address => Destination::direct(answer.remote),
+            DialPurpose::ServiceAddress | DialPurpose::Control | DialPurpose::Proxy => return false,
+        };
+        let decision = self.decisions.get(&self.source.id, to).and_then(|known| known.current());
+        decision.is_some_and(|(since, decision)| decision.is_allowed() && since <= answer.at)
+    }
+}
+
+/// What a walk answered that found the same as one before, as far as that is known: a heartbeat does not tell
+/// which endpoint was dialled. Controls are left out, as proven silence is told with the controls of its proof.
+fn repeated(witness: &Witness<'_>, walk: &Walk, fresh: &TargetFreshness) -> Vec<Answer> {
+    let begun = fresh.started.minus(SHARED);
+    let dials: Vec<&Dial> = walk.connect.iter().flat_map(|connect| &connect.dials).collect();
+    let of = |purpose: DialPurpose, v4: bool| {
+        let dials: Vec<&Dial> = dials
+            .iter()
+            .copied()
+            .filter(|dial| dial.purpose == purpose && dial.remote.is_ipv4() == v4)
+            .filter(|dial| !matches!(dial.outcome, DialOutcome::NotAllowed | DialOutcome::Skipped))
+            .collect();
+        let all_connected = !dials.is_empty() && dials.iter().all(|dial| connected(dial));
+        (dials, all_connected)
+    };
+    let mut answers = Vec::new();
+    for v4 in [true, false] {
+        let (endpoints, all_endpoints) = of(DialPurpose::Endpoint, v4);
+        let (addresses, all_addresses) = of(DialPurpose::Address, v4);
+        // What refused is named by the signature, what connected is not.
+        for dial in endpoints.iter().chain(&addresses).filter(|dial| answered(dial) && !connected(dial)) {
+            let (purpose, remote) = (dial.purpose, dial.remote);
+            answers.push(Answer { purpose, remote, at: begun, connected: false });
+        }
+        if all_endpoints {
+            let turn = in_turn(witness, walk, fresh, begun, v4);
+            let answer =
+                |(remote, at)| Answer { purpose: DialPurpose::Endpoint, remote, at, connected: true };
+            answers.extend(turn.into_iter().map(answer));
+        }
+        let resolved = walk.resolve.iter().flat_map(|resolve| &resolve.addresses);
+        if all_addresses && resolved.filter(|ip| ip.is_ipv4() == v4).count() <= 1 {
+            let remotes = addresses.iter().map(|dial| dial.remote);
+            let answer =
+                |remote| Answer { purpose: DialPurpose::Address, remote, at: begun, connected: true };
+            answers.extend(remotes.map(answer));
+        }
+    }
+    answers.retain(|answer| answer.at >= witness.since);
+    answers
+}
+
+/// The endpoints of a family, each with the moment from which on it has connected. Walks that pass dial them in
+/// turn, so as many walks as there are endpoints have dialled each.
+fn in_turn(
+    witness: &Witness<'_>,
+    walk: &Walk,
+    fresh: &TargetFreshness,
+    begun: Timestamp,
+    v4: bool,
+) -> Vec<(SocketAddr, Timestamp)> {
+    let TargetKind::Service(service) = &witness.planned.kind else { return Vec::new() };
+    let endpoints: Vec<SocketAddr> =
+        service.endpoints.iter().copied().filter(|endpoint| endpoint.is_ipv4() == v4).collect();
+    let others = u32::try_from(endpoints.len().saturating_sub(1)).unwrap_or(u32::MAX);
+    if others > 0 && (!passed(walk) || fresh.consecutive <= others) {
+        return Vec::new();
+    }
+    let at = begun.minus(witness.planned.interval.saturating_mul(others));
+    endpoints.into_iter().map(|endpoint| (endpoint, at)).collect()
+}
+
+/// Whether every stage passed, so that the next walk goes to the next endpoint.
+fn passed(walk: &Walk) -> bool {
+    let mut dials = walk.connect.iter().flat_map(|connect| &connect.dials);
+    let dialled = dials.all(|dial| connected(dial) || dial.purpose == DialPurpose::Control);
+    let tls = walk.tls.as_ref().is_none_or(|tls| tls.outcome == TlsOutcome::Established);
+    let request = walk.request.as_ref().is_none_or(
+        |request| matches!(request.outcome, RequestOutcome::Status(status) if status < request.status_below),
+    );
+    dialled && tls && request
 }
 
 fn connected(dial: &Dial) -> bool {

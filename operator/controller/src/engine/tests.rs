@@ -2,6 +2,7 @@
 
 mod ages;
 mod plans;
+mod sightings;
 mod targets;
 mod ways;
 mod world;
