@@ -166,7 +166,9 @@ fn every_target_that_leads_to_an_address_is_walked_when_its_decision_changes() {
     world.other_check("two", &[target("a"), target("b")]);
     world.settle();
     world.pass(10);
-    world.policy("ledger", "deny", &deny_all());
+    // The control stays admitted, so no plan changes.
+    let deny = json!({"podSelector": {"matchLabels": {"app": "db"}}, "policyTypes": ["Ingress"]});
+    world.policy("ledger", "deny", &deny);
     let outputs = world.settle();
     let walked: usize = outputs
         .iter()
