@@ -7,6 +7,7 @@ pub mod evidence;
 pub mod flow;
 pub mod name;
 pub mod plan;
+pub mod proxy;
 pub mod reason;
 pub mod report;
 #[cfg(feature = "serde")]

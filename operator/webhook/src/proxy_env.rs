@@ -7,6 +7,7 @@
 #[cfg(test)]
 mod tests;
 
+use peerwalk_model::proxy::without_user;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -63,7 +64,7 @@ pub struct Variable {
 /// Where a variable's value is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum Source {
-    /// Here, without user information.
+    /// Here, with `***@` in place of user information.
     #[serde(rename = "value")]
     Value(String),
     /// In this variable of our own container; the variable is absent when the reference is empty.
@@ -182,17 +183,4 @@ fn repeatable(value_from: &Value) -> Option<Value> {
         "fieldRef" => Some(value_from.clone()),
         _ => None,
     }
-}
-
-/// A proxy's URL without user name and password. The last `@` ends them, whatever they hold: it is better
-/// to lose a strange path than to keep a part of a password.
-fn without_user(url: &str) -> String {
-    let is_scheme =
-        |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
-    let (scheme, rest) = match url.split_once("://") {
-        Some((scheme, rest)) if is_scheme(scheme) => (Some(scheme), rest),
-        _ => (None, url),
-    };
-    let Some((_, host)) = rest.rsplit_once('@') else { return url.to_owned() };
-    scheme.map_or_else(|| host.to_owned(), |scheme| format!("{scheme}://{host}"))
 }

@@ -1,11 +1,12 @@
 //! The target tried through the proxy that the application's variables name.
 
+use std::cmp::Reverse;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use hyper::Uri;
 use peerwalk_model::evidence::{
-    Connect, Dial, DialOutcome, DialPurpose, LocalTrouble, ProxyAttempt, ProxyUse, TlsOutcome,
+    Connect, Dial, DialOutcome, DialPurpose, LocalTrouble, ProxyAttempt, ProxyUse, Route, TlsOutcome,
 };
 use peerwalk_model::plan::HttpRequest;
 use rustls::ClientConfig;
@@ -29,6 +30,12 @@ pub(crate) struct Through<'a> {
     pub(crate) config: Option<Arc<ClientConfig>>,
     /// What the proxy's name resolved to.
     pub(crate) addresses: Vec<IpAddr>,
+}
+
+/// The proxy to try: of those that can be walked, the one that most clients would use.
+pub(crate) fn choice(route: &Route) -> Option<&ProxyUse> {
+    let walkable = route.proxied.iter().filter(|used| used.is_walkable());
+    walkable.min_by_key(|used| Reverse(used.clients.len()))
 }
 
 /// Host and port of a proxy.
@@ -158,6 +165,31 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(status_of(head.as_bytes()), expected, "{head:?}");
+        }
+    }
+
+    #[test]
+    fn the_proxy_of_most_clients_is_tried() {
+        let used = |scheme: &str, proxy: &str, clients: &[&str]| ProxyUse {
+            container: "web".into(),
+            variable: "http_proxy".into(),
+            scheme: scheme.into(),
+            proxy: proxy.into(),
+            credentials: false,
+            exceptions: None,
+            clients: clients.iter().map(ToString::to_string).collect(),
+            direct_clients: vec![],
+            entry: ".svc".into(),
+        };
+        let uses = [
+            used("socks5", "a:1", &["curl", "go", "axios"]),
+            used("http", "b:1", &["curl"]),
+            used("http", "c:1", &["curl", "go"]),
+            used("http", "d:1", &["curl", "go"]),
+        ];
+        for (uses, expected) in [(&uses[..], Some("c:1")), (&uses[..2], Some("b:1")), (&uses[..1], None)] {
+            let route = Route { proxied: uses.to_vec(), not_visible: vec![] };
+            assert_eq!(choice(&route).map(|used| used.proxy.as_str()), expected, "of {uses:?}");
         }
     }
 

@@ -6,6 +6,7 @@ mod exceptions;
 mod variables;
 
 use peerwalk_model::evidence::{ProxyUse, Route};
+use peerwalk_model::proxy::ProxyValue;
 
 use crate::environment::ContainerEnv;
 use crate::url::TargetUrl;
@@ -14,10 +15,15 @@ use variables::Variables;
 
 /// Which containers' variables send the URL to a proxy, for which clients.
 pub fn route(url: &TargetUrl, containers: &[ContainerEnv]) -> Route {
-    Route {
-        proxied: containers.iter().filter_map(|container| proxy_use(url, container)).collect(),
-        not_visible: containers.iter().filter(|c| c.not_visible).map(|c| c.name.clone()).collect(),
+    let (mut proxied, mut not_visible) = (Vec::new(), Vec::new());
+    for container in containers {
+        let uses = proxy_uses(url, container);
+        if container.not_visible {
+            not_visible.push(container.name.clone());
+        }
+        proxied.extend(uses);
     }
+    Route { proxied, not_visible }
 }
 
 /// Whether a client with these variables would use a proxy for the URL; the variable and its value.
@@ -35,28 +41,38 @@ pub fn proxy_for<'a>(
     (!exceptions::matches(dialect, exceptions, url)).then_some((name, proxy))
 }
 
-fn proxy_use(url: &TargetUrl, container: &ContainerEnv) -> Option<ProxyUse> {
-    let (mut clients, mut direct_clients, mut used) = (Vec::new(), Vec::new(), None);
+/// One entry for each proxy that some client would use.
+fn proxy_uses(url: &TargetUrl, container: &ContainerEnv) -> Vec<ProxyUse> {
+    let (mut uses, mut direct_clients) = (Vec::<ProxyUse>::new(), Vec::new());
     for dialect in Dialect::ALL {
-        match proxy_for(url, *dialect, &container.variables) {
-            Some(found) => {
-                clients.push(dialect.name().to_owned());
-                used = used.or(Some((*dialect, found)));
-            }
-            None => direct_clients.push(dialect.name().to_owned()),
+        let client = dialect.name().to_owned();
+        let Some((variable, value)) = proxy_for(url, *dialect, &container.variables) else {
+            direct_clients.push(client);
+            continue;
+        };
+        let ProxyValue { scheme, proxy, credentials } = ProxyValue::parse(value);
+        if let Some(used) = uses.iter_mut().find(|used| used.scheme == scheme && used.proxy == proxy) {
+            used.clients.push(client);
+            used.credentials |= credentials;
+            continue;
         }
+        let exceptions = Variables(&container.variables).exceptions(*dialect);
+        uses.push(ProxyUse {
+            container: container.name.clone(),
+            variable: variable.to_owned(),
+            scheme,
+            proxy,
+            credentials,
+            exceptions: exceptions.map(|(name, value)| (name.to_owned(), value.to_owned())),
+            clients: vec![client],
+            direct_clients: Vec::new(),
+            entry: entry(&url.host),
+        });
     }
-    let (dialect, (variable, value)) = used?;
-    let exceptions = Variables(&container.variables).exceptions(dialect);
-    Some(ProxyUse {
-        container: container.name.clone(),
-        variable: variable.to_owned(),
-        proxy: host_and_port(value),
-        exceptions: exceptions.map(|(name, value)| (name.to_owned(), value.to_owned())),
-        clients,
-        direct_clients,
-        entry: entry(&url.host),
-    })
+    for used in &mut uses {
+        used.direct_clients.clone_from(&direct_clients);
+    }
+    uses
 }
 
 /// The exception that makes every client go direct: a suffix with a leading dot, which all of them match,
@@ -67,19 +83,6 @@ fn entry(host: &str) -> String {
         .into_iter()
         .find(|suffix| host.ends_with(suffix))
         .map_or(host.clone(), str::to_owned)
-}
-
-/// The proxy without scheme, user information and path. The port of a proxy that names none is 80, or 443
-/// for `https://`.
-fn host_and_port(proxy: &str) -> String {
-    let (scheme, rest) = proxy.trim().split_once("://").unwrap_or(("http", proxy.trim()));
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-    if has_port && !authority.ends_with(']') {
-        return authority.to_owned();
-    }
-    format!("{authority}:{}", if scheme.eq_ignore_ascii_case("https") { 443 } else { 80 })
 }
 
 #[cfg(test)]

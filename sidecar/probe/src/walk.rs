@@ -131,7 +131,7 @@ impl Tour<'_> {
             .map(|url| route(url, &environment.containers));
         let locals = self.locals();
         let dialling = self.dialling(&locals);
-        let used = walk.route.as_ref().and_then(|route| route.proxied.first().cloned());
+        let used = walk.route.as_ref().and_then(proxied::choice).cloned();
         // Both ways at the same time, since both must fit into the walk.
         let through = async {
             match (&used, &way.url) {

@@ -23,7 +23,8 @@ pub struct Route {
     pub not_visible: Vec<String>,
 }
 
-/// One container whose variables send the target to a proxy.
+/// One container whose variables send the target to a proxy. Clients that would use different proxies have
+/// an entry each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(
     feature = "serde",
@@ -35,18 +36,37 @@ pub struct ProxyUse {
     pub container: String,
     /// The variable that names the proxy, in the case it is set in, such as `http_proxy`.
     pub variable: String,
+    /// The proxy's scheme in lower case; `http` where the value names none.
+    #[cfg_attr(feature = "serde", serde(default = "http"))]
+    pub scheme: String,
     /// The proxy as `host:port`. User information never leaves the webhook.
     pub proxy: String,
+    /// Whether the value held user information, which an attempt of ours has to do without.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub credentials: bool,
     /// The variable that lists exceptions, such as `NO_PROXY`, if it is set.
     #[cfg_attr(feature = "serde", serde(default))]
     pub exceptions: Option<(String, String)>,
-    /// Clients that would use the proxy, such as `curl` or `go`.
+    /// Clients that would use this proxy, such as `curl` or `go`.
     pub clients: Vec<String>,
     /// Clients that follow proxy variables and would go direct all the same.
     #[cfg_attr(feature = "serde", serde(default))]
     pub direct_clients: Vec<String>,
     /// The entry to add to the exceptions so that every client goes direct.
     pub entry: String,
+}
+
+impl ProxyUse {
+    /// Whether the target can be tried through the proxy: it speaks plain HTTP. TLS to the proxy and SOCKS
+    /// are the application's alone.
+    pub fn is_walkable(&self) -> bool {
+        self.scheme == "http"
+    }
+}
+
+#[cfg(feature = "serde")]
+fn http() -> String {
+    "http".to_owned()
 }
 
 /// The target tried through the proxy.

@@ -40,8 +40,9 @@ pub fn signature(walk: &Walk) -> u64 {
     if let Some(proxied) = &walk.proxied {
         let _ = write!(
             text,
-            "proxied {} {:?} {:?} {:?} {:?};",
+            "proxied {} resolved {} {:?} {:?} {:?} {:?};",
             proxied.proxy,
+            !proxied.dials.is_empty(),
             dials(&proxied.dials),
             proxied.connect_status,
             proxied.tls.as_ref().map(|t| &t.outcome),

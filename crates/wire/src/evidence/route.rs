@@ -34,7 +34,9 @@ fn use_message(used: &ProxyUse) -> proto::ProxyUse {
     proto::ProxyUse {
         container: used.container.clone(),
         variable: used.variable.clone(),
+        scheme: used.scheme.clone(),
         proxy: used.proxy.clone(),
+        credentials: used.credentials,
         exceptions: used.exceptions.as_ref().map(exceptions),
         clients: used.clients.clone(),
         direct_clients: used.direct_clients.clone(),
@@ -51,7 +53,9 @@ fn proxy_use(message: proto::ProxyUse) -> Result<ProxyUse, WireError> {
     Ok(ProxyUse {
         container: text("route.proxied.container", message.container)?,
         variable: text("route.proxied.variable", message.variable)?,
+        scheme: text("route.proxied.scheme", message.scheme)?,
         proxy: text("route.proxied.proxy", message.proxy)?,
+        credentials: message.credentials,
         exceptions: message.exceptions.map(exceptions).transpose()?,
         clients: list("route.proxied.clients", message.clients, limits::CLIENTS, client)?,
         direct_clients: list(

@@ -181,11 +181,26 @@ fn request() -> impl Strategy<Value = Request> {
 }
 
 fn route() -> impl Strategy<Value = Route> {
-    let proxy_use =
-        ((text(), text(), text(), of((text(), text()))), (vec(text(), 0..3), vec(text(), 0..3), text()))
-            .prop_map(|((container, variable, proxy, exceptions), (clients, direct_clients, entry))| {
-                ProxyUse { container, variable, proxy, exceptions, clients, direct_clients, entry }
-            });
+    let named = (text(), text(), text(), text(), any::<bool>());
+    let clients = (of((text(), text())), vec(text(), 0..3), vec(text(), 0..3), text());
+    let proxy_use = (named, clients).prop_map(
+        |(
+            (container, variable, scheme, proxy, credentials),
+            (exceptions, clients, direct_clients, entry),
+        )| {
+            ProxyUse {
+                container,
+                variable,
+                scheme,
+                proxy,
+                credentials,
+                exceptions,
+                clients,
+                direct_clients,
+                entry,
+            }
+        },
+    );
     (vec(proxy_use, 0..3), vec(text(), 0..3))
         .prop_map(|(proxied, not_visible)| Route { proxied, not_visible })
 }

@@ -47,7 +47,7 @@ fn expected_container() -> Value {
                 {"name": "proxy", "key": "no", "optional": true}}},
             {"name": "PEERWALK_PROXY_ENV", "value": concat!(
                 r#"[{"container":"web","notVisible":[],"variables":["#,
-                r#"{"name":"HTTP_PROXY","value":"http://proxy.corp:3128"},"#,
+                r#"{"name":"HTTP_PROXY","value":"http://***@proxy.corp:3128"},"#,
                 r#"{"env":"PEERWALK_PROXY_ENV_0","name":"NO_PROXY"}]}]"#,
             )},
         ],

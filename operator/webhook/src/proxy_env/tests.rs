@@ -27,7 +27,7 @@ fn the_json_is_the_contract_with_the_sidecar() {
         read.to_json(),
         concat!(
             r#"[{"container":"web","notVisible":["https_proxy","envFrom"],"variables":["#,
-            r#"{"name":"HTTP_PROXY","value":"http://proxy:3128"},"#,
+            r#"{"name":"HTTP_PROXY","value":"http://***@proxy:3128"},"#,
             r#"{"env":"PEERWALK_PROXY_ENV_0","name":"NO_PROXY"}]},"#,
             r#"{"container":"log","notVisible":[],"variables":[{"name":"no_proxy","value":".svc,10.0.0.0/8"}]}]"#,
         )
@@ -114,18 +114,19 @@ fn values_too_long_to_start_a_program_with_are_left_out() {
 }
 
 #[test]
-fn users_and_passwords_are_removed() {
+fn users_and_passwords_are_replaced() {
     let table = [
         ("http://proxy:3128", "http://proxy:3128"),
-        ("http://user:pass@proxy:3128", "http://proxy:3128"),
-        ("http://user@proxy:3128/", "http://proxy:3128/"),
-        ("user:pass@proxy:3128", "proxy:3128"),
-        ("http://user:p@ss@proxy:3128", "http://proxy:3128"),
-        ("http://user:pa/ss@proxy:3128", "http://proxy:3128"),
-        ("http://user:pa?s#s@proxy:3128", "http://proxy:3128"),
-        ("user:a://b@proxy", "proxy"),
-        ("socks5h://user:pass@[fd00::1]:1080", "socks5h://[fd00::1]:1080"),
+        ("http://user:pass@proxy:3128", "http://***@proxy:3128"),
+        ("http://user@proxy:3128/", "http://***@proxy:3128/"),
+        ("user:pass@proxy:3128", "***@proxy:3128"),
+        ("http://user:p@ss@proxy:3128", "http://***@proxy:3128"),
+        ("http://user:pa/ss@proxy:3128", "http://***@proxy:3128"),
+        ("http://user:pa?s#s@proxy:3128", "http://***@proxy:3128"),
+        ("user:a://b@proxy", "***@proxy"),
+        ("socks5h://user:pass@[fd00::1]:1080", "socks5h://***@[fd00::1]:1080"),
         ("http://@proxy", "http://proxy"),
+        ("http://***@proxy", "http://***@proxy"),
         ("", ""),
         ("proxy", "proxy"),
     ];

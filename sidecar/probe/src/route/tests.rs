@@ -128,15 +128,16 @@ fn a_route_names_variable_proxy_clients_and_entry() {
                 ("HTTP_PROXY", "http://user:secret@proxy.corp:3128/"),
                 ("NO_PROXY", "*.svc"),
             ]),
-            not_visible: false,
+            ..ContainerEnv::default()
         },
-        ContainerEnv { name: "agent".into(), variables: vec![], not_visible: true },
+        ContainerEnv { name: "agent".into(), not_visible: true, ..ContainerEnv::default() },
     ];
     let route = route(&url("http://catalog.shop.svc/healthz"), &containers);
     assert_eq!(route.not_visible, ["agent"]);
     let [found] = &route.proxied[..] else { panic!("one container uses a proxy: {route:?}") };
     assert_eq!((found.container.as_str(), found.variable.as_str()), ("web", "HTTP_PROXY"));
     assert_eq!(found.proxy, "proxy.corp:3128", "no user information");
+    assert_eq!((found.scheme.as_str(), found.credentials), ("http", true), "a sign of it");
     assert_eq!(found.exceptions, Some(("NO_PROXY".into(), "*.svc".into())));
     assert_eq!(found.clients, ["python-requests", "urllib", "httpx", "aiohttp", "reqwest"]);
     assert_eq!(found.direct_clients, ["curl", "libcurl", "wget", "go", "axios", "undici"]);
@@ -163,17 +164,39 @@ fn the_entry_to_add_makes_every_client_go_direct() {
     }
 }
 
+/// What a container with these variables makes of the URL.
+fn route_of(url_text: &str, pairs: &[(&str, &str)]) -> Route {
+    let container =
+        ContainerEnv { name: "web".into(), variables: variables(pairs), ..ContainerEnv::default() };
+    route(&url(url_text), &[container])
+}
+
 #[test]
-fn proxies_are_written_in_many_ways() {
-    for (value, expected) in [
-        ("http://p:3128", "p:3128"),
-        ("p:3128", "p:3128"),
-        ("http://p", "p:80"),
-        ("https://p/", "p:443"),
-        ("http://u:p@p:8/x", "p:8"),
-        ("http://[fd00::1]", "[fd00::1]:80"),
-        ("http://[fd00::1]:8", "[fd00::1]:8"),
+fn a_scheme_that_is_not_spoken_stays_with_its_proxy() {
+    for (value, scheme, proxy, walkable) in [
+        ("http://p:1", "http", "p:1", true),
+        ("p:1", "http", "p:1", true),
+        ("https://p", "https", "p:443", false),
+        ("socks5://p", "socks5", "p:1080", false),
     ] {
-        assert_eq!(host_and_port(value), expected, "{value}");
+        let route = route_of("https://example.com/", &[("ALL_PROXY", value)]);
+        let [used] = &route.proxied[..] else { panic!("one proxy for {value}: {route:?}") };
+        assert_eq!((used.scheme.as_str(), used.proxy.as_str()), (scheme, proxy), "{value}");
+        assert_eq!(used.is_walkable(), walkable, "{value}");
     }
+}
+
+#[test]
+fn clients_that_use_different_proxies_are_told_apart() {
+    let set = [("http_proxy", "http://low:1"), ("HTTP_PROXY", "socks5://u:p@up:1"), ("no_proxy", ".svc")];
+    let route = route_of("http://example.com/", &set);
+    let [low, up] = &route.proxied[..] else { panic!("two proxies: {route:?}") };
+    assert_eq!((low.variable.as_str(), low.proxy.as_str(), low.credentials), ("http_proxy", "low:1", false));
+    assert_eq!((up.variable.as_str(), up.proxy.as_str(), up.credentials), ("HTTP_PROXY", "up:1", true));
+    assert_eq!(up.clients, ["go", "reqwest"]);
+    assert_eq!(low.clients.len() + up.clients.len(), Dialect::ALL.len());
+
+    let same = route_of("http://example.com/", &[("http_proxy", "p:1"), ("HTTP_PROXY", "http://u:p@p:1/")]);
+    let [one] = &same.proxied[..] else { panic!("one proxy, written in two ways: {same:?}") };
+    assert!(one.credentials, "some client has them");
 }

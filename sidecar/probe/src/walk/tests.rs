@@ -291,7 +291,7 @@ async fn both_ways_are_walked_where_the_variables_name_a_proxy() {
     let containers = vec![ContainerEnv {
         name: "web".into(),
         variables: vec![("http_proxy".into(), format!("http://{proxy}"))],
-        not_visible: false,
+        ..ContainerEnv::default()
     }];
     let (prober, _file) = prober("127.0.0.1 catalog.shop.svc\n", containers, DialRules::Anything);
     let service = ServiceTarget {
@@ -310,6 +310,27 @@ async fn both_ways_are_walked_where_the_variables_name_a_proxy() {
 }
 
 #[tokio::test]
+async fn a_proxy_that_is_not_spoken_to_is_not_tried() {
+    let server = http_server(&[200]).await;
+    let proxy = http_server(&[200]).await;
+    for (scheme, tried) in [("http", true), ("https", false), ("socks5", false)] {
+        let containers = vec![ContainerEnv {
+            name: "web".into(),
+            variables: vec![("all_proxy".into(), format!("{scheme}://user:secret@{proxy}"))],
+            ..ContainerEnv::default()
+        }];
+        let (prober, _file) = prober("", containers, DialRules::Anything);
+        let walk = walk(&prober, &target(url(format!("http://{server}/"), None), Some("/"))).await;
+        assert_eq!(status(&walk), Some(RequestOutcome::Status(200)), "directly, beside {scheme}");
+        let used = &walk.route.as_ref().expect("a route").proxied[0];
+        assert_eq!((used.scheme.as_str(), used.proxy.as_str()), (scheme, proxy.to_string().as_str()));
+        assert!(used.credentials, "there were some, beside {scheme}");
+        assert_eq!(walk.proxied.is_some(), tried, "through a proxy of scheme {scheme}");
+        assert!(!format!("{walk:?}").contains("secret"), "no credential in evidence: {walk:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_tunnel_is_asked_for_where_the_scheme_is_https() {
     let (pem, acceptor) = tls();
     let server = https_server(acceptor).await;
@@ -318,7 +339,7 @@ async fn a_tunnel_is_asked_for_where_the_scheme_is_https() {
         let containers = vec![ContainerEnv {
             name: "web".into(),
             variables: vec![("HTTPS_PROXY".into(), format!("http://{proxy}"))],
-            not_visible: false,
+            ..ContainerEnv::default()
         }];
         let (prober, _file) = prober("127.0.0.1 catalog.test\n", containers, DialRules::Anything);
         let kind = url(format!("https://catalog.test:{}/", server.port()), Some(pem.clone()));

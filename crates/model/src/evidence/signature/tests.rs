@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::super::{Connect, DialPurpose, Trigger};
+use super::super::{Connect, DialPurpose, ProxyAttempt, Trigger};
 use super::*;
 use crate::Timestamp;
 
@@ -58,6 +58,25 @@ fn eight_ports_and_a_retransmission_matter() {
     again.connect.as_mut().unwrap().dials[0].retransmits = 1;
     let all = [signature(&few), signature(&many), signature(&again)];
     assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), 3, "each step towards proof is news: {all:?}");
+}
+
+#[test]
+fn a_proxy_without_address_is_not_one_that_was_not_tried() {
+    let through = |dials: Vec<Dial>| {
+        let mut walk = walk(vec![]);
+        walk.proxied = Some(ProxyAttempt {
+            container: "web".into(),
+            proxy: "proxy.corp:3128".into(),
+            dials,
+            connect_status: None,
+            tls: None,
+            request: None,
+            elapsed: Duration::ZERO,
+        });
+        signature(&walk)
+    };
+    let skipped = through(vec![dial("192.0.2.7:3128", 1, DialOutcome::Skipped)]);
+    assert_ne!(through(vec![]), skipped, "an address that was left out shows that there is one");
 }
 
 #[test]
