@@ -57,6 +57,7 @@ fn container(found: Container, variable: &impl Fn(&str) -> Option<String>) -> Co
         name: found.container,
         variables: found.variables.into_iter().filter_map(value).collect(),
         not_visible: !found.not_visible.is_empty(),
+        complete: false,
     }
 }
 
@@ -111,6 +112,7 @@ mod tests {
                 pair("NO_PROXY", "a@b,.svc"),
             ],
             not_visible: true,
+            complete: false,
         };
         let api = ContainerEnv { name: "api".to_owned(), ..ContainerEnv::default() };
         assert_eq!(found.containers, [web, api]);

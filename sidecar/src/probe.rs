@@ -60,7 +60,7 @@ fn environment(family: Option<FamilyArg>) -> Environment {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .filter(|(name, _)| is_proxy(name))
         .collect();
-    let own = ContainerEnv { name: "environment".to_owned(), variables, not_visible: false };
+    let own = ContainerEnv { name: "environment".to_owned(), variables, not_visible: false, complete: true };
     Environment {
         containers: vec![own],
         rules: DialRules::Anything,

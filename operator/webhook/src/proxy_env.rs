@@ -2,7 +2,8 @@
 //!
 //! The sidecar has to know which way the application would go, and must not claim to know when it cannot:
 //! what is hidden here (`envFrom`, Secrets, `$(…)`) is named as not visible. What an image sets is never
-//! visible, for any container, and is not repeated here.
+//! visible, for any container, and is not named here: it matters only where the pod leaves a variable unset,
+//! which the sidecar sees by itself and takes into account.
 
 #[cfg(test)]
 mod tests;

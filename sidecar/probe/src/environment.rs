@@ -50,8 +50,10 @@ pub struct ContainerEnv {
     pub name: String,
     /// Name and value of each variable that could be seen, in the case they are set in.
     pub variables: Vec<(String, String)>,
-    /// Some variables could not be seen (`envFrom`, Secrets, image `ENV`, `$(…)`).
+    /// Some variables could not be seen (`envFrom`, Secrets, `$(…)`).
     pub not_visible: bool,
+    /// These are the variables of a process, what its image sets included, and not those of a pod's object.
+    pub complete: bool,
 }
 
 /// An address family.

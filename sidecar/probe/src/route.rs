@@ -18,7 +18,9 @@ pub fn route(url: &TargetUrl, containers: &[ContainerEnv]) -> Route {
     let (mut proxied, mut not_visible) = (Vec::new(), Vec::new());
     for container in containers {
         let uses = proxy_uses(url, container);
-        if container.not_visible {
+        // What an image sets decides only where the pod leaves a variable unset.
+        let open = !container.complete && !Variables(&container.variables).settle(url.scheme);
+        if container.not_visible || (open && !uses.is_empty()) {
             not_visible.push(container.name.clone());
         }
         proxied.extend(uses);

@@ -17,8 +17,8 @@ pub struct Route {
     /// The containers whose variables send the target to a proxy, for at least one HTTP client.
     #[cfg_attr(feature = "serde", serde(default))]
     pub proxied: Vec<ProxyUse>,
-    /// Containers whose variables cannot all be seen (`envFrom`, Secrets, image `ENV`, `$(…)`): no claim
-    /// about their route is confirmed.
+    /// Containers whose variables cannot all be seen (`envFrom`, Secrets, `$(…)`, an image that may set what
+    /// the pod does not): no claim about their route is confirmed.
     #[cfg_attr(feature = "serde", serde(default))]
     pub not_visible: Vec<String>,
 }

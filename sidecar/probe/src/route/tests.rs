@@ -133,7 +133,7 @@ fn a_route_names_variable_proxy_clients_and_entry() {
         ContainerEnv { name: "agent".into(), not_visible: true, ..ContainerEnv::default() },
     ];
     let route = route(&url("http://catalog.shop.svc/healthz"), &containers);
-    assert_eq!(route.not_visible, ["agent"]);
+    assert_eq!(route.not_visible, ["web", "agent"], "web's image may set http_proxy and no_proxy");
     let [found] = &route.proxied[..] else { panic!("one container uses a proxy: {route:?}") };
     assert_eq!((found.container.as_str(), found.variable.as_str()), ("web", "HTTP_PROXY"));
     assert_eq!(found.proxy, "proxy.corp:3128", "no user information");
@@ -199,4 +199,26 @@ fn clients_that_use_different_proxies_are_told_apart() {
     let same = route_of("http://example.com/", &[("http_proxy", "p:1"), ("HTTP_PROXY", "http://u:p@p:1/")]);
     let [one] = &same.proxied[..] else { panic!("one proxy, written in two ways: {same:?}") };
     assert!(one.credentials, "some client has them");
+}
+
+#[test]
+fn an_image_may_set_what_the_pod_leaves_unset() {
+    const PROXY: [(&str, &str); 2] = [("http_proxy", "p:1"), ("HTTP_PROXY", "p:1")];
+    const NONE: [(&str, &str); 2] = [("no_proxy", ""), ("NO_PROXY", "localhost")];
+    let both = [PROXY, NONE].concat();
+    for (target, set, visible) in [
+        ("http://catalog.shop.svc/", &both[..], true),
+        ("http://catalog.shop.svc/", &both[..3], false),
+        ("http://catalog.shop.svc/", &both[1..], false),
+        ("https://catalog.shop.svc/", &both[..], true),
+        ("http://catalog.shop.svc/", &NONE[..], true),
+        ("http://catalog.shop.svc/", &[("all_proxy", "p:1"), NONE[0], NONE[1]], false),
+    ] {
+        let route = route_of(target, set);
+        assert_eq!(route.not_visible.is_empty(), visible, "{target} with {set:?}: {route:?}");
+    }
+    let own = ContainerEnv { variables: variables(&PROXY), complete: true, ..ContainerEnv::default() };
+    let route = route(&url("http://catalog.shop.svc/"), &[own]);
+    assert_eq!(route.proxied.len(), 1);
+    assert_eq!(route.not_visible, Vec::<String>::new(), "a process sees its own variables");
 }

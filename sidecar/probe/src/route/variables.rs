@@ -31,6 +31,14 @@ impl<'a> Variables<'a> {
         self.pick(dialect, "no_proxy", dialect.reads_upper())
     }
 
+    /// Whether both spellings of the scheme's variable and of the exceptions are set, so that no client reads
+    /// a value which is not here: a pod's variable takes effect over its image's.
+    pub(super) fn settle(&self, scheme: Scheme) -> bool {
+        let name = if scheme == Scheme::Https { "https_proxy" } else { "http_proxy" };
+        let set = |name: &str| self.get(name).is_some() && self.get(&name.to_ascii_uppercase()).is_some();
+        set(name) && set("no_proxy")
+    }
+
     fn pick(&self, dialect: Dialect, lower: &str, read_upper: bool) -> Option<(&'a str, &'a str)> {
         let low = self.get(lower);
         let up = if read_upper { self.get(&lower.to_ascii_uppercase()) } else { None };
