@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose};
+use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose, ProxyAttempt, RequestOutcome, Route};
 use peerwalk_model::verdict::{Expectation, Topic};
 use peerwalk_model::{Confidence, Observed, Reason, Verdict};
 
@@ -77,12 +77,76 @@ pub fn check(case: &Case, verdict: &Verdict) -> Vec<Violation> {
         if verdict.observed == Observed::Denied {
             denied(case, pair, &mut must);
         }
+        proxied(case, pair, verdict, &mut must);
         if verdict.reason == Some(Reason::PolicyNotEnforced) && verdict.confidence == Confidence::Confirmed {
             must(case.facts.unreadable_policy_kinds.is_empty(), "a confirmed claim has read every policy");
             must(pair.walk.request.is_some(), "PolicyNotEnforced is confirmed by application bytes only");
         }
     }
     broken
+}
+
+/// What holds where the variables send the target to a proxy.
+fn proxied(case: &Case, pair: &PairEvidence, verdict: &Verdict, must: &mut impl FnMut(bool, &str)) {
+    let Some(route) = pair.walk.route.as_ref().filter(|route| !route.proxied.is_empty()) else {
+        let about = matches!(verdict.reason, Some(Reason::ProxyMisrouted | Reason::ProxyUnreachable));
+        return must(!about, "a claim about a proxy has variables that name one");
+    };
+    let attempt = pair.walk.proxied.as_ref();
+    if verdict.reason == Some(Reason::ProxyMisrouted) && verdict.observed == Observed::Unreachable {
+        let attempt = attempt.filter(|attempt| attempt.dials.iter().any(connected));
+        must(attempt.is_some(), "ProxyMisrouted has spoken to the proxy");
+        must(
+            verdict.confidence != Confidence::Confirmed || (attempt.is_some_and(status) && agreed(route)),
+            "ProxyMisrouted is confirmed by a status through the proxy that every client would use, only",
+        );
+        let credentials = attempt.is_none_or(|attempt| {
+            route.proxied.iter().all(|used| used.credentials || used.proxy != attempt.proxy)
+        });
+        must(!credentials, "a proxy that was asked without its credentials is not accused");
+    }
+    if verdict.reason == Some(Reason::ProxyUnreachable) {
+        let dials = attempt.map_or(&[][..], |attempt| &attempt.dials);
+        let left_out = |dial: &&Dial| {
+            matches!(dial.outcome, DialOutcome::Skipped | DialOutcome::NotAllowed) || out_of_resources(dial)
+        };
+        let remotes = |left: bool| -> BTreeSet<SocketAddr> {
+            dials.iter().filter(|dial| left_out(dial) == left).map(|dial| dial.remote).collect()
+        };
+        let tried = attempt.is_some() && remotes(true).is_subset(&remotes(false));
+        must(tried, "ProxyUnreachable has tried every address of the proxy");
+        must(!dials.iter().any(connected), "ProxyUnreachable has not reached the proxy");
+        must(verdict.confidence != Confidence::Confirmed, "ProxyUnreachable is likely at most");
+    }
+    if matches!(case.facts.target, TargetFacts::Url { .. }) {
+        must(verdict.observed != Observed::Denied, "a direct denial is none where a proxy is the way");
+        let answered = attempt.is_some_and(answered);
+        let claimed = verdict.observed == Observed::Reachable && !pair.walk.interim;
+        must(!claimed || answered, "where a proxy is the way, Reachable has an answer through it");
+    }
+}
+
+/// A status came back through the proxy, whoever gave it, and not the one that opens a tunnel.
+fn status(attempt: &ProxyAttempt) -> bool {
+    let request = attempt.request.as_ref().map(|request| &request.outcome);
+    let refused = attempt.connect_status.is_some_and(|status| !(200..300).contains(&status));
+    refused || matches!(request, Some(RequestOutcome::Status(_)))
+}
+
+/// An answer that may be the target's: through a tunnel, or a status that is not typically a proxy's own.
+fn answered(attempt: &ProxyAttempt) -> bool {
+    match (attempt.connect_status, attempt.request.as_ref().map(|request| &request.outcome)) {
+        (Some(connect), _) => (200..300).contains(&connect) && attempt.tls.is_some(),
+        (None, Some(RequestOutcome::Status(status))) => !matches!(status, 403 | 407),
+        (None, _) => false,
+    }
+}
+
+/// Every client would go the same way, as far as can be seen, and everything can.
+fn agreed(route: &Route) -> bool {
+    let proxies: BTreeSet<_> = route.proxied.iter().map(|used| (&used.scheme, &used.proxy)).collect();
+    let direct = route.proxied.iter().any(|used| !used.direct_clients.is_empty());
+    proxies.len() == 1 && !direct && route.not_visible.is_empty()
 }
 
 /// The three conditions of a confirmed denial.
@@ -158,7 +222,7 @@ fn reset_with_witness(case: &Case, remote: SocketAddr, dials: &[&Dial]) -> bool 
 fn reached(case: &Case, pair: &PairEvidence) -> bool {
     let walk = &pair.walk;
     let resolved = walk.resolve.as_ref().is_some_and(|resolve| !resolve.addresses.is_empty());
-    let proxied = walk.proxied.as_ref().is_some_and(|attempt| attempt.request.is_some());
+    let proxied = walk.proxied.as_ref().is_some_and(answered);
     let direct = target_dials(pair).into_iter().any(connected);
     direct || proxied || (case.facts.target == TargetFacts::Dns && resolved)
 }

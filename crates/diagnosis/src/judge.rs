@@ -38,6 +38,11 @@ fn settle(view: &View, mut verdict: Verdict) -> Verdict {
             ..verdict
         };
     }
+    if verdict.observed == Observed::Denied && view.walk.interim && rules::goes_by_proxy(view) {
+        let text = "the way through the proxy, which is the application's, is still under way";
+        verdict.because.push(Because::new(Topic::Missing, text));
+        verdict.observed = Observed::Unreachable;
+    }
     if verdict.observed == Observed::Unreachable {
         // A proven denial is reported at once; anything else waits for the end of the walk.
         if view.walk.interim || changed(view, &verdict) {

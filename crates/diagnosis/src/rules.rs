@@ -11,7 +11,7 @@ mod service;
 mod tls;
 mod works;
 
-pub(crate) use route::{said as said_of_proxy, worked as proxy_worked};
+pub(crate) use route::{goes_by_proxy, said as said_of_proxy, worked as proxy_worked};
 
 use peerwalk_model::{Because, Confidence, Observed, Reason, Stage, Verdict};
 
@@ -21,12 +21,13 @@ use crate::view::{Rule, View};
 const RULES: &[Rule] = &[
     local::prober_out_of_resources,
     coverage::address_not_allowed,
+    route::proxied_elsewhere,
     service::headless_without_endpoints,
     resolve::name,
     resolve::name_is_the_target,
     service::no_endpoints,
+    route::not_walked,
     service::no_local_endpoints,
-    route::proxied_elsewhere,
     connect::intercepted,
     policy::programming,
     policy::not_enforced_though_expected,

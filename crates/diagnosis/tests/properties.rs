@@ -15,8 +15,9 @@ use peerwalk_diagnosis::{
     SourceFacts, TargetFacts, check, explain, judge,
 };
 use peerwalk_model::evidence::{
-    Connect, Dial, DialOutcome, DialPurpose, IcmpError, LocalPeer, LocalTrouble, Query, QueryOutcome,
-    Request, RequestOutcome, Resolve, ResolveSource, Tls, TlsOutcome, Transport, Trigger, Walk,
+    Connect, Dial, DialOutcome, DialPurpose, IcmpError, LocalPeer, LocalTrouble, ProxyAttempt, ProxyUse,
+    Query, QueryOutcome, Request, RequestOutcome, Resolve, ResolveSource, Route, Tls, TlsOutcome, Transport,
+    Trigger, Walk,
 };
 use peerwalk_model::plan::{Control, HttpMethod, RecordType};
 use peerwalk_model::verdict::Expectation;
@@ -143,6 +144,8 @@ fn tls() -> impl Strategy<Value = Tls> {
 fn request() -> impl Strategy<Value = Request> {
     let outcomes = vec![
         RequestOutcome::Status(200),
+        RequestOutcome::Status(403),
+        RequestOutcome::Status(407),
         RequestOutcome::Status(503),
         RequestOutcome::Reset,
         RequestOutcome::NoResponse,
@@ -157,12 +160,68 @@ fn request() -> impl Strategy<Value = Request> {
     })
 }
 
+const PROXIES: [&str; 2] = ["proxy.corp:3128", "other.corp:3128"];
+
+fn proxy_use() -> impl Strategy<Value = ProxyUse> {
+    let clients = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let scheme = prop_oneof![4 => Just("http"), 1 => Just("socks5")];
+    let who = select(vec![(2, 0), (2, 1), (1, 2)]);
+    let container = select(vec!["app", "agent"]);
+    (scheme, select(PROXIES.to_vec()), prop::bool::weighted(0.3), who, container).prop_map(
+        move |(scheme, proxy, credentials, (proxied, direct), container)| ProxyUse {
+            container: container.into(),
+            variable: "http_proxy".into(),
+            scheme: scheme.into(),
+            proxy: proxy.into(),
+            credentials,
+            exceptions: None,
+            clients: clients(&["curl", "go"][..proxied]),
+            direct_clients: clients(&["wget", "axios"][..direct]),
+            entry: ".svc".into(),
+        },
+    )
+}
+
+fn route() -> impl Strategy<Value = Route> {
+    (prop::collection::vec(proxy_use(), 0..3), prop::bool::weighted(0.2)).prop_map(|(proxied, hidden)| {
+        Route { proxied, not_visible: if hidden { vec!["app".into()] } else { Vec::new() } }
+    })
+}
+
+fn attempt() -> impl Strategy<Value = ProxyAttempt> {
+    let connected = Just(DialOutcome::Connected { local_peer: None });
+    let dial = (prop_oneof![connected, outcome()], any::<bool>()).prop_map(|(outcome, v6)| Dial {
+        purpose: DialPurpose::Proxy,
+        remote: if v6 { "[2001:db8::7]:3128" } else { "192.0.2.7:3128" }.parse().unwrap(),
+        local: None,
+        started: at(100_000),
+        elapsed: Duration::from_millis(1),
+        retransmits: 0,
+        outcome,
+    });
+    let status = select(vec![None, Some(200), Some(403), Some(407), Some(503)]);
+    let dials = prop::collection::vec(dial, 0..3);
+    let stages = (status, prop::option::of(tls()), prop::option::weighted(0.8, request()));
+    (select(PROXIES.to_vec()), dials, stages).prop_map(|(proxy, dials, (connect_status, tls, request))| {
+        ProxyAttempt {
+            container: "app".into(),
+            proxy: proxy.into(),
+            dials,
+            connect_status,
+            tls,
+            request,
+            elapsed: Duration::from_millis(1),
+        }
+    })
+}
+
 prop_compose! {
     fn evidence()(
         dialled in dialled(),
         resolve in prop::option::of(resolve()),
         tls in prop::option::of(tls()),
         request in prop::option::of(request()),
+        by_proxy in prop::option::weighted(0.4, (route(), prop::option::weighted(0.8, attempt()))),
         local in prop::option::weighted(0.05, Just(LocalTrouble { what: "descriptors".into(), errno: 24 })),
         interim in prop::bool::weighted(0.2),
         times in [moment(), moment(), moment()],
@@ -176,6 +235,8 @@ prop_compose! {
         walk.resolve = resolve;
         walk.tls = tls;
         walk.request = request;
+        let (route, proxied) = by_proxy.unzip();
+        (walk.route, walk.proxied) = (route, proxied.flatten());
         walk.local = local;
         walk.interim = interim;
         let [since, started, ended] = if ordinary { [100_000, 100_000, 102_000] } else { times };
@@ -319,6 +380,67 @@ proptest! {
         let walk = evidence.as_ref().map(|evidence| &evidence.walk);
         let text = explain("shop/web", "ledger/postgres:5432", &verdict, walk);
         prop_assert_eq!(text.lines().count(), verdict.because.len() + 1, "one line for each reason");
+    }
+
+    /// All is well directly, or an endpoint refuses as the policies say; the proxy may do anything.
+    #[test]
+    fn any_way_through_a_proxy_gives_one_sound_verdict(
+        expect in expectation(),
+        elsewhere in any::<bool>(),
+        denied in prop::bool::weighted(0.3),
+        direct in select(vec![200, 403]),
+        (route, attempt) in (route(), prop::option::weighted(0.9, attempt())),
+        interim in prop::bool::weighted(0.1),
+    ) {
+        let endpoint = if elsewhere { ENDPOINTS[2] } else { ENDPOINTS[0] };
+        let (purpose, pod) =
+            if elsewhere { ("address", None) } else { ("endpoint", Some("ledger/postgres-0")) };
+        let outcome = if denied { "icmp 3/13 from 10.90.0.1" } else { "connected" };
+        let key = TargetKey { check: "storefront".into(), target: "ledger-db".into() };
+        let mut walk = Walk::begin(key, 1, Trigger::Event, at(100_000));
+        walk.connect = Some(Connect { dials: dials(&format!("{purpose} {endpoint} {outcome}"), 100_000) });
+        let url = "http://postgres/".into();
+        let status = RequestOutcome::Status(direct);
+        let elapsed = Duration::from_millis(1);
+        walk.request = (!denied && !interim)
+            .then_some(Request { method: HttpMethod::Head, url, status_below: 500, outcome: status, elapsed });
+        (walk.route, walk.proxied) = (Some(route), attempt.filter(|_| !interim));
+        walk.interim = interim;
+        walk.ended = at(102_000);
+        let evidence = PairEvidence::first(walk);
+        let service = ServiceFacts {
+            name: "ledger/postgres".into(),
+            found: true,
+            port_found: true,
+            ready: 1,
+            ..ServiceFacts::default()
+        };
+        let target =
+            if elsewhere { TargetFacts::Url { allowed: true } } else { TargetFacts::Service(service) };
+        let known = EndpointFacts { pod: pod.map(Into::into), node: Some(node("n1")), ..EndpointFacts::default() };
+        let facts = Facts {
+            source: SourceFacts {
+                pod: "shop/web".into(),
+                addresses: vec![SOURCE.parse().unwrap()],
+                node: Some(node("n1")),
+                ..SourceFacts::default()
+            },
+            endpoints: BTreeMap::from([(ip(endpoint), known)]),
+            ..Facts::alone(target)
+        };
+        let denies = if denied { vec!["egress".to_owned()] } else { Vec::new() };
+        let decisions = [history(endpoint.parse().unwrap(), pod, &[(0, denies)])];
+        let case = Case {
+            expect,
+            wants_request: true,
+            evidence: Some(&evidence),
+            decisions: &decisions,
+            facts: &facts,
+            now: at(102_500),
+        };
+        let verdict = judge(&case);
+        prop_assert_eq!(check(&case, &verdict), Vec::new(), "no invariant is broken by {:#?}", verdict);
+        prop_assert_eq!(&judge(&case), &verdict, "the same case gives the same verdict");
     }
 
     /// Every proof is at hand, policies deny, allow or are unknown; some sockets of the eight are answered.

@@ -84,11 +84,11 @@ catalogue! {
     }
     Route {
         ProxyMisrouted: "A proxy variable sends an in-cluster name to a proxy that cannot serve it.",
-            "The variables of a container name a proxy for the target; through it the target fails, directly it answers.",
+            "The variables of a container name a proxy for the target; the proxy accepts the connection and gives a failure or no answer, and directly the target answers.",
             "Add the entry that the message names to the container's NO_PROXY.";
         ProxyUnreachable: "The proxy that the variables name cannot be reached.",
             "Every dial of the proxy's addresses failed, or its name does not resolve.",
-            "Check the proxy's address in the variable, that the proxy runs, and that a policy admits the way to it.";
+            "Check the proxy's address in the variable, that the proxy runs, and that a policy admits the way to it; add the entry that the message names to NO_PROXY where the target is in the cluster.";
     }
     Connect {
         PolicyDenied: "A NetworkPolicy denies the connection.",
@@ -178,7 +178,7 @@ catalogue! {
             "The address is outside the cluster and not allowed, or is one that is never dialled.",
             "Ask for the address or host to be added to allowedTargets of the Peerwalk chart.";
         NotProven: "The expectation cannot be proven either way.",
-            "The target was expected to be denied, and what was seen has other explanations.",
+            "The target was expected to be denied, and what was seen has other explanations; or the application goes through a proxy that could not be asked as the application asks it.",
             "The message says what would prove it.";
         Probing: "The first round of walks is not complete.",
             "Some pair of source pod and target has no completed walk of the current spec and pod template.",

@@ -65,14 +65,13 @@ pub(super) fn reachable(view: &View) -> Verdict {
     if lost {
         because.push(Because::new(Topic::Missing, "some connection attempts were lost"));
     }
-    let unseen = view.walk.route.as_ref().is_some_and(|route| !route.proxied.is_empty());
-    if unseen && view.walk.proxied.is_none() {
-        because.push(Because::new(Topic::Missing, "the way through the proxy was not tried"));
-    }
-    if let (Some(route), Some(attempt)) = (&view.walk.route, &view.walk.proxied)
-        && !route::worked(attempt)
-    {
-        because.extend(route::disagreement(route));
+    if let Some(route) = view.walk.route.as_ref().filter(|route| !route.proxied.is_empty()) {
+        if view.walk.proxied.is_none() {
+            because.push(Because::new(Topic::Missing, "the way through the proxy was not tried"));
+        }
+        if !view.walk.proxied.as_ref().is_some_and(route::worked) {
+            because.extend(route::disagreement(route));
+        }
     }
     if let Some(text) = other_address(view) {
         because.push(Because::new(Topic::Missing, text));

@@ -130,7 +130,7 @@ pub(super) fn headline(verdict: &Verdict) -> String {
         Some(Reason::PolicyDenied | Reason::PolicyNotEnforced | Reason::PolicyProgramming) => {
             &[Topic::Policy]
         }
-        Some(Reason::ProxyMisrouted | Reason::ProxyUnreachable) => &[Topic::Route, Topic::Fix],
+        _ if verdict.stage == peerwalk_model::Stage::Route => &[Topic::Route, Topic::Fix, Topic::Missing],
         Some(
             Reason::NoEndpoints
             | Reason::NoLocalEndpoints
