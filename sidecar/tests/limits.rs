@@ -232,7 +232,9 @@ fn the_largest_walk() {
     let used = ProxyUse {
         container: long(63),
         variable: "https_proxy".to_owned(),
+        scheme: "socks5h".to_owned(),
         proxy: long(262),
+        credentials: true,
         exceptions: Some(("no_proxy".to_owned(), long(256))),
         clients: vec![long(16); 8],
         direct_clients: vec![long(16); 8],

@@ -8,6 +8,8 @@ use std::net::IpAddr;
 pub(crate) const ADDRESSES: usize = 256;
 /// DNS queries.
 pub(crate) const QUERIES: usize = 64;
+/// Proxies that the variables of all containers together lead to.
+pub(crate) const PROXIES: usize = 64;
 /// Bytes of a DNS name. Longer ones cannot be asked for (RFC 1035, section 2.3.4).
 pub(crate) const NAME: usize = 255;
 /// Bytes of a URL.

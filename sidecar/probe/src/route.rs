@@ -9,6 +9,7 @@ use peerwalk_model::evidence::{ProxyUse, Route};
 use peerwalk_model::proxy::ProxyValue;
 
 use crate::environment::ContainerEnv;
+use crate::limits;
 use crate::url::TargetUrl;
 pub use dialect::Dialect;
 use variables::Variables;
@@ -20,10 +21,11 @@ pub fn route(url: &TargetUrl, containers: &[ContainerEnv]) -> Route {
         let uses = proxy_uses(url, container);
         // What an image sets decides only where the pod leaves a variable unset.
         let open = !container.complete && !Variables(&container.variables).settle(url.scheme);
-        if container.not_visible || (open && !uses.is_empty()) {
+        let room = limits::PROXIES.saturating_sub(proxied.len());
+        if container.not_visible || (open && !uses.is_empty()) || uses.len() > room {
             not_visible.push(container.name.clone());
         }
-        proxied.extend(uses);
+        proxied.extend(uses.into_iter().take(room));
     }
     Route { proxied, not_visible }
 }

@@ -73,7 +73,9 @@ pub(super) fn route() -> Route {
         proxied: vec![ProxyUse {
             container: "web".to_owned(),
             variable: "HTTP_PROXY".to_owned(),
+            scheme: "http".to_owned(),
             proxy: "proxy:3128".to_owned(),
+            credentials: false,
             exceptions: Some(("NO_PROXY".to_owned(), ".svc".to_owned())),
             clients: vec!["curl".to_owned()],
             direct_clients: vec!["go".to_owned()],
