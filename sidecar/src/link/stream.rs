@@ -202,7 +202,7 @@ impl Stream<'_> {
                 return Some(Ending::After(REFUSED));
             }
             FromHub::Refused(refusal) => {
-                error!(code = ?refusal.code, message = %refusal.message, "the hub refuses us");
+                error!(code = ?refusal.code, why = %refusal.message, "the hub refuses us");
                 return Some(Ending::After(REFUSED));
             }
             FromHub::Draining => {
@@ -297,6 +297,6 @@ fn read(message: Result<Option<Frame>, Status>, welcomed: bool) -> Result<FromHu
 }
 
 fn broken(status: &Status, welcomed: bool) -> Ending {
-    warn!(code = ?status.code(), message = status.message(), "the stream broke");
+    warn!(code = ?status.code(), why = status.message(), "the stream broke");
     Ending::Broken { welcomed }
 }
