@@ -135,7 +135,7 @@ pub struct TargetStatus {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
 
-    /// What single pods saw when the outcome changed. No times and no durations.
+    /// What single pods saw when the outcome or its reason changed. No times and no durations.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub samples: Vec<String>,

@@ -143,6 +143,8 @@ fn of_services() -> Vec<Bound> {
         bound(".targets[].service.port", "maximum", [port(json!(65535)), port(json!(65536))]),
         bound(".targets[].service.port", "maxLength", [port(json!(fits)), port(json!(long))]),
         bound(".targets[].service.port", "pattern", [port(json!("http-1")), port(json!("http/1"))]),
+        bound(".targets[].service.port", "pattern", [port(json!("8080-tcp")), port(json!("8080"))]),
+        bound(".targets[].service.port", "pattern", [port(json!("1-a-1")), port(json!("1-1"))]),
         bound(".targets[].service.port", "required", [port(json!(1)), service(&json!({ "port": null }))]),
         bound(".targets[].hostname", "minLength", [hostname("a"), hostname("")]),
         bound(".targets[].hostname", "maxLength", [hostname(&dns_name(254)), hostname(&dns_name(255))]),
