@@ -97,6 +97,9 @@ catalogue! {
         PolicyNotEnforced: "A NetworkPolicy denies the connection, and it works all the same.",
             "A policy decision that has denied for longer than the grace period, and a connection that reached the target.",
             "Check that the cluster's network plugin enforces NetworkPolicy and is healthy on both nodes.";
+        UnexpectedlyReachable: "The target was expected to be denied, and it can be reached.",
+            "Every stage of a walk passed, and no policy that is in force denies the connection.",
+            "Add the policy that is to deny it, or correct the one that was meant to; if the connection is wanted, set expect to Reachable.";
         PolicyProgramming: "A policy, label or address changed a moment ago; the data plane may not have it yet.",
             "What the walk saw contradicts a decision that is younger than the grace period.",
             "Wait a few seconds. If it stays, the network plugin is slow or stuck.";

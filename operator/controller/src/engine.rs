@@ -7,11 +7,13 @@ mod explain;
 mod facts;
 mod judge;
 mod limits;
+mod outgoing;
 mod plans;
 mod select;
 mod sightings;
 mod status;
 mod target;
+mod tell;
 mod url;
 mod ways;
 
@@ -157,7 +159,7 @@ impl Engine {
         match input {
             Input::Watch(event) => self.take_watch(event, now),
             Input::Sidecar(event, at) => self.take_sidecar(event, at, now),
-            Input::Written(written) => self.written(&written),
+            Input::Written(written) => return self.written(written, now).into_iter().collect(),
             Input::UnreadableKinds(kinds) => {
                 self.touched.all |= self.unreadable_kinds.as_ref() != Some(&kinds);
                 self.unreadable_kinds = Some(kinds);

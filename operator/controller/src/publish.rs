@@ -1,14 +1,15 @@
 //! Writing to the API server: statuses and events. The only place of the controller that writes.
 //!
-//! Statuses wait in a map by check, so the latest wins; one task writes them, each with a timeout, each with
-//! the resourceVersion of the object that was judged. A conflict is no error: the watch brings the newer
-//! object, which is judged again.
+//! Of each check the latest status waits, and checks take turns; one task writes, with a timeout for each,
+//! and with the resourceVersion of the object that was judged. A conflict is no error: the watch brings the
+//! newer object, which is judged again.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use kube::api::{Api, Patch, PatchParams};
+use kube::core::PartialObjectMeta;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource as _};
 use peerwalk_api::condition::READY;
@@ -33,6 +34,8 @@ pub struct StatusWrite {
     pub resource_version: String,
     /// Its new status.
     pub status: ConnectivityCheckStatus,
+    /// The transition in it, to be told once it is stored.
+    pub event: Option<EventRecord>,
 }
 
 /// An event to be published.
@@ -55,7 +58,7 @@ pub enum Regarding {
     Check {
         /// Which one.
         key: ObjectKey,
-        /// Its uid; empty when the object could not be decoded.
+        /// Its uid.
         uid: String,
     },
     /// A source pod.
@@ -63,38 +66,53 @@ pub enum Regarding {
 }
 
 /// What became of a write.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Written {
     /// The check.
     pub check: ObjectKey,
-    /// Whether the API server has it. If not, the check is judged and written again.
-    pub stored: bool,
+    /// What was to be written.
+    pub write: Box<StatusWrite>,
+    /// What became of it.
+    pub result: WriteResult,
 }
 
-/// Statuses that wait to be written.
+/// Statuses that wait to be written, in the order in which their checks came.
 #[derive(Clone, Debug, Default)]
 pub struct Outbox(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    waiting: std::sync::Mutex<BTreeMap<ObjectKey, StatusWrite>>,
+    waiting: Mutex<Waiting>,
     arrived: Notify,
 }
 
+#[derive(Debug, Default)]
+struct Waiting {
+    order: VecDeque<ObjectKey>,
+    writes: BTreeMap<ObjectKey, StatusWrite>,
+}
+
 impl Outbox {
-    /// Puts a status in; it replaces one of the same check that still waits.
+    /// Puts a status in. It replaces one of the same check that still waits, and takes its place.
     pub fn put(&self, check: ObjectKey, write: StatusWrite) {
-        self.waiting().insert(check, write);
+        let mut waiting = self.waiting();
+        if waiting.writes.insert(check.clone(), write).is_none() {
+            waiting.order.push_back(check);
+        }
+        drop(waiting);
         self.0.arrived.notify_one();
     }
 
     fn take(&self) -> Option<(ObjectKey, StatusWrite)> {
-        self.waiting().pop_first()
+        let mut waiting = self.waiting();
+        let check = waiting.order.pop_front()?;
+        let write = waiting.writes.remove(&check)?;
+        Some((check, write))
     }
 
-    fn waiting(&self) -> std::sync::MutexGuard<'_, BTreeMap<ObjectKey, StatusWrite>> {
-        // A poisoned map is still a map of whole statuses.
-        self.0.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        // What is poisoned still holds whole statuses.
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -108,10 +126,9 @@ pub async fn write_statuses(
 ) {
     loop {
         while let Some((check, write)) = outbox.take() {
-            let result = write_status(&client, &check, write).await;
+            let result = write_status(&client, &check, &write).await;
             metrics.status_write(result);
-            let stored = result == WriteResult::Stored;
-            if results.send(Written { check, stored }).await.is_err() {
+            if results.send(Written { check, write: Box::new(write), result }).await.is_err() {
                 return;
             }
         }
@@ -122,8 +139,9 @@ pub async fn write_statuses(
     }
 }
 
-async fn write_status(client: &Client, check: &ObjectKey, write: StatusWrite) -> WriteResult {
-    let api: Api<ConnectivityCheck> = Api::namespaced(client.clone(), &check.namespace);
+async fn write_status(client: &Client, check: &ObjectKey, write: &StatusWrite) -> WriteResult {
+    // The answer holds the whole object, which need not be one that can be read.
+    let api: Api<PartialObjectMeta<ConnectivityCheck>> = Api::namespaced(client.clone(), &check.namespace);
     let body = serde_json::json!({
         "apiVersion": ConnectivityCheck::api_version(&()),
         "kind": ConnectivityCheck::kind(&()),
@@ -143,16 +161,16 @@ async fn write_status(client: &Client, check: &ObjectKey, write: StatusWrite) ->
             WriteResult::Stored
         }
         Ok(Err(kube::Error::Api(status))) if status.code == 409 => {
-            debug!(%check, "the object changed while it was judged, judging again");
+            debug!(%check, "the object changed while it was judged; its next version is judged again");
             WriteResult::Conflict
         }
         Ok(Err(kube::Error::Api(status))) if status.code == 404 => WriteResult::Gone,
         Ok(Err(error)) => {
-            warn!(%check, %error, "status not written, trying again");
+            warn!(%check, %error, "status not written, trying again later");
             WriteResult::Failed
         }
         Err(_) => {
-            warn!(%check, timeout = ?WRITE_TIMEOUT, "status not written in time, trying again");
+            warn!(%check, timeout = ?WRITE_TIMEOUT, "status not written in time, trying again later");
             WriteResult::Timeout
         }
     }
@@ -206,5 +224,30 @@ impl Regarding {
             uid: Some(uid.clone()).filter(|uid| !uid.is_empty()),
             ..Default::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(version: &str) -> StatusWrite {
+        let status = ConnectivityCheckStatus::default();
+        StatusWrite { resource_version: version.into(), status, event: None }
+    }
+
+    #[test]
+    fn checks_take_turns_and_the_latest_status_of_each_is_written() {
+        let outbox = Outbox::default();
+        for (name, version) in [("z", "1"), ("a", "2"), ("z", "3"), ("m", "4")] {
+            outbox.put(ObjectKey::new("shop", name), write(version));
+        }
+        let taken = || outbox.take().map(|(check, write)| (check.name, write.resource_version));
+        assert_eq!(taken(), Some(("z".into(), "3".into())), "it keeps its place with its latest status");
+        outbox.put(ObjectKey::new("shop", "a"), write("5"));
+        outbox.put(ObjectKey::new("shop", "z"), write("6"));
+        let rest: Vec<_> = std::iter::from_fn(taken).collect();
+        let expected = [("a", "5"), ("m", "4"), ("z", "6")].map(|(n, v)| (n.to_owned(), v.to_owned()));
+        assert_eq!(rest, expected, "whoever comes again stands behind the others");
     }
 }

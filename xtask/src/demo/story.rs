@@ -107,6 +107,6 @@ pub(crate) const STEPS: [Step; 5] = [
         check: "isolation",
         breaks: &["delete", "-f", "e2e/demo/default-deny.yaml"],
         repairs: &["apply", "-f", "e2e/demo/default-deny.yaml"],
-        expected: Expected { ready: "False", reason: None, words: &[] },
+        expected: Expected { ready: "False", reason: Some("UnexpectedlyReachable"), words: &[] },
     },
 ];

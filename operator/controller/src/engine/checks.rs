@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use peerwalk_api::{ConnectivityCheck, ConnectivityCheckStatus};
+use peerwalk_api::ConnectivityCheck;
 use peerwalk_diagnosis::Run;
 use peerwalk_model::plan::PlannedTarget;
+use peerwalk_model::verdict::Expectation;
 use peerwalk_model::{Outcome, PodRef, TargetKey, Timestamp, Verdict};
 
+use super::outgoing::Outgoing;
 use super::select::{Selection, select};
 use super::target::Resolved;
 use super::ways::Ways;
@@ -23,12 +25,12 @@ pub struct CheckState {
     pub targets: Vec<Resolved>,
     /// Where its walks go besides.
     pub ways: Ways,
-    /// What was said of each pair, by pod and position of the target.
-    pub pairs: BTreeMap<(PodRef, usize), PairState>,
+    /// What was said of each pair, by pod and name of the target.
+    pub pairs: BTreeMap<(PodRef, String), PairState>,
     /// When it was last judged.
     pub judged: Timestamp,
-    /// The status that was last put into the outbox, and when; `None` once it is known not to be stored.
-    pub sent: Option<(ConnectivityCheckStatus, Timestamp)>,
+    /// The status that is on its way to the API server.
+    pub outgoing: Outgoing,
     /// Since when Ready has been Unknown.
     pub unknown_since: Option<Timestamp>,
     /// Whether it waits for something that time alone may bring.
@@ -48,6 +50,10 @@ pub struct PairState {
     pub outcome: Outcome,
     /// The verdict that the outcome comes from.
     pub shown: Verdict,
+    /// What was expected.
+    pub expect: Expectation,
+    /// Whether any outcome so far was another than Unknown.
+    pub decided: bool,
 }
 
 impl CheckState {
@@ -143,7 +149,8 @@ impl Engine {
             }
         }
         let sampled: BTreeSet<&PodRef> = selection.sampled.iter().collect();
-        state.pairs.retain(|(pod, target), _| sampled.contains(pod) && *target < resolved.len());
+        let named: BTreeSet<&str> = check.spec.targets.iter().map(|target| target.name.as_str()).collect();
+        state.pairs.retain(|(pod, target), _| sampled.contains(pod) && named.contains(target.as_str()));
         if check.spec.suspend {
             state.pairs.clear();
         }

@@ -13,11 +13,10 @@ impl Engine {
     pub fn explain(&self, check: &ObjectKey) -> Option<String> {
         let (state, spec) = (self.checks.get(check)?, &self.index.check(check)?.spec);
         let mut text = String::new();
-        for ((pod, position), pair) in &state.pairs {
-            let Some(target) = spec.targets.get(*position) else { continue };
-            let key = TargetKey { check: check.name.clone(), target: target.name.clone() };
-            let aim = target.url.clone().or_else(|| self.aim(pod, &key));
-            let aim = aim.unwrap_or_else(|| target.name.clone());
+        for ((pod, target), pair) in &state.pairs {
+            let key = TargetKey { check: check.name.clone(), target: target.clone() };
+            let url = spec.targets.iter().find(|of_spec| of_spec.name == *target).and_then(|t| t.url.clone());
+            let aim = url.or_else(|| self.aim(pod, &key)).unwrap_or_else(|| target.clone());
             let walk = self.evidence_of(pod, &key).map(|evidence| &evidence.walk);
             let _ = writeln!(
                 text,

@@ -1,25 +1,25 @@
-//! Judging the pairs of a check, and what follows from it: the status, and events on transitions.
+//! Judging the pairs of a check, and the status that follows from it.
 
-use std::time::Duration;
-
-use peerwalk_api::condition::{ConditionStatus, READY};
-use peerwalk_api::{CheckResult, ConnectivityCheck, ConnectivityCheckStatus, Target};
+use peerwalk_api::{ConnectivityCheck, Target};
 use peerwalk_diagnosis::{Case, PairEvidence, Run, Says, Thresholds, judge, outcome, says};
-use peerwalk_model::{Outcome, PodRef, TargetKey, Timestamp, Verdict};
+use peerwalk_model::{Outcome, PodRef, Reason, TargetKey, Timestamp, Verdict};
 
 use super::checks::{CheckState, PairState};
 use super::facts::Pair;
 use super::status::{self, PairView, Round};
 use super::target::Resolved;
+use super::tell::{Fallen, tell};
 use super::{Engine, Output, Touched};
-use crate::cluster::record::ObjectKey;
+use crate::cluster::record::{ObjectKey, Pod};
 use crate::evidence::TargetEvidence;
-use crate::publish::{EventRecord, Regarding, StatusWrite};
+use crate::publish::{EventRecord, Regarding};
 
-/// A write that is neither stored nor refused after this is put into the outbox again.
-const WRITE_AGAIN: Duration = Duration::from_secs(15);
-/// Events on one source pod are at least this far apart.
-const POD_EVENTS: Duration = Duration::from_mins(5);
+/// What was found in the pairs of a check.
+#[derive(Debug, Default)]
+struct Found {
+    views: Vec<PairView>,
+    fallen: Vec<Fallen>,
+}
 
 impl Engine {
     /// Judges every check that was touched.
@@ -61,21 +61,26 @@ impl Engine {
         let Some(check) = self.index.check(key).cloned() else { return };
         let Some(mut state) = self.checks.remove(key) else { return };
         state.judged = now;
-        let mut views = Vec::new();
+        let mut found = Found::default();
         if !check.spec.suspend {
             for pod in state.selection.sampled.clone() {
-                self.judge_pod(key, &check, &mut state, &pod, now, &mut views);
+                self.judge_pod(key, &check, &mut state, &pod, now, &mut found);
             }
         }
-        let round = self.round(&state, views);
-        let base = check.status.clone().unwrap_or_default();
-        let said = status::status(&check, &round, &base, &mut state.unknown_since, now);
+        let round = self.round(key, &check, &state, found.views);
+        let base = status::ours(check.status.clone().unwrap_or_default());
+        let version = check.metadata.resource_version.as_deref().unwrap_or_default();
+        let before = state.outgoing.pending(version).unwrap_or(&base).clone();
+        let said = status::status(&check, &round, &before, &mut state.unknown_since, now);
         state.waiting = status::waits(&said);
         let held = self.holds_back(&check, &base, &said, now);
-        if !held {
-            self.publish(key, &check, &mut state, &base, said, now, outputs);
-            self.pod_events(&check, &state, now, outputs);
+        self.show(key, if held { &base } else { &said });
+        if said == base {
+            state.outgoing.nothing_to_say(&base);
+        } else if !held {
+            outputs.extend(tell(key, &check, &base, said, &mut state.outgoing, now));
         }
+        self.tell_pods(found.fallen, &base, now, outputs);
         self.checks.insert(key.clone(), state);
     }
 
@@ -86,7 +91,7 @@ impl Engine {
         state: &mut CheckState,
         pod: &PodRef,
         now: Timestamp,
-        views: &mut Vec<PairView>,
+        found: &mut Found,
     ) {
         let Some(record) = self.index.pod(&ObjectKey::new(&pod.namespace, &pod.name)).cloned() else {
             return;
@@ -121,9 +126,19 @@ impl Engine {
                 facts: &facts,
                 now,
             });
-            let place = (pod.clone(), position);
-            let next = follow(state.pairs.get(&place), target, check, evidence, verdict);
-            views.push(PairView::new(&record, position, &facts, &next));
+            let place = (pod.clone(), target.name.clone());
+            let before = state.pairs.get(&place);
+            let next = follow(before, target, check, evidence, verdict);
+            if next.outcome == Outcome::Failed && before.is_none_or(|b| b.outcome != Outcome::Failed) {
+                found.fallen.push(Fallen {
+                    pod: pod.clone(),
+                    target: target.name.clone(),
+                    first: before.is_none_or(|b| !b.decided),
+                    since: began(&record),
+                    verdict: next.shown.clone(),
+                });
+            }
+            found.views.push(PairView::new(&record, position, &facts, &next));
             state.pairs.insert(place, next);
         }
     }
@@ -134,9 +149,19 @@ impl Engine {
         self.plans.get(pod)?.counts(key, evidence.plan_generation).then_some(evidence)
     }
 
-    fn round(&self, state: &CheckState, pairs: Vec<PairView>) -> Round {
-        let roots = self.roots.iter().filter_map(|((map, entry), roots)| {
-            roots.as_ref().err().map(|error| (map.name.clone(), entry.clone(), error.clone()))
+    fn round(
+        &self,
+        key: &ObjectKey,
+        check: &ConnectivityCheck,
+        state: &CheckState,
+        pairs: Vec<PairView>,
+    ) -> Round {
+        let bundles = check.spec.targets.iter().filter_map(|target| target.tls.as_ref());
+        let roots = bundles.filter_map(|tls| {
+            let bundle = &tls.ca_bundle.config_map;
+            let place = (ObjectKey::new(&key.namespace, &bundle.name), bundle.key.clone());
+            let error = self.roots.get(&place)?.as_ref().err()?;
+            Some((bundle.name.clone(), bundle.key.clone(), error.clone()))
         });
         Round {
             selection: state.selection.clone(),
@@ -149,90 +174,14 @@ impl Engine {
             pairs,
         }
     }
-
-    /// After a start nothing becomes Unknown for want of reports before sidecars had time to come back.
-    fn holds_back(
-        &self,
-        check: &ConnectivityCheck,
-        base: &ConnectivityCheckStatus,
-        said: &ConnectivityCheckStatus,
-        now: Timestamp,
-    ) -> bool {
-        let known = base.observed_generation == check.metadata.generation
-            && base.condition(READY).is_some_and(|ready| ready.status != ConditionStatus::Unknown);
-        // Proof rests on what other sidecars report too, so any Unknown may be for want of them.
-        let missing = said.result == CheckResult::Unknown;
-        known && missing && now.since(self.started) <= self.settings.attach_within
-    }
-
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the parts of one transition; a struct would name them twice"
-    )]
-    fn publish(
-        &self,
-        key: &ObjectKey,
-        check: &ConnectivityCheck,
-        state: &mut CheckState,
-        base: &ConnectivityCheckStatus,
-        said: ConnectivityCheckStatus,
-        now: Timestamp,
-        outputs: &mut Vec<Output>,
-    ) {
-        if let Some(ready) = said.condition(READY) {
-            self.metrics.ready(&key.namespace, &key.name, Some(ready.status.as_str()));
-        }
-        if said == *base {
-            state.sent = None;
-            return;
-        }
-        let waiting =
-            state.sent.as_ref().is_some_and(|(sent, at)| *sent == said && now.since(*at) < WRITE_AGAIN);
-        if waiting {
-            return;
-        }
-        let before = state.sent.as_ref().map_or(base, |(sent, _)| sent);
-        outputs.extend(transition_event(key, check, before, &said).map(Output::Event));
-        let resource_version = check.metadata.resource_version.clone().unwrap_or_default();
-        state.sent = Some((said.clone(), now));
-        outputs.push(Output::Status(key.clone(), Box::new(StatusWrite { resource_version, status: said })));
-    }
-
-    /// A write ended. One that was not stored is judged and put again.
-    pub(super) fn written(&mut self, written: &crate::publish::Written) {
-        if !written.stored
-            && let Some(state) = self.checks.get_mut(&written.check)
-        {
-            state.sent = None;
-            self.touched.checks.insert(written.check.clone());
-        }
-    }
-
-    fn pod_events(
-        &mut self,
-        check: &ConnectivityCheck,
-        state: &CheckState,
-        now: Timestamp,
-        outputs: &mut Vec<Output>,
-    ) {
-        for ((pod, position), pair) in &state.pairs {
-            let recent = self.pod_events.get(pod).is_some_and(|at| now.since(*at) < POD_EVENTS);
-            if pair.outcome != Outcome::Failed || recent {
-                continue;
-            }
-            self.pod_events.insert(pod.clone(), now);
-            let target = check.spec.targets.get(*position).map_or("", |target| target.name.as_str());
-            outputs.push(Output::Event(EventRecord {
-                regarding: Regarding::Pod(pod.clone()),
-                warning: true,
-                reason: pair.shown.reason.map_or_else(|| "UnexpectedlyReachable".into(), |r| r.code().into()),
-                note: format!("{target}: {}", status::headline(&pair.shown)),
-            }));
-        }
-    }
 }
 
-/// What is said of a pair after one more verdict.
+/// Since when a pod may have walked.
+fn began(pod: &Pod) -> Timestamp {
+    pod.sidecar_started.unwrap_or(pod.created).max(pod.created)
+}
+
+/// What is said of a pair after one more verdict. What was said under another expectation does not count.
 fn follow(
     before: Option<&PairState>,
     target: &Target,
@@ -241,6 +190,7 @@ fn follow(
     verdict: Verdict,
 ) -> PairState {
     let expect = target.expect.into();
+    let before = before.filter(|b| b.expect == expect);
     let run = before.map_or_else(Run::default, |b| b.run);
     let counted = before.map_or((0, 0), |b| b.counted);
     let (walks, counted) = new_walks(counted, evidence);
@@ -252,16 +202,20 @@ fn follow(
     let thresholds =
         Thresholds { failures: check.spec.failure_threshold, successes: check.spec.success_threshold };
     let now = outcome(expect, &verdict, run, thresholds);
-    let stands = before.filter(|b| {
-        matches!(
-            says(expect, &verdict),
-            peerwalk_diagnosis::Says::Waits | peerwalk_diagnosis::Says::SeemsViolated
-        ) && b.outcome == now
-            && now != Outcome::Unknown
-            && run.failures < thresholds.failures
-    });
-    let shown = stands.map_or_else(|| verdict.clone(), |b| b.shown.clone());
-    PairState { run: Run { previous: Some(now), ..run }, counted, verdict, outcome: now, shown }
+    let repeats = match says(expect, &verdict) {
+        Says::Waits | Says::SeemsViolated => now != Outcome::Unknown && run.failures < thresholds.failures,
+        // A failure stands, by its own words, until it is met often enough.
+        Says::Met => now == Outcome::Failed,
+        Says::Violated | Says::Nothing => false,
+    };
+    let stands = before.filter(|b| repeats && b.outcome == now);
+    let mut shown = stands.map_or_else(|| verdict.clone(), |b| b.shown.clone());
+    if now == Outcome::Failed {
+        shown.reason.get_or_insert(Reason::UnexpectedlyReachable);
+    }
+    let decided = now != Outcome::Unknown || before.is_some_and(|b| b.decided);
+    let run = Run { previous: Some(now), ..run };
+    PairState { run, counted, verdict, outcome: now, shown, expect, decided }
 }
 
 /// How many walks have been completed since the last count.
@@ -276,23 +230,5 @@ fn new_walks(counted: (u64, u32), evidence: Option<&TargetEvidence>) -> (u32, (u
     (walks, (evidence.signature, evidence.consecutive))
 }
 
-fn transition_event(
-    key: &ObjectKey,
-    check: &ConnectivityCheck,
-    before: &ConnectivityCheckStatus,
-    said: &ConnectivityCheckStatus,
-) -> Option<EventRecord> {
-    if check.metadata.deletion_timestamp.is_some() {
-        return None;
-    }
-    let (old, new) = (before.condition(READY), said.condition(READY)?);
-    if old.is_some_and(|old| old.status == new.status && old.reason == new.reason) {
-        return None;
-    }
-    Some(EventRecord {
-        regarding: Regarding::Check { key: key.clone(), uid: check.metadata.uid.clone().unwrap_or_default() },
-        warning: new.status == ConditionStatus::False,
-        reason: new.reason.clone(),
-        note: format!("Ready is {}: {}", new.status.as_str(), new.message),
-    })
-}
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,9 @@ use crate::cluster::record::Pod;
 
 use ready::Said;
 
+/// The conditions that are ours, in the order in which they are written.
+const OURS: [&str; 4] = [READY, RECONCILING, STALLED, COVERED];
+
 /// Reasons of an Unknown that the return of sidecars ends.
 const WANTS_REPORTS: [&str; 3] = ["NotReporting", "Probing", "ResultsStale"];
 
@@ -65,12 +68,21 @@ impl PairView {
     }
 }
 
-/// The status of a check. `unknown_since` is the moment from which Ready has been Unknown, kept between
+/// A stored status as far as it is ours: conditions of other types belong to others.
+pub(super) fn ours(mut status: ConnectivityCheckStatus) -> ConnectivityCheckStatus {
+    let mut conditions: Vec<Option<Condition>> = status.conditions.into_iter().map(Some).collect();
+    let mut take =
+        |type_: &str| conditions.iter_mut().find(|c| c.as_ref().is_some_and(|c| c.type_ == type_))?.take();
+    status.conditions = OURS.into_iter().filter_map(&mut take).collect();
+    status
+}
+
+/// The status of a check. Times, rows and samples of `before` stand where nothing changed. `unknown_since` is the moment from which Ready has been Unknown, kept between
 /// calls; the deadline for progress runs from it.
 pub(super) fn status(
     check: &ConnectivityCheck,
     round: &Round,
-    base: &ConnectivityCheckStatus,
+    before: &ConnectivityCheckStatus,
     unknown_since: &mut Option<Timestamp>,
     now: Timestamp,
 ) -> ConnectivityCheckStatus {
@@ -99,7 +111,7 @@ pub(super) fn status(
         ),
         condition(COVERED, covered.status, &covered.reason, &covered.message),
     ];
-    let conditions = merge(&base.conditions, next);
+    let conditions = merge(&before.conditions, next);
     let since = conditions.iter().find(|c| c.type_ == READY).map(|c| c.last_transition_time.clone());
     ConnectivityCheckStatus {
         observed_generation: generation,
@@ -112,7 +124,7 @@ pub(super) fn status(
             ConditionStatus::Unknown => CheckResult::Unknown,
         },
         summary: Some(summary(check, round)),
-        targets: rows::rows(check, round, base, &Time(time)),
+        targets: rows::rows(check, round, before, &Time(time)),
         ..ConnectivityCheckStatus::default()
     }
     .clamped()
@@ -131,6 +143,10 @@ pub(super) fn headline(verdict: &Verdict) -> String {
             &[Topic::Policy]
         }
         _ if verdict.stage == peerwalk_model::Stage::Route => &[Topic::Route, Topic::Fix, Topic::Missing],
+        // What was reached, by the stage that says most of it.
+        None | Some(Reason::UnexpectedlyReachable) => {
+            &[Topic::Request, Topic::Tls, Topic::Connect, Topic::Resolve]
+        }
         Some(
             Reason::NoEndpoints
             | Reason::NoLocalEndpoints
@@ -147,7 +163,6 @@ pub(super) fn headline(verdict: &Verdict) -> String {
             peerwalk_model::reason::ReasonStage::Coverage => &[Topic::Missing, Topic::Policy, Topic::Fix],
             _ => &[Topic::Connect, Topic::Missing],
         },
-        None => &[Topic::Request, Topic::Tls, Topic::Connect, Topic::Resolve],
     };
     let lines: Vec<&str> = topics.iter().filter_map(|topic| verdict.line(*topic)).take(2).collect();
     if lines.is_empty() {

@@ -1,11 +1,14 @@
 //! The engine from inputs to outputs: what is planned, nudged, judged and written, and what is not.
 
 mod ages;
+mod events;
+mod outcomes;
 mod plans;
 mod sightings;
 mod targets;
 mod ways;
 mod world;
+mod writes;
 
 use peerwalk_api::CheckResult;
 use peerwalk_api::condition::{COVERED, ConditionStatus, READY, RECONCILING, STALLED};
@@ -227,10 +230,7 @@ fn a_new_template_drops_ready_until_one_of_its_pods_has_a_round() {
 
 #[test]
 fn churn_within_a_template_leaves_ready_alone() {
-    let mut world = World::shop();
-    world.attach("web-1");
-    world.walk("web-1", world::connected());
-    world.settle_and_store();
+    let mut world = World::good();
     world.pod("web-3", "web", "n1", "10.244.0.9", true);
     let status = world.status_after_settle().expect("coverage changes");
     assert_eq!(status.condition(READY).map(|c| c.status), Some(ConditionStatus::True), "{status:#?}");
@@ -282,8 +282,9 @@ fn a_write_that_was_lost_is_repeated() {
     let mut world = World::shop();
     let first = world.status_after_settle().unwrap();
     assert_eq!(world.status_after_settle(), None, "it waits for the answer");
-    world.written(false);
-    assert_eq!(world.status_after_settle(), Some(first), "and writes again when it was refused");
+    world.pass(15);
+    world.tick();
+    assert_eq!(world.status_after_settle(), Some(first), "and writes the same again when nothing is heard");
 }
 
 #[test]

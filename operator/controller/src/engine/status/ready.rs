@@ -74,8 +74,8 @@ fn failed(check: &ConnectivityCheck, round: &Round) -> Option<Said> {
         0 => String::new(),
         n => format!("; and {n} more"),
     };
-    let reason = pair.shown.reason.map_or("UnexpectedlyReachable", Reason::code);
-    Some(Said::new(ConditionStatus::False, reason, format!("{name}: {}{more}", headline(&pair.shown))))
+    let reason = pair.shown.reason.unwrap_or(Reason::UnexpectedlyReachable);
+    Some(Said::new(ConditionStatus::False, reason.code(), format!("{name}: {}{more}", headline(&pair.shown))))
 }
 
 fn no_source_pods(check: &ConnectivityCheck, round: &Round) -> Option<Said> {

@@ -12,7 +12,11 @@ use super::*;
 use crate::cluster::decode::{
     Decode, Kind, SlimEndpointSlice, SlimNamespace, SlimNode, SlimPod, SlimService,
 };
+use crate::metrics::WriteResult;
+use crate::publish::{EventRecord, StatusWrite};
 use crate::settings::Allow;
+
+pub mod acts;
 
 /// When the tests begin: long after the pods were made.
 const START: i64 = 1_800_000_000_000;
@@ -24,6 +28,10 @@ pub struct World {
     version: u64,
     generation: i64,
     objects: Vec<WatchEventMaker>,
+    /// The last write that was put into the outbox.
+    sent: Option<StatusWrite>,
+    /// Every event so far.
+    pub events: Vec<EventRecord>,
 }
 
 type WatchEventMaker = Box<dyn Fn() -> WatchEvent>;
@@ -96,7 +104,16 @@ impl World {
         };
         let now = Timestamp::from_millis(START);
         let engine = Engine::new(settings, Metrics::default(), now);
-        Self { engine, now, check: None, version: 1, generation: 1, objects: Vec::new() }
+        Self {
+            engine,
+            now,
+            check: None,
+            version: 1,
+            generation: 1,
+            objects: Vec::new(),
+            sent: None,
+            events: Vec::new(),
+        }
     }
 
     /// Everything has been listed, and there is nothing but nodes, namespaces and the hub.
@@ -176,6 +193,7 @@ impl World {
         world.engine.started = self.now;
         world.check = self.check;
         world.version = self.version;
+        world.generation = self.generation;
         for make in &self.objects {
             world.take(Input::Watch(make()));
         }
@@ -199,7 +217,19 @@ impl World {
     }
 
     pub fn take(&mut self, input: Input) -> Vec<Output> {
-        self.engine.take(input, self.now)
+        let outputs = self.engine.take(input, self.now);
+        self.remember(&outputs);
+        outputs
+    }
+
+    fn remember(&mut self, outputs: &[Output]) {
+        for output in outputs {
+            match output {
+                Output::Event(event) => self.events.push(event.clone()),
+                Output::Status(_, write) => self.sent = Some((**write).clone()),
+                _ => {}
+            }
+        }
     }
 
     pub fn sidecar(&mut self, event: SidecarEvent) {
@@ -356,17 +386,21 @@ impl World {
     /// The API server stores a status and the watch tells of it.
     pub fn store(&mut self, status: &ConnectivityCheckStatus) {
         self.check.as_mut().unwrap()["status"] = serde_json::to_value(status).unwrap();
-        self.written(true);
+        self.written(WriteResult::Stored);
         self.send_check();
     }
 
-    pub fn written(&mut self, stored: bool) {
+    /// The last write ends.
+    pub fn written(&mut self, result: WriteResult) {
         let check = ObjectKey::new("shop", "storefront");
-        self.take(Input::Written(Written { check, stored }));
+        let write = Box::new(self.sent.clone().expect("something was to be written"));
+        self.take(Input::Written(Written { check, write, result }));
     }
 
     pub fn settle(&mut self) -> Vec<Output> {
-        self.engine.settle(self.now)
+        let outputs = self.engine.settle(self.now);
+        self.remember(&outputs);
+        outputs
     }
 
     pub fn statuses(&mut self) -> Vec<ConnectivityCheckStatus> {

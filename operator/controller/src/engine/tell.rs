@@ -1,0 +1,132 @@
+//! What is told of what was judged, and when: statuses on change, events on transitions.
+
+use std::time::Duration;
+
+use peerwalk_api::condition::{ConditionStatus, READY};
+use peerwalk_api::{CheckResult, ConnectivityCheck, ConnectivityCheckStatus};
+use peerwalk_model::{PodRef, Timestamp, Verdict};
+
+use super::outgoing::Outgoing;
+use super::status;
+use super::{Engine, Output};
+use crate::cluster::record::ObjectKey;
+use crate::metrics::WriteResult;
+use crate::publish::{EventRecord, Regarding, StatusWrite, Written};
+
+/// Events on one source pod are at least this far apart.
+const POD_EVENTS: Duration = Duration::from_mins(5);
+
+/// A pair that has just failed.
+#[derive(Debug)]
+pub(super) struct Fallen {
+    pub pod: PodRef,
+    pub target: String,
+    /// Nothing certain was known of it before.
+    pub first: bool,
+    /// Since when the pod may have walked.
+    pub since: Timestamp,
+    pub verdict: Verdict,
+}
+
+impl Engine {
+    /// After a start nothing becomes Unknown for want of reports before sidecars had time to come back.
+    pub(super) fn holds_back(
+        &self,
+        check: &ConnectivityCheck,
+        base: &ConnectivityCheckStatus,
+        said: &ConnectivityCheckStatus,
+        now: Timestamp,
+    ) -> bool {
+        let known = base.observed_generation == check.metadata.generation
+            && base.condition(READY).is_some_and(|ready| ready.status != ConditionStatus::Unknown);
+        // Proof rests on what other sidecars report too, so any Unknown may be for want of them.
+        let missing = said.result == CheckResult::Unknown;
+        known && missing && now.since(self.started) <= self.settings.attach_within
+    }
+
+    /// Shows the Ready condition of a check in the metrics.
+    pub(super) fn show(&self, key: &ObjectKey, status: &ConnectivityCheckStatus) {
+        if let Some(ready) = status.condition(READY) {
+            self.metrics.ready(&key.namespace, &key.name, Some(ready.status.as_str()));
+        }
+    }
+
+    /// An event on each source pod that has just failed. After a start of the operator every pair is judged
+    /// for the first time; what the stored status says already is no news then.
+    pub(super) fn tell_pods(
+        &mut self,
+        fallen: Vec<Fallen>,
+        base: &ConnectivityCheckStatus,
+        now: Timestamp,
+        outputs: &mut Vec<Output>,
+    ) {
+        let failed = peerwalk_api::status::Outcome::Failed;
+        for Fallen { pod, target, first, since, verdict } in fallen {
+            let stored = base.targets.iter().any(|row| row.name == target && row.outcome == failed);
+            let recent = self.pod_events.get(&pod).is_some_and(|at| now.since(*at) < POD_EVENTS);
+            if recent || (stored && first && since < self.started) {
+                continue;
+            }
+            self.pod_events.insert(pod.clone(), now);
+            outputs.push(Output::Event(EventRecord {
+                regarding: Regarding::Pod(pod),
+                warning: true,
+                reason: verdict.reason.map_or_else(String::new, |reason| reason.code().into()),
+                note: format!("{target}: {}", status::headline(&verdict)),
+            }));
+        }
+    }
+
+    /// A write ended. The event of a stored one is published; what was not stored is judged again.
+    pub(super) fn written(&mut self, written: Written, now: Timestamp) -> Option<Output> {
+        let Written { check: key, write, result } = written;
+        let stored = result == WriteResult::Stored;
+        if let Some(state) = self.checks.get_mut(&key) {
+            state.outgoing.ended(&write, result, now);
+        }
+        if !stored {
+            self.touched.checks.insert(key);
+            return None;
+        }
+        write.event.map(Output::Event)
+    }
+}
+
+/// The write of a status that differs from the stored one, unless another one has to end first.
+pub(super) fn tell(
+    key: &ObjectKey,
+    check: &ConnectivityCheck,
+    base: &ConnectivityCheckStatus,
+    said: ConnectivityCheckStatus,
+    outgoing: &mut Outgoing,
+    now: Timestamp,
+) -> Option<Output> {
+    let event = transition(check, base, &said)
+        .then(|| event(key, check.metadata.uid.as_deref().unwrap_or_default(), &said));
+    let resource_version = check.metadata.resource_version.clone().unwrap_or_default();
+    let write = StatusWrite { resource_version, status: said, event: event.flatten() };
+    outgoing.take(&write, now).then(|| Output::Status(key.clone(), Box::new(write)))
+}
+
+/// Whether Ready says something new of a check that stays.
+fn transition(
+    check: &ConnectivityCheck,
+    base: &ConnectivityCheckStatus,
+    said: &ConnectivityCheckStatus,
+) -> bool {
+    let words = |status: &ConnectivityCheckStatus| {
+        status.condition(READY).map(|ready| (ready.status, ready.reason.clone()))
+    };
+    check.metadata.deletion_timestamp.is_none() && words(base) != words(said)
+}
+
+/// What Ready says, as an event on the check.
+fn event(key: &ObjectKey, uid: &str, said: &ConnectivityCheckStatus) -> Option<EventRecord> {
+    let ready = said.condition(READY)?;
+    Some(EventRecord {
+        regarding: Regarding::Check { key: key.clone(), uid: uid.to_owned() },
+        warning: ready.status == ConditionStatus::False,
+        reason: ready.reason.clone(),
+        note: format!("Ready is {}: {}", ready.status.as_str(), ready.message),
+    })
+}

@@ -1,0 +1,83 @@
+//! Outcomes of pairs and the words for them.
+
+use peerwalk_api::condition::READY;
+
+use super::world::acts::{cache, cache_connected, db, ready, refused};
+use super::*;
+
+#[test]
+fn a_failure_stands_by_its_own_words_until_it_is_met_often_enough() {
+    let mut world = World::shop();
+    world.check(&json!({"successThreshold": 3}));
+    world.attach("web-1");
+    world.settle_and_store();
+    world.fail("web-1");
+    assert_eq!(ready(world.last()), ("False", "ConnectionRefused"));
+    for n in 1..=2 {
+        world.walk_repeated("web-1", world::connected(), n);
+        assert_eq!(world.status_after_settle(), None, "success {n} of 3 is no news");
+        world.pass(10);
+    }
+    world.walk_repeated("web-1", world::connected(), 3);
+    world.settle_and_store();
+    assert_eq!(ready(world.last()), ("True", "AsExpected"), "{:#?}", world.last());
+}
+
+#[test]
+fn what_should_be_denied_and_is_not_has_a_reason_of_the_catalogue() {
+    let mut world = World::shop();
+    let mut denied = db();
+    denied["expect"] = json!("Denied");
+    world.check_with_target(denied);
+    world.attach("web-1");
+    world.walk("web-1", world::connected());
+    let status = world.status_after_settle().unwrap();
+    assert_eq!(ready(&status), ("False", "UnexpectedlyReachable"), "{status:#?}");
+    assert!("UnexpectedlyReachable".parse::<peerwalk_model::Reason>().is_ok(), "documented as such");
+    assert_eq!(status.targets[0].reason.as_deref(), Some("UnexpectedlyReachable"), "in the row as well");
+    assert!(
+        status.targets[0].message.contains("connect"),
+        "and what was reached: {}",
+        status.targets[0].message
+    );
+}
+
+#[test]
+fn targets_keep_what_is_known_of_them_wherever_they_stand() {
+    let mut world = World::two_targets();
+    world.attach("web-1");
+    world.walk_to("web-1", "cache", cache_connected());
+    world.walk_to("web-1", "db", refused());
+    world.live(40);
+    assert_eq!(ready(world.last()), ("False", "ConnectionRefused"));
+    for targets in [json!([cache(), db()]), json!([db(), cache()]), json!([cache()])] {
+        world.check(&json!({"targets": targets}));
+        world.settle_and_store();
+        let good = world.last().targets.iter().find(|row| row.name == "cache").expect("a row");
+        assert_eq!(good.outcome, peerwalk_api::status::Outcome::AsExpected, "{targets}");
+        let bad = world.last().targets.iter().find(|row| row.name == "db").map(|row| row.outcome);
+        assert!(bad.is_none_or(|o| o == peerwalk_api::status::Outcome::Failed), "{targets}: {bad:?}");
+    }
+    assert_eq!(ready(world.last()), ("True", "AsExpected"), "what failed is no longer asked for");
+}
+
+#[test]
+fn missing_roots_concern_the_check_that_asks_for_them() {
+    let mut world = World::good();
+    let key = |name: &str| ObjectKey::new("shop", name);
+    world.take(Input::Roots(key("others"), "ca.crt".into(), Err("there is no such ConfigMap".into())));
+    assert_eq!(world.settle(), vec![], "another check asks for that ConfigMap");
+
+    world.check_with_target(json!({
+        "name": "api", "url": "https://10.96.0.7/",
+        "tls": {"caBundle": {"configMap": {"name": "mine", "key": "ca.crt"}}},
+    }));
+    world.take(Input::Roots(key("mine"), "other.crt".into(), Err("it has no such entry".into())));
+    world.settle_and_store();
+    assert_eq!(ready(world.last()), ("Unknown", "Probing"), "another entry: {:#?}", world.last());
+    world.take(Input::Roots(key("mine"), "ca.crt".into(), Err("it has no such entry".into())));
+    world.settle_and_store();
+    assert_eq!(ready(world.last()), ("Unknown", "NotProven"));
+    let message = &world.last().condition(READY).unwrap().message;
+    assert!(message.contains("mine") && message.contains("ca.crt"), "named: {message}");
+}
