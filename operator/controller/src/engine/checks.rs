@@ -10,6 +10,7 @@ use peerwalk_model::{Outcome, PodRef, TargetKey, Timestamp, Verdict};
 
 use super::outgoing::Outgoing;
 use super::select::{Selection, select};
+use super::status::Progress;
 use super::target::Resolved;
 use super::ways::Ways;
 use super::{Engine, Output, Touched, limits};
@@ -31,8 +32,8 @@ pub struct CheckState {
     pub judged: Timestamp,
     /// The status that is on its way to the API server.
     pub outgoing: Outgoing,
-    /// Since when Ready has been Unknown.
-    pub unknown_since: Option<Timestamp>,
+    /// Since when something has been missing.
+    pub progress: Progress,
     /// Whether it waits for something that time alone may bring.
     pub waiting: bool,
 }

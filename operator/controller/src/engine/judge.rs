@@ -71,9 +71,9 @@ impl Engine {
         let base = status::ours(check.status.clone().unwrap_or_default());
         let version = check.metadata.resource_version.as_deref().unwrap_or_default();
         let before = state.outgoing.pending(version).unwrap_or(&base).clone();
-        let said = status::status(&check, &round, &before, &mut state.unknown_since, now);
+        let said = status::status(&check, &round, &before, &mut state.progress, now);
         state.waiting = status::waits(&said);
-        let held = self.holds_back(&check, &base, &said, now);
+        let held = self.holds_back(&check, &base, &round, &said, now);
         self.show(key, if held { &base } else { &said });
         if said == base {
             state.outgoing.nothing_to_say(&base);
@@ -97,6 +97,7 @@ impl Engine {
             return;
         };
         let hub = self.hub_denied(&record);
+        let young = now.since(began(&record)) < check.spec.progress_deadline.get();
         for (position, target) in check.spec.targets.iter().enumerate() {
             let Some(resolved) = state.targets.get(position) else { continue };
             let target_key = TargetKey { check: key.name.clone(), target: target.name.clone() };
@@ -138,7 +139,7 @@ impl Engine {
                     verdict: next.shown.clone(),
                 });
             }
-            found.views.push(PairView::new(&record, position, &facts, &next));
+            found.views.push(PairView::new(&record, position, &facts, &next, young));
             state.pairs.insert(place, next);
         }
     }

@@ -1,5 +1,7 @@
 //! From what was said of each pair to the status of the check: conditions, counts, rows, samples. Pure.
 
+mod covered;
+mod progress;
 mod ready;
 mod rows;
 
@@ -7,7 +9,7 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp as Jiff;
-use peerwalk_api::condition::{COVERED, ConditionStatus, READY, RECONCILING, STALLED, merge};
+use peerwalk_api::condition::{COVERED, ConditionStatus, READY, RECONCILING, STALLED, find, merge};
 use peerwalk_api::{CheckResult, Condition, ConnectivityCheck, ConnectivityCheckStatus, Summary};
 use peerwalk_diagnosis::{Coverage, Facts};
 use peerwalk_model::verdict::Topic;
@@ -17,7 +19,9 @@ use super::checks::PairState;
 use super::select::Selection;
 use crate::cluster::record::Pod;
 
+pub use progress::Progress;
 use ready::Said;
+pub(super) use ready::rolls_out;
 
 /// The conditions that are ours, in the order in which they are written.
 const OURS: [&str; 4] = [READY, RECONCILING, STALLED, COVERED];
@@ -45,12 +49,14 @@ pub(super) struct PairView {
     pub reports: bool,
     /// There is fresh evidence, or an answer that needs none.
     pub complete: bool,
+    /// The pod has run for less than something may be missing.
+    pub young: bool,
     pub outcome: Outcome,
     pub shown: Verdict,
 }
 
 impl PairView {
-    pub(super) fn new(pod: &Pod, target: usize, facts: &Facts, state: &PairState) -> Self {
+    pub(super) fn new(pod: &Pod, target: usize, facts: &Facts, state: &PairState, young: bool) -> Self {
         let wants = state.verdict.reason.is_some_and(|r| WANTS_REPORTS.contains(&r.code()));
         Self {
             pod: pod.id.clone(),
@@ -58,6 +64,7 @@ impl PairView {
             target,
             reports: facts.coverage == Coverage::Reporting,
             complete: !wants && state.verdict.reason != Some(Reason::NotInjected),
+            young,
             outcome: state.outcome,
             shown: if state.outcome == Outcome::Unknown {
                 state.verdict.clone()
@@ -77,46 +84,20 @@ pub(super) fn ours(mut status: ConnectivityCheckStatus) -> ConnectivityCheckStat
     status
 }
 
-/// The status of a check. Times, rows and samples of `before` stand where nothing changed. `unknown_since` is the moment from which Ready has been Unknown, kept between
-/// calls; the deadline for progress runs from it.
+/// The status of a check. Times, rows and samples of `before` stand where nothing changed.
 pub(super) fn status(
     check: &ConnectivityCheck,
     round: &Round,
     before: &ConnectivityCheckStatus,
-    unknown_since: &mut Option<Timestamp>,
+    progress: &mut Progress,
     now: Timestamp,
 ) -> ConnectivityCheckStatus {
     let said = ready::ready(check, round);
-    let stalled = progress(check, &said, unknown_since, now);
-    let generation = check.metadata.generation;
-    let time = jiff(now);
-    let condition = |type_: &str, holds: ConditionStatus, reason: &str, message: &str| {
-        Condition::new(type_, holds, reason, message, time).of_generation(generation)
-    };
+    let stalled = progress.stalled(check, round, &said, before, now);
     let reconciling = said.status == ConditionStatus::Unknown && !stalled && !said.suspended;
-    let covered = ready::covered(check, round);
-    let next = vec![
-        condition(READY, said.status, &said.reason, &said.message),
-        condition(
-            RECONCILING,
-            truth(reconciling),
-            if reconciling { &said.reason } else { "Settled" },
-            if reconciling { &said.message } else { "" },
-        ),
-        condition(
-            STALLED,
-            truth(stalled),
-            if stalled { &said.reason } else { "Progressing" },
-            if stalled { &said.message } else { "" },
-        ),
-        condition(COVERED, covered.status, &covered.reason, &covered.message),
-    ];
-    let conditions = merge(&before.conditions, next);
-    let since = conditions.iter().find(|c| c.type_ == READY).map(|c| c.last_transition_time.clone());
-    ConnectivityCheckStatus {
-        observed_generation: generation,
-        conditions,
-        since,
+    let covered = covered::covered(check, round);
+    let status = ConnectivityCheckStatus {
+        observed_generation: check.metadata.generation,
         result: match said.status {
             ConditionStatus::True => CheckResult::AsExpected,
             ConditionStatus::False => CheckResult::Failed,
@@ -124,10 +105,32 @@ pub(super) fn status(
             ConditionStatus::Unknown => CheckResult::Unknown,
         },
         summary: Some(summary(check, round)),
-        targets: rows::rows(check, round, before, &Time(time)),
+        targets: rows::rows(check, round, before, &Time(jiff(now))),
         ..ConnectivityCheckStatus::default()
-    }
+    };
+    with_conditions(
+        status,
+        [said.clone(), said.when(reconciling, "Settled"), said.when(stalled, "Progressing"), covered],
+        before,
+        now,
+    )
     .clamped()
+}
+
+/// The status with its conditions, in the order of [`OURS`].
+fn with_conditions(
+    status: ConnectivityCheckStatus,
+    said: [Said; 4],
+    before: &ConnectivityCheckStatus,
+    now: Timestamp,
+) -> ConnectivityCheckStatus {
+    let generation = status.observed_generation;
+    let new = OURS.into_iter().zip(said).map(|(type_, said)| {
+        Condition::new(type_, said.status, &said.reason, &said.message, jiff(now)).of_generation(generation)
+    });
+    let conditions = merge(&before.conditions, new.collect());
+    let since = find(&conditions, READY).map(|ready| ready.last_transition_time.clone());
+    ConnectivityCheckStatus { conditions, since, ..status }
 }
 
 /// Whether time alone may change it.
@@ -172,21 +175,6 @@ pub(super) fn headline(verdict: &Verdict) -> String {
     lines.join("; ")
 }
 
-/// Whether something has been missing for longer than the check allows. What cannot work is stalled at once.
-fn progress(
-    check: &ConnectivityCheck,
-    said: &Said,
-    unknown_since: &mut Option<Timestamp>,
-    now: Timestamp,
-) -> bool {
-    if said.status != ConditionStatus::Unknown || said.suspended {
-        *unknown_since = None;
-        return said.hopeless;
-    }
-    let since = *unknown_since.get_or_insert(now);
-    now.since(since) >= check.spec.progress_deadline.get()
-}
-
 fn summary(check: &ConnectivityCheck, round: &Round) -> Summary {
     let count = |outcome: Outcome| number(round.pairs.iter().filter(|pair| pair.outcome == outcome).count());
     let reporting: BTreeSet<&PodRef> = round.pairs.iter().filter(|p| p.reports).map(|p| &p.pod).collect();
@@ -207,11 +195,15 @@ pub(super) fn number(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-const fn truth(holds: bool) -> ConditionStatus {
-    if holds { ConditionStatus::True } else { ConditionStatus::False }
-}
-
 /// In whole seconds, as the API stores times.
 fn jiff(now: Timestamp) -> Jiff {
     Jiff::from_second(now.as_millis().div_euclid(1000)).unwrap_or(Jiff::UNIX_EPOCH)
 }
+
+/// The moment of a condition.
+pub(super) fn moment(time: &Time) -> Timestamp {
+    Timestamp::from_millis(time.0.as_millisecond())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,5 @@
-//! What is told of what was judged, and when: statuses on change, events on transitions.
+//! What is told of what was judged, and when: statuses on change, events on transitions, and for a while
+//! after a start nothing that sidecars have yet to report.
 
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use peerwalk_api::{CheckResult, ConnectivityCheck, ConnectivityCheckStatus};
 use peerwalk_model::{PodRef, Timestamp, Verdict};
 
 use super::outgoing::Outgoing;
-use super::status;
+use super::status::{self, Round};
 use super::{Engine, Output};
 use crate::cluster::record::ObjectKey;
 use crate::metrics::WriteResult;
@@ -29,19 +30,30 @@ pub(super) struct Fallen {
 }
 
 impl Engine {
-    /// After a start nothing becomes Unknown for want of reports before sidecars had time to come back.
+    /// Whether a check rests as it is stored, for a while after a start of the operator: sidecars need time
+    /// to come back, and proof rests on what others report too. A failure is news at once, and so is a
+    /// rollout, as the pods before it say nothing of the ones after it.
     pub(super) fn holds_back(
         &self,
         check: &ConnectivityCheck,
         base: &ConnectivityCheckStatus,
+        round: &Round,
         said: &ConnectivityCheckStatus,
         now: Timestamp,
     ) -> bool {
-        let known = base.observed_generation == check.metadata.generation
-            && base.condition(READY).is_some_and(|ready| ready.status != ConditionStatus::Unknown);
-        // Proof rests on what other sidecars report too, so any Unknown may be for want of them.
-        let missing = said.result == CheckResult::Unknown;
-        known && missing && now.since(self.started) <= self.settings.attach_within
+        let starting = now.since(self.started) <= self.settings.attach_within;
+        let (Some(old), Some(new)) = (base.condition(READY), said.condition(READY)) else { return false };
+        if !starting
+            || base.observed_generation != check.metadata.generation
+            || status::rolls_out(round, status::moment(&old.last_transition_time))
+        {
+            return false;
+        }
+        match new.status {
+            ConditionStatus::Unknown => said.result != CheckResult::Suspended,
+            ConditionStatus::False if old.status != ConditionStatus::False => false,
+            ConditionStatus::True | ConditionStatus::False => round.pairs.iter().any(|pair| !pair.complete),
+        }
     }
 
     /// Shows the Ready condition of a check in the metrics.

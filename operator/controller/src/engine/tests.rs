@@ -1,11 +1,15 @@
 //! The engine from inputs to outputs: what is planned, nudged, judged and written, and what is not.
 
 mod ages;
+mod churn;
 mod events;
 mod outcomes;
 mod plans;
+mod restart;
 mod sightings;
+mod stalled;
 mod targets;
+mod templates;
 mod ways;
 mod world;
 mod writes;

@@ -1,12 +1,14 @@
-//! The Ready and Covered conditions.
+//! The Ready condition.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
-use peerwalk_api::ConnectivityCheck;
-use peerwalk_api::condition::ConditionStatus;
-use peerwalk_model::{Outcome, Reason};
+use peerwalk_api::condition::{ConditionStatus, MAX_MESSAGE, clamp};
+use peerwalk_api::{ConnectivityCheck, Target};
+use peerwalk_model::{Outcome, PodRef, Reason, Timestamp};
 
 use super::{PairView, Round, WANTS_REPORTS, headline, rows};
+use crate::engine::target::host_of;
 
 /// What a condition says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,8 +23,21 @@ pub(super) struct Said {
 }
 
 impl Said {
-    fn new(status: ConditionStatus, reason: impl Into<String>, message: impl Into<String>) -> Self {
+    pub(super) fn new(
+        status: ConditionStatus,
+        reason: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
         Self { status, reason: reason.into(), message: message.into(), suspended: false, hopeless: false }
+    }
+
+    /// The condition that holds for the same reason, or does not hold.
+    pub(super) fn when(&self, holds: bool, otherwise: &str) -> Self {
+        if holds {
+            Self { status: ConditionStatus::True, ..self.clone() }
+        } else {
+            Self::new(ConditionStatus::False, otherwise, "")
+        }
     }
 
     fn unknown(reason: Reason, message: impl Into<String>) -> Self {
@@ -55,15 +70,32 @@ fn suspended(check: &ConnectivityCheck) -> Option<Said> {
 
 fn not_allowed(check: &ConnectivityCheck, round: &Round) -> Option<Said> {
     let by_configuration = round.allowed.iter().position(|allowed| !allowed);
-    let by_sidecar =
-        round.pairs.iter().find(|p| p.shown.reason == Some(Reason::TargetNotAllowed)).map(|p| p.target);
-    let target = check.spec.targets.get(by_configuration.or(by_sidecar)?)?;
-    let message = format!(
-        "{}: the operator's configuration does not allow this target; ask for it to be added to allowedTargets",
-        target.name
-    );
+    let by_sidecar = || round.pairs.iter().find(|p| p.shown.reason == Some(Reason::TargetNotAllowed));
+    let (position, words) = match by_configuration {
+        Some(position) => (position, None),
+        None => by_sidecar().map(|pair| (pair.target, Some(headline(&pair.shown))))?,
+    };
+    let target = check.spec.targets.get(position)?;
+    let words = words.unwrap_or_else(|| why_not_allowed(target).to_owned());
+    let message = format!("{}: {words}", target.name);
     let said = Said::new(ConditionStatus::False, Reason::TargetNotAllowed.code(), message);
     Some(Said { hopeless: true, ..said })
+}
+
+/// What to do about a target that the configuration does not allow; for some, allowing it would not help.
+fn why_not_allowed(target: &Target) -> &'static str {
+    let address = target.url.as_deref().and_then(|url| host_of(url).parse::<IpAddr>().ok());
+    let never = address.is_some_and(|ip| match ip {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_link_local() || ip.is_multicast() || ip.is_unspecified(),
+        IpAddr::V6(ip) => {
+            ip.is_loopback() || ip.is_unicast_link_local() || ip.is_multicast() || ip.is_unspecified()
+        }
+    });
+    if never {
+        "loopback, link-local and multicast addresses are never dialled; correct the url"
+    } else {
+        "the operator's configuration does not allow this target; ask for it to be added to allowedTargets"
+    }
 }
 
 fn failed(check: &ConnectivityCheck, round: &Round) -> Option<Said> {
@@ -74,8 +106,10 @@ fn failed(check: &ConnectivityCheck, round: &Round) -> Option<Said> {
         0 => String::new(),
         n => format!("; and {n} more"),
     };
+    // However long the first is, that there are more must be told.
+    let first = clamp(&format!("{name}: {}", headline(&pair.shown)), MAX_MESSAGE - more.len());
     let reason = pair.shown.reason.unwrap_or(Reason::UnexpectedlyReachable);
-    Some(Said::new(ConditionStatus::False, reason.code(), format!("{name}: {}{more}", headline(&pair.shown))))
+    Some(Said::new(ConditionStatus::False, reason.code(), format!("{first}{more}")))
 }
 
 fn no_source_pods(check: &ConnectivityCheck, round: &Round) -> Option<Said> {
@@ -96,27 +130,31 @@ fn roots_missing(round: &Round) -> Option<Said> {
 
 /// Pairs of which a walk says nothing certain, so that more walks of the same kind will not help.
 fn unproven(check: &ConnectivityCheck, round: &Round) -> Option<Said> {
-    let pair = round.pairs.iter().find(|pair| pair.outcome == Outcome::Unknown && pair.complete)?;
+    let good = good_templates(round);
+    let uncertain = |pair: &&PairView| pair.outcome == Outcome::Unknown && pair.complete;
+    let pair = round.pairs.iter().filter(uncertain).find(|pair| !begins(pair, &good))?;
     let name = &check.spec.targets.get(pair.target)?.name;
     let reason = pair.shown.reason.unwrap_or(Reason::Probing);
     Some(Said::unknown(reason, format!("{name}: {}", headline(&pair.shown))))
 }
 
-/// Every template among the source pods needs one pod with a complete fresh round; what the other pods of
-/// the template lack is told by Covered.
+/// Every template that counts needs one pod with a complete fresh round; what the other pods of the template
+/// lack is told by Covered.
 fn incomplete(round: &Round) -> Option<Said> {
-    if !round.selection.templates.is_empty() && round.selection.sampled.is_empty() {
-        return Some(no_sidecar(round));
+    let selection = &round.selection;
+    if selection.sampled.is_empty() && !selection.templates.is_empty() {
+        return Some(match selection.running {
+            0 => Said::unknown(Reason::Probing, "no matching pod runs yet"),
+            running => no_sidecar(running, "running pods"),
+        });
     }
-    let mut by_template: BTreeMap<&str, Vec<&PairView>> = BTreeMap::new();
-    for template in round.selection.templates.keys() {
-        by_template.insert(template, Vec::new());
+    let good = good_templates(round);
+    let (name, template) =
+        selection.templates.iter().find(|(name, t)| t.counts() && !good.contains(name.as_str()))?;
+    if template.running > 0 && template.injected == 0 {
+        return Some(no_sidecar(template.running, "running pods of one template"));
     }
-    for pair in &round.pairs {
-        by_template.entry(&pair.template).or_default().push(pair);
-    }
-    let missing = by_template.into_values().find(|pairs| !has_complete_pod(pairs))?;
-    let pair = missing.iter().find(|pair| !pair.complete);
+    let pair = round.pairs.iter().find(|pair| pair.template == *name && !pair.complete);
     Some(pair.map_or_else(
         || Said::unknown(Reason::Probing, "pods of a new template are not yet walking"),
         |pair| {
@@ -127,85 +165,39 @@ fn incomplete(round: &Round) -> Option<Said> {
     ))
 }
 
-fn no_sidecar(round: &Round) -> Said {
-    if round.selection.running == 0 {
-        return Said::unknown(Reason::Probing, "no matching pod runs yet");
-    }
-    Said::unknown(
-        Reason::NotInjected,
-        format!(
-            "none of {} running pods has the sidecar; {}",
-            round.selection.running,
-            Reason::NotInjected.remedy()
-        ),
-    )
+fn no_sidecar(running: usize, which: &str) -> Said {
+    let message = format!("none of {running} {which} has the sidecar; {}", Reason::NotInjected.remedy());
+    Said::unknown(Reason::NotInjected, message)
 }
 
-fn has_complete_pod(pairs: &[&PairView]) -> bool {
-    pairs.iter().any(|one| pairs.iter().filter(|pair| pair.pod == one.pod).all(|pair| pair.complete))
+/// Whether a pair is one of a pod that has only begun, beside another of its template that is as expected in
+/// everything: what its first walks leave open is told by Covered.
+pub(super) fn begins(pair: &PairView, good: &BTreeSet<&str>) -> bool {
+    pair.young && pair.outcome == Outcome::Unknown && good.contains(pair.template.as_str())
+}
+
+/// Templates of which at least one pod is as expected in everything.
+pub(super) fn good_templates(round: &Round) -> BTreeSet<&str> {
+    let mut pods: BTreeMap<&PodRef, (&str, bool)> = BTreeMap::new();
+    for pair in &round.pairs {
+        pods.entry(&pair.pod).or_insert((&pair.template, true)).1 &= pair.outcome == Outcome::AsExpected;
+    }
+    pods.into_values().filter(|(_, good)| *good).map(|(template, _)| template).collect()
+}
+
+/// Whether a template that is younger than `since` still lacks its round, as in a rollout.
+pub(in crate::engine) fn rolls_out(round: &Round, since: Timestamp) -> bool {
+    let good = good_templates(round);
+    let mut templates = round.selection.templates.iter();
+    templates.any(|(name, t)| t.counts() && t.born > since && !good.contains(name.as_str()))
 }
 
 fn as_expected(round: &Round) -> Said {
+    let met = round.pairs.iter().filter(|pair| pair.outcome == Outcome::AsExpected).count();
     let message = match round.pairs.len() {
         0 => "no pods are selected, and none are asked for".to_owned(),
-        n => format!("all {n} pairs of source pod and target are as expected"),
+        n if n == met => format!("all {n} pairs of source pod and target are as expected"),
+        n => format!("{met} of {n} pairs of source pod and target are as expected; Covered has the others"),
     };
     Said::new(ConditionStatus::True, "AsExpected", message)
-}
-
-/// The Covered condition.
-pub(super) fn covered(check: &ConnectivityCheck, round: &Round) -> Said {
-    let selection = &round.selection;
-    let (running, without) = (selection.running, selection.not_injected.len());
-    let sampled = selection.sampled.len();
-    let silent = silent_pods(round);
-    if check.spec.suspend {
-        return Said::new(ConditionStatus::Unknown, "Suspended", "");
-    }
-    if running == 0 {
-        return Said::new(
-            ConditionStatus::Unknown,
-            Reason::NoSourcePods.code(),
-            "no running pod is selected",
-        );
-    }
-    if without > 0 {
-        let message = format!(
-            "{without} of {running} selected pods run without the sidecar; {}",
-            Reason::NotInjected.remedy()
-        );
-        return Said::new(ConditionStatus::False, Reason::NotInjected.code(), message);
-    }
-    if let Some(first) = silent.first() {
-        let message = format!(
-            "{} of {sampled} pods do not report; {}: {}",
-            silent.len(),
-            first.pod,
-            headline(&first.shown)
-        );
-        return Said::new(ConditionStatus::False, Reason::NotReporting.code(), message);
-    }
-    if !round.pairs.iter().all(|pair| pair.complete) {
-        return Said::new(
-            ConditionStatus::Unknown,
-            Reason::Probing.code(),
-            "not every pod has completed its first round",
-        );
-    }
-    let message = if sampled < running {
-        format!("{sampled} of {sampled} sampled pods report, of {running} selected")
-    } else {
-        format!("{sampled} of {running} selected pods report")
-    };
-    Said::new(ConditionStatus::True, "AllReporting", message)
-}
-
-fn silent_pods(round: &Round) -> Vec<&PairView> {
-    let mut silent: Vec<&PairView> = Vec::new();
-    for pair in round.pairs.iter().filter(|pair| !pair.reports) {
-        if silent.last().is_none_or(|last| last.pod != pair.pod) {
-            silent.push(pair);
-        }
-    }
-    silent
 }

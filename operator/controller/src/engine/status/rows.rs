@@ -33,7 +33,7 @@ pub(super) fn failing<'a>(check: &ConnectivityCheck, round: &'a Round) -> Vec<(u
 pub(super) fn rows(
     check: &ConnectivityCheck,
     round: &Round,
-    base: &ConnectivityCheckStatus,
+    before: &ConnectivityCheckStatus,
     now: &Time,
 ) -> Vec<TargetStatus> {
     if check.spec.suspend {
@@ -46,7 +46,7 @@ pub(super) fn rows(
         .enumerate()
         .filter_map(|(position, target)| {
             let pairs: Vec<&PairView> = of(round, position).collect();
-            row(&target.name, &pairs, base, now)
+            row(&target.name, &pairs, before, now)
         })
         .collect();
     rows.sort_by_key(|(outcome, _)| *outcome);
@@ -60,7 +60,7 @@ fn of(round: &Round, position: usize) -> impl Iterator<Item = &PairView> {
 fn row(
     name: &str,
     pairs: &[&PairView],
-    base: &ConnectivityCheckStatus,
+    before: &ConnectivityCheckStatus,
     now: &Time,
 ) -> Option<(Outcome, TargetStatus)> {
     let worst = pairs.iter().min_by_key(|pair| (pair.outcome, std::cmp::Reverse(pair.shown.confidence)))?;
@@ -84,14 +84,13 @@ fn row(
         message: clamp(&headline(shown), MAX_ROW_MESSAGE),
         samples: Vec::new(),
     };
-    let old = base.targets.iter().find(|old| old.name == row.name);
-    let same = old.filter(|old| old.outcome == row.outcome && old.reason == row.reason);
-    match same {
+    let old = before.targets.iter().find(|old| old.name == row.name && old.outcome == row.outcome);
+    if let Some(old) = old {
+        row.since.clone_from(&old.since);
+    }
+    match old.filter(|old| old.reason == row.reason) {
         // Samples are frozen at the transition: another pod's view of the same is no news.
-        Some(old) => {
-            row.since = old.since.clone();
-            row.samples.clone_from(&old.samples);
-        }
+        Some(old) => row.samples.clone_from(&old.samples),
         None if worst.outcome != Outcome::AsExpected => row.samples = samples(pairs, worst.outcome),
         None => {}
     }

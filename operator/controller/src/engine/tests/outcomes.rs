@@ -1,6 +1,7 @@
 //! Outcomes of pairs and the words for them.
 
 use peerwalk_api::condition::READY;
+use peerwalk_model::evidence::Dial;
 
 use super::world::acts::{cache, cache_connected, db, ready, refused};
 use super::*;
@@ -80,4 +81,54 @@ fn missing_roots_concern_the_check_that_asks_for_them() {
     assert_eq!(ready(world.last()), ("Unknown", "NotProven"));
     let message = &world.last().condition(READY).unwrap().message;
     assert!(message.contains("mine") && message.contains("ca.crt"), "named: {message}");
+}
+
+#[test]
+fn what_is_not_allowed_is_told_with_what_helps() {
+    let message = |world: &World| world.last().condition(READY).unwrap().message.clone();
+    for (url, words) in [
+        ("http://192.0.2.7/", "ask for it to be added to allowedTargets"),
+        ("http://169.254.169.254/latest", "never dialled; correct the url"),
+        ("http://[::1]:8080/", "never dialled; correct the url"),
+    ] {
+        let mut world = World::shop();
+        world.check_with_target(json!({"name": "x", "url": url}));
+        world.settle_and_store();
+        assert_eq!(ready(world.last()), ("False", "TargetNotAllowed"));
+        assert!(message(&world).contains(words), "{url}: {}", message(&world));
+    }
+
+    let mut world = World::shop();
+    world.attach("web-1");
+    let not_allowed = Dial {
+        purpose: peerwalk_model::evidence::DialPurpose::Address,
+        ..world::dial("169.254.169.254:5432", DialOutcome::NotAllowed)
+    };
+    world.walk("web-1", vec![not_allowed]);
+    world.settle_and_store();
+    assert_eq!(ready(world.last()), ("False", "TargetNotAllowed"), "{:#?}", world.last());
+    let message = message(&world);
+    assert!(message.contains("169.254.169.254 may not be dialled"), "the sidecar's own words: {message}");
+}
+
+#[test]
+fn since_is_when_the_outcome_changed_and_not_its_reason() {
+    let mut world = World::failed();
+    let row = |world: &World| world.last().targets[0].clone();
+    let before = row(&world);
+    world.live(60);
+    world.policy("ledger", "deny", &json!({"podSelector": {}, "policyTypes": ["Ingress"]}));
+    world.live(60);
+    world.attach_in("ledger", "db-0");
+    world.walk("web-1", world::silent_with_control());
+    world.pass(2);
+    world.heartbeat_in("ledger", "db-0");
+    world.settle_and_store();
+    let after = row(&world);
+    assert_eq!(
+        (before.reason.as_deref(), after.reason.as_deref()),
+        (Some("ConnectionRefused"), Some("PolicyDenied"))
+    );
+    assert_eq!(before.since, after.since, "it has failed all the time");
+    assert_ne!(before.samples, after.samples, "what is shown is what is said");
 }

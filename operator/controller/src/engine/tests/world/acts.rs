@@ -1,7 +1,15 @@
 //! More that can happen in the world of the engine's tests: pods come and go, several targets, restarts of
 //! the world's time.
 
+use peerwalk_model::evidence::LocalPeer;
+
 use super::*;
+
+/// Something in the source pod answers in the target's place: proves nothing, however often.
+pub fn intercepted() -> Vec<Dial> {
+    let local_peer = Some(LocalPeer { address: ([127, 0, 0, 1], 15001).into(), uid: 1337 });
+    vec![dial("10.244.1.8:5432", DialOutcome::Connected { local_peer })]
+}
 
 /// The endpoint refuses.
 pub fn refused() -> Vec<Dial> {
@@ -65,6 +73,28 @@ impl World {
         self.pod_of(name, "web", "n1", &format!("10.244.0.{number}"), true, template);
     }
 
+    /// A pod of a new template that does not run yet.
+    pub fn pending(&mut self, name: &str, template: &str) {
+        let created = self.created();
+        self.apply::<SlimPod>(json!({
+            "metadata": {
+                "namespace": "shop", "name": name, "uid": format!("uid-{name}"),
+                "labels": {"app": "web", "pod-template-hash": template}, "creationTimestamp": created,
+            },
+            "spec": {
+                "containers": [{"name": "app"}],
+                "initContainers": [{"name": "peerwalk", "restartPolicy": "Always"}],
+            },
+            "status": {"phase": "Pending"},
+        }));
+    }
+
+    pub fn pod_gone(&mut self, name: &str) {
+        let key = ObjectKey::new("shop", name);
+        self.take(Input::Watch(WatchEvent::Deleted(Kind::Pod, key.clone())));
+        self.objects.retain(|make| !matches!(make(), WatchEvent::Applied(object) if object.key == key));
+    }
+
     /// A walk to one of several targets.
     pub fn walk_to(&mut self, pod: &str, target: &str, dials: Vec<Dial>) {
         self.settle_plan();
@@ -124,4 +154,10 @@ impl World {
 pub fn ready(status: &ConnectivityCheckStatus) -> (&str, &str) {
     let ready = status.condition(peerwalk_api::condition::READY).expect("Ready is always there");
     (ready.status.as_str(), &ready.reason)
+}
+
+/// Whether Stalled is True.
+pub fn stalled(status: &ConnectivityCheckStatus) -> bool {
+    let stalled = status.condition(peerwalk_api::condition::STALLED).expect("Stalled is always there");
+    stalled.status.as_str() == "True"
 }

@@ -1,0 +1,79 @@
+//! The Covered condition: whether all selected pods report.
+
+use peerwalk_api::ConnectivityCheck;
+use peerwalk_api::condition::ConditionStatus;
+use peerwalk_model::Reason;
+
+use super::ready::{Said, begins, good_templates};
+use super::{PairView, Round, headline};
+use crate::engine::select::Selection;
+
+/// The Covered condition.
+pub(super) fn covered(check: &ConnectivityCheck, round: &Round) -> Said {
+    let selection = &round.selection;
+    let (running, without) = (selection.running, selection.not_injected.len());
+    let sampled = selection.sampled.len();
+    let silent = silent_pods(round);
+    if check.spec.suspend {
+        return Said::new(ConditionStatus::Unknown, "Suspended", "");
+    }
+    if running == 0 {
+        return Said::new(
+            ConditionStatus::Unknown,
+            Reason::NoSourcePods.code(),
+            "no running pod is selected",
+        );
+    }
+    if without > 0 {
+        let message = format!(
+            "{without} of {running} selected pods run without the sidecar; {}",
+            Reason::NotInjected.remedy()
+        );
+        return Said::new(ConditionStatus::False, Reason::NotInjected.code(), message);
+    }
+    if let Some(first) = silent.first() {
+        let message = format!(
+            "{} of {sampled} pods do not report; {}: {}",
+            silent.len(),
+            first.pod,
+            headline(&first.shown)
+        );
+        return Said::new(ConditionStatus::False, Reason::NotReporting.code(), message);
+    }
+    let good = good_templates(round);
+    if round.pairs.iter().any(|pair| !pair.complete || begins(pair, &good)) {
+        return Said::new(
+            ConditionStatus::Unknown,
+            Reason::Probing.code(),
+            "not every pod has completed its first round",
+        );
+    }
+    let message = if sampled < running {
+        format!(
+            "{sampled} of {sampled} sampled pods report, of {running} selected{}",
+            of_templates(selection)
+        )
+    } else {
+        format!("{sampled} of {running} selected pods report")
+    };
+    Said::new(ConditionStatus::True, "AllReporting", message)
+}
+
+/// How many templates are tried, where that is not all of them.
+fn of_templates(selection: &Selection) -> String {
+    let tried = selection.templates.values().filter(|t| t.sampled).count();
+    match selection.templates.values().filter(|t| t.injected > 0).count() {
+        all if tried < all => format!("; they are of the newest {tried} of {all} templates"),
+        _ => String::new(),
+    }
+}
+
+fn silent_pods(round: &Round) -> Vec<&PairView> {
+    let mut silent: Vec<&PairView> = Vec::new();
+    for pair in round.pairs.iter().filter(|pair| !pair.reports) {
+        if silent.last().is_none_or(|last| last.pod != pair.pod) {
+            silent.push(pair);
+        }
+    }
+    silent
+}

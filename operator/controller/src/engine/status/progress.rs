@@ -1,0 +1,68 @@
+//! How long something has been missing. What is missing for longer than the check allows makes it Stalled.
+
+use std::collections::BTreeSet;
+
+use peerwalk_api::condition::{ConditionStatus, READY, RECONCILING, STALLED};
+use peerwalk_api::{Condition, ConnectivityCheck, ConnectivityCheckStatus};
+use peerwalk_model::Timestamp;
+
+use super::ready::Said;
+use super::{Round, moment};
+
+/// Since when Ready has been Unknown, and for what. Kept from one judging to the next.
+#[derive(Debug, Default)]
+pub struct Progress {
+    waits: Option<Waits>,
+}
+
+#[derive(Debug)]
+struct Waits {
+    since: Timestamp,
+    generation: Option<i64>,
+    templates: BTreeSet<String>,
+}
+
+impl Progress {
+    /// Whether something has been missing for longer than the check allows. What cannot work is stalled at
+    /// once. Another spec or another template of the source pods has the whole time again.
+    pub(super) fn stalled(
+        &mut self,
+        check: &ConnectivityCheck,
+        round: &Round,
+        said: &Said,
+        before: &ConnectivityCheckStatus,
+        now: Timestamp,
+    ) -> bool {
+        if said.status != ConditionStatus::Unknown || said.suspended {
+            self.waits = None;
+            return said.hopeless;
+        }
+        let generation = check.metadata.generation;
+        let templates: BTreeSet<String> = round.selection.templates.keys().cloned().collect();
+        let since = match &self.waits {
+            Some(waits) if waits.generation == generation && templates.is_subset(&waits.templates) => {
+                waits.since
+            }
+            Some(_) => now,
+            None => stored(check, round, before).unwrap_or(now),
+        };
+        self.waits = Some(Waits { since, generation, templates });
+        now.since(since) >= check.spec.progress_deadline.get()
+    }
+}
+
+/// Since when the operator waited before it was started again. Ready may have been Unknown for longer:
+/// Reconciling turns True whenever the time begins anew, and Stalled when it is over.
+fn stored(check: &ConnectivityCheck, round: &Round, before: &ConnectivityCheckStatus) -> Option<Timestamp> {
+    let generation = check.metadata.generation;
+    let holds = |type_: &str, status: ConditionStatus| -> Option<&Condition> {
+        before.condition(type_).filter(|c| c.status == status && c.observed_generation == generation)
+    };
+    holds(READY, ConditionStatus::Unknown)?;
+    let since = match holds(STALLED, ConditionStatus::True) {
+        Some(stalled) => moment(&stalled.last_transition_time).minus(check.spec.progress_deadline.get()),
+        None => moment(&holds(RECONCILING, ConditionStatus::True)?.last_transition_time),
+    };
+    let youngest = round.selection.templates.values().map(|template| template.born).max();
+    Some(youngest.map_or(since, |born| born.max(since)))
+}
