@@ -180,6 +180,9 @@ catalogue! {
         TargetNotAllowed: "The operator's configuration does not allow this target.",
             "The address is outside the cluster and not allowed, or is one that is never dialled.",
             "Ask for the address or host to be added to allowedTargets of the Peerwalk chart.";
+        NotReadable: "The operator cannot read this check and does not carry it out.",
+            "The stored object does not fit the types of the running operator.",
+            "Correct the field that the message names; after an upgrade, see that the operator and the CustomResourceDefinition are of one version.";
         NotProven: "The expectation cannot be proven either way.",
             "The target was expected to be denied, and what was seen has other explanations; or the application goes through a proxy that could not be asked as the application asks it.",
             "The message says what would prove it.";

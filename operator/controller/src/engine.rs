@@ -37,6 +37,7 @@ use crate::watch::WatchEvent;
 use checks::CheckState;
 use plans::PodPlan;
 use sightings::Sightings;
+use tell::Unreadable;
 
 /// Something that happened.
 #[derive(Debug)]
@@ -99,6 +100,7 @@ pub struct Engine {
     sightings: Sightings,
     plans: BTreeMap<PodRef, PodPlan>,
     checks: BTreeMap<ObjectKey, CheckState>,
+    unreadable: BTreeMap<ObjectKey, Unreadable>,
     /// `None` until discovery has looked for the first time.
     unreadable_kinds: Option<Vec<String>>,
     roots: BTreeMap<(ObjectKey, String), Result<String, String>>,
@@ -140,6 +142,7 @@ impl Engine {
             sightings: Sightings::default(),
             plans: BTreeMap::new(),
             checks: BTreeMap::new(),
+            unreadable: BTreeMap::new(),
             unreadable_kinds: None,
             roots: BTreeMap::new(),
             roots_read: now,
@@ -184,6 +187,7 @@ impl Engine {
         let mut outputs = Vec::new();
         self.refresh(&touched, now, &mut outputs);
         self.judge_touched(&touched, now, &mut outputs);
+        self.tell_unreadable(now, &mut outputs);
         for output in &outputs {
             if let Output::Status(check, write) = output {
                 let ready = write.status.condition(peerwalk_api::condition::READY);

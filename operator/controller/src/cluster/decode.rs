@@ -9,7 +9,7 @@ use kube::core::DeserializeGuard;
 use peerwalk_api::ConnectivityCheck;
 use peerwalk_netpol as netpol;
 
-use super::record::{Named, Object, ObjectKey};
+use super::record::{Named, Object, ObjectKey, UnreadableCheck};
 
 pub use network::{SlimEndpointSlice, SlimNamespace, SlimNode, SlimService};
 pub use pod::SlimPod;
@@ -79,6 +79,11 @@ impl Decode for DeserializeGuard<ConnectivityCheck> {
     const KIND: Kind = Kind::Check;
 
     fn decode(self) -> Object {
-        Object::Check(self.0.map(Box::new).map_err(|error| error.error))
+        Object::Check(self.0.map(Box::new).map_err(|invalid| UnreadableCheck {
+            uid: invalid.metadata.uid.unwrap_or_default(),
+            resource_version: invalid.metadata.resource_version.unwrap_or_default(),
+            generation: invalid.metadata.generation,
+            error: invalid.error,
+        }))
     }
 }

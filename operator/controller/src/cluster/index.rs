@@ -8,7 +8,9 @@ use peerwalk_api::ConnectivityCheck;
 use peerwalk_netpol as netpol;
 
 use super::decode::Kind;
-use super::record::{EndpointSlice, Named, Namespace, Node, Object, ObjectKey, Pod, Service};
+use super::record::{
+    EndpointSlice, Named, Namespace, Node, Object, ObjectKey, Pod, Service, UnreadableCheck,
+};
 
 /// The records of every watched kind.
 #[derive(Debug, Default)]
@@ -24,7 +26,7 @@ pub struct Index {
     policies: BTreeMap<ObjectKey, Arc<netpol::Policy>>,
     unreadable_policies: BTreeMap<ObjectKey, String>,
     checks: BTreeMap<ObjectKey, ConnectivityCheck>,
-    unreadable_checks: BTreeMap<ObjectKey, String>,
+    unreadable_checks: BTreeMap<ObjectKey, UnreadableCheck>,
     listed: BTreeSet<Kind>,
 }
 
@@ -87,9 +89,9 @@ impl Index {
                 self.checks.insert(key.clone(), *check);
                 Change::Check(key)
             }
-            Object::Check(Err(error)) => {
+            Object::Check(Err(check)) => {
                 self.checks.remove(&key);
-                self.unreadable_checks.insert(key.clone(), error);
+                self.unreadable_checks.insert(key.clone(), check);
                 Change::Check(key)
             }
         }
@@ -311,8 +313,8 @@ impl Index {
         self.checks.iter()
     }
 
-    /// Checks that could not be read, with the reason.
-    pub fn unreadable_checks(&self) -> &BTreeMap<ObjectKey, String> {
+    /// Checks that could not be read.
+    pub fn unreadable_checks(&self) -> &BTreeMap<ObjectKey, UnreadableCheck> {
         &self.unreadable_checks
     }
 }

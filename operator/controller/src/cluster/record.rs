@@ -175,6 +175,19 @@ pub enum Object {
     /// A NetworkPolicy; `Err` tells why it could not be read, and then nothing about its namespace's pods
     /// is certain.
     NetworkPolicy(Result<Box<netpol::Policy>, String>),
-    /// A ConnectivityCheck; `Err` tells why it could not be read.
-    Check(Result<Box<peerwalk_api::ConnectivityCheck>, String>),
+    /// A ConnectivityCheck, or what is known of one that could not be read.
+    Check(Result<Box<peerwalk_api::ConnectivityCheck>, UnreadableCheck>),
+}
+
+/// A ConnectivityCheck that does not fit our types, as far as it could be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnreadableCheck {
+    /// Its uid.
+    pub uid: String,
+    /// Its version in the API server.
+    pub resource_version: String,
+    /// The generation of its spec.
+    pub generation: Option<i64>,
+    /// Why it could not be read.
+    pub error: String,
 }

@@ -12,7 +12,6 @@ use super::tell::{Fallen, tell};
 use super::{Engine, Output, Touched};
 use crate::cluster::record::{ObjectKey, Pod};
 use crate::evidence::TargetEvidence;
-use crate::publish::{EventRecord, Regarding};
 
 /// What was found in the pairs of a check.
 #[derive(Debug, Default)]
@@ -33,16 +32,6 @@ impl Engine {
             .collect();
         for key in keys {
             self.judge_check(&key, now, outputs);
-        }
-        for (key, error) in self.index.unreadable_checks() {
-            if touched.all || touched.checks.contains(key) {
-                outputs.push(Output::Event(EventRecord {
-                    regarding: Regarding::Check { key: key.clone(), uid: String::new() },
-                    warning: true,
-                    reason: "NotReadable".into(),
-                    note: format!("this check cannot be read and is not carried out: {error}"),
-                }));
-            }
         }
     }
 

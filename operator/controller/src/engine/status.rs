@@ -17,7 +17,7 @@ use peerwalk_model::{Outcome, PodRef, Reason, Timestamp, Verdict};
 
 use super::checks::PairState;
 use super::select::Selection;
-use crate::cluster::record::Pod;
+use crate::cluster::record::{Pod, UnreadableCheck};
 
 pub use progress::Progress;
 use ready::Said;
@@ -115,6 +115,25 @@ pub(super) fn status(
         now,
     )
     .clamped()
+}
+
+/// The status of a check that cannot be read, and since when that is known.
+pub(super) fn not_readable(check: &UnreadableCheck, since: Timestamp) -> ConnectivityCheckStatus {
+    let message = format!("this check cannot be read and is not carried out: {}", check.error);
+    let ready = Said::new(ConditionStatus::False, Reason::NotReadable.code(), message);
+    let covered = Said::new(ConditionStatus::Unknown, Reason::NotReadable.code(), "");
+    let status = ConnectivityCheckStatus {
+        observed_generation: check.generation,
+        result: CheckResult::Failed,
+        ..ConnectivityCheckStatus::default()
+    };
+    let (reconciling, stalled) = (ready.when(false, "Settled"), ready.when(true, "Progressing"));
+    with_conditions(
+        status,
+        [ready, reconciling, stalled, covered],
+        &ConnectivityCheckStatus::default(),
+        since,
+    )
 }
 
 /// The status with its conditions, in the order of [`OURS`].

@@ -29,6 +29,15 @@ pub(super) struct Fallen {
     pub verdict: Verdict,
 }
 
+/// What has been told of a check that cannot be read.
+#[derive(Debug)]
+pub(super) struct Unreadable {
+    since: Timestamp,
+    outgoing: Outgoing,
+    /// The error that the last event told.
+    told: Option<String>,
+}
+
 impl Engine {
     /// Whether a check rests as it is stored, for a while after a start of the operator: sidecars need time
     /// to come back, and proof rests on what others report too. A failure is news at once, and so is a
@@ -89,12 +98,47 @@ impl Engine {
         }
     }
 
+    /// Says of each check that cannot be read that it is not carried out.
+    pub(super) fn tell_unreadable(&mut self, now: Timestamp, outputs: &mut Vec<Output>) {
+        let checks = self.index.unreadable_checks();
+        let (metrics, index) = (&self.metrics, &self.index);
+        self.unreadable.retain(|key, _| {
+            let unreadable = checks.contains_key(key);
+            if !unreadable && index.check(key).is_none() {
+                metrics.ready(&key.namespace, &key.name, None);
+            }
+            unreadable
+        });
+        for (key, check) in checks {
+            let state = self.unreadable.entry(key.clone()).or_insert_with(|| Unreadable {
+                since: now,
+                outgoing: Outgoing::default(),
+                told: None,
+            });
+            let said = status::not_readable(check, state.since);
+            metrics.ready(&key.namespace, &key.name, Some(ConditionStatus::False.as_str()));
+            let news = state.told.as_ref() != Some(&check.error);
+            let event = news.then(|| event(key, &check.uid, &said)).flatten();
+            let resource_version = check.resource_version.clone();
+            let write = StatusWrite { resource_version, status: said, event };
+            if state.outgoing.take(&write, now) {
+                outputs.push(Output::Status(key.clone(), Box::new(write)));
+            }
+        }
+    }
+
     /// A write ended. The event of a stored one is published; what was not stored is judged again.
     pub(super) fn written(&mut self, written: Written, now: Timestamp) -> Option<Output> {
         let Written { check: key, write, result } = written;
         let stored = result == WriteResult::Stored;
         if let Some(state) = self.checks.get_mut(&key) {
             state.outgoing.ended(&write, result, now);
+        }
+        if let Some(state) = self.unreadable.get_mut(&key) {
+            state.outgoing.ended(&write, result, now);
+            if stored {
+                state.told = self.index.unreadable_checks().get(&key).map(|check| check.error.clone());
+            }
         }
         if !stored {
             self.touched.checks.insert(key);

@@ -10,6 +10,7 @@ mod sightings;
 mod stalled;
 mod targets;
 mod templates;
+mod unreadable;
 mod ways;
 mod world;
 mod writes;

@@ -144,6 +144,11 @@ impl World {
         self.send_check();
     }
 
+    /// The spec of the stored check.
+    pub fn spec(&self) -> Value {
+        self.check.as_ref().unwrap()["spec"].clone()
+    }
+
     /// The status of the last write.
     pub fn last(&self) -> &ConnectivityCheckStatus {
         &self.sent.as_ref().expect("something was written").status
