@@ -3,6 +3,7 @@
 mod ages;
 mod churn;
 mod events;
+mod fixtures;
 mod outcomes;
 mod plans;
 mod restart;
