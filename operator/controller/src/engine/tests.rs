@@ -355,7 +355,7 @@ fn what_a_pod_said_before_it_was_forgotten_does_not_bring_it_back() {
     let mut world = World::shop();
     world.attach("web-1");
     let (web, heartbeat) = (world::id("shop", "web-1"), world.heartbeat_of("shop", "web-1"));
-    world.pod_gone("shop", "web-1");
+    world.pod_gone("web-1");
     let outputs = world.settle();
     assert!(outputs.contains(&Output::RemovePod(web.clone())), "{outputs:?}");
     for late in [

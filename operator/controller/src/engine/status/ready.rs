@@ -8,7 +8,7 @@ use peerwalk_api::{ConnectivityCheck, Target};
 use peerwalk_model::{Outcome, PodRef, Reason, Timestamp};
 
 use super::{PairView, Round, WANTS_REPORTS, headline, rows};
-use crate::engine::target::host_of;
+use crate::engine::url::Authority;
 
 /// What a condition says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,7 +84,7 @@ fn not_allowed(check: &ConnectivityCheck, round: &Round) -> Option<Said> {
 
 /// What to do about a target that the configuration does not allow; for some, allowing it would not help.
 fn why_not_allowed(target: &Target) -> &'static str {
-    let address = target.url.as_deref().and_then(|url| host_of(url).parse::<IpAddr>().ok());
+    let address = target.url.as_deref().and_then(|url| Authority::of(url).host.parse::<IpAddr>().ok());
     let never = address.is_some_and(|ip| match ip {
         IpAddr::V4(ip) => ip.is_loopback() || ip.is_link_local() || ip.is_multicast() || ip.is_unspecified(),
         IpAddr::V6(ip) => {

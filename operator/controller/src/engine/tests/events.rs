@@ -51,12 +51,14 @@ fn after_a_restart_only_what_is_not_stored_is_told() {
     world.settle_and_store();
     let mut world = world.restarted();
     world.attach("web-1");
+    // Decisions that were evaluated a moment ago explain nothing yet.
+    world.pass(6);
     world.walk_to("web-1", "cache", cache_connected());
     world.walk_to("web-1", "db", refused());
     for n in 2..=3 {
         let mut heartbeat = world.heartbeat_of("shop", "web-1");
         heartbeat.targets.iter_mut().for_each(|target| target.consecutive = n);
-        world.take(Input::Sidecar(SidecarEvent::Heartbeat(world::id("shop", "web-1"), heartbeat)));
+        world.sidecar(SidecarEvent::Heartbeat(world::id("shop", "web-1"), heartbeat));
         world.settle();
     }
     assert_eq!(on_pods(&world), [("web-1".to_owned(), "ConnectionRefused".to_owned())], "a new failure");

@@ -70,7 +70,7 @@ fn missing_roots_concern_the_check_that_asks_for_them() {
     assert_eq!(world.settle(), vec![], "another check asks for that ConfigMap");
 
     world.check_with_target(json!({
-        "name": "api", "url": "https://10.96.0.7/",
+        "name": "api", "url": "https://10.96.0.7:5432/",
         "tls": {"caBundle": {"configMap": {"name": "mine", "key": "ca.crt"}}},
     }));
     world.take(Input::Roots(key("mine"), "other.crt".into(), Err("it has no such entry".into())));

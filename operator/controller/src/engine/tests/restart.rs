@@ -52,6 +52,8 @@ fn a_new_failure_is_told_at_once() {
     world.settle_and_store();
     let mut world = world.restarted();
     world.settle();
+    // Decisions that were evaluated a moment ago explain nothing yet.
+    world.pass(6);
     comes_back(&mut world, "web-1", refused());
     let status = world.status_after_settle().expect("a failure is news though web-2 has not come back");
     assert_eq!(ready(&status), ("False", "ConnectionRefused"));

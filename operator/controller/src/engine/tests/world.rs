@@ -326,10 +326,6 @@ impl World {
         self.apply::<kube::core::DeserializeGuard<k8s_openapi::api::networking::v1::NetworkPolicy>>(policy);
     }
 
-    pub fn pod_gone(&mut self, namespace: &str, name: &str) {
-        self.take(Input::Watch(WatchEvent::Deleted(Kind::Pod, ObjectKey::new(namespace, name))));
-    }
-
     pub fn policy_gone(&mut self, namespace: &str, name: &str) {
         self.take(Input::Watch(WatchEvent::Deleted(Kind::NetworkPolicy, ObjectKey::new(namespace, name))));
     }

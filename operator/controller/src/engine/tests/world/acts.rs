@@ -100,7 +100,7 @@ impl World {
         self.settle_plan();
         let mut walk = self.make_walk(pod, dials);
         walk.target.target = target.into();
-        self.take(Input::Sidecar(SidecarEvent::Walk(id("shop", pod), Box::new(walk))));
+        self.sidecar(SidecarEvent::Walk(id("shop", pod), Box::new(walk)));
     }
 
     /// Time passes while every sidecar that is attached tells that it finds the same, and what is written is
