@@ -34,7 +34,7 @@ pub(crate) fn decision(policies: Policies) -> Decision {
         destination: pod("ledger", "postgres-0", "10.244.1.8", "n2"),
         protocol: Protocol::Tcp,
         port: 5432,
-        through_service: false,
+        service: None,
     };
     let deny = Policy {
         reference: PolicyRef::network_policy("ledger", "default-deny"),

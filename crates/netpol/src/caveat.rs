@@ -27,9 +27,13 @@ pub enum Caveat {
     /// The pod's own node is reached from the pod. The documentation says this is always allowed; the API
     /// text says so only for the way in, and Calico makes the way out a setting.
     OwnNode,
-    /// The connection goes through a Service and an `ipBlock` decided; the API leaves open whether it sees the
-    /// addresses before or after translation.
+    /// The connection goes through a Service, and a rule decided that would say otherwise of the Service's own
+    /// address and port; the API leaves open whether it sees them before or after translation. For ingress, the
+    /// source of an `ipBlock` may have been translated too.
     TranslatedAddress,
+    /// A port beyond the first of a range decided. Data planes without support for `endPort` enforce only the
+    /// first one.
+    EndPort,
     /// The namespace of the subject holds a policy that could not be read; see
     /// [`PolicyIndex::with_unreadable`](crate::PolicyIndex::with_unreadable).
     UnreadablePolicy,
@@ -46,7 +50,8 @@ impl fmt::Display for Caveat {
             Self::AmbiguousNamedPort => "which number a port name stands for when containers share it",
             Self::Hairpin => "whether policies apply to a pod that reaches itself through a Service",
             Self::OwnNode => "whether a pod may always reach its own node",
-            Self::TranslatedAddress => "whether an ipBlock sees the address before or after translation",
+            Self::TranslatedAddress => "whether a rule sees the address and port before or after translation",
+            Self::EndPort => "whether a range of ports counts beyond its first port",
             Self::UnreadablePolicy => "what a policy that could not be read says",
         })
     }

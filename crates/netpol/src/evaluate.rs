@@ -8,6 +8,7 @@ mod exempt;
 mod near;
 mod peer;
 mod port;
+mod translation;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -143,7 +144,11 @@ impl<'a> Question<'a> {
         for (position, rule) in rules.iter().enumerate() {
             let (peer_answer, peer) = self.peers(&policy.reference.namespace, &rule.peers);
             let (port_answer, port) = self.ports(&rule.ports);
-            answer = answer.or(peer_answer.and(port_answer));
+            let mut admits = peer_answer.and(port_answer);
+            if self.translation_decides(&policy.reference.namespace, rule, admits.holds) {
+                admits.doubts.insert(Caveat::TranslatedAddress);
+            }
+            answer = answer.or(admits);
             steps.push(RuleStep { index: position + 1, peer, port });
         }
         (PolicyStep { policy: policy.reference.clone(), rules: steps }, answer)

@@ -45,7 +45,7 @@ pub(crate) fn node(name: &str, ip: &str) -> Peer {
 
 /// To port 5432/TCP.
 pub(crate) fn flow(source: Peer, destination: Peer) -> Flow {
-    Flow { source, destination, protocol: Protocol::Tcp, port: 5432, through_service: false }
+    Flow { source, destination, protocol: Protocol::Tcp, port: 5432, service: None }
 }
 
 /// A policy for all pods of a namespace.

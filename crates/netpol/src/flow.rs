@@ -1,7 +1,7 @@
 //! The connection that is asked about.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use peerwalk_model::{Direction, Protocol};
@@ -12,7 +12,7 @@ use crate::cluster::{Node, Pod};
 /// ports never matter to a policy.
 ///
 /// For a connection through a Service, the destination is the endpoint and its target port, because data
-/// planes apply policies after the translation; `through_service` says that there was one.
+/// planes apply policies after the translation; `service` says what was there before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flow {
     /// Who connects, and from which address.
@@ -23,8 +23,9 @@ pub struct Flow {
     pub protocol: Protocol,
     /// Port of the destination.
     pub port: u16,
-    /// The connection was opened to the address of a Service.
-    pub through_service: bool,
+    /// The Service's address and port that the connection was opened to; `None` when nothing is translated, as
+    /// for a headless Service.
+    pub service: Option<SocketAddr>,
 }
 
 impl Flow {

@@ -59,7 +59,7 @@ pub fn decision(endpoint: SocketAddr, pod: Option<&str>, denies: &[String]) -> D
         destination: pod.map_or_else(|| Peer::external(endpoint.ip()), |pod| peer(pod, endpoint.ip())),
         protocol: Protocol::Tcp,
         port: endpoint.port(),
-        through_service: false,
+        service: None,
     };
     let mut decision = evaluate(&PolicyIndex::new(namespaces, policies), &flow, &Profile::UPSTREAM);
     assert_eq!(

@@ -33,7 +33,7 @@ pub(super) fn standing(flow: &Flow, profile: Profile, direction: Direction, subj
     if let PeerKind::Pod(peer) = peer
         && peer.is_same(subject)
     {
-        let hairpin = flow.through_service.then_some(Caveat::Hairpin);
+        let hairpin = flow.service.map(|_| Caveat::Hairpin);
         return Standing::exempt(Exemption::SamePod, hairpin.into_iter().collect::<BTreeSet<_>>());
     }
     if subject.host_network {

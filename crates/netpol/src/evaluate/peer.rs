@@ -42,7 +42,7 @@ impl Question<'_> {
         (answer, nearest.unwrap_or_default())
     }
 
-    fn pods(
+    pub(super) fn pods(
         &self,
         policy_namespace: &Arc<str>,
         namespaces: Option<&Selector>,
@@ -84,7 +84,8 @@ impl Question<'_> {
         if self.node_addresses().iter().any(|address| item.holds(*address)) {
             answer.doubts.insert(Caveat::IpBlockOnNodeAddress);
         }
-        if self.translation_decides(held, is_pod) {
+        // A source outside the pod network may come through a Service with a node's address instead of its own.
+        if self.direction == Direction::Ingress && self.flow.service.is_some() && !is_pod {
             answer.doubts.insert(Caveat::TranslatedAddress);
         }
         let differences = if holds {
@@ -105,16 +106,6 @@ impl Question<'_> {
             PeerKind::Pod(_) | PeerKind::External => return Vec::new(),
         };
         std::iter::once(self.peer.ip).chain(known.iter().copied()).collect()
-    }
-
-    /// Through a Service, a block that holds the endpoint may see the Service address instead. A source outside
-    /// the pod network may come with a node's address instead of its own.
-    fn translation_decides(&self, held: bool, is_pod: bool) -> bool {
-        self.flow.through_service
-            && match self.direction {
-                Direction::Egress => held,
-                Direction::Ingress => !is_pod,
-            }
     }
 }
 

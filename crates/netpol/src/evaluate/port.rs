@@ -28,7 +28,7 @@ impl Question<'_> {
         (answer, differences)
     }
 
-    fn port(&self, item: &RulePort) -> (Answer, Option<PortReason>) {
+    pub(super) fn port(&self, item: &RulePort) -> (Answer, Option<PortReason>) {
         let same_protocol = item.protocol == self.flow.protocol;
         let fits = match &item.ports {
             Ports::All => true,
@@ -40,7 +40,14 @@ impl Question<'_> {
             (true, false) => Some(PortReason::OtherProtocol),
             (false, _) => Some(PortReason::OtherNumber),
         };
-        (Answer::certain(reason.is_none()), reason)
+        let mut answer = Answer::certain(reason.is_none());
+        if let Ports::Numbers(range) = &item.ports
+            && answer.holds
+            && *range.start() != self.flow.port
+        {
+            answer.doubts.insert(Caveat::EndPort);
+        }
+        (answer, reason)
     }
 
     /// A name is resolved against the destination pod, in both directions, and only for the item's protocol.

@@ -35,7 +35,11 @@ fn admits(namespace: &str, rule: Rule) -> Policy {
 }
 
 fn through_service(flow: Flow) -> Flow {
-    Flow { through_service: true, ..flow }
+    through("10.96.3.7:5432", flow)
+}
+
+fn through(service: &str, flow: Flow) -> Flow {
+    Flow { service: Some(service.parse().unwrap()), ..flow }
 }
 
 fn caveats(decision: &Decision) -> Vec<Caveat> {
@@ -146,6 +150,77 @@ fn a_block_outside_is_no_caveat() {
     assert_eq!(caveats(&translated), [Caveat::TranslatedAddress], "a Service may hide the address");
     let into = through_service(flow(external("192.0.2.7"), at(web())));
     assert_eq!(caveats(&decide(policies, &into)), [Caveat::TranslatedAddress]);
+}
+
+/// Data planes that apply egress policies before the translation see the Service's address and port.
+#[test]
+fn a_rule_that_sees_the_service_otherwise_is_a_caveat() {
+    use Caveat::{IpBlockOnPodAddress, TranslatedAddress};
+    // The rule, the Service's address and port, whether the endpoint at 10.244.2.8:5432 is admitted, and the
+    // caveats.
+    let table: Vec<(Rule, &str, bool, Vec<Caveat>)> = vec![
+        (rule([block("10.96.0.0/12", &[])], []), "10.96.3.7:80", false, vec![TranslatedAddress]),
+        (rule([block("10.96.0.0/12", &[])], [tcp(80)]), "10.96.3.7:80", false, vec![TranslatedAddress]),
+        (rule([block("10.96.0.0/12", &[])], [tcp(81)]), "10.96.3.7:80", false, vec![]),
+        (
+            rule([block("10.244.0.0/16", &[])], []),
+            "10.96.3.7:80",
+            true,
+            vec![IpBlockOnPodAddress, TranslatedAddress],
+        ),
+        (rule([block("10.0.0.0/8", &[])], []), "10.96.3.7:80", true, vec![IpBlockOnPodAddress]),
+        (
+            rule([block("10.0.0.0/8", &[])], [tcp(5432)]),
+            "10.96.3.7:80",
+            true,
+            vec![IpBlockOnPodAddress, TranslatedAddress],
+        ),
+        (rule([block("0.0.0.0/0", &["10.0.0.0/8"])], []), "10.96.3.7:80", false, vec![]),
+        (rule([], [tcp(5432)]), "10.96.3.7:5432", true, vec![]),
+        (rule([], [tcp(80)]), "10.96.3.7:80", false, vec![TranslatedAddress]),
+        (rule([pods(Some("ledger"), "postgres")], [tcp(5432)]), "10.96.3.7:80", true, vec![]),
+        (
+            rule([pods(Some("ledger"), "postgres"), block("192.0.2.0/24", &[])], []),
+            "10.96.3.7:80",
+            true,
+            vec![],
+        ),
+    ];
+    for (rule, service, admitted, expected) in table {
+        let flow = flow(at(web()), at(postgres()));
+        let policies = [policy("shop", "egress", None, Some(vec![rule.clone()]))];
+        let decision = decide(policies.clone(), &through(service, flow.clone()));
+        assert_eq!(decision.is_allowed(), admitted, "{rule:?} through {service}");
+        assert_eq!(caveats(&decision), expected, "{rule:?} through {service}");
+        let direct = decide(policies, &flow);
+        assert!(
+            !direct.caveats.contains(&TranslatedAddress),
+            "nothing is translated on the way to the endpoint itself: {rule:?}"
+        );
+    }
+}
+
+#[test]
+fn a_port_beyond_the_first_of_a_range_is_a_caveat_where_it_decides() {
+    let range =
+        |first: u16, last: u16| RulePort { protocol: Protocol::Tcp, ports: Ports::Numbers(first..=last) };
+    let flow = flow(at(web()), at(postgres()));
+    // The listed ports, whether 5432 is admitted, and the caveats.
+    let table = [
+        (vec![range(5432, 5440)], true, vec![]),
+        (vec![range(5400, 5432)], true, vec![Caveat::EndPort]),
+        (vec![range(5400, 5431)], false, vec![]),
+        (vec![range(5400, 5500), tcp(5432)], true, vec![]),
+    ];
+    for (ports, admitted, expected) in table {
+        for namespace in ["shop", "ledger"] {
+            let decision = decide([admits(namespace, rule([], ports.clone()))], &flow);
+            assert_eq!(decision.is_allowed(), admitted, "{ports:?} in {namespace}");
+            assert_eq!(caveats(&decision), expected, "{ports:?} in {namespace}");
+        }
+    }
+    let denied = decide([admits("shop", rule([], [range(5400, 5500)])), deny("ledger")], &flow);
+    assert_eq!(caveats(&denied), [], "ingress denies anyway");
 }
 
 #[test]

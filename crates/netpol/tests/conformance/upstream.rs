@@ -137,7 +137,7 @@ fn run(family: Family, step: &Step, at: &str, wrong: &mut Vec<String>) {
                 destination: destination.clone(),
                 protocol: protocol(&table.protocol),
                 port: table.port,
-                through_service: false,
+                service: None,
             };
             let wanted = expected
                 .iter()

@@ -1,7 +1,7 @@
 //! Random small clusters, in which policies meet pods often.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use k8s_openapi::api::networking::v1::{
@@ -26,7 +26,8 @@ const PORTS: [u16; 3] = [53, 80, 8080];
 const NAMES: [&str; 3] = ["dns", "http", "admin"];
 const OUTSIDE: [&str; 3] = ["192.0.2.7", "198.51.100.9", "2001:db8::7"];
 /// Blocks, each with parts of it that may be excepted.
-const BLOCKS: [(&str, &[&str]); 6] = [
+const BLOCKS: [(&str, &[&str]); 7] = [
+    ("10.96.0.0/12", &["10.96.0.10/32"]),
     ("0.0.0.0/0", &["10.0.0.0/8", "192.0.2.0/24", "10.244.0.0/30"]),
     ("10.244.0.0/16", &["10.244.0.0/30", "10.244.0.5/32"]),
     ("10.0.1.0/24", &["10.0.1.2/32"]),
@@ -65,14 +66,14 @@ pub fn cluster() -> impl Strategy<Value = Cluster> {
         }
         objects
     });
-    (namespaces, objects, ends(), vec((any::<Index>(), any::<Index>(), port(), any::<bool>()), 12)).prop_map(
+    (namespaces, objects, ends(), vec((any::<Index>(), any::<Index>(), port(), service()), 12)).prop_map(
         |(namespaces, objects, ends, flows)| {
-            let flows = flows.iter().map(|(source, destination, (protocol, port), through_service)| Flow {
+            let flows = flows.iter().map(|(source, destination, (protocol, port), service)| Flow {
                 source: source.get(&ends).clone(),
                 destination: destination.get(&ends).clone(),
                 protocol: *protocol,
                 port: *port,
-                through_service: *through_service,
+                service: *service,
             });
             let flows = flows.collect();
             Cluster { namespaces, objects, flows }
@@ -101,6 +102,13 @@ fn protocol() -> impl Strategy<Value = Protocol> {
 
 fn port() -> impl Strategy<Value = (Protocol, u16)> {
     (protocol(), select(&PORTS[..]))
+}
+
+/// What was dialled before the translation.
+fn service() -> impl Strategy<Value = Option<SocketAddr>> {
+    let ip = select(vec!["10.96.0.10", "10.244.0.77", "fd00:10:96::10"]).prop_map(str::parse::<IpAddr>);
+    let address = (ip, select(&PORTS[..]));
+    weighted(0.6, address.prop_map(|(ip, port)| SocketAddr::new(ip.expect("an address"), port)))
 }
 
 /// Pods of every sort in both families, nodes, and addresses outside.

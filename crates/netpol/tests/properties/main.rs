@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use generate::{Cluster, cluster};
 use peerwalk_netpol::{
-    AdmittingPeer, AdmittingRule, Cause, Decision, Direction, Flow, HostNetwork, Policy, PolicyIndex,
-    PolicyRef, Profile, Rule, RulePeer, RulePort, Selector, Verdict, evaluate,
+    AdmittingPeer, AdmittingRule, Cause, Decision, Direction, Flow, HostNetwork, Peer, Policy, PolicyIndex,
+    PolicyRef, Ports, Profile, Rule, RulePeer, RulePort, Selector, Verdict, evaluate,
 };
 use proptest::prelude::*;
 use proptest::sample::{Index, SizeRange};
@@ -147,12 +147,39 @@ proptest! {
     fn a_service_in_between_changes_no_verdict(cluster in cluster()) {
         let index = cluster.index();
         for flow in &cluster.flows {
-            let through = Flow { through_service: !flow.through_service, ..flow.clone() };
+            let through = Flow { service: None, ..flow.clone() };
             let (one, other) =
                 (evaluate(&index, flow, &Profile::UPSTREAM), evaluate(&index, &through, &Profile::UPSTREAM));
             prop_assert_eq!(one.verdict, other.verdict, "{}", flow);
         }
     }
+
+    #[test]
+    fn what_is_certain_is_the_same_before_translation(cluster in cluster()) {
+        let index = indexed(&cluster, numbers_alone(cluster.policies()));
+        for flow in &cluster.flows {
+            let Some(service) = flow.service else { continue };
+            let destination = Peer::external(service.ip());
+            let before = Flow { destination, port: service.port(), service: None, ..flow.clone() };
+            let after = evaluate(&index, flow, &Profile::UPSTREAM).egress;
+            if !matches!(after.cause, Cause::Exempt(_)) && after.caveats.is_empty() {
+                let before = evaluate(&index, &before, &Profile::UPSTREAM);
+                prop_assert_eq!(after.verdict, before.egress.verdict, "{} through {}", flow, service);
+            }
+        }
+    }
+}
+
+/// Without the rules that need a pod at the other end.
+fn numbers_alone(mut policies: Vec<Policy>) -> Vec<Policy> {
+    let needs_a_pod = |rule: &Rule| {
+        rule.peers.iter().any(|peer| matches!(peer, RulePeer::Pods { .. }))
+            || rule.ports.iter().any(|port| matches!(port.ports, Ports::Named(_)))
+    };
+    for rules in policies.iter_mut().filter_map(|policy| policy.egress.as_mut()) {
+        rules.retain(|rule| !needs_a_pod(rule));
+    }
+    policies
 }
 
 fn indexed(cluster: &Cluster, policies: impl IntoIterator<Item = Policy>) -> PolicyIndex {

@@ -16,19 +16,19 @@ pub struct Destination {
     pub address: SocketAddr,
     /// The protocol.
     pub protocol: Protocol,
-    /// It was opened to a Service's address.
-    pub through_service: bool,
+    /// The Service's address and port that it was opened to, where there is such an address.
+    pub service: Option<SocketAddr>,
 }
 
 impl Destination {
-    /// A TCP connection that was opened to a Service's address.
-    pub fn endpoint(address: SocketAddr) -> Self {
-        Self { address, protocol: Protocol::Tcp, through_service: true }
+    /// A TCP connection to an endpoint that was opened to a Service.
+    pub fn endpoint(address: SocketAddr, service: Option<SocketAddr>) -> Self {
+        Self { address, protocol: Protocol::Tcp, service }
     }
 
     /// A TCP connection to an address itself.
     pub fn direct(address: SocketAddr) -> Self {
-        Self { address, protocol: Protocol::Tcp, through_service: false }
+        Self { address, protocol: Protocol::Tcp, service: None }
     }
 }
 
@@ -37,7 +37,7 @@ impl Destination {
 /// `None` when the pod has no address of the destination's family, and for a Service's own address: it is
 /// translated before any policy applies, so no policy says anything about it.
 pub fn new(index: &Index, source: &Pod, destination: Destination) -> Option<netpol::Flow> {
-    let Destination { address, protocol, through_service } = destination;
+    let Destination { address, protocol, service } = destination;
     if index.service_by_ip(address.ip()).is_some() {
         return None;
     }
@@ -47,7 +47,7 @@ pub fn new(index: &Index, source: &Pod, destination: Destination) -> Option<netp
         destination: peer(index, address.ip()),
         protocol,
         port: address.port(),
-        through_service,
+        service,
     })
 }
 

@@ -65,6 +65,14 @@ pub struct Endpoint {
     pub pod: Option<ObjectKey>,
 }
 
+impl ResolvedService {
+    /// Its address and port in a family, before they are translated; `None` for a headless Service.
+    pub fn dialled(&self, v4: bool) -> Option<SocketAddr> {
+        let address = self.addresses.iter().find(|ip| ip.is_ipv4() == v4)?;
+        Some(SocketAddr::new(*address, self.port?))
+    }
+}
+
 /// Resolves a Service; `None` when there is none of that name.
 pub fn resolve(
     index: &Index,

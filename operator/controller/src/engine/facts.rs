@@ -97,7 +97,7 @@ impl Engine {
     pub(super) fn hub_denied(&mut self, source: &Pod) -> Option<Arc<peerwalk_netpol::Decision>> {
         let port = PortSelector::Number(self.settings.hub_address.port());
         let hub = service::resolve(&self.index, &self.settings.hub, &port, Protocol::Tcp)?;
-        let to = Destination::endpoint(hub.endpoints.first()?.address);
+        let to = Destination::endpoint(hub.endpoints.first()?.address, Some(self.settings.hub_address));
         let decision = self.decisions.once(&self.index, source, to)?;
         (!decision.is_allowed()).then(|| Arc::new(decision))
     }

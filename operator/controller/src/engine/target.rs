@@ -130,7 +130,8 @@ impl Resolved {
     pub(super) fn destinations(&self) -> BTreeSet<Destination> {
         match self {
             Self::Service(_, _, Some(found)) => {
-                found.endpoints.iter().filter(|e| e.ready).map(|e| Destination::endpoint(e.address)).collect()
+                let ready = found.endpoints.iter().filter(|e| e.ready);
+                ready.map(|e| Destination::endpoint(e.address, found.dialled(e.address.is_ipv4()))).collect()
             }
             Self::Service(..) | Self::Url { .. } | Self::Dns => BTreeSet::new(),
         }

@@ -146,10 +146,10 @@ impl Engine {
     /// Where connections to an address end: at the ready endpoints when it is a Service's own, else there.
     fn behind(&self, address: SocketAddr, protocol: Protocol) -> BTreeSet<Destination> {
         let Some(endpoints) = service::behind(&self.index, address, protocol) else {
-            return BTreeSet::from([Destination { address, protocol, through_service: false }]);
+            return BTreeSet::from([Destination { address, protocol, service: None }]);
         };
         let ready = endpoints.into_iter().filter(|endpoint| endpoint.ready);
-        ready.map(|e| Destination { address: e.address, protocol, through_service: true }).collect()
+        ready.map(|e| Destination { address: e.address, protocol, service: Some(address) }).collect()
     }
 }
 

@@ -124,7 +124,7 @@ fn connections(
 ) -> String {
     let allowed = |protocol, port| {
         let (source, destination) = (source.clone(), destination.clone());
-        let flow = Flow { source, destination, protocol, port, through_service: false };
+        let flow = Flow { source, destination, protocol, port, service: None };
         evaluate(index, &flow, &PROFILE).is_allowed()
     };
     let mut groups = Vec::new();
