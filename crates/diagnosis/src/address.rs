@@ -7,6 +7,7 @@ use std::time::Duration;
 use peerwalk_model::Timestamp;
 use peerwalk_model::evidence::{Dial, DialPurpose, IcmpError, LocalPeer, Walk};
 
+use crate::case::EndpointDecision;
 use crate::signal::{Signal, classify};
 
 /// A refusal stands for a minute: ICMP errors are rate limited by the host that sends them.
@@ -23,6 +24,8 @@ pub(crate) struct Address<'a> {
     pub answer: Answer<'a>,
     /// Whether all that answered gave this answer, and none stayed silent.
     pub unanimous: bool,
+    /// A socket connected, and the kernel could not be asked whether something in the source pod accepted.
+    pub unasked: bool,
     /// Silent sockets, by source port.
     pub silence: Silence,
     /// Every refusal that was received, in order.
@@ -39,7 +42,10 @@ pub(crate) enum Answer<'a> {
     /// It connected; a few sockets may have lost their SYN.
     Works,
     /// A socket of our own namespace accepted in its place.
-    Intercepted(&'a LocalPeer),
+    Intercepted {
+        by: SocketAddr,
+        uid: u32,
+    },
     /// Some sockets were answered, others not, or in another way.
     Mixed {
         connected: usize,
@@ -92,17 +98,43 @@ impl Answer<'_> {
     }
 }
 
+/// What the source pod accepts by right: connections to the endpoints that it is itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Own<'a> {
+    /// Its addresses.
+    pub addresses: &'a [IpAddr],
+    /// The endpoints that are known.
+    pub endpoints: &'a [EndpointDecision],
+}
+
+impl Own<'_> {
+    /// Whether a connection to `remote` may end at a socket of the pod. The address dialled proves nothing: a
+    /// transparent proxy accepts at that very address.
+    fn accepts(self, socket: SocketAddr, remote: SocketAddr) -> bool {
+        let endpoint = || self.endpoints.iter().any(|known| known.endpoint == socket);
+        self.addresses.contains(&socket.ip()) && (socket == remote || endpoint())
+    }
+}
+
 /// The addresses that a walk dialled for the target itself, in the order of their first dial.
-pub(crate) fn addresses(walk: &Walk) -> Vec<Address<'_>> {
+pub(crate) fn addresses<'a>(walk: &'a Walk, own: Own<'_>) -> Vec<Address<'a>> {
     let dials = walk.connect.as_ref().map_or(&[][..], |connect| &connect.dials);
     let target = |dial: &&Dial| {
         matches!(dial.purpose, DialPurpose::ServiceAddress | DialPurpose::Endpoint | DialPurpose::Address)
     };
-    group(dials.iter().filter(target), walk.started)
+    grouped(dials.iter().filter(target), walk.started, own)
 }
 
-/// The addresses of some dials.
+/// The addresses of some dials that cannot lead back to the pod.
 pub(crate) fn group<'a>(dials: impl Iterator<Item = &'a Dial>, walk_started: Timestamp) -> Vec<Address<'a>> {
+    grouped(dials, walk_started, Own::default())
+}
+
+fn grouped<'a>(
+    dials: impl Iterator<Item = &'a Dial>,
+    walk_started: Timestamp,
+    own: Own<'_>,
+) -> Vec<Address<'a>> {
     let mut groups: Vec<(DialPurpose, SocketAddr, Vec<&Dial>)> = Vec::new();
     for dial in dials {
         let same = |(purpose, remote, _): &&mut (DialPurpose, SocketAddr, Vec<&Dial>)| {
@@ -115,7 +147,7 @@ pub(crate) fn group<'a>(dials: impl Iterator<Item = &'a Dial>, walk_started: Tim
     }
     groups
         .into_iter()
-        .map(|(purpose, remote, dials)| address(purpose, remote, &dials, walk_started))
+        .map(|(purpose, remote, dials)| address(purpose, remote, &dials, walk_started, own))
         .collect()
 }
 
@@ -124,9 +156,10 @@ fn address<'a>(
     remote: SocketAddr,
     dials: &[&'a Dial],
     walk_started: Timestamp,
+    own: Own<'_>,
 ) -> Address<'a> {
     let dials = standing(dials, walk_started);
-    let answer = answer(remote, &dials);
+    let answer = answer(remote, &dials, own);
     let silence = silence(&dials);
     let tried = dials.iter().filter(|dial| is_evidence(classify(dial)));
     let refusals = dials.iter().filter_map(|dial| match classify(dial) {
@@ -138,6 +171,7 @@ fn address<'a>(
         remote,
         answer,
         unanimous: answer == Answer::Silent || silence.ports() == 0,
+        unasked: dials.iter().any(|dial| classify(dial) == Signal::Connected(Some(&LocalPeer::Unknown))),
         silence,
         refusals: refusals.collect(),
         local: dials.iter().find_map(|dial| dial.local).map(|local| local.ip()),
@@ -173,19 +207,20 @@ fn silence(dials: &[&Dial]) -> Silence {
 }
 
 /// One answer for all sockets of an address.
-fn answer<'a>(remote: SocketAddr, dials: &[&'a Dial]) -> Answer<'a> {
+fn answer<'a>(remote: SocketAddr, dials: &[&'a Dial], own: Own<'_>) -> Answer<'a> {
     let signals: Vec<Signal<'a>> = dials.iter().map(|dial| classify(dial)).collect();
     let tried: Vec<Signal<'a>> = signals.iter().copied().filter(|signal| is_evidence(*signal)).collect();
     if tried.is_empty() {
         return untried(&signals);
     }
     let intercepted = tried.iter().find_map(|signal| match signal {
-        // A pod that is itself an endpoint holds the other end rightly.
-        Signal::Connected(Some(peer)) if peer.address.ip() != remote.ip() => Some(*peer),
+        Signal::Connected(Some(LocalPeer::Socket { address, uid })) if !own.accepts(*address, remote) => {
+            Some(Answer::Intercepted { by: *address, uid: *uid })
+        }
         _ => None,
     });
-    if let Some(peer) = intercepted {
-        return Answer::Intercepted(peer);
+    if let Some(intercepted) = intercepted {
+        return intercepted;
     }
     let connected = tried.iter().filter(|signal| matches!(signal, Signal::Connected(_))).count();
     let silent: Vec<&&Dial> = dials.iter().filter(|dial| classify(dial) == Signal::Silent).collect();

@@ -102,9 +102,7 @@ fn listed(addresses: &[String]) -> String {
 fn answer(view: &View, address: &Address, ports: usize) -> String {
     match address.answer {
         Answer::Works => "connected".into(),
-        Answer::Intercepted(peer) => {
-            format!("accepted inside the source pod by {} (uid {})", peer.address, peer.uid)
-        }
+        Answer::Intercepted { by, uid } => format!("accepted inside the source pod by {by} (uid {uid})"),
         Answer::Mixed { connected, tried } => format!(
             "{connected} of {tried} source ports connected, {} got no answer",
             address.silence.ports().min(tried - connected)

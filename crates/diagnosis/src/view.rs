@@ -7,7 +7,7 @@ use peerwalk_model::evidence::{DialPurpose, Walk};
 use peerwalk_model::{Timestamp, Verdict};
 use peerwalk_netpol::Decision;
 
-use crate::address::{Address, Answer, addresses};
+use crate::address::{Address, Answer, Own, addresses};
 use crate::case::{Case, EndpointDecision, PairEvidence};
 use crate::facts::{EndpointFacts, Facts, GRACE, GRACE_OF_YOUNG_PODS};
 use crate::stance::Stance;
@@ -29,7 +29,8 @@ pub(crate) type Rule = fn(&View<'_>) -> Option<Verdict>;
 impl<'a> View<'a> {
     pub fn new(case: &'a Case<'a>, pair: &'a PairEvidence) -> Self {
         let walk = &pair.walk;
-        Self { case, facts: case.facts, pair, walk, addresses: addresses(walk) }
+        let own = Own { addresses: &case.facts.source.addresses, endpoints: case.decisions };
+        Self { case, facts: case.facts, pair, walk, addresses: addresses(walk, own) }
     }
 
     /// The target's addresses where a policy decision applies as it is: endpoints and plain addresses. A

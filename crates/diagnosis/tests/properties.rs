@@ -40,15 +40,22 @@ fn offender() -> impl Strategy<Value = Option<IpAddr>> {
     prop_oneof![Just(None), select(known.map(|ip| Some(ip.parse().unwrap())).to_vec())]
 }
 
+/// A proxy in the pod, a transparent one at the address dialled, the pod's own application, or nobody knows.
+fn local_peer() -> impl Strategy<Value = LocalPeer> {
+    let sockets = ["127.0.0.1:15001", "10.244.0.5:15001", "10.244.0.5:5432", SERVICE, ENDPOINTS[0]];
+    let socket = select(sockets.to_vec())
+        .prop_map(|address| LocalPeer::Socket { address: address.parse().unwrap(), uid: 1337 });
+    prop_oneof![2 => socket, 1 => Just(LocalPeer::Unknown)]
+}
+
 fn outcome() -> impl Strategy<Value = DialOutcome> {
     let codes = vec![(3, 0), (3, 1), (3, 3), (3, 4), (3, 10), (3, 13), (11, 0), (1, 1), (200, 7)];
     let entry = (any::<bool>(), select(codes), offender())
         .prop_map(|(v6, (kind, code), offender)| IcmpError { v6, kind, code, offender });
     let errno = select(vec![0, 1, 11, 13, 22, 24, 99, 101, 104, 110, 111, 113, 9999]);
-    let peer = LocalPeer { address: "127.0.0.1:15001".parse().unwrap(), uid: 1337 };
     prop_oneof![
         3 => Just(DialOutcome::Connected { local_peer: None }),
-        1 => Just(DialOutcome::Connected { local_peer: Some(peer) }),
+        1 => local_peer().prop_map(|peer| DialOutcome::Connected { local_peer: Some(peer) }),
         4 => Just(DialOutcome::Silent),
         4 => (errno, any::<bool>(), prop::collection::vec(entry, 0..3))
             .prop_map(|(errno, immediate, queue)| DialOutcome::Failed { errno, immediate, queue }),

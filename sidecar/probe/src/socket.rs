@@ -109,7 +109,7 @@ impl Attempt {
         if established {
             // A socket-level load balancer may have rewritten the address; the kernel knows the real one.
             self.local = local_address(socket).or(self.local);
-            let local_peer = self.local.and_then(|local| locals.peer(local, self.remote));
+            let local_peer = locals.peer(self.local, self.remote);
             return Some(DialOutcome::Connected { local_peer });
         }
         // A refusal that came while connect() held the socket is only in the queue.

@@ -37,7 +37,15 @@ pub(super) fn intercepted(view: &View) -> Option<Verdict> {
 
 /// The address that something in the source pod accepted in place of.
 pub(crate) fn interceptor<'v, 'a>(view: &'v View<'a>) -> Option<&'v Address<'a>> {
-    view.addresses.iter().find(|address| matches!(address.answer, Answer::Intercepted(_)))
+    view.addresses.iter().find(|address| matches!(address.answer, Answer::Intercepted { .. }))
+}
+
+/// What is missing where the kernel could not be asked who accepted. `None` where it was, or nothing connected.
+pub(crate) fn unasked(view: &View) -> Option<&'static str> {
+    view.addresses.iter().any(|address| address.unasked).then_some(
+        "the kernel of the source pod could not be asked who accepted: something in the pod may have, in the \
+         target's place",
+    )
 }
 
 /// Some sockets are answered and others are not: shown, both sides.

@@ -7,7 +7,7 @@ use peerwalk_model::{Because, Confidence, Direction, Observed, Reason, Stage, Ve
 use crate::address::{Address, Answer};
 use crate::policy_text;
 use crate::proof::{Proof, Relation, certainty, prove, relation, unreadable};
-use crate::rules::connect::{about_policy, interceptor};
+use crate::rules::connect::{about_policy, interceptor, unasked};
 use crate::stance::{Age, Stance};
 use crate::view::View;
 
@@ -117,6 +117,9 @@ fn excuses(view: &View, address: &Address, stance: &Stance, proof: &mut Proof) {
             "something in the source pod accepted a connection in the target's place",
         );
     }
+    if let Some(text) = unasked(view) {
+        proof.misses(Confidence::Likely, text);
+    }
     if !target_answered(view, address) {
         let text = "a connection alone does not show who accepted it: an HTTP status from the target would";
         proof.misses(Confidence::Likely, text);
@@ -143,7 +146,7 @@ pub(super) fn denied(view: &View) -> Option<Verdict> {
     let answered = |address: &Address| {
         matches!(
             address.answer,
-            Answer::Works | Answer::Mixed { .. } | Answer::Intercepted(_) | Answer::ResetAfterAccept
+            Answer::Works | Answer::Mixed { .. } | Answer::Intercepted { .. } | Answer::ResetAfterAccept
         )
     };
     if view.addresses.iter().any(answered) {

@@ -32,7 +32,7 @@ pub(super) fn no_endpoints(view: &View) -> Option<Verdict> {
         ];
         return Some(Verdict::unknown(Reason::NoEndpoints, Stage::Connect, because));
     }
-    if way.is_empty() || way.iter().any(|address| matches!(address.answer, Answer::Intercepted(_))) {
+    if way.is_empty() || way.iter().any(|address| matches!(address.answer, Answer::Intercepted { .. })) {
         return None;
     }
     let explicit = way.iter().all(|address| {

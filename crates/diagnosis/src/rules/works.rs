@@ -6,7 +6,7 @@ use peerwalk_model::{Because, Confidence, Observed, Reason, Stage, Verdict};
 
 use crate::address::{Address, Answer};
 use crate::policy_text;
-use crate::rules::connect::interceptor;
+use crate::rules::connect::{interceptor, unasked};
 use crate::rules::route;
 use crate::view::View;
 
@@ -21,7 +21,10 @@ pub(super) fn expected_denied(view: &View) -> Option<Verdict> {
     if allowed.is_none() {
         because.push(Because::new(Topic::Missing, "no policy decision is known for the target"));
     }
-    let certain = allowed.is_some() && connected.unanimous && interceptor(view).is_none();
+    let unasked = unasked(view);
+    because.extend(unasked.map(|text| Because::new(Topic::Missing, text)));
+    let direct = interceptor(view).is_none() && unasked.is_none();
+    let certain = allowed.is_some() && connected.unanimous && direct;
     Some(passed(view, if certain { Confidence::Confirmed } else { Confidence::Likely }, because))
 }
 
@@ -47,7 +50,7 @@ pub(super) fn reachable(view: &View) -> Verdict {
         .addresses
         .iter()
         .filter(|address| view.counts_as_tried(address))
-        .filter(|address| !matches!(address.answer, Answer::Works | Answer::Intercepted(_)))
+        .filter(|address| !matches!(address.answer, Answer::Works | Answer::Intercepted { .. }))
         .collect();
     if !failing.is_empty() {
         let tried = view.addresses.iter().filter(|address| view.counts_as_tried(address)).count();
@@ -76,6 +79,7 @@ pub(super) fn reachable(view: &View) -> Verdict {
     if let Some(text) = other_address(view) {
         because.push(Because::new(Topic::Missing, text));
     }
+    because.extend(unasked(view).map(|text| Because::new(Topic::Missing, text)));
     let certain = because.is_empty() && interceptor(view).is_none();
     passed(view, if certain { Confidence::Confirmed } else { Confidence::Likely }, because)
 }

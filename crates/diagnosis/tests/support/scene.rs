@@ -101,6 +101,7 @@ pub fn history(endpoint: SocketAddr, pod: Option<&str>, changes: &[(i64, Vec<Str
 /// endpoint 10.244.1.8:5432 silent 8 again
 /// service 10.96.3.7:5432 icmp 3/13 from 10.90.0.2
 /// endpoint 10.244.1.8:5432 connected by 127.0.0.1:15001 uid 1337
+/// endpoint 10.244.1.8:5432 connected by nobody-knows
 /// endpoint 10.244.1.8:5432 reset
 /// endpoint 10.244.1.8:5432 errno 24 immediate
 /// ```
@@ -126,10 +127,13 @@ pub fn dials(line: &str, started: i64) -> Vec<Dial> {
     let (outcome, count) = match *outcome {
         "connected" => (
             DialOutcome::Connected {
-                local_peer: after("by").map(|address| LocalPeer {
-                    address: address.parse().unwrap(),
-                    uid: after("uid").map_or(0, |uid| uid.parse().unwrap()),
-                }),
+                local_peer: match after("by") {
+                    Some("nobody-knows") => Some(LocalPeer::Unknown),
+                    socket => socket.map(|address| LocalPeer::Socket {
+                        address: address.parse().unwrap(),
+                        uid: after("uid").map_or(0, |uid| uid.parse().unwrap()),
+                    }),
+                },
             },
             after("times").map_or(1, |count| count.parse().unwrap()),
         ),

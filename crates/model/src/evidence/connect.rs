@@ -72,7 +72,8 @@ pub enum DialPurpose {
 pub enum DialOutcome {
     /// The handshake completed (`TCP_ESTABLISHED`).
     Connected {
-        /// Set when the other end of the connection lives in our own network namespace.
+        /// Set when the other end of the connection lives in our own network namespace, or may live there;
+        /// `None` when the kernel was asked and it does not.
         #[cfg_attr(feature = "serde", serde(default))]
         local_peer: Option<LocalPeer>,
     },
@@ -115,16 +116,18 @@ pub struct IcmpError {
     pub offender: Option<IpAddr>,
 }
 
-/// The socket in our own network namespace that holds the other end of a connection.
+/// What our own network namespace holds of the other end of a connection, where that is not nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "camelCase", deny_unknown_fields)
-)]
-pub struct LocalPeer {
-    /// Its own address, such as `127.0.0.1:15001`.
-    pub address: SocketAddr,
-    /// The uid that owns it.
-    pub uid: u32,
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "camelCase"))]
+pub enum LocalPeer {
+    /// A socket that holds it: something in the pod accepted in the target's place.
+    Socket {
+        /// Its own address, such as `127.0.0.1:15001`.
+        address: SocketAddr,
+        /// The uid that owns it.
+        uid: u32,
+    },
+    /// The kernel could not be asked (no `sock_diag`, as in gVisor, or too much to look through), so that
+    /// nothing is known either way.
+    Unknown,
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::{Dial, DialOutcome, IcmpError, Walk};
+use super::{Dial, DialOutcome, IcmpError, LocalPeer, Walk};
 use crate::name::TargetKey;
 
 /// From this many silent sockets on, more of them say nothing new (`PolicyDenied` asks for eight).
@@ -68,8 +68,11 @@ fn dials(dials: &[Dial]) -> BTreeSet<String> {
     for dial in dials {
         let line = match &dial.outcome {
             DialOutcome::Connected { local_peer: None } => format!("{:?} connected", dial.purpose),
-            DialOutcome::Connected { local_peer: Some(peer) } => {
-                format!("{:?} {} intercepted by {} uid {}", dial.purpose, dial.remote, peer.address, peer.uid)
+            DialOutcome::Connected { local_peer: Some(LocalPeer::Unknown) } => {
+                format!("{:?} connected, perhaps to ourselves", dial.purpose)
+            }
+            DialOutcome::Connected { local_peer: Some(LocalPeer::Socket { address, uid }) } => {
+                format!("{:?} {} intercepted by {address} uid {uid}", dial.purpose, dial.remote)
             }
             DialOutcome::Silent => silent(dial, dials),
             DialOutcome::Failed { errno, immediate, queue } => {

@@ -34,11 +34,7 @@ pub(super) fn dials(
 
 fn dial_message(dial: &Dial, sent_at: Timestamp) -> proto::Dial {
     let outcome = match &dial.outcome {
-        DialOutcome::Connected { local_peer } => Outcome::Connected(proto::Connected {
-            local_peer: local_peer
-                .as_ref()
-                .map(|peer| proto::LocalPeer { address: Some(socket_message(peer.address)), uid: peer.uid }),
-        }),
+        DialOutcome::Connected { local_peer } => Outcome::Connected(connected_message(local_peer.as_ref())),
         DialOutcome::Silent => Outcome::Silent(proto::Empty {}),
         DialOutcome::Failed { errno, immediate, queue } => Outcome::Failed(proto::Failed {
             errno: *errno,
@@ -62,9 +58,7 @@ fn dial_message(dial: &Dial, sent_at: Timestamp) -> proto::Dial {
 fn dial(message: proto::Dial, received_at: Timestamp) -> Result<Dial, WireError> {
     let local = |address| socket("dial.local", Some(address));
     let outcome = match required("dial.outcome", message.outcome)? {
-        Outcome::Connected(connected) => {
-            DialOutcome::Connected { local_peer: connected.local_peer.map(peer).transpose()? }
-        }
+        Outcome::Connected(connected) => DialOutcome::Connected { local_peer: peer(connected)? },
         Outcome::Silent(_) => DialOutcome::Silent,
         Outcome::Failed(failed) => DialOutcome::Failed {
             errno: failed.errno,
@@ -85,8 +79,23 @@ fn dial(message: proto::Dial, received_at: Timestamp) -> Result<Dial, WireError>
     })
 }
 
-fn peer(message: proto::LocalPeer) -> Result<LocalPeer, WireError> {
-    Ok(LocalPeer { address: socket("dial.connected.local_peer.address", message.address)?, uid: message.uid })
+fn connected_message(peer: Option<&LocalPeer>) -> proto::Connected {
+    let (local_peer, local_peer_unknown) = match peer {
+        None => (None, false),
+        Some(LocalPeer::Unknown) => (None, true),
+        Some(LocalPeer::Socket { address, uid }) => {
+            (Some(proto::LocalPeer { address: Some(socket_message(*address)), uid: *uid }), false)
+        }
+    };
+    proto::Connected { local_peer, local_peer_unknown }
+}
+
+fn peer(message: proto::Connected) -> Result<Option<LocalPeer>, WireError> {
+    let Some(peer) = message.local_peer else {
+        return Ok(message.local_peer_unknown.then_some(LocalPeer::Unknown));
+    };
+    let address = socket("dial.connected.local_peer.address", peer.address)?;
+    Ok(Some(LocalPeer::Socket { address, uid: peer.uid }))
 }
 
 pub(super) fn icmp_message(error: &IcmpError) -> proto::IcmpError {

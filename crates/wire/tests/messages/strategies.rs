@@ -78,7 +78,10 @@ fn icmp() -> impl Strategy<Value = IcmpError> {
 }
 
 fn dial() -> impl Strategy<Value = Dial> {
-    let peer = (socket(), any::<u32>()).prop_map(|(address, uid)| LocalPeer { address, uid });
+    let peer = prop_oneof![
+        (socket(), any::<u32>()).prop_map(|(address, uid)| LocalPeer::Socket { address, uid }),
+        Just(LocalPeer::Unknown),
+    ];
     let outcome = prop_oneof![
         of(peer).prop_map(|local_peer| DialOutcome::Connected { local_peer }),
         Just(DialOutcome::Silent),

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 
-use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose};
+use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose, LocalPeer};
 use peerwalk_model::{TargetKey, Walk};
 
 use super::good;
@@ -67,9 +67,10 @@ impl Remembered {
     }
 }
 
-/// A connection to the other end itself, not to something in our own pod.
+/// A connection to the other end itself, not to something in our own pod. Where nobody can tell, each endpoint
+/// has its turn all the same.
 fn connected(dial: &Dial) -> bool {
-    matches!(dial.outcome, DialOutcome::Connected { local_peer: None })
+    matches!(dial.outcome, DialOutcome::Connected { local_peer: None | Some(LocalPeer::Unknown) })
 }
 
 #[cfg(test)]
@@ -77,7 +78,7 @@ mod tests {
     use std::time::Duration;
 
     use peerwalk_model::Timestamp;
-    use peerwalk_model::evidence::{Connect, LocalPeer, LocalTrouble, Trigger};
+    use peerwalk_model::evidence::{Connect, LocalTrouble, Trigger};
 
     use super::*;
 
@@ -105,8 +106,9 @@ mod tests {
     #[test]
     fn the_turn_waits_for_a_walk_that_passes() {
         use DialOutcome::{NotAllowed, Silent, Skipped};
-        let intercepted = LocalPeer { address: "127.0.0.1:15001".parse().unwrap(), uid: 1337 };
+        let intercepted = LocalPeer::Socket { address: "127.0.0.1:15001".parse().unwrap(), uid: 1337 };
         let intercepted = DialOutcome::Connected { local_peer: Some(intercepted) };
+        let unasked = DialOutcome::Connected { local_peer: Some(LocalPeer::Unknown) };
         let reset = DialOutcome::Failed { errno: libc::ECONNREFUSED, immediate: false, queue: vec![] };
         let memory = Memory::default();
         for (dials, turn, failed) in [
@@ -119,6 +121,7 @@ mod tests {
             (vec![(SERVICE, Silent), (A, CONNECTED)], 2, vec![]),
             (vec![], 2, vec![]),
             (vec![(SERVICE, CONNECTED), (A, CONNECTED)], 3, vec![]),
+            (vec![(SERVICE, unasked.clone()), (A, unasked)], 4, vec![]),
         ] {
             let walk = walk(&dials);
             memory.learn(&walk);

@@ -43,6 +43,22 @@ fn endpoints_in_turn_do_not_matter_while_they_connect() {
 }
 
 #[test]
+fn who_may_have_accepted_matters() {
+    let socket = LocalPeer::Socket { address: "127.0.0.1:15001".parse().unwrap(), uid: 1337 };
+    let peers = [None, Some(LocalPeer::Unknown), Some(socket)];
+    let found: BTreeSet<u64> = peers
+        .map(|local_peer| {
+            signature(&walk(vec![dial("10.0.0.1:80", 1, DialOutcome::Connected { local_peer })]))
+        })
+        .into();
+    assert_eq!(found.len(), 3, "nobody here, nobody knows and somebody here are three things: {found:?}");
+    let unknown = || DialOutcome::Connected { local_peer: Some(LocalPeer::Unknown) };
+    let one = walk(vec![dial("10.0.0.1:80", 1, unknown())]);
+    let two = walk(vec![dial("10.0.0.2:80", 1, unknown())]);
+    assert_eq!(signature(&one), signature(&two), "which endpoint answered is not news");
+}
+
+#[test]
 fn an_endpoint_that_fails_matters() {
     let refused = DialOutcome::Failed { errno: 111, immediate: false, queue: vec![] };
     let one = walk(vec![dial("10.0.0.1:80", 1, refused.clone())]);
