@@ -4,7 +4,6 @@ use peerwalk_model::verdict::{Expectation, Topic};
 use peerwalk_model::{Because, Confidence, Observed, Reason, Stage, Verdict};
 
 use crate::case::Case;
-use crate::facts::GRACE;
 use crate::narrate::narrate;
 use crate::rules::{self, coverage};
 use crate::view::View;
@@ -66,8 +65,7 @@ fn changed(view: &View, verdict: &Verdict) -> bool {
         verdict.reason,
         Some(Reason::NoEndpoints | Reason::PolicyDenied | Reason::DnsNameNotFound | Reason::DnsNoData)
     );
-    let at = view.facts.service().and_then(|service| service.changed);
-    !explained && verdict.stage == Stage::Connect && at.is_some_and(|at| at.plus(GRACE) > view.pair.started)
+    !explained && verdict.stage == Stage::Connect && view.service_changed()
 }
 
 /// Where a denial is expected, whatever else fails proves nothing.

@@ -17,6 +17,8 @@ use crate::facts::GRACE;
 pub(crate) struct Stance<'a> {
     pub decision: &'a Decision,
     pub age: Age,
+    /// From when on an observation that contradicts it counts: a grace period after it came into force.
+    pub counts_from: Timestamp,
 }
 
 /// Since when a decision has been what it is, seen from the observation.
@@ -58,7 +60,7 @@ impl<'a> Stance<'a> {
         } else {
             Age::During
         };
-        Some(Self { decision, age })
+        Some(Self { decision, age, counts_from: since.plus(grace) })
     }
 
     pub fn denies(&self) -> bool {

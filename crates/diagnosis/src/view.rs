@@ -116,6 +116,25 @@ impl<'a> View<'a> {
         at >= self.pair.since && self.case.now.since(at) <= within
     }
 
+    /// Whether walks have found the same for so long that it is no matter of what we have not heard of yet. The
+    /// data plane and the watches hear of a change at the same time, and either may be first: a first walk that
+    /// contradicts what we know may only show that.
+    pub fn repeated(&self) -> bool {
+        let pair = self.pair;
+        !self.walk.interim && pair.consecutive >= 2 && pair.since.plus(GRACE) <= pair.started
+    }
+
+    /// The same for what contradicts a decision, which counts only from a grace period after it on.
+    pub fn stands_against(&self, stance: &Stance) -> bool {
+        self.repeated() && stance.counts_from.plus(GRACE) <= self.pair.started
+    }
+
+    /// The Service or its ready endpoints changed so recently that the data plane may not have it yet.
+    pub fn service_changed(&self) -> bool {
+        let changed = self.facts.service().and_then(|service| service.changed);
+        changed.is_some_and(|at| at.plus(GRACE) > self.pair.started)
+    }
+
     /// Whether the policy kinds of this cluster can all be read.
     pub fn reads_all_policies(&self) -> bool {
         self.facts.unreadable_policy_kinds.is_empty()

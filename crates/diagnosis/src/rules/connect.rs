@@ -1,7 +1,9 @@
 //! The plain words for a connection that does not come about, when no policy explains it.
 
+use peerwalk_model::evidence::DialPurpose;
 use peerwalk_model::verdict::Topic;
 use peerwalk_model::{Because, Confidence, Reason, Stage, Verdict};
+use peerwalk_netpol::Decision;
 
 use super::unreachable;
 use crate::address::{Address, Answer};
@@ -70,15 +72,25 @@ pub(super) fn refused(view: &View) -> Option<Verdict> {
         return None;
     }
     let certain = refused.iter().all(|address| {
-        let allowed =
-            view.stance(address).is_some_and(|stance| !stance.denies() && stance.age == Age::Settled);
+        let allowed = view.stance(address).is_some_and(|stance| {
+            !stance.denies() && stance.age == Age::Settled && stance.decision.is_certain()
+        });
         let named = address.refusals.iter().all(|error| error.offender.is_some() || is_prohibition(error));
         allowed && named && matches!(address.answer, Answer::Refused(_))
     });
     let certain = certain && refused.len() == failing.len() && view.reads_all_policies();
-    let confidence = if certain { Confidence::Confirmed } else { Confidence::Likely };
-    Some(plain(view, Reason::Filtered, confidence, &refused, &failing))
+    let stands = refused.iter().filter_map(|a| view.stance(a)).all(|stance| view.stands_against(&stance));
+    let confidence = if certain && stands { Confidence::Confirmed } else { Confidence::Likely };
+    let mut verdict = plain(view, Reason::Filtered, confidence, &refused, &failing);
+    if certain && !stands {
+        verdict.because.push(Because::new(Topic::Missing, UNHEARD));
+    }
+    Some(verdict)
 }
+
+/// What is missing while a change of policy that explains it may be on its way to us.
+pub(super) const UNHEARD: &str =
+    "a change of policy may not be known here yet: a later walk that sees the same decides";
 
 /// ICMP host or network unreachable, or no route in the pod itself.
 fn unreachable_word(answer: Answer) -> Option<Reason> {
@@ -260,5 +272,24 @@ pub(super) fn about_policy(view: &View, these: &[&Address]) -> Vec<Because> {
         ));
         return lines;
     }
-    stances.first().map(|stance| policy_text::allowance(stance.decision)).into_iter().collect()
+    match stances.first() {
+        Some(stance) => vec![policy_text::allowance(stance.decision)],
+        None => behind(view, these),
+    }
+}
+
+/// What the policies say of the endpoints, to any of which the Service's address may have led.
+fn behind(view: &View, these: &[&Address]) -> Vec<Because> {
+    let denied: Vec<&Decision> = view.decisions().filter(|decision| !decision.is_allowed()).collect();
+    let service = these.iter().any(|address| address.purpose == DialPurpose::ServiceAddress);
+    let Some(first) = denied.first().filter(|_| service) else { return Vec::new() };
+    let mut lines = policy_text::denial(first);
+    let text = format!(
+        "policies deny {} of {} endpoints, to which the Service's address may have led: a direct dial of each \
+         would tell",
+        denied.len(),
+        view.decisions().count()
+    );
+    lines.push(Because::new(Topic::Missing, text));
+    lines
 }

@@ -1,13 +1,13 @@
 //! When it is the policy: `PolicyDenied`, `PolicyNotEnforced`, `PolicyProgramming`.
 
-use peerwalk_model::evidence::{RequestOutcome, TlsOutcome};
+use peerwalk_model::evidence::{DialPurpose, RequestOutcome, TlsOutcome};
 use peerwalk_model::verdict::{Expectation, Topic};
 use peerwalk_model::{Because, Confidence, Direction, Observed, Reason, Stage, Verdict};
 
 use crate::address::{Address, Answer};
 use crate::policy_text;
 use crate::proof::{Proof, Relation, certainty, prove, relation, unreadable};
-use crate::rules::connect::{about_policy, interceptor, unasked};
+use crate::rules::connect::{UNHEARD, about_policy, interceptor, unasked};
 use crate::stance::{Age, Stance};
 use crate::view::View;
 
@@ -51,8 +51,7 @@ fn behind_service<'a>(view: &View<'a>) -> Option<Stance<'a>> {
     stances.into_iter().find(|stance| matches!(stance.age, Age::During | Age::Recent))
 }
 
-/// The stances of all endpoints, when the service address connects, all of them deny, and none of them was
-/// itself seen to connect.
+/// The stances of all endpoints, when the service address connects and all of them deny.
 fn stances_behind_service<'a>(view: &View<'a>) -> Option<Vec<Stance<'a>>> {
     let service = view.service_addresses().find(|address| address.answer.works())?;
     let stances: Vec<Stance> =
@@ -75,6 +74,9 @@ pub(super) fn not_enforced(view: &View) -> Option<Verdict> {
         let stance = stances_behind_service(view)?.into_iter().next()?;
         Some((view.service_addresses().find(|address| address.answer.works())?, stance))
     };
+    if direct.is_none() && failed_directly(view) {
+        return behind_service().map(|(_, stance)| denied_and_connected(&stance));
+    }
     let (address, stance) = direct.or_else(behind_service)?;
     let mut proof = Proof::new();
     excuses(view, address, &stance, &mut proof);
@@ -91,11 +93,38 @@ pub(super) fn not_enforced(view: &View) -> Option<Verdict> {
     })
 }
 
+/// Whether an endpoint that was dialled did not connect.
+fn failed_directly(view: &View) -> bool {
+    view.tried().any(|address| !matches!(address.answer, Answer::Works | Answer::Intercepted { .. }))
+}
+
+/// The Service's address connects, while an endpoint behaves as the policies say: both sides are shown.
+fn denied_and_connected(stance: &Stance) -> Verdict {
+    let mut because = policy_text::denial(stance.decision);
+    because.push(Because::new(
+        Topic::Missing,
+        "an endpoint that was dialled did not connect, as the policies say, and the Service's address did: it \
+         may lead to an endpoint of before, or to another one; a walk in which both agree would decide",
+    ));
+    Verdict::unknown(Reason::PolicyNotEnforced, Stage::Connect, because)
+}
+
 /// What else may be behind a connection that the policies deny.
 fn excuses(view: &View, address: &Address, stance: &Stance, proof: &mut Proof) {
     if let Age::FirstSeen { .. } = stance.age {
         let text = "the policies were first evaluated a moment ago: the next walk decides";
         proof.misses(Confidence::Suspected, text);
+    }
+    if address.purpose == DialPurpose::ServiceAddress && view.service_changed() {
+        let text = "the Service or its endpoints changed a moment ago: its address may still lead to an endpoint \
+                    of before";
+        proof.misses(Confidence::Suspected, text);
+    }
+    if !view.stands_against(stance) {
+        proof.misses(Confidence::Likely, UNHEARD);
+    }
+    if failed_directly(view) {
+        proof.misses(Confidence::Likely, "other endpoints that were dialled did not connect");
     }
     proof.doubts(stance);
     if !view.reads_all_policies() {
@@ -135,10 +164,11 @@ fn target_answered(view: &View, address: &Address) -> bool {
         .is_some_and(|request| matches!(request.outcome, RequestOutcome::Status(_)));
     let verified = view.walk.tls.as_ref().is_some_and(|tls| tls.outcome == TlsOutcome::Established);
     let is_pod = view.endpoint(address.remote.ip()).is_some_and(|endpoint| endpoint.pod.is_some());
-    // Behind a Service, any of the endpoints may have answered. Outside the cluster, a transparent proxy may.
+    // Behind a Service, any of the endpoints may have answered, and one of before. Outside the cluster, a
+    // transparent proxy may.
     let all_denied =
         view.decisions().next().is_some() && view.decisions().all(|decision| !decision.is_allowed());
-    status && all_denied && (verified || is_pod || view.facts.service().is_some())
+    status && all_denied && !view.service_changed() && (verified || is_pod || view.facts.service().is_some())
 }
 
 /// The policies deny, and everything that was seen fits.
