@@ -95,7 +95,7 @@ catalogue! {
             "A policy decision that denies, in force during the whole walk, and an observation that fits it; confirmed when everything else that looks the same is excluded.",
             "If the connection is wanted, add the rule that the explanation prints.";
         PolicyNotEnforced: "A NetworkPolicy denies the connection, and it works all the same.",
-            "A policy decision that has denied for longer than the grace period, and a connection that reached the target.",
+            "A policy decision that has denied for longer than the grace period, and a connection that reached the target; confirmed when only the target can have answered, walk after walk.",
             "Check that the cluster's network plugin enforces NetworkPolicy and is healthy on both nodes.";
         UnexpectedlyReachable: "The target was expected to be denied, and it can be reached.",
             "Every stage of a walk passed, and no policy that is in force denies the connection.",
@@ -104,7 +104,7 @@ catalogue! {
             "What the walk saw contradicts a decision that is younger than the grace period.",
             "Wait a few seconds. If it stays, the network plugin is slow or stuck.";
         Filtered: "A packet filter refuses the connection, and no known policy explains it.",
-            "An explicit ICMP refusal while endpoints exist.",
+            "An explicit ICMP refusal while endpoints exist; confirmed when policies allow the connection for certain, walk after walk.",
             "Look for firewalls, security groups and policies of kinds that Peerwalk cannot read, near the address that the evidence names.";
         Dropped: "The target lives, and packets to it vanish.",
             "Silence, while the target is proven alive.",
@@ -122,7 +122,7 @@ catalogue! {
             "internalTrafficPolicy is Local, ready endpoints exist, none on the source's node, and the service address is silent.",
             "Run an endpoint on every node, or set internalTrafficPolicy to Cluster.";
         ServiceNotProgrammed: "The endpoints answer, the Service's own address does not.",
-            "In the same walk every sampled endpoint connected and the service address did not.",
+            "In the same walk every endpoint that was dialled connected and the service address did not; confirmed when every ready endpoint was dialled, walk after walk, and nothing came back from behind the address.",
             "Look at kube-proxy, or what replaces it, on the source's node.";
         ServicePortNotFound: "The Service has no such port.",
             "The Service exists and none of its ports has the name or number of the check.",

@@ -3,9 +3,12 @@
 use peerwalk_model::verdict::Topic;
 use peerwalk_model::{Because, Confidence, Reason, Stage, Verdict};
 
+use super::connect::unasked;
 use super::{resolve, unreachable};
 use crate::address::{Address, Answer};
-use crate::facts::GRACE;
+use crate::facts::ServiceFacts;
+use crate::proof::unreadable;
+use crate::signal::is_prohibition;
 use crate::view::View;
 
 /// A headless Service without endpoints has no address in DNS.
@@ -59,11 +62,15 @@ pub(super) fn no_local_endpoints(view: &View) -> Option<Verdict> {
     Some(unreachable(Reason::NoLocalEndpoints, Stage::Connect, confidence, because))
 }
 
-/// Every endpoint that was dialled connects, the Service's own address does not.
+/// Every endpoint that was dialled connects, the Service's own address does not. Where policies deny an endpoint,
+/// the address may have led to that one.
 pub(super) fn not_programmed(view: &View) -> Option<Verdict> {
     let service = view.facts.service()?;
     let endpoints: Vec<&Address> = view.tried().collect();
     if endpoints.is_empty() || !endpoints.iter().all(|address| address.answer.works()) {
+        return None;
+    }
+    if view.decisions().any(|decision| !decision.is_allowed()) {
         return None;
     }
     let mut confidence = unanswered(view)?.min(since_programming(view));
@@ -74,12 +81,11 @@ pub(super) fn not_programmed(view: &View) -> Option<Verdict> {
         service.ready.max(endpoints.len())
     );
     let mut because = vec![Because::new(Topic::Service, text)];
-    if endpoints.iter().all(|address| view.facts.source.addresses.contains(&address.remote.ip())) {
-        let text =
-            "the only endpoint is the source pod itself: its way back through the Service may be what fails";
-        because.push(Because::new(Topic::Missing, text));
+    let excuses = excuses(view, service, &endpoints);
+    if !excuses.is_empty() {
         confidence = confidence.min(Confidence::Likely);
     }
+    because.extend(excuses.into_iter().map(|text| Because::new(Topic::Missing, text)));
     if let Some(silent) =
         view.service_addresses().find(|a| a.answer == Answer::Silent && !a.silence.is_complete())
     {
@@ -88,15 +94,62 @@ pub(super) fn not_programmed(view: &View) -> Option<Verdict> {
     Some(unreachable(Reason::ServiceNotProgrammed, Stage::Connect, confidence, because))
 }
 
+/// What else may be behind a Service's address that does not answer while endpoints do.
+fn excuses(view: &View, service: &ServiceFacts, endpoints: &[&Address]) -> Vec<String> {
+    let mut excuses = Vec::new();
+    if endpoints.len() != service.ready {
+        excuses.push(
+            "the Service's address may have led to an endpoint that was not dialled in this walk".into(),
+        );
+    }
+    if view.service_addresses().any(from_behind) {
+        excuses.push(
+            "what came back from the Service's address came from behind it: it is translated, and one endpoint \
+             may fail in turn"
+                .into(),
+        );
+    }
+    if view.service_addresses().any(|address| address.refusals.iter().any(|error| is_prohibition(error))) {
+        excuses
+            .push("a packet filter forbids the Service's address: it is not for want of programming".into());
+    }
+    let certain =
+        |address: &&Address| view.stance(address).is_some_and(|stance| stance.decision.is_certain());
+    if !endpoints.iter().all(certain) {
+        excuses.push(
+            "policies may deny the Service's address, and not the endpoints: no decision is known, or it is left \
+             to the network plugin"
+                .into(),
+        );
+    }
+    if !view.reads_all_policies() {
+        excuses.push(unreadable(view));
+    }
+    if endpoints.iter().any(|address| view.facts.source.addresses.contains(&address.remote.ip())) {
+        excuses.push(
+            "the source pod is itself an endpoint: its way back through the Service may be what fails".into(),
+        );
+    }
+    excuses.extend(unasked(view).map(str::to_owned));
+    if !view.repeated() {
+        excuses.push("an endpoint may not be known here yet: a later walk that sees the same decides".into());
+    }
+    excuses
+}
+
+/// An answer that only the host of an endpoint gives, or the node that looked for it: the address was translated.
+fn from_behind(address: &Address) -> bool {
+    matches!(address.answer, Answer::Reset | Answer::HostUnreachable(_))
+}
+
 /// How sure it is that no service address answers; `None` when one does, or when none was dialled.
 fn unanswered(view: &View) -> Option<Confidence> {
     let confidence = |address: &Address| match address.answer {
         Answer::Silent if address.silence.is_complete() => Some(Confidence::Confirmed),
         Answer::Silent if address.silence.ports() >= 3 => Some(Confidence::Likely),
         Answer::Silent | Answer::Unexplained(_) => Some(Confidence::Suspected),
-        Answer::Refused(_) | Answer::Reset | Answer::HostUnreachable(_) | Answer::NetworkUnreachable(_) => {
-            Some(Confidence::Confirmed)
-        }
+        Answer::Reset | Answer::HostUnreachable(_) => Some(Confidence::Likely),
+        Answer::Refused(_) | Answer::NetworkUnreachable(_) => Some(Confidence::Confirmed),
         _ => None,
     };
     let all: Option<Vec<Confidence>> = view.service_addresses().map(confidence).collect();
@@ -106,12 +159,7 @@ fn unanswered(view: &View) -> Option<Confidence> {
 /// What programs Service addresses takes time after the Service or its endpoints changed: until then an
 /// address that does not answer is no fault.
 fn since_programming(view: &View) -> Confidence {
-    let changed = view.facts.service().and_then(|service| service.changed);
-    if changed.is_some_and(|at| at.plus(GRACE) > view.pair.started) {
-        Confidence::Suspected
-    } else {
-        Confidence::Confirmed
-    }
+    if view.service_changed() { Confidence::Suspected } else { Confidence::Confirmed }
 }
 
 /// Facts that changed during the walk explain nothing for certain.
