@@ -24,6 +24,8 @@ pub struct Facts {
     pub coverage: Coverage,
     /// The target.
     pub target: TargetFacts,
+    /// The target is a URL whose host is the name of a Service.
+    pub url_of_service: bool,
     /// The source pod.
     pub source: SourceFacts,
     /// The endpoints of the target, by address; external addresses of a URL too, when something is known of
@@ -159,6 +161,7 @@ impl Facts {
         Self {
             coverage: Coverage::Reporting,
             target,
+            url_of_service: false,
             source: SourceFacts::default(),
             endpoints: BTreeMap::new(),
             controls: Vec::new(),

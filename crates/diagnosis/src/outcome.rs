@@ -59,7 +59,7 @@ impl Default for Thresholds {
 
 /// What one verdict says of the expectation, by itself.
 pub fn says(expect: Expectation, verdict: &Verdict) -> Says {
-    if verdict.reason == Some(Reason::TargetNotAllowed) {
+    if verdict.reason == Some(Reason::TargetNotAllowed) && verdict.confidence == Confidence::Confirmed {
         // The spec cannot work, whatever it expects.
         return Says::Violated;
     }

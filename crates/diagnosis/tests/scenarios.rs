@@ -113,7 +113,11 @@ struct ScenarioProxied {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 enum ScenarioTarget {
     Service(ScenarioService),
-    Url { allowed: bool },
+    Url {
+        allowed: bool,
+        #[serde(default)]
+        of_service: bool,
+    },
     Dns,
 }
 
@@ -260,7 +264,7 @@ impl ScenarioEndpoint {
 
 fn target(target: ScenarioTarget) -> TargetFacts {
     match target {
-        ScenarioTarget::Url { allowed } => TargetFacts::Url { allowed },
+        ScenarioTarget::Url { allowed, .. } => TargetFacts::Url { allowed },
         ScenarioTarget::Dns => TargetFacts::Dns,
         ScenarioTarget::Service(service) => TargetFacts::Service(ServiceFacts {
             name: "ledger/postgres".into(),
@@ -323,6 +327,7 @@ fn run(path: &Path) -> datatest_stable::Result<()> {
         endpoints: scenario.endpoints.iter().map(|(ip, endpoint)| (*ip, endpoint.facts())).collect(),
         controls: scenario.controls.into_iter().map(control).collect(),
         unreadable_policy_kinds: scenario.unreadable_policy_kinds,
+        url_of_service: matches!(scenario.target, ScenarioTarget::Url { of_service: true, .. }),
         ..Facts::alone(target(scenario.target))
     };
     let case = Case {

@@ -178,13 +178,13 @@ catalogue! {
             "No Service of that name in that namespace.",
             "Correct the name and namespace in the check, or create the Service.";
         TargetNotAllowed: "The operator's configuration does not allow this target.",
-            "The address is outside the cluster and not allowed, or is one that is never dialled.",
+            "The address of a URL is outside the cluster and not allowed, or the name leads to addresses that are never dialled: loopback, link-local, multicast, metadata.",
             "Ask for the address or host to be added to allowedTargets of the Peerwalk chart.";
         NotReadable: "The operator cannot read this check and does not carry it out.",
             "The stored object does not fit the types of the running operator.",
             "Correct the field that the message names; after an upgrade, see that the operator and the CustomResourceDefinition are of one version.";
         NotProven: "The expectation cannot be proven either way.",
-            "The target was expected to be denied, and what was seen has other explanations; or the application goes through a proxy that could not be asked as the application asks it.",
+            "The target was expected to be denied, and what was seen has other explanations; the application goes through a proxy that could not be asked as the application asks it; or the name of a Service leads to addresses that are not known as its own.",
             "The message says what would prove it.";
         Probing: "The first round of walks is not complete.",
             "Some pair of source pod and target has no completed walk of the current spec and pod template.",

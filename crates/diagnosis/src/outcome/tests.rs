@@ -43,9 +43,11 @@ fn only_what_is_confirmed_violates_by_itself() {
 
 #[test]
 fn a_target_that_is_not_allowed_fails_whatever_is_expected() {
-    let verdict = Verdict::unknown(Reason::TargetNotAllowed, Stage::Connect, Vec::new());
+    let unsure = Verdict::unknown(Reason::TargetNotAllowed, Stage::Connect, Vec::new());
+    let sure = Verdict { confidence: Confidence::Confirmed, ..unsure.clone() };
     for expect in [Expectation::Reachable, Expectation::Denied] {
-        assert_eq!(says(expect, &verdict), Says::Violated);
+        assert_eq!(says(expect, &sure), Says::Violated);
+        assert_eq!(says(expect, &unsure), Says::Nothing, "as long as it is certain");
     }
 }
 

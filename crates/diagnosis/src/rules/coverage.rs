@@ -1,5 +1,7 @@
 //! What is missing before anything can be judged: the right to ask, the target, the sidecar, fresh evidence.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use peerwalk_model::verdict::Topic;
 use peerwalk_model::{Because, Confidence, Reason, Stage, Verdict};
 
@@ -25,19 +27,60 @@ fn not_allowed(case: &Case) -> Option<Verdict> {
 
 /// Every address that the name led to may not be dialled.
 pub(crate) fn address_not_allowed(view: &View) -> Option<Verdict> {
-    let refused: Vec<String> = view
+    let refused: Vec<IpAddr> = view
         .addresses
         .iter()
         .filter(|address| address.answer == Answer::NotAllowed)
-        .map(|address| address.remote.ip().to_string())
+        .map(|address| address.remote.ip())
         .collect();
     let any_tried = view.addresses.iter().any(|address| address.answer.was_tried());
-    (!refused.is_empty() && !any_tried).then(|| {
-        forbidden(format!(
-            "{} may not be dialled: it is neither part of the target nor listed by the operator's configuration",
-            refused.join(", ")
-        ))
-    })
+    if refused.is_empty() || any_tried {
+        return None;
+    }
+    let behind_service = view.facts.service().is_some() || view.facts.url_of_service;
+    if behind_service && !refused.iter().all(|ip| never_dialled(*ip)) {
+        return Some(elsewhere(&refused));
+    }
+    Some(forbidden(format!(
+        "{} may not be dialled: it is neither part of the target nor listed by the operator's configuration",
+        listed(&refused)
+    )))
+}
+
+/// The name of a Service leads to none of the addresses that the source pod may dial for it. That is no fault of the
+/// check while name servers and plans follow the cluster each in their own time.
+fn elsewhere(refused: &[IpAddr]) -> Verdict {
+    let text = format!(
+        "the name leads to {}, which is none of the addresses that the source pod was asked to dial: an answer of \
+         before the Service or its pods changed, or more endpoints than one pod dials; an answer with a present \
+         address would decide",
+        listed(refused)
+    );
+    Verdict::unknown(Reason::NotProven, Stage::Resolve, vec![Because::new(Topic::Missing, text)])
+}
+
+/// Metadata and platform services that are not link-local: AWS and Google over IPv6, Alibaba, Azure, Oracle.
+const METADATA: [IpAddr; 5] = [
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
+    IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
+];
+
+/// Addresses that no change of the cluster makes part of a Service. The sidecar refuses more of them; what is not
+/// known here is only told with less certainty.
+fn never_dialled(ip: IpAddr) -> bool {
+    let ip = ip.to_canonical();
+    let of_family = match ip {
+        IpAddr::V4(ip) => ip.is_link_local() || ip.is_broadcast(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    of_family || ip.is_loopback() || ip.is_unspecified() || ip.is_multicast() || METADATA.contains(&ip)
+}
+
+fn listed(addresses: &[IpAddr]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn forbidden(text: String) -> Verdict {

@@ -47,6 +47,7 @@ impl Engine {
         Facts {
             coverage: self.coverage(pair.source, pair.now, hub),
             target: self.target_facts(pair),
+            url_of_service: matches!(pair.resolved, Resolved::Url { in_cluster: Some(_), .. }),
             source: SourceFacts {
                 pod: pair.source.id.to_string(),
                 addresses: pair.source.ips.clone(),
