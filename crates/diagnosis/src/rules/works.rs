@@ -1,8 +1,9 @@
 //! When every stage passed, or enough of them for what is asked.
 
-use peerwalk_model::evidence::RequestOutcome;
+use peerwalk_model::evidence::{DialPurpose, RequestOutcome};
 use peerwalk_model::verdict::{Expectation, Topic};
 use peerwalk_model::{Because, Confidence, Observed, Reason, Stage, Verdict};
+use peerwalk_netpol::Decision;
 
 use crate::address::{Address, Answer};
 use crate::policy_text;
@@ -16,8 +17,8 @@ pub(super) fn expected_denied(view: &View) -> Option<Verdict> {
     if view.case.expect != Expectation::Denied {
         return None;
     }
-    let allowed = view.stance(connected).map(|stance| stance.decision).or_else(|| view.decisions().next());
-    let mut because: Vec<Because> = allowed.map(policy_text::allowance).into_iter().collect();
+    let allowed = allowance(view, connected);
+    let mut because: Vec<Because> = allowed.iter().cloned().collect();
     if allowed.is_none() {
         because.push(Because::new(Topic::Missing, "no policy decision is known for the target"));
     }
@@ -26,6 +27,24 @@ pub(super) fn expected_denied(view: &View) -> Option<Verdict> {
     let direct = interceptor(view).is_none() && unasked.is_none();
     let certain = allowed.is_some() && connected.unanimous && direct;
     Some(passed(view, if certain { Confidence::Confirmed } else { Confidence::Likely }, because))
+}
+
+/// What the policies say that allows a connection. The Service's address may have led to any endpoint.
+fn allowance(view: &View, connected: &Address) -> Option<Because> {
+    if let Some(stance) = view.stance(connected) {
+        return Some(policy_text::allowance(stance.decision)).filter(|_| !stance.denies());
+    }
+    if connected.purpose != DialPurpose::ServiceAddress {
+        return None;
+    }
+    let allowing: Vec<&Decision> = view.decisions().filter(|decision| decision.is_allowed()).collect();
+    let first = allowing.first()?;
+    let all = view.decisions().count();
+    if allowing.len() == all {
+        return Some(policy_text::allowance(first));
+    }
+    let text = format!("policies allow {} of {all} endpoints: {first}", allowing.len());
+    Some(Because::new(Topic::Policy, text))
 }
 
 /// The connection came about, and the walk is not at its end.
