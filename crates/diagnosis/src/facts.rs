@@ -1,6 +1,6 @@
 //! What the cluster knows about a pair of source pod and target, as far as judging needs it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +31,9 @@ pub struct Facts {
     /// The endpoints of the target, by address; external addresses of a URL too, when something is known of
     /// them.
     pub endpoints: BTreeMap<IpAddr, EndpointFacts>,
+    /// Senders of ICMP errors in the evidence that are pods, of this target or not. A pod's address lies in its
+    /// node's network, and is not the node.
+    pub pod_offenders: BTreeSet<IpAddr>,
     /// The controls of the plan the walk was made under: which dial proves which path.
     pub controls: Vec<Control>,
     /// Decisions for the name servers of the cluster (port 53, UDP); empty when nobody evaluated them.
@@ -82,6 +85,8 @@ pub struct ServiceFacts {
     pub found: bool,
     /// One of its ports has the name or number of the check.
     pub port_found: bool,
+    /// The number of that port, where it is known.
+    pub number: Option<u16>,
     /// It has no cluster address.
     pub headless: bool,
     /// Ready endpoints for the port, in the whole cluster.
@@ -164,6 +169,7 @@ impl Facts {
             url_of_service: false,
             source: SourceFacts::default(),
             endpoints: BTreeMap::new(),
+            pod_offenders: BTreeSet::new(),
             controls: Vec::new(),
             dns: Vec::new(),
             unreadable_policy_kinds: Vec::new(),

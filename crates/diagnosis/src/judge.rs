@@ -42,6 +42,12 @@ fn settle(view: &View, mut verdict: Verdict) -> Verdict {
         verdict.because.push(Because::new(Topic::Missing, text));
         verdict.observed = Observed::Unreachable;
     }
+    if verdict.observed == Observed::Reachable
+        && let Some(text) = rules::dialled_elsewhere(view)
+    {
+        verdict.because.push(Because::new(Topic::Missing, text));
+        verdict.confidence = verdict.confidence.min(Confidence::Likely);
+    }
     if verdict.observed == Observed::Unreachable {
         // A proven denial is reported at once; anything else waits for the end of the walk.
         if view.walk.interim || changed(view, &verdict) {

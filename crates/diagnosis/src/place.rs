@@ -36,14 +36,15 @@ pub(crate) fn place(facts: &Facts, address: &Address, offender: Option<IpAddr>) 
     if offender == address.remote.ip() {
         return Place::new(false, true, "the target's own address");
     }
-    let pods = facts.endpoints.contains_key(&offender);
-    let owns = |node: &NodeFacts| node.addresses.contains(&offender) || (!pods && node.owns(offender));
+    let of_pod = facts.endpoints.contains_key(&offender) || facts.pod_offenders.contains(&offender);
+    let owns = |node: &NodeFacts| node.addresses.contains(&offender) || (!of_pod && node.owns(offender));
     let own = facts.source.node.as_deref().filter(|node| owns(node));
     let theirs = target.and_then(|target| target.node.as_deref()).filter(|node| owns(node));
     match (own, theirs) {
         (Some(node), Some(_)) => Place::new(true, true, format!("node {}, which both pods share", node.name)),
         (Some(node), None) => Place::new(true, false, format!("node {}, the source's", node.name)),
         (None, Some(node)) => Place::new(false, true, format!("node {}, the target's", node.name)),
+        (None, None) if of_pod => Place::new(false, false, "another pod"),
         (None, None) => Place::new(false, false, "neither of the pods' nodes"),
     }
 }

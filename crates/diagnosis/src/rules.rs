@@ -12,6 +12,7 @@ mod tls;
 mod works;
 
 pub(crate) use route::{goes_by_proxy, said as said_of_proxy, worked as proxy_worked};
+pub(crate) use service::dialled_elsewhere;
 
 use peerwalk_model::{Because, Confidence, Observed, Reason, Stage, Verdict};
 

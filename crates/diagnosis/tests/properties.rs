@@ -282,6 +282,7 @@ fn target() -> impl Strategy<Value = TargetFacts> {
                 port: "5432".into(),
                 found: true,
                 port_found: true,
+                number: Some(5432),
                 headless: flags[0],
                 ready,
                 local,

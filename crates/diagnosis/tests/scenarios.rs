@@ -8,7 +8,7 @@
 #[path = "support/scene.rs"]
 mod scene;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -49,6 +49,9 @@ struct Scenario {
     decisions: BTreeMap<SocketAddr, Vec<Change>>,
     #[serde(default)]
     dns_decisions: BTreeMap<SocketAddr, Vec<Change>>,
+    /// Senders of ICMP errors that are pods.
+    #[serde(default)]
+    pod_offenders: BTreeSet<IpAddr>,
     #[serde(default)]
     controls: Vec<ScenarioControl>,
     #[serde(default)]
@@ -128,6 +131,8 @@ struct ScenarioService {
     found: bool,
     #[serde(default = "yes")]
     port_found: bool,
+    #[serde(default = "default_number")]
+    number: u16,
     #[serde(default)]
     headless: bool,
     ready: usize,
@@ -136,6 +141,10 @@ struct ScenarioService {
     #[serde(default)]
     internal_traffic_policy_local: bool,
     changed: Option<i64>,
+}
+
+fn default_number() -> u16 {
+    5432
 }
 
 fn yes() -> bool {
@@ -271,6 +280,7 @@ fn target(target: ScenarioTarget) -> TargetFacts {
             port: "5432".into(),
             found: service.found,
             port_found: service.port_found,
+            number: Some(service.number),
             headless: service.headless,
             ready: service.ready,
             local: service.local,
@@ -325,6 +335,7 @@ fn run(path: &Path) -> datatest_stable::Result<()> {
         },
         dns: histories(&scenario.dns_decisions, &scenario.endpoints),
         endpoints: scenario.endpoints.iter().map(|(ip, endpoint)| (*ip, endpoint.facts())).collect(),
+        pod_offenders: scenario.pod_offenders,
         controls: scenario.controls.into_iter().map(control).collect(),
         unreadable_policy_kinds: scenario.unreadable_policy_kinds,
         url_of_service: matches!(scenario.target, ScenarioTarget::Url { of_service: true, .. }),

@@ -65,6 +65,16 @@ fn an_offender_is_placed_by_its_address() {
 }
 
 #[test]
+fn another_pod_of_a_node_is_not_the_node() {
+    let mut facts = facts(node("n2", "10.90.0.2", "10.244.1.0/24"));
+    for gateway in ["10.244.0.77", "10.244.1.77"] {
+        assert_ne!(sides(&facts, Some(gateway)), (false, false), "{gateway} may be the node's own");
+        facts.pod_offenders.insert(gateway.parse().unwrap());
+        assert_eq!(sides(&facts, Some(gateway)), (false, false), "{gateway} is a pod's");
+    }
+}
+
+#[test]
 fn a_shared_node_stands_on_both_sides() {
     let shared = facts(node("n1", "10.90.0.1", "10.244.0.0/24"));
     assert_eq!(sides(&shared, Some("10.244.0.1")), (true, true));

@@ -142,6 +142,20 @@ fn from_behind(address: &Address) -> bool {
     matches!(address.answer, Answer::Reset | Answer::HostUnreachable(_))
 }
 
+/// Nothing translates the port of a headless Service: the application dials it at the pods, and a walk dials the
+/// endpoints at their target port.
+pub(crate) fn dialled_elsewhere(view: &View) -> Option<String> {
+    let service = view.facts.service().filter(|service| service.headless)?;
+    let number = service.number?;
+    let other = view.tried().find(|address| address.remote.port() != number)?;
+    Some(format!(
+        "Service {} is headless: who dials its name reaches port {number} of its pods, and port {} was dialled; a check \
+         of the target port would decide",
+        service.name,
+        other.remote.port()
+    ))
+}
+
 /// How sure it is that no service address answers; `None` when one does, or when none was dialled.
 fn unanswered(view: &View) -> Option<Confidence> {
     let confidence = |address: &Address| match address.answer {

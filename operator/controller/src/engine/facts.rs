@@ -1,6 +1,6 @@
 //! What the cluster knows about a pair, put together for judging.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use peerwalk_diagnosis::{
     Coverage, EndpointDecision, EndpointFacts, Facts, NodeFacts, ServiceFacts, Sighting, SourceFacts,
     TargetFacts,
 };
-use peerwalk_model::evidence::DialPurpose;
+use peerwalk_model::evidence::{DialOutcome, DialPurpose};
 use peerwalk_model::{Protocol, TargetKey, Timestamp};
 
 use super::Engine;
@@ -56,6 +56,7 @@ impl Engine {
                 started: Some(self.seen.started(pair.source)),
             },
             endpoints: self.endpoint_facts(pair),
+            pod_offenders: self.pod_offenders(pair),
             controls: plan.map(|plan| plan.controls.clone()).unwrap_or_default(),
             dns: self.dns_decisions(pair),
             unreadable_policy_kinds: self
@@ -121,6 +122,17 @@ impl Engine {
             facts.entry(to.address.ip()).or_insert_with(|| self.endpoint_fact(pair, &endpoint));
         }
         facts
+    }
+
+    /// Who sent the ICMP errors of a walk, as far as they are pods. Host-network pods answer as their node.
+    fn pod_offenders(&self, pair: &Pair<'_>) -> BTreeSet<IpAddr> {
+        let connect = pair.evidence.iter().flat_map(|evidence| &evidence.walk.connect);
+        let errors = connect.flat_map(|connect| &connect.dials).flat_map(|dial| match &dial.outcome {
+            DialOutcome::Failed { queue, .. } => &queue[..],
+            _ => &[],
+        });
+        let offenders = errors.filter_map(|error| error.offender).map(|offender| offender.to_canonical());
+        offenders.filter(|offender| self.index.pod_by_ip(*offender).is_some()).collect()
     }
 
     fn endpoint_fact(&self, pair: &Pair<'_>, endpoint: &Endpoint) -> EndpointFacts {
@@ -192,6 +204,7 @@ impl Engine {
                 port: port.to_string(),
                 found: found.as_ref().is_some_and(|f| !f.external),
                 port_found: found.as_ref().is_some_and(|f| f.port.is_some()),
+                number: found.as_ref().and_then(|f| f.port),
                 headless: found.as_ref().is_some_and(|f| f.headless),
                 ready: found.iter().flat_map(|f| &f.endpoints).filter(|e| e.ready).count(),
                 local: found

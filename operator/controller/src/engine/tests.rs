@@ -18,7 +18,7 @@ mod writes;
 
 use peerwalk_api::CheckResult;
 use peerwalk_api::condition::{COVERED, ConditionStatus, READY, RECONCILING, STALLED};
-use peerwalk_model::evidence::DialOutcome;
+use peerwalk_model::evidence::{DialOutcome, IcmpError};
 use peerwalk_model::plan::TargetKind;
 use serde_json::json;
 
@@ -392,4 +392,24 @@ fn refused_endpoints_fail_after_the_threshold() {
         (ConditionStatus::False, "ConnectionRefused"),
         "{status:#?}"
     );
+}
+
+#[test]
+fn a_refusal_from_another_pod_is_not_its_nodes() {
+    let refused_by = |world: &mut World, offender: &str| {
+        let error = IcmpError { v6: false, kind: 3, code: 13, offender: Some(offender.parse().unwrap()) };
+        let outcome = DialOutcome::Failed { errno: 113, immediate: false, queue: vec![error] };
+        world.walk("web-1", vec![world::dial("10.244.1.8:5432", outcome)]);
+        world.status_after_settle().and_then(|status| status.targets[0].reason.clone())
+    };
+    // 10.244.1.1 is the bridge of node n2, 10.244.1.9 is another pod there.
+    for (offender, expected) in [("10.244.1.1", "PolicyDenied"), ("10.244.1.9", "Filtered")] {
+        let mut world = World::shop();
+        world.policy("ledger", "default-deny", &json!({"podSelector": {}, "policyTypes": ["Ingress"]}));
+        world.attach("web-1");
+        world.settle_and_store();
+        world.pass(60);
+        let reason = refused_by(&mut world, offender);
+        assert_eq!(reason.as_deref(), Some(expected), "refused by {offender}");
+    }
 }
