@@ -1,6 +1,8 @@
 //! What must hold for every verdict. Run over every verdict in every test; written from the invariants, with
 //! the raw evidence, and sharing nothing with the rules.
 
+mod claims;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
@@ -65,6 +67,7 @@ pub fn check(case: &Case, verdict: &Verdict) -> Vec<Violation> {
         verdict.because.iter().all(|line| quotes_others(line.topic) || !speaks_of_time(&line.text)),
         "the explanation has no times",
     );
+    claims::confirmed(case, verdict, &mut must);
     if let Some(pair) = fresh {
         must(verdict.observed != Observed::Reachable || reached(case, pair), "Reachable has seen an answer");
         must(
@@ -78,10 +81,6 @@ pub fn check(case: &Case, verdict: &Verdict) -> Vec<Violation> {
             denied(case, pair, &mut must);
         }
         proxied(case, pair, verdict, &mut must);
-        if verdict.reason == Some(Reason::PolicyNotEnforced) && verdict.confidence == Confidence::Confirmed {
-            must(case.facts.unreadable_policy_kinds.is_empty(), "a confirmed claim has read every policy");
-            must(pair.walk.request.is_some(), "PolicyNotEnforced is confirmed by application bytes only");
-        }
     }
     broken
 }
@@ -175,6 +174,12 @@ fn denied(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(bool, &str)) {
         });
         must(in_force, "a confirmed denial rests on a certain decision, in force during the whole walk");
         let these: Vec<&Dial> = dials.iter().filter(|dial| dial.remote == remote).copied().collect();
+        let elsewhere = claims::offenders(&these).any(|sender| {
+            case.facts.pod_offenders.contains(&sender)
+                && sender != remote.ip()
+                && !case.facts.source.addresses.contains(&sender)
+        });
+        must(!elsewhere, "what another pod refuses is no denial by policy");
         proven |= refused(&these) || silent_enough(&these) || reset_with_witness(case, remote, &these);
     }
     must(

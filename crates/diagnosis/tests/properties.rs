@@ -58,7 +58,11 @@ fn outcome() -> impl Strategy<Value = DialOutcome> {
         1 => local_peer().prop_map(|peer| DialOutcome::Connected { local_peer: Some(peer) }),
         4 => Just(DialOutcome::Silent),
         4 => (errno, any::<bool>(), prop::collection::vec(entry, 0..3))
-            .prop_map(|(errno, immediate, queue)| DialOutcome::Failed { errno, immediate, queue }),
+            .prop_map(|(errno, immediate, mut queue)| {
+                // What the kernel refuses for want of something leaves no entry.
+                queue.retain(|_| !matches!(errno, 11 | 24 | 99));
+                DialOutcome::Failed { errno, immediate, queue }
+            }),
         1 => Just(DialOutcome::NotAllowed),
         1 => Just(DialOutcome::Skipped),
     ]
@@ -246,7 +250,8 @@ prop_compose! {
         (walk.route, walk.proxied) = (route, proxied.flatten());
         walk.local = local;
         walk.interim = interim;
-        let [since, started, ended] = if ordinary { [100_000, 100_000, 102_000] } else { times };
+        let since = if consecutive > 1 { 60_000 } else { 100_000 };
+        let [since, started, ended] = if ordinary { [since, 100_000, 102_000] } else { times };
         PairEvidence { walk, since: at(since), started: at(started), ended: at(ended), consecutive }
     }
 }
@@ -358,6 +363,109 @@ fn decisions() -> impl Strategy<Value = Vec<EndpointDecision>> {
     })
 }
 
+/// What one address answers, as in the scenarios; `{}` stands for the address itself.
+fn said() -> impl Strategy<Value = &'static str> {
+    let failed = [
+        "silent 8 again",
+        "silent 8 again",
+        "silent 1",
+        "reset",
+        "icmp 3/0 from 10.90.0.1",
+        "icmp 3/1 from 10.90.0.2",
+        "icmp 3/3 from {}",
+        "icmp 3/13 from 10.90.0.2",
+        "icmp 3/13 from 10.244.1.77",
+        "notAllowed",
+        "skipped",
+    ];
+    let odd = ["connected by {}", "connected by 127.0.0.1:15001", "connected by nobody-knows"];
+    prop_oneof![8 => Just("connected"), 1 => select(odd.to_vec()), 6 => select(failed.to_vec())]
+}
+
+fn lines(purpose: &str, remote: &str, said: Option<&str>) -> Vec<Dial> {
+    // The sender of an ICMP error has no port.
+    let text = |said: &str| {
+        let own = if said.starts_with("icmp") { ip(remote).to_string() } else { remote.to_owned() };
+        format!("{purpose} {remote} {}", said.replace("{}", &own))
+    };
+    said.map(|said| dials(&text(said), 100_000)).unwrap_or_default()
+}
+
+/// When a decision changed, and what denied it from then on.
+type Changes = Vec<(i64, Vec<&'static str>)>;
+
+/// How decisions of two endpoints came to be what they are: mostly the same, and mostly long ago.
+fn decided() -> impl Strategy<Value = [Option<Changes>; 2]> {
+    let odd = vec![
+        None,
+        Some(vec![(0, vec![])]),
+        Some(vec![(0, vec!["egress"])]),
+        Some(vec![(0, vec!["caveat"])]),
+        Some(vec![(0, vec!["ingress", "caveat"])]),
+        Some(vec![(99_000, vec!["ingress"])]),
+        Some(vec![(0, vec![]), (94_000, vec!["ingress"])]),
+        Some(vec![(0, vec!["ingress"]), (94_000, vec![])]),
+        Some(vec![(0, vec!["ingress"]), (99_000, vec![])]),
+    ];
+    let ordinary = select(vec![Some(vec![(0, vec![])]), Some(vec![(0, vec!["ingress"])])]);
+    (ordinary, prop::option::of(select(odd)), any::<bool>()).prop_map(|(both, other, first)| {
+        let other = other.unwrap_or_else(|| both.clone());
+        if first { [other, both] } else { [both, other] }
+    })
+}
+
+prop_compose! {
+    /// A Service with endpoints of which some are dialled, and what everybody knows of them.
+    fn behind_a_service()(
+        own in prop::option::weighted(0.9, said()),
+        endpoints in [prop::option::weighted(0.8, said()), prop::option::weighted(0.8, said())],
+        decided in decided(),
+        run in select(vec![(100_000, 1), (98_000, 2), (95_000, 2), (60_000, 5), (60_000, 5), (60_000, 5), (60_000, 1)]),
+        changed in prop::option::weighted(0.2, select(vec![60_000, 97_000, 101_000])),
+        request in prop::option::weighted(0.8, request()),
+        facts in facts(),
+        (headless, number) in (prop::bool::weighted(0.1), select(vec![5432, 5432, 80])),
+        (ready, gateway, readable) in (select(vec![0, 1, 2, 2, 2, 3]), any::<bool>(), prop::bool::weighted(0.9)),
+    ) -> (PairEvidence, Vec<EndpointDecision>, Facts) {
+        let key = TargetKey { check: "storefront".into(), target: "ledger-db".into() };
+        let mut walk = Walk::begin(key, 1, Trigger::Event, at(100_000));
+        let mut dialled = lines("service", SERVICE, own.filter(|_| !headless));
+        for (remote, said) in ENDPOINTS.iter().zip(endpoints) {
+            dialled.extend(lines("endpoint", remote, said));
+        }
+        walk.connect = Some(Connect { dials: dialled });
+        walk.request = request;
+        walk.ended = at(102_000);
+        let decide = |(endpoint, changes): (&&str, Option<Changes>)| {
+            let owned = |words: Vec<&str>| words.into_iter().map(str::to_owned).collect();
+            let changes: Vec<_> = changes?.into_iter().map(|(at, words)| (at, owned(words))).collect();
+            Some(history(endpoint.parse().unwrap(), Some("ledger/postgres-0"), &changes))
+        };
+        let decisions = ENDPOINTS.iter().zip(decided).filter_map(decide).collect();
+        let service = ServiceFacts {
+            name: "ledger/postgres".into(),
+            port: "db".into(),
+            found: true,
+            port_found: true,
+            number: Some(number),
+            headless,
+            ready,
+            changed: changed.map(at),
+            ..ServiceFacts::default()
+        };
+        let gateway = gateway.then(|| "10.244.1.77".parse().unwrap());
+        let facts = Facts {
+            target: TargetFacts::Service(service),
+            pod_offenders: gateway.into_iter().collect(),
+            unreadable_policy_kinds: if readable { Vec::new() } else { vec!["CiliumNetworkPolicy".into()] },
+            ..facts
+        };
+        let (since, consecutive) = run;
+        let pair = PairEvidence { since: at(since), consecutive, ..PairEvidence::first(walk) };
+        (pair, decisions, facts)
+    }
+}
+
 fn expectation() -> impl Strategy<Value = Expectation> {
     select(vec![Expectation::Reachable, Expectation::Denied])
 }
@@ -449,6 +557,24 @@ proptest! {
         let verdict = judge(&case);
         prop_assert_eq!(check(&case, &verdict), Vec::new(), "no invariant is broken by {:#?}", verdict);
         prop_assert_eq!(&judge(&case), &verdict, "the same case gives the same verdict");
+    }
+
+    #[test]
+    fn a_service_is_judged_by_all_that_stands_behind_it(
+        expect in expectation(),
+        wants_request in any::<bool>(),
+        (evidence, decisions, facts) in behind_a_service(),
+    ) {
+        let case = Case {
+            expect,
+            wants_request,
+            evidence: Some(&evidence),
+            decisions: &decisions,
+            facts: &facts,
+            now: at(102_500),
+        };
+        let verdict = judge(&case);
+        prop_assert_eq!(check(&case, &verdict), Vec::new(), "no invariant is broken by {:#?}", verdict);
     }
 
     /// Every proof is at hand, policies deny, allow or are unknown; some sockets of the eight are answered.

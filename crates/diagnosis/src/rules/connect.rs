@@ -78,7 +78,9 @@ pub(super) fn refused(view: &View) -> Option<Verdict> {
         let named = address.refusals.iter().all(|error| error.offender.is_some() || is_prohibition(error));
         allowed && named && matches!(address.answer, Answer::Refused(_))
     });
-    let certain = certain && refused.len() == failing.len() && view.reads_all_policies();
+    // Where another endpoint connects, it is not this filter alone that the Service's address fails by.
+    let alone = refused.len() == failing.len() && !view.tried().any(|address| address.answer.works());
+    let certain = certain && alone && view.reads_all_policies();
     let stands = refused.iter().filter_map(|a| view.stance(a)).all(|stance| view.stands_against(&stance));
     let confidence = if certain && stands { Confidence::Confirmed } else { Confidence::Likely };
     let mut verdict = plain(view, Reason::Filtered, confidence, &refused, &failing);

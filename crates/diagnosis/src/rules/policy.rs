@@ -1,5 +1,7 @@
 //! When it is the policy: `PolicyDenied`, `PolicyNotEnforced`, `PolicyProgramming`.
 
+use std::net::IpAddr;
+
 use peerwalk_model::evidence::{DialPurpose, RequestOutcome, TlsOutcome};
 use peerwalk_model::verdict::{Expectation, Topic};
 use peerwalk_model::{Because, Confidence, Direction, Observed, Reason, Stage, Verdict};
@@ -130,14 +132,17 @@ fn excuses(view: &View, address: &Address, stance: &Stance, proof: &mut Proof) {
     if !view.reads_all_policies() {
         proof.misses(Confidence::Likely, unreadable(view));
     }
-    let endpoint = view.endpoint(address.remote.ip());
-    if view.facts.source.host_network || endpoint.is_some_and(|endpoint| endpoint.host_network) {
+    // Behind a Service, any of the endpoints may be the one that answered.
+    let behind = view.case.decisions.iter().map(|known| known.endpoint.ip());
+    let ends: Vec<IpAddr> = behind.chain([address.remote.ip()]).collect();
+    let host_network = |ip: &IpAddr| view.endpoint(*ip).is_some_and(|endpoint| endpoint.host_network);
+    if view.facts.source.host_network || ends.iter().any(host_network) {
         proof.misses(
             Confidence::Likely,
             "a pod that shares its node's network is an exception in most data planes",
         );
     }
-    if view.facts.source.addresses.contains(&address.remote.ip()) {
+    if ends.iter().any(|ip| view.facts.source.addresses.contains(ip)) {
         proof.misses(Confidence::Likely, "a pod that reaches itself is an exception in most data planes");
     }
     if interceptor(view).is_some() {
@@ -166,8 +171,11 @@ fn target_answered(view: &View, address: &Address) -> bool {
     let is_pod = view.endpoint(address.remote.ip()).is_some_and(|endpoint| endpoint.pod.is_some());
     // Behind a Service, any of the endpoints may have answered, and one of before. Outside the cluster, a
     // transparent proxy may.
-    let all_denied =
-        view.decisions().next().is_some() && view.decisions().all(|decision| !decision.is_allowed());
+    let known = &view.case.decisions;
+    let denied =
+        |stance: Stance| stance.denies() && stance.decision.is_certain() && view.stands_against(&stance);
+    let all_denied = !known.is_empty()
+        && known.iter().all(|known| view.stance_towards(known, address).is_some_and(denied));
     status && all_denied && !view.service_changed() && (verified || is_pod || view.facts.service().is_some())
 }
 

@@ -1,0 +1,227 @@
+//! What each confirmed claim rests on, from the raw evidence.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose, LocalPeer};
+use peerwalk_model::{Confidence, Observed, Reason, Verdict};
+
+use super::{connected, out_of_resources, target_dials};
+use crate::case::{Case, EndpointDecision, PairEvidence};
+use crate::facts::{GRACE, TargetFacts};
+
+/// The invariants of a confirmed verdict that depend on its reason.
+pub(super) fn confirmed(case: &Case, verdict: &Verdict, must: &mut impl FnMut(bool, &str)) {
+    if verdict.confidence != Confidence::Confirmed {
+        return;
+    }
+    if verdict.reason == Some(Reason::TargetNotAllowed) {
+        return not_allowed(case, must);
+    }
+    let Some(pair) = case.evidence else { return };
+    match verdict.reason {
+        None if verdict.observed == Observed::Reachable => reachable(case, pair, must),
+        Some(Reason::PolicyNotEnforced) => not_enforced(case, pair, must),
+        Some(Reason::Filtered) => filtered(case, pair, must),
+        Some(Reason::ServiceNotProgrammed) => not_programmed(case, pair, must),
+        Some(Reason::NoEndpoints) => no_endpoints(case, pair, must),
+        _ => {}
+    }
+}
+
+/// Who sent the ICMP errors of some dials.
+pub(super) fn offenders<'a>(dials: &'a [&Dial]) -> impl Iterator<Item = IpAddr> + 'a {
+    let queues = dials.iter().filter_map(|dial| match &dial.outcome {
+        DialOutcome::Failed { queue, .. } => Some(queue),
+        _ => None,
+    });
+    queues.flatten().filter_map(|error| error.offender).map(|offender| offender.to_canonical())
+}
+
+fn not_allowed(case: &Case, must: &mut impl FnMut(bool, &str)) {
+    if case.facts.target == (TargetFacts::Url { allowed: false }) {
+        return;
+    }
+    let Some(pair) = case.evidence else {
+        return must(false, "TargetNotAllowed without a walk is the configuration's word");
+    };
+    let dials = target_dials(pair);
+    must(!dials.iter().any(|dial| was_tried(pair, dial)), "what was dialled may be dialled");
+    let refused: Vec<IpAddr> = dials
+        .iter()
+        .filter(|dial| dial.outcome == DialOutcome::NotAllowed)
+        .map(|dial| dial.remote.ip())
+        .collect();
+    must(!refused.is_empty(), "TargetNotAllowed has seen an address that may not be dialled");
+    let of_service = case.facts.service().is_some() || case.facts.url_of_service;
+    let in_no_cluster = |ip: &IpAddr| {
+        ip.is_loopback() || ip.is_multicast() || matches!(ip, IpAddr::V4(ip) if ip.is_link_local())
+    };
+    must(
+        !of_service || refused.iter().all(in_no_cluster),
+        "an address that may have been a Service's a moment ago is no fault of the check",
+    );
+}
+
+fn reachable(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(bool, &str)) {
+    let through_proxy = matches!(case.facts.target, TargetFacts::Url { .. }) && pair.walk.proxied.is_some();
+    if through_proxy || case.facts.target == TargetFacts::Dns {
+        return;
+    }
+    let dials = target_dials(pair);
+    must(
+        !dials.iter().any(|dial| may_be_ours(case, dial)),
+        "a confirmed connection was accepted by nobody in the source pod",
+    );
+    let Some(service) = case.facts.service().filter(|service| service.headless) else { return };
+    let direct = dials.iter().filter(|dial| dial.purpose != DialPurpose::ServiceAddress);
+    let other = |dial: &&&Dial| service.number.is_some_and(|number| dial.remote.port() != number);
+    must(
+        direct.filter(other).all(|dial| !connected(dial)),
+        "what connects behind a headless Service has the port that an application dials",
+    );
+}
+
+fn not_enforced(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(bool, &str)) {
+    must(case.facts.unreadable_policy_kinds.is_empty(), "a confirmed claim has read every policy");
+    must(pair.walk.request.is_some(), "PolicyNotEnforced is confirmed by application bytes only");
+    must(repeated(pair), "what contradicts a decision is confirmed by walks a grace period apart");
+    must(
+        !case.decisions.is_empty() && case.decisions.iter().all(|known| settled(known, pair, false)),
+        "PolicyNotEnforced rests on denials that have been in force for long, of every endpoint",
+    );
+    let dials = target_dials(pair);
+    must(
+        !dials.iter().any(|dial| may_be_ours(case, dial)),
+        "a confirmed connection was accepted by nobody in the source pod",
+    );
+    must(unconnected(pair, &dials).is_empty(), "no endpoint behaves as the policies say");
+    must(!changed(case, pair), "the Service leads to no endpoint of before");
+    let host_network = |known: &EndpointDecision| {
+        case.facts.endpoints.get(&known.endpoint.ip()).is_some_and(|endpoint| endpoint.host_network)
+    };
+    must(!case.decisions.iter().any(host_network), "no endpoint shares its node's network");
+}
+
+fn filtered(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(bool, &str)) {
+    must(case.facts.unreadable_policy_kinds.is_empty(), "a confirmed claim has read every policy");
+    must(repeated(pair), "what contradicts a decision is confirmed by walks a grace period apart");
+    let dials = target_dials(pair);
+    must(!dials.iter().any(|dial| connected(dial)), "a confirmed filter has let nothing pass");
+    let failing = unconnected(pair, &dials);
+    must(!failing.is_empty(), "a confirmed filter has refused a direct dial");
+    for remote in failing {
+        let these: Vec<&Dial> = dials.iter().filter(|dial| dial.remote == remote).copied().collect();
+        must(super::refused(&these), "a confirmed filter has refused every address that was dialled");
+        let known = case.decisions.iter().find(|known| known.endpoint == remote);
+        must(
+            known.is_some_and(|known| settled(known, pair, true)),
+            "a confirmed filter contradicts a decision that has allowed for long, for certain",
+        );
+    }
+}
+
+fn not_programmed(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(bool, &str)) {
+    let Some(service) = case.facts.service() else { return must(false, "only a Service has programming") };
+    let dials = target_dials(pair);
+    let (own, direct): (Vec<&Dial>, Vec<&Dial>) =
+        dials.iter().partition(|dial| dial.purpose == DialPurpose::ServiceAddress);
+    let working: BTreeSet<SocketAddr> =
+        direct.iter().filter(|dial| connected(dial)).map(|dial| dial.remote).collect();
+    must(working.len() == service.ready, "every ready endpoint was dialled and works");
+    must(unconnected(pair, &direct).is_empty(), "no endpoint fails");
+    let decided = |remote: &SocketAddr| {
+        let known = case.decisions.iter().find(|known| known.endpoint == *remote);
+        known.and_then(EndpointDecision::current).is_some_and(|(_, decision)| decision.is_certain())
+    };
+    must(working.iter().all(decided), "every endpoint's decision is certain");
+    let denies = |known: &EndpointDecision| known.current().is_some_and(|(_, d)| !d.is_allowed());
+    must(!case.decisions.iter().any(denies), "no endpoint is denied by policy");
+    must(!own.is_empty() && !own.iter().any(|dial| connected(dial)), "the Service's address does not answer");
+    must(!own.iter().any(|dial| came_from_behind(dial)), "nothing came through the Service's address");
+    must(!direct.iter().any(|dial| may_be_ours(case, dial)), "the endpoints themselves have answered");
+    must(repeated(pair) && !changed(case, pair), "an endpoint that is not known yet may be what fails");
+}
+
+fn no_endpoints(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(bool, &str)) {
+    let service = case.facts.service();
+    must(service.is_some_and(|service| service.ready == 0), "the Service has no ready endpoint");
+    must(
+        service.and_then(|service| service.changed).is_none_or(|at| at <= pair.started),
+        "facts that changed during the walk explain nothing for certain",
+    );
+    if pair.walk.resolve.as_ref().is_some_and(|resolve| resolve.addresses.is_empty()) {
+        // The name server says the same.
+        return;
+    }
+    let dials = target_dials(pair);
+    let answers = |dial: &&&Dial| !matches!(dial.outcome, DialOutcome::Skipped | DialOutcome::NotAllowed);
+    let own = dials.iter().filter(answers).any(|dial| dial.purpose == DialPurpose::ServiceAddress);
+    let way = dials.iter().filter(|dial| !own || dial.purpose == DialPurpose::ServiceAddress);
+    must(!way.clone().any(|dial| connected(dial)), "nobody answers for a Service without endpoints");
+    must(
+        way.clone().next().is_none()
+            || way.clone().any(|dial| matches!(dial.outcome, DialOutcome::Failed { .. })),
+        "a Service without endpoints is confirmed by an explicit answer",
+    );
+}
+
+/// Two completed walks or more found the same, the last of them a grace period after the first.
+fn repeated(pair: &PairEvidence) -> bool {
+    !pair.walk.interim && pair.consecutive >= 2 && pair.since.plus(GRACE) <= pair.started
+}
+
+/// The decision has been certain and the same for two grace periods before the last walk, and still is.
+fn settled(known: &EndpointDecision, pair: &PairEvidence, allows: bool) -> bool {
+    let before = pair.started.minus(GRACE * 2);
+    let Some(first) = known.history.iter().rposition(|(since, _)| *since <= before) else { return false };
+    let same = known.history[first..].iter().all(|(_, decision)| decision.is_allowed() == allows);
+    same && known.current().is_some_and(|(_, decision)| decision.caveats.is_empty())
+}
+
+fn changed(case: &Case, pair: &PairEvidence) -> bool {
+    let at = case.facts.service().and_then(|service| service.changed);
+    at.is_some_and(|at| at.plus(GRACE) > pair.started)
+}
+
+/// The kernel has seen a packet go out for it, or come back; not what is remembered for more than a minute.
+fn was_tried(pair: &PairEvidence, dial: &Dial) -> bool {
+    let skipped = matches!(dial.outcome, DialOutcome::Skipped | DialOutcome::NotAllowed);
+    let outdated = pair.walk.started.since(dial.started) > Duration::from_mins(1);
+    !skipped && !outdated && !out_of_resources(dial)
+}
+
+/// Addresses that were dialled directly, and not one socket connected. One for which the pod has no route says
+/// nothing.
+fn unconnected(pair: &PairEvidence, dials: &[&Dial]) -> BTreeSet<SocketAddr> {
+    let direct = || dials.iter().filter(|dial| dial.purpose != DialPurpose::ServiceAddress);
+    let no_route = |dial: &&&Dial| matches!(&dial.outcome, DialOutcome::Failed { immediate: true, queue, .. } if queue.is_empty());
+    let tried = direct().filter(|dial| was_tried(pair, dial)).filter(|dial| !no_route(dial));
+    let connects = |remote| direct().any(|dial| dial.remote == remote && connected(dial));
+    tried.map(|dial| dial.remote).filter(|remote| !connects(*remote)).collect()
+}
+
+/// Something in the source pod accepted, or nobody knows; but not the pod as an endpoint of the target.
+fn may_be_ours(case: &Case, dial: &Dial) -> bool {
+    let endpoint = |address| case.decisions.iter().any(|known| known.endpoint == address);
+    match &dial.outcome {
+        DialOutcome::Connected { local_peer: Some(LocalPeer::Socket { address, .. }) } => {
+            let own = case.facts.source.addresses.contains(&address.ip());
+            !(own && (*address == dial.remote || endpoint(*address)))
+        }
+        DialOutcome::Connected { local_peer: Some(LocalPeer::Unknown) } => true,
+        _ => false,
+    }
+}
+
+/// An RST (ECONNREFUSED and an empty queue), or "host unreachable".
+fn came_from_behind(dial: &Dial) -> bool {
+    match &dial.outcome {
+        DialOutcome::Failed { errno: 111, queue, .. } if queue.is_empty() => true,
+        DialOutcome::Failed { queue, .. } => queue
+            .last()
+            .is_some_and(|error| matches!((error.v6, error.kind, error.code), (false, 3, 1) | (true, 1, 3))),
+        _ => false,
+    }
+}
