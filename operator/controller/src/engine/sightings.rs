@@ -138,10 +138,17 @@ impl Witness<'_> {
         }
     }
 
+    /// The Service's address in the family of an endpoint, which a connection to it is opened to.
+    fn service(&self, endpoint: SocketAddr) -> Option<SocketAddr> {
+        let TargetKind::Service(service) = &self.planned.kind else { return None };
+        let address = service.addresses.iter().find(|ip| ip.is_ipv4() == endpoint.is_ipv4())?;
+        Some(SocketAddr::new(*address, service.port))
+    }
+
     /// Whether the policies admitted the source when it connected. Of controls there is no history.
     fn is_admitted(&self, answer: Answer) -> bool {
         let to = match answer.purpose {
-            DialPurpose::Endpoint => Destination::endpoint(answer.remote),
+            DialPurpose::Endpoint => Destination::endpoint(answer.remote, self.service(answer.remote)),
             DialPurpose::Address => Destination::direct(answer.remote),
             DialPurpose::ServiceAddress | DialPurpose::Control | DialPurpose::Proxy => return false,
         };

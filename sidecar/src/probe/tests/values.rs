@@ -113,9 +113,10 @@ pub(super) fn connect() -> Connect {
 
 pub(super) fn dial_outcomes() -> Vec<DialOutcome> {
     use DialOutcome::{Connected, Failed, NotAllowed, Silent, Skipped};
-    let peer = LocalPeer { address: "127.0.0.1:15001".parse().unwrap(), uid: 1337 };
+    let peer = LocalPeer::Socket { address: "127.0.0.1:15001".parse().unwrap(), uid: 1337 };
     let all = vec![
         Connected { local_peer: Some(peer) },
+        Connected { local_peer: Some(LocalPeer::Unknown) },
         Silent,
         Failed { errno: 113, immediate: true, queue: vec![icmp()] },
         NotAllowed,

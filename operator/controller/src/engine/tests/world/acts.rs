@@ -7,7 +7,7 @@ use super::*;
 
 /// Something in the source pod answers in the target's place: proves nothing, however often.
 pub fn intercepted() -> Vec<Dial> {
-    let local_peer = Some(LocalPeer { address: ([127, 0, 0, 1], 15001).into(), uid: 1337 });
+    let local_peer = Some(LocalPeer::Socket { address: ([127, 0, 0, 1], 15001).into(), uid: 1337 });
     vec![dial("10.244.1.8:5432", DialOutcome::Connected { local_peer })]
 }
 
