@@ -18,10 +18,10 @@ mod service;
 #[path = "nodes_verdicts/workload.rs"]
 mod workload;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use peerwalk_api::{ConnectivityCheck, TargetStatus};
 use peerwalk_e2e::object::{self, NODE_1, NODE_2};
-use peerwalk_e2e::scene::{CLIENT, SERVER, Scene};
+use peerwalk_e2e::scene::{CLIENT, SERVER, Scene, ready};
 use serde_json::{Value, json};
 
 /// The server `app: NAME` on a node, and a Service of that name in front of it.
@@ -57,4 +57,14 @@ async fn apply_check(scene: &Scene<'_>, name: &str, targets: &[Value]) -> Result
 fn row<'a>(check: &'a ConnectivityCheck, target: &str) -> Result<&'a TargetStatus> {
     let rows = check.status.as_ref().map(|status| status.targets.as_slice()).unwrap_or_default();
     rows.iter().find(|row| row.name == target).with_context(|| format!("no row of {target} in {rows:?}"))
+}
+
+/// The message of Ready and the policy of the row name it.
+fn names_policy(check: &ConnectivityCheck, target: &str, policy: (&str, &str)) -> Result<()> {
+    let row = row(check, target)?;
+    let named = row.policy.as_ref().map(|p| (p.namespace.as_str(), p.name.as_str()));
+    ensure!(named == Some(policy), "expected the policy {policy:?} in the row: {row:?}");
+    let message = ready(check).map(|ready| ready.message.as_str()).unwrap_or_default();
+    ensure!(message.contains(policy.1), "expected the policy's name in the message: {message}");
+    Ok(())
 }

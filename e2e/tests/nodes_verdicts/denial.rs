@@ -9,7 +9,7 @@ use peerwalk_e2e::scene::{CLIENT, SERVER, Scene, play_alone};
 
 use serde_json::{Value, json};
 
-use crate::{client, server};
+use crate::{client, names_policy, server};
 
 /// Targets of the source that may send everywhere, and of the one that may reach only the hub and DNS.
 const INGRESS: [&str; 2] = ["sealed-near", "sealed-far"];
@@ -25,6 +25,8 @@ struct Expected {
     denied_near: Said,
     /// Of ingress; an answering pod of that node shows that the path is whole.
     denied_far: Said,
+    /// Of egress, to servers that another source connects to.
+    denied_egress: Said,
 }
 
 /// Two sources on one node, and on each node a server that admits everybody and one that admits nobody.
@@ -90,19 +92,22 @@ async fn every_direction(expected: Expected) -> Result<()> {
             ])
             .await?;
         let good = (Outcome::AsExpected, None);
-        let Expected { reachable, denied_near, denied_far, .. } = expected;
+        let Expected { reachable, denied_near, denied_far, denied_egress, .. } = expected;
         let [near, far] = INGRESS;
         let [open_near, open_far] = EGRESS;
         let says = [(open_near, good), (open_far, good), (near, reachable), (far, reachable)];
-        rows(scene, "ingress", &says).await?;
+        let check = rows(scene, "ingress", &says).await?;
+        if expected.mode != Deny::None {
+            names_policy(&check, near, (&scene.name(SERVER), "sealed"))?;
+        }
         rows(scene, "ingress-denied", &[(near, denied_near), (far, denied_far)]).await?;
         let says = all.clone().into_iter().map(|name| (name, reachable)).collect::<Vec<_>>();
         rows(scene, "confined", &says).await?;
         // Nothing of the other node answers the confined source, unless the hub is there: silence of that node
         // may be a broken path, and is then not proven.
-        let mut says = vec![(open_near, denied_near), (near, denied_near)];
+        let mut says = vec![(open_near, denied_egress), (near, denied_near)];
         if expected.mode != Deny::Drop {
-            says.extend([(open_far, denied_near), (far, denied_near)]);
+            says.extend([(open_far, denied_egress), (far, denied_near)]);
         }
         let check = rows(scene, "confined-denied", &says).await?;
         if expected.mode != Deny::None {
@@ -119,30 +124,42 @@ const DENIED: Said = (Outcome::Failed, Some("PolicyDenied"));
 const PROVEN: Said = (Outcome::AsExpected, Some("PolicyDenied"));
 const NOT_PROVEN: Said = (Outcome::Unknown, Some("NotProven"));
 
+/// Every denial is proven.
+const PROVEN_IN: Expected = Expected {
+    mode: Deny::Drop,
+    reachable: DENIED,
+    denied_near: PROVEN,
+    denied_far: PROVEN,
+    denied_egress: PROVEN,
+};
+
+impl Expected {
+    fn with(self, mode: Deny) -> Self {
+        Self { mode, ..self }
+    }
+}
+
 #[tokio::test]
 async fn every_direction_by_silence() -> Result<()> {
-    let mode = Deny::Drop;
-    every_direction(Expected { mode, reachable: DENIED, denied_near: PROVEN, denied_far: PROVEN }).await
+    every_direction(PROVEN_IN.with(Deny::Drop)).await
 }
 
 #[tokio::test]
 async fn every_direction_by_port_unreachable() -> Result<()> {
-    let mode = Deny::Reject;
-    every_direction(Expected { mode, reachable: DENIED, denied_near: PROVEN, denied_far: PROVEN }).await
+    every_direction(PROVEN_IN.with(Deny::Reject)).await
 }
 
 #[tokio::test]
 async fn every_direction_by_prohibition() -> Result<()> {
-    let mode = Deny::Prohibited;
-    every_direction(Expected { mode, reachable: DENIED, denied_near: PROVEN, denied_far: PROVEN }).await
+    every_direction(PROVEN_IN.with(Deny::Prohibited)).await
 }
 
-/// A closed port looks the same, so the denial is likely and not proven.
+/// A closed port looks the same, so the denial is likely and not proven, unless somebody who is admitted connects
+/// there.
 #[tokio::test]
 async fn every_direction_by_reset() -> Result<()> {
-    let mode = Deny::Reset;
-    every_direction(Expected { mode, reachable: DENIED, denied_near: NOT_PROVEN, denied_far: NOT_PROVEN })
-        .await
+    let likely = Expected { denied_near: NOT_PROVEN, denied_far: NOT_PROVEN, ..PROVEN_IN };
+    every_direction(likely.with(Deny::Reset)).await
 }
 
 #[tokio::test]
@@ -153,6 +170,7 @@ async fn every_direction_without_enforcement() -> Result<()> {
         reachable: (Outcome::AsExpected, None),
         denied_near: not_enforced,
         denied_far: not_enforced,
+        denied_egress: not_enforced,
     })
     .await
 }

@@ -1,81 +1,14 @@
-//! `NetworkPolicy` as the kernel enforces it, in every form that a denial has on the wire.
+//! `NetworkPolicy` as the kernel enforces it, and what is said while it comes and goes.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use peerwalk_api::ConditionStatus::{False, True, Unknown};
-use peerwalk_api::{ConditionStatus, ConnectivityCheck};
-use peerwalk_cluster::Deny;
 use peerwalk_e2e::object::{self, NODE_1, NODE_2, denied, to_dns, to_hub, to_service};
 use peerwalk_e2e::scene::{CLIENT, SERVER, Scene, play, play_alone, ready};
 use serde_json::json;
 
-use crate::{apply_check, client, deploy_shop, row, server, targets};
-
-/// The message of Ready and the policy of the row name it.
-fn names_policy(check: &ConnectivityCheck, target: &str, policy: (&str, &str)) -> Result<()> {
-    let row = row(check, target)?;
-    let named = row.policy.as_ref().map(|p| (p.namespace.as_str(), p.name.as_str()));
-    ensure!(named == Some(policy), "expected the policy {policy:?} in the row: {row:?}");
-    let message = ready(check).map(|ready| ready.message.as_str()).unwrap_or_default();
-    ensure!(message.contains(policy.1), "expected the policy's name in the message: {message}");
-    Ok(())
-}
-
-/// Denies ingress in a mode, with checks of both expectations on one server on the same node.
-async fn ingress_denied(
-    mode: Deny,
-    reachable: (ConditionStatus, &str),
-    expected: (ConditionStatus, &str),
-) -> Result<()> {
-    play_alone(async |scene, alone| {
-        alone.deny(mode)?;
-        let mut objects = vec![client(scene)];
-        objects.extend(server(scene, "near", NODE_1));
-        scene.deploy(&objects).await?;
-        let [near] = targets(scene, ["near"]);
-        apply_check(scene, "reach", std::slice::from_ref(&near)).await?;
-        scene.verdict("reach", True, "AsExpected").await?;
-        let namespace = scene.name(SERVER);
-        scene.apply(&[object::deny_ingress(&namespace)]).await?;
-        apply_check(scene, "denied", &[denied(near)]).await?;
-        let check = scene.verdict("reach", reachable.0, reachable.1).await?;
-        if reachable.1 == "PolicyDenied" {
-            names_policy(&check, "near", (&namespace, "deny-ingress"))?;
-        }
-        scene.verdict("denied", expected.0, expected.1).await?;
-        scene.delete(&object::deny_ingress(&namespace)).await?;
-        scene.verdict("reach", True, "AsExpected").await?;
-        Ok(())
-    })
-    .await
-}
-
-#[tokio::test]
-async fn ingress_denied_by_silence() -> Result<()> {
-    ingress_denied(Deny::Drop, (False, "PolicyDenied"), (True, "AsExpected")).await
-}
-
-#[tokio::test]
-async fn ingress_denied_by_port_unreachable() -> Result<()> {
-    ingress_denied(Deny::Reject, (False, "PolicyDenied"), (True, "AsExpected")).await
-}
-
-#[tokio::test]
-async fn ingress_denied_by_prohibition() -> Result<()> {
-    ingress_denied(Deny::Prohibited, (False, "PolicyDenied"), (True, "AsExpected")).await
-}
-
-/// A closed port looks the same, so the denial is likely and not proven.
-#[tokio::test]
-async fn ingress_denied_by_reset() -> Result<()> {
-    ingress_denied(Deny::Reset, (False, "PolicyDenied"), (Unknown, "NotProven")).await
-}
-
-#[tokio::test]
-async fn a_policy_that_nobody_enforces_is_told() -> Result<()> {
-    ingress_denied(Deny::None, (True, "AsExpected"), (False, "PolicyNotEnforced")).await
-}
+use crate::{apply_check, client, deploy_shop, names_policy, server, targets};
 
 #[tokio::test]
 async fn ingress_denied_on_the_other_node() -> Result<()> {
