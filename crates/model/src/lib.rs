@@ -3,6 +3,7 @@
 //! Data only. Nothing here reads a clock, does I/O or knows a wire format; the `serde` feature is for
 //! scenario files, tests and the output of command lines, and promises no stability.
 
+pub mod address;
 pub mod evidence;
 pub mod flow;
 pub mod name;

@@ -1,23 +1,15 @@
 //! Which addresses may be dialled. Checked after resolution, for every address, in one place: a name can
 //! lead anywhere, and a sidecar must not become a way into its pod, its node or a cloud's metadata.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
+use peerwalk_model::address::{never_dialled, same_host};
 use peerwalk_model::plan::{Control, TargetKind};
-
-/// Metadata and platform services that are not link-local: AWS and Google over IPv6, Alibaba, Azure, Oracle.
-const METADATA: [IpAddr; 5] = [
-    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
-    IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
-    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
-    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
-    IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
-];
 
 /// Who asks for the dials.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DialRules {
-    /// A plan from the operator: its addresses and scopes, and never the addresses of [`never`].
+    /// A plan from the operator: its addresses and scopes, and never the addresses of [`never_dialled`].
     #[default]
     Plan,
     /// A person at a command line, who could dial anything without us.
@@ -34,7 +26,7 @@ impl DialRules {
             return true;
         }
         let ip = normal(remote.ip());
-        if never(ip) {
+        if never_dialled(ip) {
             return false;
         }
         match kind {
@@ -51,38 +43,16 @@ impl DialRules {
         }
     }
 
-    /// Whether a control may be dialled: the operator chose it, so only [`never`] stands against it.
+    /// Whether a control may be dialled: the operator chose it, so only [`never_dialled`] stands against it.
     pub fn permitted_control(self, control: &Control) -> bool {
-        self == Self::Anything || !never(control.address.ip())
+        self == Self::Anything || !never_dialled(control.address.ip())
     }
 
-    /// Whether a proxy may be dialled: the application's own variables name it, so only [`never`] stands
+    /// Whether a proxy may be dialled: the application's own variables name it, so only [`never_dialled`] stands
     /// against it.
     pub fn permitted_proxy(self, ip: IpAddr) -> bool {
-        self == Self::Anything || !never(ip)
+        self == Self::Anything || !never_dialled(ip)
     }
-}
-
-/// Addresses that no plan can make a sidecar dial: loopback, link-local, multicast, broadcast, unspecified
-/// and metadata addresses, also inside an IPv6 address that leads to an IPv4 one.
-pub fn never(ip: IpAddr) -> bool {
-    METADATA.contains(&ip)
-        || match ip {
-            IpAddr::V4(ip) => {
-                ip.octets()[0] == 0
-                    || ip.is_loopback()
-                    || ip.is_link_local()
-                    || ip.is_multicast()
-                    || ip.is_broadcast()
-            }
-            IpAddr::V6(ip) => {
-                ip.is_unspecified()
-                    || ip.is_loopback()
-                    || ip.is_unicast_link_local()
-                    || ip.is_multicast()
-                    || embedded(ip).into_iter().any(|ip| never(ip.into()))
-            }
-        }
 }
 
 /// The address as scopes and Services name it: an IPv6 address that is another way to write or reach one IPv4
@@ -92,40 +62,6 @@ fn normal(ip: IpAddr) -> IpAddr {
         IpAddr::V6(v6) => same_host(v6).map_or(ip, IpAddr::V4),
         IpAddr::V4(_) => ip,
     }
-}
-
-/// The IPv4 host that an IPv6 address stands for: IPv4-mapped and IPv4-compatible (RFC 4291, section 2.5.5),
-/// IPv4-translated (RFC 2765, section 2.1) and NAT64's well-known prefix (RFC 6052, section 2.1).
-fn same_host(ip: Ipv6Addr) -> Option<Ipv4Addr> {
-    match ip.segments() {
-        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
-        [0, 0, 0, 0, 0, 0 | 0xffff, _, _]
-        | [0, 0, 0, 0, 0xffff, 0, _, _]
-        | [0x64, 0xff9b, 0, 0, 0, 0, _, _] => Some(octets(ip, [12, 13, 14, 15])),
-        _ => None,
-    }
-}
-
-/// Every IPv4 address that packets to an IPv6 address may be sent on to: [`same_host`], the router of 6to4
-/// (RFC 3056, section 2), and NAT64's local-use prefix 64:ff9b:1::/48 (RFC 8215).
-fn embedded(ip: Ipv6Addr) -> Vec<Ipv4Addr> {
-    match ip.segments() {
-        [0x2002, ..] => vec![octets(ip, [2, 3, 4, 5])],
-        [0x64, 0xff9b, 1, ..] => {
-            // How long the prefix is only the translator knows (RFC 6052, section 2.2): 48, 56, 64 or 96 bits,
-            // and the eight bits from the 64th on are left out. Each may be meant that does not lead to
-            // 0.0.0.0/8, where nothing is: most often those are zeros before or after the IPv4 address.
-            let places = [[6, 7, 9, 10], [7, 9, 10, 11], [9, 10, 11, 12], [12, 13, 14, 15]];
-            let meant = places.map(|places| octets(ip, places)).into_iter().filter(|ip| ip.octets()[0] != 0);
-            let meant: Vec<Ipv4Addr> = meant.collect();
-            if meant.is_empty() { vec![Ipv4Addr::UNSPECIFIED] } else { meant }
-        }
-        _ => same_host(ip).into_iter().collect(),
-    }
-}
-
-fn octets(ip: Ipv6Addr, places: [usize; 4]) -> Ipv4Addr {
-    Ipv4Addr::from(places.map(|place| ip.octets()[place]))
 }
 
 #[cfg(test)]

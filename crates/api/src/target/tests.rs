@@ -1,3 +1,5 @@
+//! What a target says of itself, read as YAML.
+
 use super::*;
 
 fn target(yaml: &str) -> Target {

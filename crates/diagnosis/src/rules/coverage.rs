@@ -1,7 +1,8 @@
 //! What is missing before anything can be judged: the right to ask, the target, the sidecar, fresh evidence.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
+use peerwalk_model::address::never_dialled;
 use peerwalk_model::verdict::Topic;
 use peerwalk_model::{Because, Confidence, Reason, Stage, Verdict};
 
@@ -57,26 +58,6 @@ fn elsewhere(refused: &[IpAddr]) -> Verdict {
         listed(refused)
     );
     Verdict::unknown(Reason::NotProven, Stage::Resolve, vec![Because::new(Topic::Missing, text)])
-}
-
-/// Metadata and platform services that are not link-local: AWS and Google over IPv6, Alibaba, Azure, Oracle.
-const METADATA: [IpAddr; 5] = [
-    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
-    IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
-    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
-    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
-    IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
-];
-
-/// Addresses that no change of the cluster makes part of a Service. The sidecar refuses more of them; what is not
-/// known here is only told with less certainty.
-fn never_dialled(ip: IpAddr) -> bool {
-    let ip = ip.to_canonical();
-    let of_family = match ip {
-        IpAddr::V4(ip) => ip.is_link_local() || ip.is_broadcast(),
-        IpAddr::V6(ip) => ip.is_unicast_link_local(),
-    };
-    of_family || ip.is_loopback() || ip.is_unspecified() || ip.is_multicast() || METADATA.contains(&ip)
 }
 
 fn listed(addresses: &[IpAddr]) -> String {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use peerwalk_api::condition::{ConditionStatus, MAX_MESSAGE, clamp};
 use peerwalk_api::{ConnectivityCheck, Target};
+use peerwalk_model::address::never_dialled;
 use peerwalk_model::{Outcome, PodRef, Reason, Timestamp};
 
 use super::{PairView, Round, WANTS_REPORTS, headline, rows};
@@ -85,14 +86,8 @@ fn not_allowed(check: &ConnectivityCheck, round: &Round) -> Option<Said> {
 /// What to do about a target that the configuration does not allow; for some, allowing it would not help.
 fn why_not_allowed(target: &Target) -> &'static str {
     let address = target.url.as_deref().and_then(|url| Authority::of(url).host.parse::<IpAddr>().ok());
-    let never = address.is_some_and(|ip| match ip {
-        IpAddr::V4(ip) => ip.is_loopback() || ip.is_link_local() || ip.is_multicast() || ip.is_unspecified(),
-        IpAddr::V6(ip) => {
-            ip.is_loopback() || ip.is_unicast_link_local() || ip.is_multicast() || ip.is_unspecified()
-        }
-    });
-    if never {
-        "loopback, link-local and multicast addresses are never dialled; correct the url"
+    if address.is_some_and(never_dialled) {
+        "loopback, link-local, multicast and metadata addresses are never dialled; correct the url"
     } else {
         "the operator's configuration does not allow this target; ask for it to be added to allowedTargets"
     }
