@@ -59,8 +59,8 @@ fn main() -> ExitCode {
     code
 }
 
-/// JSON lines on standard output, at the level that `PEERWALK_LOG` names (`error` to `trace`, or `off`), `info`
-/// without it.
+/// JSON lines on standard output, at the level that `PEERWALK_LOG` names: `off`, `error`, `warn` or `info`, which
+/// it is without it. Finer ones are not in released binaries.
 fn log() {
     let wanted = std::env::var("PEERWALK_LOG").ok().and_then(|level| level.parse().ok());
     let level = wanted.unwrap_or(LevelFilter::INFO);

@@ -117,13 +117,11 @@ fn compile_together(profile: Profile, programs: &[&str]) -> Result<()> {
     tree::must(&mut cargo)
 }
 
-/// Static, and as released also without what a program that aborts on a panic never reads: unwind tables, and one
-/// relocation a pointer where ranges of them do (`DT_RELR`, glibc 2.36).
+/// Static, and as released also with one relocation for a range of pointers rather than one for each (`DT_RELR`,
+/// glibc 2.36).
 fn flags(profile: Profile) -> &'static str {
     match profile {
         Profile::Quick => "-C target-feature=+crt-static",
-        Profile::Dist => {
-            "-C target-feature=+crt-static -C force-unwind-tables=no -C link-arg=-Wl,-z,pack-relative-relocs"
-        }
+        Profile::Dist => "-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs",
     }
 }
