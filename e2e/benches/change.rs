@@ -112,7 +112,7 @@ fn parts(scene: &Scene<'_>, applied: i64, seen: i64) -> Result<Try> {
     let walk = lines[..=last]
         .iter()
         .rev()
-        .find(|(_, line)| line["message"] == "walk" && line["target"] == "reach/db");
+        .find(|(_, line)| line["message"] == "walk" && line["walked"] == "reach/db");
     let (heard, walk) = walk.context("no line `walk` before it")?;
     let ms = |key: &str| walk[key].as_i64().with_context(|| format!("{key} of a walk"));
     let written = lines[last..].iter().find(|(_, line)| says(line, "status written", "False"));

@@ -276,7 +276,7 @@ impl Engine {
                     return;
                 }
                 tracing::debug!(
-                    %pod, target = %walk.target, interim = walk.interim,
+                    %pod, walked = %walk.target, interim = walk.interim,
                     started_ms = walk.started.as_millis(), ended_ms = walk.ended.as_millis(), "walk"
                 );
                 self.follow_walk(&pod, &walk, now);
@@ -296,7 +296,7 @@ impl Engine {
                 // A sidecar can make up as many as it likes.
                 for transition in transitions {
                     tracing::debug!(
-                        %pod, target = %transition.target, passed = transition.passed,
+                        %pod, walked = %transition.target, passed = transition.passed,
                         stage = %transition.stage, at = %transition.at, "transition"
                     );
                 }
