@@ -16,7 +16,7 @@ use peerwalk_e2e::scene::{CLIENT, SERVER, Scene, play_alone};
 use serde_json::{Value, json};
 
 /// Tries of each mode.
-const TRIES: usize = 30;
+const TRIES: u64 = 30;
 
 /// Moments of one try, in milliseconds of the epoch.
 #[derive(Clone, Copy, Debug)]
@@ -84,8 +84,10 @@ async fn tries(scene: &Scene<'_>) -> Result<Vec<Try>> {
         found.push(parts(scene, applied, seen)?);
         scene.delete(&policy).await?;
         scene.verdict("reach", True, "AsExpected").await?;
-        // Refusals are rate limited by the kernel: a full bucket is what a change usually meets.
-        tokio::time::sleep(Duration::from_secs(7)).await;
+        // Refusals are rate limited by the kernel: a full bucket is what a change usually meets. Heartbeats come
+        // every 2 s, and a change comes at any time between them.
+        let between = number * 617 % 2000;
+        tokio::time::sleep(Duration::from_secs(7) + Duration::from_millis(between)).await;
     }
     Ok(found)
 }

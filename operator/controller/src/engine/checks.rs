@@ -63,6 +63,21 @@ impl CheckState {
         self.selection.sampled.len() * self.targets.len()
     }
 
+    /// Whether it looks for a sign of life of a pod: one that stands behind a target, while a verdict is not certain.
+    pub fn looks_for(&self, pod: &PodRef) -> bool {
+        let is_it = |key: &ObjectKey| key.namespace == pod.namespace && key.name == pod.name;
+        let behind = |resolved: &Resolved| match resolved {
+            Resolved::Service(_, _, Some(found)) => {
+                found.endpoints.iter().any(|endpoint| endpoint.pod.as_ref().is_some_and(is_it))
+            }
+            _ => false,
+        };
+        let uncertain = |verdict: &Verdict| {
+            verdict.reason.is_some() && verdict.confidence < peerwalk_model::Confidence::Confirmed
+        };
+        self.pairs.values().any(|pair| uncertain(&pair.verdict)) && self.targets.iter().any(behind)
+    }
+
     /// Whether time alone may change what is said of it.
     pub fn waits(&self) -> bool {
         self.waiting

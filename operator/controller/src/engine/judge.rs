@@ -40,7 +40,10 @@ impl Engine {
         touched.all
             || touched.checks.contains(key)
             || touched.namespaces.contains(&key.namespace)
-            || touched.pods.iter().any(|pod| state.selection.sampled.binary_search(pod).is_ok())
+            || touched
+                .pods
+                .iter()
+                .any(|pod| state.selection.sampled.binary_search(pod).is_ok() || state.looks_for(pod))
             || state.targets.iter().filter_map(Resolved::service).any(|service| {
                 touched.services.contains(service) || touched.namespaces.contains(&service.namespace)
             })

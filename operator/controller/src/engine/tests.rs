@@ -102,9 +102,11 @@ fn a_policy_that_changes_the_decision_asks_for_a_walk_and_denies_with_proof() {
 
     world.pass(1);
     world.walk("web-1", world::silent_with_control());
+    world.settle_and_store();
+    assert_ne!(world.verdict(), "PolicyDenied confirmed", "nothing shows yet that the database lives");
     world.pass(2);
     world.heartbeat_in("ledger", "db-0");
-    let status = world.status_after_settle().expect("the denial is written");
+    let status = world.status_after_settle().expect("the denial is written with the sign of life");
     let ready = status.condition(READY).unwrap();
     assert_eq!(
         (ready.status, ready.reason.as_str()),
