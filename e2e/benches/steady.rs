@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use peerwalk_api::ConditionStatus::True;
 use peerwalk_e2e::measure::{Usage, connects, mib, processes, progress, table};
-use peerwalk_e2e::nodes::printed;
+use peerwalk_e2e::nodes::{SYSTEM, printed};
 use peerwalk_e2e::object::{self, NODE_1, NODE_2, to_service, with};
 use peerwalk_e2e::scene::{CLIENT, SERVER, Scene, play};
 use serde_json::{Value, json};
@@ -42,6 +42,7 @@ async fn steady(scene: &Scene<'_>, time: Duration) -> Result<()> {
     let writes = api_writes(scene)?;
     let (before, operator_before) = (Usage::of(sidecar)?, Usage::of(operator)?);
     let (opened, peers_before) = (connects(sidecar)?, peers.used()?);
+    let history = scene.history("steady");
     let begun = Instant::now();
     while begun.elapsed() < time {
         progress(&format!("{} of {} s", begun.elapsed().as_secs(), time.as_secs()));
@@ -51,6 +52,12 @@ async fn steady(scene: &Scene<'_>, time: Duration) -> Result<()> {
     let opened = connects(sidecar)? - opened;
     let peers_after = peers.used()?;
     let writes = api_writes(scene)?.split_off(writes.len());
+    if !writes.is_empty() {
+        progress(&format!("it was not steady: {:?}", history.seen()));
+        let log = ["-n", SYSTEM, "logs", "deployment/peerwalk", "--since=11m"];
+        let log = printed(scene.nodes.cluster.kubectl().args(log))?;
+        log.lines().filter(|line| line.contains("status written")).for_each(progress);
+    }
     ensure!(opened > 100, "the sidecar opened {opened} connections only");
 
     let per_thousand = |cpu: Duration, count: u64| {

@@ -5,7 +5,7 @@ mod summary;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use peerwalk_model::evidence::{DialOutcome, DialPurpose, Trigger, digest, signature};
+use peerwalk_model::evidence::{DialOutcome, DialPurpose, LocalTrouble, Trigger, digest, signature};
 use peerwalk_model::report::{Heartbeat, TargetFreshness, Transition};
 use peerwalk_model::{Plan, TargetKey, Timestamp, Walk};
 use peerwalk_wire::{Transitions, limits};
@@ -218,10 +218,13 @@ impl Ledger {
     }
 }
 
-/// Every address of a purpose was skipped for want of budget: all of the Service's own, or all behind it.
-/// Half of what makes a walk proves less than the whole one before it.
+/// Every address of a purpose was skipped for want of budget: all of the Service's own, or all behind it; or there
+/// was none left to ask for the name. Half of what makes a walk proves less than the whole one before it.
 fn is_short_of_budget(walk: &Walk) -> bool {
     use DialPurpose::{Address, Endpoint, ServiceAddress};
+    if walk.local.as_ref().is_some_and(|local| local.what == LocalTrouble::BUDGET) {
+        return true;
+    }
     let dials = walk.connect.as_ref().map_or(&[][..], |connect| &connect.dials);
     [ServiceAddress, Endpoint, Address].into_iter().any(|purpose| {
         let mut of_it = dials.iter().filter(|dial| dial.purpose == purpose).peekable();

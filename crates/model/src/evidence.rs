@@ -86,6 +86,11 @@ pub struct LocalTrouble {
     pub errno: i32,
 }
 
+impl LocalTrouble {
+    /// What is said when the sidecar's own budget for DNS queries is spent: no trouble of the pod.
+    pub const BUDGET: &str = "the budget for DNS queries";
+}
+
 impl Walk {
     /// A walk with no evidence yet.
     pub fn begin(target: TargetKey, plan_generation: u64, trigger: Trigger, now: Timestamp) -> Self {

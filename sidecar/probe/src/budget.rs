@@ -112,6 +112,11 @@ impl Budget {
         distance.unwrap_or_default().max(self.connects.wait(now))
     }
 
+    /// Whether a DNS query would be granted.
+    pub fn may_query(&self, now: Instant) -> bool {
+        self.queries.wait(now).is_zero()
+    }
+
     /// Grants one DNS query, or says how long to wait before asking again.
     pub fn query(&mut self, now: Instant) -> Result<(), Duration> {
         self.queries.take(now)

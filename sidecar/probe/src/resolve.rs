@@ -130,6 +130,12 @@ impl Session<'_> {
         {
             return Ok(vec![query]);
         }
+        if self.reuse
+            && !self.gate.may_query()
+            && let Some(query) = self.resolver.cache.stale(name, record)
+        {
+            return Ok(vec![query]);
+        }
         let mut queries = Vec::new();
         for attempt in 0..self.patience.retries.attempts.max(1) {
             if attempt > 0 {
@@ -163,8 +169,7 @@ impl Session<'_> {
     ) -> Result<bool, LocalTrouble> {
         for transport in [Transport::Udp, Transport::Tcp] {
             if !self.gate.query(self.allowance).await {
-                let what = "the budget for DNS queries".to_owned();
-                return Err(LocalTrouble { what, errno: libc::EAGAIN });
+                return Err(LocalTrouble { what: LocalTrouble::BUDGET.to_owned(), errno: libc::EAGAIN });
             }
             let begun = Instant::now();
             let deadline = self.patience.query(self.conf.servers.len()).min(self.allowance.left());
@@ -178,7 +183,10 @@ impl Session<'_> {
                 Transport::Tcp => exchange::tcp(server, &question, deadline).await?,
             };
             let answered = query(server, transport, name, record, answer.outcome, begun);
-            if !answer.reuse.is_zero() {
+            if matches!(
+                answered.outcome,
+                QueryOutcome::Addresses(_) | QueryOutcome::NoData | QueryOutcome::NameNotFound
+            ) {
                 self.resolver.cache.keep(&answered, answer.reuse);
             }
             queries.push(answered);

@@ -369,3 +369,15 @@ fn half_a_walk_replaces_no_whole_one() {
     ledger.walk(walked(300, &some));
     assert_eq!(sent(&mut ledger), [("a".to_owned(), 300)], "one endpoint of two is evidence");
 }
+
+#[test]
+fn a_walk_without_queries_left_leaves_what_is_known() {
+    let mut ledger = ledger(&[("a", 30)]);
+    ledger.walk(walk("a", "10.0.0.1", 100));
+    assert_eq!(sent(&mut ledger).len(), 1);
+    let local = |what: &str| Some(LocalTrouble { what: what.into(), errno: 11 });
+    ledger.walk(Walk { local: local(LocalTrouble::BUDGET), ..walk("a", "", 200) });
+    assert!(!ledger.has_evidence(), "it is the sidecar's own thrift");
+    ledger.walk(Walk { local: local("file descriptors"), ..walk("a", "", 300) });
+    assert_eq!(sent(&mut ledger), [("a".to_owned(), 300)], "and this is trouble");
+}

@@ -76,6 +76,12 @@ impl Gate {
         wait_for(allowance, || self.try_connect(remote, pace)).await
     }
 
+    /// Whether a DNS query would be granted now.
+    pub(crate) fn may_query(&self) -> bool {
+        let budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
+        budget.may_query(Instant::now().into_std())
+    }
+
     /// Waits for a DNS query; `false` when the walk's patience ends first.
     pub(crate) async fn query(&self, allowance: &Allowance) -> bool {
         wait_for(allowance, || {

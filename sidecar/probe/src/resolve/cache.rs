@@ -1,4 +1,6 @@
-//! Answers that may be reused between events, within their TTL.
+//! Answers that may be reused between events: within their TTL, and for a minute where the budget for queries is
+//! spent. Many names at short intervals take more queries than there may be, and a walk by an older answer says
+//! more than none.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -11,24 +13,47 @@ use tokio::time::Instant;
 /// Answers kept; a plan of 64 targets needs eight each.
 const KEPT: usize = 512;
 
+/// How long an answer does for want of a newer one.
+const STALE: Duration = Duration::from_mins(1);
+
+/// By name and type; when each was given, and when its TTL is over.
 #[derive(Debug, Default)]
-pub(crate) struct Cache(Mutex<HashMap<(String, RecordType), (Query, Instant)>>);
+pub(crate) struct Cache(Mutex<HashMap<(String, RecordType), Kept>>);
+
+#[derive(Debug)]
+struct Kept {
+    query: Query,
+    given: Instant,
+    expires: Instant,
+}
 
 impl Cache {
+    /// An answer within its TTL.
     pub(crate) fn get(&self, name: &str, record: RecordType) -> Option<Query> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (query, expires) = kept.get(&(name.to_ascii_lowercase(), record))?;
-        (Instant::now() < *expires).then(|| query.clone())
+        self.find(name, record, |kept, now| now < kept.expires)
     }
 
+    /// An answer that is not too old, whatever its TTL.
+    pub(crate) fn stale(&self, name: &str, record: RecordType) -> Option<Query> {
+        self.find(name, record, |kept, now| now.saturating_duration_since(kept.given) < STALE)
+    }
+
+    fn find(&self, name: &str, record: RecordType, good: impl Fn(&Kept, Instant) -> bool) -> Option<Query> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = kept.get(&(name.to_ascii_lowercase(), record))?;
+        good(found, Instant::now()).then(|| found.query.clone())
+    }
+
+    /// Keeps an answer that may be reused for so long, zero included.
     pub(crate) fn keep(&self, query: &Query, reuse: Duration) {
         let now = Instant::now();
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= KEPT {
-            kept.retain(|_, (_, expires)| *expires > now);
+            kept.retain(|_, old| now < old.expires || now.saturating_duration_since(old.given) < STALE / 2);
         }
         if kept.len() < KEPT {
-            kept.insert((query.name.to_ascii_lowercase(), query.record), (query.clone(), now + reuse));
+            let entry = Kept { query: query.clone(), given: now, expires: now + reuse };
+            kept.insert((query.name.to_ascii_lowercase(), query.record), entry);
         }
     }
 }

@@ -260,6 +260,22 @@ async fn answers_are_reused_between_events_only() {
     }
 }
 
+#[tokio::test]
+async fn without_budget_an_answer_of_before_does() {
+    let server = Server::start(|_, _| Does::Answers(ips(&["10.0.0.7", "fd00::7"]))).await;
+    let pod = asking(server.address);
+    pod.resolve_again("db.test.", true).await.unwrap();
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(31)).await;
+    let allowance = Allowance::new(Duration::from_secs(3));
+    while pod.gate.may_query() {
+        assert!(pod.gate.query(&allowance).await);
+    }
+    let resolve = pod.resolve_again("db.test.", true).await.unwrap();
+    assert_eq!(resolve.addresses, ips(&["10.0.0.7", "fd00::7"]), "the TTL of 30 s is over");
+    assert_eq!(server.asked().len(), 2, "nobody is asked");
+}
+
 #[tokio::test(start_paused = true)]
 async fn without_budget_the_walk_is_void() {
     let pod = pod("nameserver [127.0.0.1]:9\n", "");
