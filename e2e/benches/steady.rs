@@ -35,7 +35,8 @@ async fn main() -> Result<()> {
 async fn steady(scene: &Scene<'_>, time: Duration) -> Result<()> {
     let address = deploy(scene).await?;
     let sidecar = of_client(scene).await?;
-    let operator = *processes("peerwalk-operator")?.first().context("the operator runs")?;
+    let pod = scene.nodes.operator().await?.metadata.name.context("a pod has a name")?;
+    let operator = of_pod("peerwalk-operator", &pod)?;
     let peers = Peers::start(address)?;
     // The first round is over, and what starts has started.
     tokio::time::sleep(Duration::from_secs(30)).await;
@@ -121,11 +122,16 @@ async fn deploy(scene: &Scene<'_>) -> Result<SocketAddr> {
 async fn of_client(scene: &Scene<'_>) -> Result<u32> {
     let pod = scene.pods(CLIENT).get("client").await?;
     let uid = pod.metadata.uid.context("a pod has a uid")?;
-    let of_pod = |pid: &u32| {
+    of_pod("peerwalk-sidecar", &uid)
+}
+
+/// The process with that name whose environment names the pod: other clusters of the machine may have such too.
+fn of_pod(name: &str, pod: &str) -> Result<u32> {
+    let is_it = |pid: &u32| {
         let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        String::from_utf8_lossy(&environment).contains(&uid)
+        String::from_utf8_lossy(&environment).contains(pod)
     };
-    processes("peerwalk-sidecar")?.into_iter().find(of_pod).context("the sidecar of the client runs")
+    processes(name)?.into_iter().find(is_it).with_context(|| format!("no {name} of {pod} runs"))
 }
 
 /// Writes of the operator in the audit log, as `verb resource`.
