@@ -73,7 +73,10 @@ async fn a_killed_operator_says_nothing_wrong_and_touches_no_workload() -> Resul
 
         kill(scene.nodes).await?;
         let time = Duration::from_secs(40);
-        let (good, bad) = tokio::join!(scene.never("good", False, time), scene.never("bad", True, time));
+        let (good, bad) = tokio::join!(
+            scene.stays("good", True, "AsExpected", time),
+            scene.stays("bad", False, "PolicyDenied", time)
+        );
         good?;
         bad?;
         scene.verdict("good", True, "AsExpected").await?;

@@ -110,18 +110,21 @@ fn compile_together(profile: Profile, programs: &[&str]) -> Result<()> {
     let mut cargo = tree::cargo();
     cargo
         .args(["build", "--target", &target(), "--profile", profile.name()])
-        .env("RUSTFLAGS", flags(profile));
+        .env("CARGO_ENCODED_RUSTFLAGS", flags(profile).join("\u{1f}"));
     for program in programs {
         cargo.args(["--package", program]);
     }
     tree::must(&mut cargo)
 }
 
-/// Static, and as released also with one relocation for a range of pointers rather than one for each (`DT_RELR`,
-/// glibc 2.36).
-fn flags(profile: Profile) -> &'static str {
-    match profile {
-        Profile::Quick => "-C target-feature=+crt-static",
-        Profile::Dist => "-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs",
+/// Static. As released also with one relocation for a range of pointers rather than one for each (`DT_RELR`, glibc
+/// 2.36), and without unwind tables.
+fn flags(profile: Profile) -> Vec<String> {
+    let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned()];
+    if profile == Profile::Dist {
+        let script = tree::root().join("xtask/src/images/no-unwind.ld");
+        flags.push("-Clink-arg=-Wl,-z,pack-relative-relocs".to_owned());
+        flags.push(format!("-Clink-arg=-Wl,-T,{}", script.display()));
     }
+    flags
 }
