@@ -125,8 +125,43 @@ struct Touched {
     services: BTreeSet<ObjectKey>,
     /// Checks whose spec changed.
     checks: BTreeSet<ObjectKey>,
-    /// Pods whose evidence changed.
-    pods: BTreeSet<PodRef>,
+    /// Checks that wait for what time alone may bring.
+    waiting: BTreeSet<ObjectKey>,
+    /// Pods that were heard of.
+    pods: BTreeMap<PodRef, News>,
+}
+
+/// What was heard of a pod. A sign of life alone is news only for pairs that wait for one.
+#[derive(Debug, Default)]
+struct News {
+    /// It began or ceased to report.
+    reports: bool,
+    /// Targets of which a walk came.
+    walked: BTreeSet<TargetKey>,
+}
+
+impl News {
+    /// Whether it is of one target.
+    fn tells_of(&self, check: &str, target: &str) -> bool {
+        self.reports || self.walked.iter().any(|walked| walked.check == check && walked.target == target)
+    }
+}
+
+impl Touched {
+    /// Whether anything but evidence has changed.
+    fn cluster(&self) -> bool {
+        self.all
+            || !self.namespaces.is_empty()
+            || !self.policies.is_empty()
+            || !self.ips.is_empty()
+            || !self.services.is_empty()
+            || !self.checks.is_empty()
+    }
+
+    /// What was heard of a pod.
+    fn news(&mut self, pod: PodRef) -> &mut News {
+        self.pods.entry(pod).or_default()
+    }
 }
 
 impl Engine {
@@ -185,7 +220,9 @@ impl Engine {
         let mut touched = std::mem::take(&mut self.touched);
         touched.checks.extend(self.on_the_way_of(&touched));
         let mut outputs = Vec::new();
-        self.refresh(&touched, now, &mut outputs);
+        if touched.cluster() {
+            self.refresh(&touched, now, &mut outputs);
+        }
         self.judge_touched(&touched, now, &mut outputs);
         self.tell_unreadable(now, &mut outputs);
         for output in &outputs {
@@ -194,8 +231,6 @@ impl Engine {
                 tracing::debug!(%check, ready = ready.map(|c| c.status.as_str()), "judged");
             }
         }
-        let pairs = self.checks.values().map(CheckState::pairs).sum();
-        self.metrics.sizes(pairs, self.index.pods().count());
         outputs
     }
 
@@ -258,40 +293,19 @@ impl Engine {
                 if !self.plans.contains_key(&pod) => {}
             SidecarEvent::Attached(pod) => {
                 self.evidence.attached(&pod, at);
-                self.touched.pods.insert(pod);
+                self.touched.news(pod).reports = true;
             }
             SidecarEvent::Detached(pod) => {
                 self.evidence.detached(&pod, at);
-                self.touched.pods.insert(pod);
+                self.touched.news(pod).reports = true;
             }
             SidecarEvent::Heartbeat(pod, heartbeat) => {
                 self.see_again(&pod, &heartbeat);
+                let reported = self.evidence.pod(&pod).is_some_and(|t| t.reports(at, self.settings.silence));
                 self.evidence.heartbeat(&pod, at, &heartbeat);
-                self.touched.pods.insert(pod);
+                self.touched.news(pod).reports |= !reported;
             }
-            SidecarEvent::Walk(pod, walk) => {
-                if self.plans.get(&pod).is_none_or(|plan| !plan.plan.targets.contains_key(&walk.target)) {
-                    // The plan changed while the walk was under way.
-                    self.metrics.evidence_lost();
-                    return;
-                }
-                tracing::debug!(
-                    %pod, walked = %walk.target, interim = walk.interim,
-                    started_ms = walk.started.as_millis(), ended_ms = walk.ended.as_millis(), "walk"
-                );
-                self.follow_walk(&pod, &walk, now);
-                if let Some(witness) =
-                    plans::witness(&self.plans, &self.index, &self.decisions, &pod, &walk.target)
-                {
-                    self.sightings.learn(&witness, &walk);
-                }
-                let target = walk.target.clone();
-                self.evidence.walk(&pod, at, *walk);
-                // A sidecar that walks a URL does not know a Service's address from another.
-                self.evidence
-                    .name_service_addresses(&pod, &target, |ip| self.index.service_by_ip(ip).is_some());
-                self.touched.pods.insert(pod);
-            }
+            SidecarEvent::Walk(pod, walk) => self.take_walk(pod, *walk, at, now),
             SidecarEvent::Transitions(pod, transitions) => {
                 // A sidecar can make up as many as it likes.
                 for transition in transitions {
@@ -302,6 +316,28 @@ impl Engine {
                 }
             }
         }
+    }
+
+    fn take_walk(&mut self, pod: PodRef, walk: Walk, at: Timestamp, now: Timestamp) {
+        if self.plans.get(&pod).is_none_or(|plan| !plan.plan.targets.contains_key(&walk.target)) {
+            // The plan changed while the walk was under way.
+            self.metrics.evidence_lost();
+            return;
+        }
+        tracing::debug!(
+            %pod, walked = %walk.target, interim = walk.interim,
+            started_ms = walk.started.as_millis(), ended_ms = walk.ended.as_millis(), "walk"
+        );
+        self.follow_walk(&pod, &walk, now);
+        let witness = plans::witness(&self.plans, &self.index, &self.decisions, &pod, &walk.target);
+        if let Some(witness) = witness {
+            self.sightings.learn(&witness, &walk);
+        }
+        let target = walk.target.clone();
+        self.evidence.walk(&pod, at, walk);
+        // A sidecar that walks a URL does not know a Service's address from another.
+        self.evidence.name_service_addresses(&pod, &target, |ip| self.index.service_by_ip(ip).is_some());
+        self.touched.news(pod).walked.insert(target);
     }
 
     /// A heartbeat tells of walks that found the same as the one that was sent.
@@ -317,16 +353,22 @@ impl Engine {
         }
     }
 
-    /// Time passes for checks that wait for something, and now and then for all: a slow full pass that
-    /// repairs what was lost.
+    /// Time passes for pairs that wait for something, and now and then for all: a slow full pass that repairs
+    /// what was lost.
     fn tick(&mut self, now: Timestamp) -> Vec<Output> {
         const FULL_PASS: Duration = Duration::from_secs(15);
         const READ_ROOTS_AGAIN: Duration = Duration::from_mins(1);
-        for (key, check) in &mut self.checks {
-            if check.waits() || now.since(check.judged) >= FULL_PASS {
+        for (key, check) in &self.checks {
+            if now.since(check.judged) >= FULL_PASS {
                 self.touched.checks.insert(key.clone());
+            } else if check.waits() {
+                self.touched.waiting.insert(key.clone());
             }
         }
+        self.sightings.forget(now);
+        self.seen.forget(&self.index, now);
+        let pairs = self.checks.values().map(CheckState::pairs).sum();
+        self.metrics.sizes(pairs, self.index.pods().count());
         if now.since(self.roots_read) < READ_ROOTS_AGAIN {
             return Vec::new();
         }

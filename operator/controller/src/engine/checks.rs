@@ -6,7 +6,7 @@ use peerwalk_api::ConnectivityCheck;
 use peerwalk_diagnosis::Run;
 use peerwalk_model::plan::PlannedTarget;
 use peerwalk_model::verdict::Expectation;
-use peerwalk_model::{Outcome, PodRef, TargetKey, Timestamp, Verdict};
+use peerwalk_model::{Confidence, Outcome, PodRef, TargetKey, Timestamp, Verdict};
 
 use super::outgoing::Outgoing;
 use super::select::{Selection, select};
@@ -24,11 +24,13 @@ pub struct CheckState {
     pub selection: Selection,
     /// Its targets as the cluster has them, in the order of the spec.
     pub targets: Vec<Resolved>,
+    /// Pods behind its targets, with the positions of these.
+    pub behind: BTreeMap<ObjectKey, Vec<usize>>,
     /// Where its walks go besides.
     pub ways: Ways,
     /// What was said of each pair, by pod and name of the target.
-    pub pairs: BTreeMap<(PodRef, String), PairState>,
-    /// When it was last judged.
+    pub pairs: BTreeMap<PodRef, BTreeMap<String, PairState>>,
+    /// When all of it was last judged.
     pub judged: Timestamp,
     /// The status that is on its way to the API server.
     pub outgoing: Outgoing,
@@ -36,6 +38,8 @@ pub struct CheckState {
     pub progress: Progress,
     /// Whether it waits for something that time alone may bring.
     pub waiting: bool,
+    /// Whether a sign of life may make a verdict surer.
+    pub uncertain: bool,
 }
 
 /// What was said of one pair.
@@ -55,27 +59,29 @@ pub struct PairState {
     pub expect: Expectation,
     /// Whether any outcome so far was another than Unknown.
     pub decided: bool,
+    /// Whether the source pod can report.
+    pub reports: bool,
+}
+
+impl PairState {
+    /// Whether another says the same to whoever reads the status.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let told = |pair: &Self| (pair.outcome, pair.expect, pair.reports);
+        told(self) == told(other) && self.shown == other.shown && self.verdict == other.verdict
+    }
+
+    /// Whether another walk, a sign of life or time alone may change what is said of it.
+    pub fn waits(&self) -> bool {
+        self.outcome == Outcome::Unknown
+            || self.verdict.confidence < Confidence::Confirmed
+            || self.shown != self.verdict
+    }
 }
 
 impl CheckState {
     /// How many pairs it has.
     pub fn pairs(&self) -> usize {
         self.selection.sampled.len() * self.targets.len()
-    }
-
-    /// Whether it looks for a sign of life of a pod: one that stands behind a target, while a verdict is not certain.
-    pub fn looks_for(&self, pod: &PodRef) -> bool {
-        let is_it = |key: &ObjectKey| key.namespace == pod.namespace && key.name == pod.name;
-        let behind = |resolved: &Resolved| match resolved {
-            Resolved::Service(_, _, Some(found)) => {
-                found.endpoints.iter().any(|endpoint| endpoint.pod.as_ref().is_some_and(is_it))
-            }
-            _ => false,
-        };
-        let uncertain = |verdict: &Verdict| {
-            verdict.reason.is_some() && verdict.confidence < peerwalk_model::Confidence::Confirmed
-        };
-        self.pairs.values().any(|pair| uncertain(&pair.verdict)) && self.targets.iter().any(behind)
     }
 
     /// Whether time alone may change what is said of it.
@@ -116,8 +122,6 @@ impl Engine {
         for (pod, keys) in nudged {
             outputs.push(Output::WalkNow(pod, keys.into_iter().collect()));
         }
-        self.sightings.forget(now);
-        self.seen.forget(&self.index, now);
     }
 
     /// Whether a change may concern a check: its spec, its pods, the way to its targets, or the targets.
@@ -166,11 +170,13 @@ impl Engine {
         }
         let sampled: BTreeSet<&PodRef> = selection.sampled.iter().collect();
         let named: BTreeSet<&str> = check.spec.targets.iter().map(|target| target.name.as_str()).collect();
-        state.pairs.retain(|(pod, target), _| sampled.contains(pod) && named.contains(target.as_str()));
+        state.pairs.retain(|pod, _| sampled.contains(pod));
+        state.pairs.values_mut().for_each(|pairs| pairs.retain(|target, _| named.contains(target.as_str())));
         if check.spec.suspend {
             state.pairs.clear();
         }
         state.selection = selection;
+        state.behind = behind(&resolved);
         state.targets = resolved;
         state.ways = all_ways;
         self.checks.insert(key.clone(), state);
@@ -302,6 +308,21 @@ impl Engine {
             })
             .collect()
     }
+}
+
+/// The pods behind targets, each with the positions of its targets.
+fn behind(targets: &[Resolved]) -> BTreeMap<ObjectKey, Vec<usize>> {
+    let mut behind: BTreeMap<ObjectKey, Vec<usize>> = BTreeMap::new();
+    for (position, resolved) in targets.iter().enumerate() {
+        let Resolved::Service(_, _, Some(found)) = resolved else { continue };
+        for pod in found.endpoints.iter().filter_map(|endpoint| endpoint.pod.clone()) {
+            let positions = behind.entry(pod).or_default();
+            if positions.last() != Some(&position) {
+                positions.push(position);
+            }
+        }
+    }
+    behind
 }
 
 /// A pod whose sidecar may speak: it has one, and is neither finished nor gone. A terminating pod still runs.

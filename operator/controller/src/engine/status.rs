@@ -11,7 +11,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp as Jiff;
 use peerwalk_api::condition::{COVERED, ConditionStatus, READY, RECONCILING, STALLED, find, merge};
 use peerwalk_api::{CheckResult, Condition, ConnectivityCheck, ConnectivityCheckStatus, Summary};
-use peerwalk_diagnosis::{Coverage, Facts};
 use peerwalk_model::verdict::Topic;
 use peerwalk_model::{Outcome, PodRef, Reason, Timestamp, Verdict};
 
@@ -27,24 +26,24 @@ pub(super) use ready::rolls_out;
 const OURS: [&str; 4] = [READY, RECONCILING, STALLED, COVERED];
 
 /// Reasons of an Unknown that the return of sidecars ends.
-const WANTS_REPORTS: [&str; 3] = ["NotReporting", "Probing", "ResultsStale"];
+const WANTS_REPORTS: [Reason; 3] = [Reason::NotReporting, Reason::Probing, Reason::ResultsStale];
 
 /// Everything a status is made of.
 #[derive(Clone, Debug)]
-pub(super) struct Round {
-    pub selection: Selection,
+pub(super) struct Round<'a> {
+    pub selection: &'a Selection,
     /// For each target, whether the operator's configuration allows it at all.
     pub allowed: Vec<bool>,
     /// ConfigMaps of roots that could not be read: name, entry, why.
     pub roots_missing: Vec<(String, String, String)>,
-    pub pairs: Vec<PairView>,
+    pub pairs: Vec<PairView<'a>>,
 }
 
 /// One pair, as the status sees it.
 #[derive(Clone, Debug)]
-pub(super) struct PairView {
-    pub pod: PodRef,
-    pub template: String,
+pub(super) struct PairView<'a> {
+    pub pod: &'a PodRef,
+    pub template: &'a str,
     pub target: usize,
     pub reports: bool,
     /// There is fresh evidence, or an answer that needs none.
@@ -52,25 +51,21 @@ pub(super) struct PairView {
     /// The pod has run for less than something may be missing.
     pub young: bool,
     pub outcome: Outcome,
-    pub shown: Verdict,
+    pub shown: &'a Verdict,
 }
 
-impl PairView {
-    pub(super) fn new(pod: &Pod, target: usize, facts: &Facts, state: &PairState, young: bool) -> Self {
-        let wants = state.verdict.reason.is_some_and(|r| WANTS_REPORTS.contains(&r.code()));
+impl<'a> PairView<'a> {
+    pub(super) fn new(pod: &'a Pod, target: usize, state: &'a PairState, young: bool) -> Self {
+        let wants = state.verdict.reason.is_some_and(|reason| WANTS_REPORTS.contains(&reason));
         Self {
-            pod: pod.id.clone(),
-            template: pod.template.clone(),
+            pod: &pod.id,
+            template: &pod.template,
             target,
-            reports: facts.coverage == Coverage::Reporting,
+            reports: state.reports,
             complete: !wants && state.verdict.reason != Some(Reason::NotInjected),
             young,
             outcome: state.outcome,
-            shown: if state.outcome == Outcome::Unknown {
-                state.verdict.clone()
-            } else {
-                state.shown.clone()
-            },
+            shown: if state.outcome == Outcome::Unknown { &state.verdict } else { &state.shown },
         }
     }
 }
@@ -87,7 +82,7 @@ pub(super) fn ours(mut status: ConnectivityCheckStatus) -> ConnectivityCheckStat
 /// The status of a check. Times, rows and samples of `before` stand where nothing changed.
 pub(super) fn status(
     check: &ConnectivityCheck,
-    round: &Round,
+    round: &Round<'_>,
     before: &ConnectivityCheckStatus,
     progress: &mut Progress,
     now: Timestamp,
@@ -194,9 +189,9 @@ pub(super) fn headline(verdict: &Verdict) -> String {
     lines.join("; ")
 }
 
-fn summary(check: &ConnectivityCheck, round: &Round) -> Summary {
+fn summary(check: &ConnectivityCheck, round: &Round<'_>) -> Summary {
     let count = |outcome: Outcome| number(round.pairs.iter().filter(|pair| pair.outcome == outcome).count());
-    let reporting: BTreeSet<&PodRef> = round.pairs.iter().filter(|p| p.reports).map(|p| &p.pod).collect();
+    let reporting: BTreeSet<&PodRef> = round.pairs.iter().filter(|p| p.reports).map(|p| p.pod).collect();
     let (as_expected, pairs) = (count(Outcome::AsExpected), number(round.pairs.len()));
     Summary {
         pods: number(round.selection.sampled.len()),

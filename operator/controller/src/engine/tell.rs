@@ -46,7 +46,7 @@ impl Engine {
         &self,
         check: &ConnectivityCheck,
         base: &ConnectivityCheckStatus,
-        round: &Round,
+        round: &Round<'_>,
         said: &ConnectivityCheckStatus,
         now: Timestamp,
     ) -> bool {

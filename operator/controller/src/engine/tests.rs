@@ -13,6 +13,7 @@ mod targets;
 mod templates;
 mod unreadable;
 mod ways;
+mod work;
 mod world;
 mod writes;
 

@@ -28,7 +28,7 @@ impl Progress {
     pub(super) fn stalled(
         &mut self,
         check: &ConnectivityCheck,
-        round: &Round,
+        round: &Round<'_>,
         said: &Said,
         before: &ConnectivityCheckStatus,
         now: Timestamp,
@@ -53,7 +53,11 @@ impl Progress {
 
 /// Since when the operator waited before it was started again. Ready may have been Unknown for longer:
 /// Reconciling turns True whenever the time begins anew, and Stalled when it is over.
-fn stored(check: &ConnectivityCheck, round: &Round, before: &ConnectivityCheckStatus) -> Option<Timestamp> {
+fn stored(
+    check: &ConnectivityCheck,
+    round: &Round<'_>,
+    before: &ConnectivityCheckStatus,
+) -> Option<Timestamp> {
     let generation = check.metadata.generation;
     let holds = |type_: &str, status: ConditionStatus| -> Option<&Condition> {
         before.condition(type_).filter(|c| c.status == status && c.observed_generation == generation)

@@ -494,9 +494,10 @@ impl World {
 
     /// What was last said of the one pair there is, as `reason confidence`.
     pub fn verdict(&self) -> String {
-        let pairs: Vec<_> = self.engine.checks.values().flat_map(|state| state.pairs.values()).collect();
+        let pairs: Vec<_> =
+            self.engine.checks.values().flat_map(|state| state.pairs.values().flatten()).collect();
         assert_eq!(pairs.len(), 1, "one check, one pod, one target");
-        let verdict = &pairs[0].verdict;
+        let verdict = &pairs[0].1.verdict;
         let reason = verdict.reason.map_or_else(|| format!("{:?}", verdict.observed), |r| r.to_string());
         format!("{reason} {}", verdict.confidence)
     }
