@@ -101,6 +101,7 @@ pub(super) fn status(
         },
         summary: Some(summary(check, round)),
         targets: rows::rows(check, round, before, &Time(jiff(now))),
+        observed_templates: round.selection.counting().map(ready::short).collect(),
         ..ConnectivityCheckStatus::default()
     };
     with_conditions(
@@ -215,7 +216,7 @@ fn jiff(now: Timestamp) -> Jiff {
 }
 
 /// The moment of a condition.
-pub(super) fn moment(time: &Time) -> Timestamp {
+fn moment(time: &Time) -> Timestamp {
     Timestamp::from_millis(time.0.as_millisecond())
 }
 

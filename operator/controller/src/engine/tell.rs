@@ -54,7 +54,7 @@ impl Engine {
         let (Some(old), Some(new)) = (base.condition(READY), said.condition(READY)) else { return false };
         if !starting
             || base.observed_generation != check.metadata.generation
-            || status::rolls_out(round, status::moment(&old.last_transition_time))
+            || status::rolls_out(round, base)
         {
             return false;
         }

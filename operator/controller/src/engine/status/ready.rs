@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use peerwalk_api::condition::{ConditionStatus, MAX_MESSAGE, clamp};
-use peerwalk_api::{ConnectivityCheck, Target};
+use peerwalk_api::{ConnectivityCheck, ConnectivityCheckStatus, Target};
 use peerwalk_model::address::never_dialled;
-use peerwalk_model::{Outcome, PodRef, Reason, Timestamp};
+use peerwalk_model::{Outcome, PodRef, Reason};
 
 use super::{PairView, Round, WANTS_REPORTS, headline, rows};
 use crate::engine::url::Authority;
+use crate::sample;
 
 /// What a condition says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,12 +145,12 @@ fn incomplete(round: &Round<'_>) -> Option<Said> {
         });
     }
     let good = good_templates(round);
-    let (name, template) =
-        selection.templates.iter().find(|(name, t)| t.counts() && !good.contains(name.as_str()))?;
+    let name = selection.counting().find(|name| !good.contains(name))?;
+    let template = selection.templates.get(name)?;
     if template.running > 0 && template.injected == 0 {
         return Some(no_sidecar(template.running, "running pods of one template"));
     }
-    let pair = round.pairs.iter().find(|pair| pair.template == *name && !pair.complete);
+    let pair = round.pairs.iter().find(|pair| pair.template == name && !pair.complete);
     Some(pair.map_or_else(
         || Said::unknown(Reason::Probing, "pods of a new template are not yet walking"),
         |pair| {
@@ -179,11 +180,22 @@ pub(super) fn good_templates<'a>(round: &Round<'a>) -> BTreeSet<&'a str> {
     pods.into_values().filter(|(_, good)| *good).map(|(template, _)| template).collect()
 }
 
-/// Whether a template that is younger than `since` still lacks its round, as in a rollout.
-pub(in crate::engine) fn rolls_out(round: &Round<'_>, since: Timestamp) -> bool {
+/// Whether a template that was not among those that `base` is said of lacks its round, as in a rollout. Ages
+/// of pods do not tell: those of a template are replaced one by one when nodes are drained.
+pub(in crate::engine) fn rolls_out(round: &Round<'_>, base: &ConnectivityCheckStatus) -> bool {
     let good = good_templates(round);
-    let mut templates = round.selection.templates.iter();
-    templates.any(|(name, t)| t.counts() && t.born > since && !good.contains(name.as_str()))
+    let mut new = round.selection.counting().filter(|name| !known(base, name));
+    new.any(|name| !good.contains(name))
+}
+
+/// Whether a status was said of a template too.
+pub(super) fn known(status: &ConnectivityCheckStatus, template: &str) -> bool {
+    status.observed_templates.contains(&short(template))
+}
+
+/// What stands for a template in a status: names may be long.
+pub(super) fn short(template: &str) -> String {
+    format!("{:08x}", sample::weight("template", template) >> 32)
 }
 
 fn as_expected(round: &Round<'_>) -> Said {
