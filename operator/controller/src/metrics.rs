@@ -18,9 +18,11 @@ pub enum WriteResult {
     Conflict,
     /// The object is gone.
     Gone,
+    /// The API server does not take it: trying the same again is of little use.
+    Refused,
     /// The API server did not answer in time.
     Timeout,
-    /// Anything else.
+    /// Anything else, which passes: no connection, or an API server that is overloaded or broken.
     Failed,
 }
 

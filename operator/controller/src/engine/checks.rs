@@ -86,7 +86,7 @@ impl CheckState {
 
     /// Whether time alone may change what is said of it.
     pub fn waits(&self) -> bool {
-        self.waiting
+        self.waiting || self.outgoing.waits()
     }
 }
 

@@ -43,7 +43,7 @@ fn a_refusal_is_tried_again_later() {
     let mut world = World::good();
     world.edit(|check| check["spec"]["interval"] = json!("soon"));
     assert!(world.status_after_settle().is_some());
-    world.written(WriteResult::Failed);
+    world.written(WriteResult::Refused);
     let outputs = world.live(14);
     assert_eq!(outputs, vec![], "not at once");
     assert!(world::status_of(&world.live(1)).is_some(), "but later");
