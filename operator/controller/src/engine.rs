@@ -9,6 +9,7 @@ mod judge;
 mod limits;
 mod outgoing;
 mod plans;
+mod roots;
 mod select;
 mod sightings;
 mod status;
@@ -36,6 +37,7 @@ use crate::watch::WatchEvent;
 
 use checks::CheckState;
 use plans::PodPlan;
+pub use roots::RootsRead;
 use sightings::Sightings;
 use tell::Unreadable;
 
@@ -50,8 +52,8 @@ pub enum Input {
     Written(Written),
     /// What discovery found that the engine cannot read: policy kinds, and groups that could not be listed.
     UnreadableKinds(Vec<String>),
-    /// Trusted roots of a check's ConfigMap, or why they cannot be had.
-    Roots(ObjectKey, String, Result<String, String>),
+    /// What reading an entry of a ConfigMap came to that checks name for trusted roots.
+    Roots(ObjectKey, String, RootsRead),
     /// Time passed.
     Tick,
 }
@@ -202,11 +204,7 @@ impl Engine {
                 self.touched.all |= self.unreadable_kinds.as_ref() != Some(&kinds);
                 self.unreadable_kinds = Some(kinds);
             }
-            Input::Roots(config_map, entry, roots) => {
-                let key = (config_map, entry);
-                self.touched.all |= self.roots.get(&key) != Some(&roots);
-                self.roots.insert(key, roots);
-            }
+            Input::Roots(config_map, entry, read) => self.take_roots(config_map, entry, read),
             Input::Tick => return self.tick(now),
         }
         Vec::new()
@@ -373,7 +371,7 @@ impl Engine {
             return Vec::new();
         }
         self.roots_read = now;
-        self.roots.keys().map(|(map, entry)| Output::ReadRoots(map.clone(), entry.clone())).collect()
+        self.read_roots_again()
     }
 }
 

@@ -198,22 +198,6 @@ impl Engine {
         changed
     }
 
-    fn roots_to_read(&self, key: &ObjectKey, check: &ConnectivityCheck) -> Vec<Output> {
-        roots_of(key, check)
-            .filter(|roots| !self.roots.contains_key(roots))
-            .map(|(map, entry)| Output::ReadRoots(map, entry))
-            .collect()
-    }
-
-    /// Forgets roots that no check asks for any more.
-    fn forget_roots(&mut self) {
-        if self.roots.is_empty() {
-            return;
-        }
-        let wanted: BTreeSet<_> = self.index.checks().flat_map(|(key, check)| roots_of(key, check)).collect();
-        self.roots.retain(|roots, _| wanted.contains(roots));
-    }
-
     /// Pods whose plan may have to change though no check did: new ones with a sidecar, and those gone.
     fn pods_to_learn(&self, touched: &Touched) -> BTreeSet<PodRef> {
         let namespaces: BTreeSet<&str> = if touched.all {
@@ -328,16 +312,4 @@ fn behind(targets: &[Resolved]) -> BTreeMap<ObjectKey, Vec<usize>> {
 /// A pod whose sidecar may speak: it has one, and is neither finished nor gone. A terminating pod still runs.
 fn lives(pod: &Pod) -> bool {
     pod.injected && !pod.finished
-}
-
-/// The roots that a check asks for: ConfigMap and entry.
-fn roots_of<'a>(
-    key: &'a ObjectKey,
-    check: &'a ConnectivityCheck,
-) -> impl Iterator<Item = (ObjectKey, String)> + 'a {
-    let wanted = check.spec.targets.iter().filter_map(|target| target.tls.as_ref());
-    wanted.map(|tls| {
-        let map = &tls.ca_bundle.config_map;
-        (ObjectKey::new(&key.namespace, &map.name), map.key.clone())
-    })
 }

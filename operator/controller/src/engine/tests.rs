@@ -7,6 +7,7 @@ mod fixtures;
 mod outcomes;
 mod plans;
 mod restart;
+mod roots;
 mod sightings;
 mod stalled;
 mod targets;
