@@ -20,6 +20,8 @@ use crate::cluster::record::{ObjectKey, Pod};
 /// What is known of one check.
 #[derive(Debug, Default)]
 pub struct CheckState {
+    /// The object's uid: another object of the same name has nothing of this one's.
+    pub uid: String,
     /// Its source pods.
     pub selection: Selection,
     /// Its targets as the cluster has them, in the order of the spec.
@@ -144,7 +146,15 @@ impl Engine {
         nudged: &mut BTreeMap<PodRef, BTreeSet<TargetKey>>,
         outputs: &mut Vec<Output>,
     ) {
-        let mut state = self.checks.remove(key).unwrap_or_default();
+        let uid = check.metadata.uid.clone().unwrap_or_default();
+        let mut state = match self.checks.remove(key) {
+            Some(state) if state.uid == uid => state,
+            before => {
+                let pods = before.into_iter().flat_map(|state| state.selection.sampled);
+                self.renew(pods, key, now, nudged);
+                CheckState { uid, ..CheckState::default() }
+            }
+        };
         let selection = select(&self.index, key, check);
         let resolved: Vec<Resolved> =
             check.spec.targets.iter().filter_map(|target| self.resolve(&key.namespace, target)).collect();
@@ -180,6 +190,21 @@ impl Engine {
         state.targets = resolved;
         state.ways = all_ways;
         self.checks.insert(key.clone(), state);
+    }
+
+    /// A check was deleted and made anew: what was walked before says nothing of it.
+    fn renew(
+        &mut self,
+        pods: impl Iterator<Item = PodRef>,
+        key: &ObjectKey,
+        now: Timestamp,
+        nudged: &mut BTreeMap<PodRef, BTreeSet<TargetKey>>,
+    ) {
+        for pod in pods {
+            let Some(plan) = self.plans.get_mut(&pod) else { continue };
+            let targets = plan.renew(&key.name, now);
+            nudged.entry(pod).or_default().extend(targets);
+        }
     }
 
     /// Decides every destination of a pod anew; whether any outcome changed.

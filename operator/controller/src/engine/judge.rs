@@ -200,7 +200,7 @@ impl Engine {
     /// The evidence of a target as it is now meant.
     pub(super) fn evidence_of(&self, pod: &PodRef, key: &TargetKey) -> Option<&TargetEvidence> {
         let evidence = self.evidence.pod(pod)?.target(key)?;
-        self.plans.get(pod)?.counts(key, evidence.plan_generation).then_some(evidence)
+        self.plans.get(pod)?.counts(key, evidence.plan_generation, evidence.started).then_some(evidence)
     }
 
     fn round<'a>(

@@ -6,6 +6,7 @@ mod events;
 mod fixtures;
 mod outcomes;
 mod plans;
+mod recreated;
 mod restart;
 mod roots;
 mod sightings;
