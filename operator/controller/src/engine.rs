@@ -7,6 +7,7 @@ mod explain;
 mod facts;
 mod judge;
 mod limits;
+mod missing;
 mod outgoing;
 mod plans;
 mod roots;
@@ -36,6 +37,7 @@ use crate::settings::Settings;
 use crate::watch::WatchEvent;
 
 use checks::CheckState;
+use missing::Missing;
 use plans::PodPlan;
 pub use roots::RootsRead;
 use sightings::Sightings;
@@ -82,6 +84,8 @@ pub enum Output {
     RemovePod(PodRef),
     /// Walk these targets now.
     WalkNow(PodRef, Vec<TargetKey>),
+    /// Send all evidence again.
+    SendAll(PodRef),
     /// Write a status.
     Status(ObjectKey, Box<StatusWrite>),
     /// Publish an event.
@@ -109,6 +113,7 @@ pub struct Engine {
     roots_read: Timestamp,
     touched: Touched,
     pod_events: BTreeMap<PodRef, Timestamp>,
+    missing: BTreeMap<PodRef, Missing>,
     seen: Seen,
 }
 
@@ -185,6 +190,7 @@ impl Engine {
             roots_read: now,
             touched: Touched::default(),
             pod_events: BTreeMap::new(),
+            missing: BTreeMap::new(),
             seen: Seen::default(),
         }
     }
@@ -198,7 +204,7 @@ impl Engine {
     pub fn take(&mut self, input: Input, now: Timestamp) -> Vec<Output> {
         match input {
             Input::Watch(event) => self.take_watch(event, now),
-            Input::Sidecar(event, at) => self.take_sidecar(event, at, now),
+            Input::Sidecar(event, at) => return self.take_sidecar(event, at, now).into_iter().collect(),
             Input::Written(written) => return self.written(written, now).into_iter().collect(),
             Input::UnreadableKinds(kinds) => {
                 self.touched.all |= self.unreadable_kinds.as_ref() != Some(&kinds);
@@ -284,7 +290,7 @@ impl Engine {
         self.touched.services.insert(key);
     }
 
-    fn take_sidecar(&mut self, event: SidecarEvent, at: Timestamp, now: Timestamp) {
+    fn take_sidecar(&mut self, event: SidecarEvent, at: Timestamp, now: Timestamp) -> Option<Output> {
         match event {
             // What a pod said before it was forgotten must not bring it back.
             SidecarEvent::Attached(pod) | SidecarEvent::Heartbeat(pod, _)
@@ -301,7 +307,9 @@ impl Engine {
                 self.see_again(&pod, &heartbeat);
                 let reported = self.evidence.pod(&pod).is_some_and(|t| t.reports(at, self.settings.silence));
                 self.evidence.heartbeat(&pod, at, &heartbeat);
+                let missing = self.ask_for_missing(&pod, &heartbeat, now);
                 self.touched.news(pod).reports |= !reported;
+                return missing;
             }
             SidecarEvent::Walk(pod, walk) => self.take_walk(pod, *walk, at, now),
             SidecarEvent::Transitions(pod, transitions) => {
@@ -314,6 +322,7 @@ impl Engine {
                 }
             }
         }
+        None
     }
 
     fn take_walk(&mut self, pod: PodRef, walk: Walk, at: Timestamp, now: Timestamp) {

@@ -50,7 +50,7 @@ pub(crate) type Tasks = JoinSet<&'static str>;
 pub struct Links<F> {
     /// What sidecars tell, and when it reached the hub.
     pub sidecars: mpsc::Receiver<(SidecarEvent, Timestamp)>,
-    /// Takes what concerns the hub: plans, removals, requests to walk.
+    /// Takes what concerns the hub: plans, removals, requests to walk and to send again.
     pub hub: F,
     /// Requests to explain a check.
     pub explain: mpsc::Receiver<Explain>,
@@ -205,7 +205,7 @@ fn carry_out(client: &Client, channels: &Channels, hub: &mut impl FnMut(Output),
                 let _ = sender.send((map, entry, roots)).await;
             });
         }
-        output @ (Output::SetPlan(..) | Output::RemovePod(_) | Output::WalkNow(..)) => {
+        output @ (Output::SetPlan(..) | Output::RemovePod(_) | Output::WalkNow(..) | Output::SendAll(_)) => {
             hub(output);
         }
     }

@@ -292,6 +292,7 @@ impl Engine {
         self.evidence.remove(pod);
         self.decisions.remove(pod);
         self.pod_events.remove(pod);
+        self.missing.remove(pod);
     }
 
     /// Everything one pod is asked to walk, by all checks that selected it.

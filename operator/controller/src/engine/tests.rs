@@ -7,6 +7,7 @@ mod fixtures;
 mod outcomes;
 mod plans;
 mod recreated;
+mod resend;
 mod restart;
 mod roots;
 mod sightings;
