@@ -113,8 +113,13 @@ pub(super) fn status(
     .clamped()
 }
 
-/// The status of a check that cannot be read, and since when that is known.
-pub(super) fn not_readable(check: &UnreadableCheck, since: Timestamp) -> ConnectivityCheckStatus {
+/// The status of a check that cannot be read, and since when that is known. Times of `before` stand where
+/// nothing changed.
+pub(super) fn not_readable(
+    check: &UnreadableCheck,
+    before: &ConnectivityCheckStatus,
+    since: Timestamp,
+) -> ConnectivityCheckStatus {
     let message = format!("this check cannot be read and is not carried out: {}", check.error);
     let ready = Said::new(ConditionStatus::False, Reason::NotReadable.code(), message);
     let covered = Said::new(ConditionStatus::Unknown, Reason::NotReadable.code(), "");
@@ -124,12 +129,7 @@ pub(super) fn not_readable(check: &UnreadableCheck, since: Timestamp) -> Connect
         ..ConnectivityCheckStatus::default()
     };
     let (reconciling, stalled) = (ready.when(false, "Settled"), ready.when(true, "Progressing"));
-    with_conditions(
-        status,
-        [ready, reconciling, stalled, covered],
-        &ConnectivityCheckStatus::default(),
-        since,
-    )
+    with_conditions(status, [ready, reconciling, stalled, covered], before, since)
 }
 
 /// The status with its conditions, in the order of [`OURS`].

@@ -48,3 +48,24 @@ fn a_refusal_is_tried_again_later() {
     assert_eq!(outputs, vec![], "not at once");
     assert!(world::status_of(&world.live(1)).is_some(), "but later");
 }
+
+#[test]
+fn an_operator_that_starts_anew_says_no_more_of_it() {
+    let mut world = World::good();
+    world.edit(|check| check["spec"]["interval"] = json!("soon"));
+    world.settle_and_store();
+    assert_eq!(ready(world.last()), ("False", "NotReadable"), "{:#?}", world.last());
+    world.pass(3600);
+    let mut world = world.restarted();
+    assert_eq!(world.statuses(), vec![], "all is said");
+    world.edit(|check| check["spec"]["interval"] = json!("later"));
+    let status = world.status_after_settle().expect("another error is told");
+    let ready = status.condition(READY).unwrap();
+    assert!(ready.message.contains("later"), "{}", ready.message);
+    assert!(
+        ready.last_transition_time.0.as_millisecond() < world.now().as_millis(),
+        "Ready is False as before"
+    );
+    world.store(&status);
+    assert_eq!(world.events.len(), 1, "{:?}", world.events);
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use peerwalk_api::{ConnectivityCheck, ConnectivityCheckStatus};
+use peerwalk_api::ConnectivityCheckStatus;
 use peerwalk_model::evidence::{Connect, Dial, DialPurpose, Trigger, digest};
 use peerwalk_model::plan::PlannedTarget;
 use peerwalk_model::report::TargetFreshness;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::cluster::decode::{
-    Decode, Kind, SlimEndpointSlice, SlimNamespace, SlimNode, SlimPod, SlimService,
+    Decode, Kind, SlimEndpointSlice, SlimNamespace, SlimNode, SlimPod, SlimService, SomeCheck,
 };
 use crate::metrics::WriteResult;
 use crate::publish::{EventRecord, StatusWrite};
@@ -365,7 +365,7 @@ impl World {
         let Some(mut check) = self.check.clone() else { return };
         self.version += 1;
         check["metadata"]["resourceVersion"] = json!(self.version.to_string());
-        let object: kube::core::DeserializeGuard<ConnectivityCheck> = serde_json::from_value(check).unwrap();
+        let object: SomeCheck = serde_json::from_value(check).unwrap();
         self.take(Input::Watch(WatchEvent::Applied(object.named())));
     }
 
@@ -376,7 +376,7 @@ impl World {
             "metadata": {"namespace": "shop", "name": name, "generation": 1, "resourceVersion": "1"},
             "spec": {"source": {"podSelector": {"matchLabels": {"app": "web"}}}, "targets": targets},
         });
-        self.apply::<kube::core::DeserializeGuard<ConnectivityCheck>>(check);
+        self.apply::<SomeCheck>(check);
     }
 
     /// The API server stores a status and the watch tells of it.
