@@ -283,6 +283,7 @@ async fn start_webhook(
     let mut config = InjectConfig::new(&args.sidecar_image, hub, root, &args.namespace)?;
     config.pull_policy = args.sidecar_image_pull_policy;
     config.hub_address = Some(hub_address);
+    config.resources = args.sidecar_resources()?;
     let metrics = WebhookMetrics::default();
     metrics.register(registry);
     let listener = listen("--webhook-listen", args.webhook_listen).await?;
