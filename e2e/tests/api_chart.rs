@@ -133,6 +133,17 @@ fn values_reach_the_operator() -> Result<()> {
 }
 
 #[test]
+fn the_operator_is_given_what_it_reads_and_asked_often_whether_it_is_ready() -> Result<()> {
+    let objects = render(&[])?;
+    let container = &one(&objects, "Deployment", "peerwalk")?["spec"]["template"]["spec"]["containers"][0];
+    let names: Vec<&Value> = container["env"].as_array().context("env")?.iter().map(|v| &v["name"]).collect();
+    ensure!(names == ["POD_NAMESPACE"], "--namespace is made of it, and nothing else is read: {names:?}");
+    let probe = &container["readinessProbe"];
+    ensure!(probe["periodSeconds"] == 1 && probe.get("initialDelaySeconds").is_none(), "{probe}");
+    Ok(())
+}
+
+#[test]
 fn services_select_the_operator_and_name_its_ports() -> Result<()> {
     let objects = render(&[])?;
     let template = &one(&objects, "Deployment", "peerwalk")?["spec"]["template"];
