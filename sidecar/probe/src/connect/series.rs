@@ -57,7 +57,7 @@ impl Series {
             let mut pending = false;
             for slot in slots.iter_mut() {
                 if let Slot::Socket(attempt) = slot {
-                    pending |= attempt.poll_known(cx, locals).is_pending();
+                    pending |= attempt.poll_known(cx, Some(locals)).is_pending();
                 }
             }
             if pending { Poll::Pending } else { Poll::Ready(()) }
