@@ -78,8 +78,7 @@ impl Attempt {
         let socket = match opened {
             Ok(socket) => socket,
             Err(trouble) if is_without_family(&trouble) => {
-                let errno = trouble.errno;
-                self.settle(DialOutcome::Failed { errno, immediate: true, queue: Vec::new() }, 0);
+                self.settle(WITHOUT_FAMILY, 0);
                 return Ok(());
             }
             Err(trouble) => return Err(trouble),
@@ -93,6 +92,10 @@ impl Attempt {
         match connected {
             Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => {
                 let errno = error.raw_os_error().unwrap_or(libc::EIO);
+                if errno == libc::EADDRNOTAVAIL && is_without_address(self.remote) {
+                    self.settle(WITHOUT_FAMILY, 0);
+                    return Ok(());
+                }
                 if let Some(what) = own_trouble(errno) {
                     return Err(LocalTrouble { what: what.to_owned(), errno });
                 }
@@ -219,9 +222,20 @@ pub(crate) fn trouble(step: &str, error: &io::Error) -> LocalTrouble {
     LocalTrouble { what: own_trouble(errno).unwrap_or(step).to_owned(), errno }
 }
 
-/// Whether the kernel lacks the whole address family (`ipv6.disable=1`), which is the same for the application.
+/// An address of a family that the pod does not have, which is the same for the application.
+const WITHOUT_FAMILY: DialOutcome =
+    DialOutcome::Failed { errno: libc::EAFNOSUPPORT, immediate: true, queue: Vec::new() };
+
+/// Whether the kernel lacks the whole address family (`ipv6.disable=1`).
 pub(crate) fn is_without_family(trouble: &LocalTrouble) -> bool {
     trouble.errno == libc::EAFNOSUPPORT
+}
+
+/// Whether the pod has no address of the family to send from (`disable_ipv6`), which TCP says in the words of a lack
+/// of ports. A datagram socket says so too. It has ports of its own, and connecting it sends nothing.
+fn is_without_address(remote: SocketAddr) -> bool {
+    let connected = open(remote, Type::DGRAM, Protocol::UDP).map(|socket| socket.connect(&remote.into()));
+    matches!(connected, Ok(Err(error)) if error.raw_os_error() == Some(libc::EADDRNOTAVAIL))
 }
 
 /// What we ran out of, for the error numbers that are never the network's word.

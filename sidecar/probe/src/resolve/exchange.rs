@@ -24,13 +24,13 @@ pub(crate) async fn udp(
     deadline: Duration,
 ) -> Result<Answer, LocalTrouble> {
     let socket = match socket::open(server, Type::DGRAM, Protocol::UDP) {
-        Err(trouble) if is_without_family(&trouble) => {
-            return Ok(once(QueryOutcome::Unreachable { errno: trouble.errno, icmp: None }));
-        }
+        Err(trouble) if is_without_family(&trouble) => return Ok(without_family()),
         opened => opened?,
     };
     if let Err(error) = socket.connect(&server.into()) {
-        return failed(&error, &socket);
+        // No address of the family to send from; a lack of ports is another error here.
+        let without_address = error.raw_os_error() == Some(libc::EADDRNOTAVAIL);
+        return if without_address { Ok(without_family()) } else { failed(&error, &socket) };
     }
     let interest = Interest::READABLE | Interest::ERROR;
     let fd = socket::watch(UdpSocket::from(socket), interest).map_err(|e| trouble("epoll", &e))?;
@@ -106,6 +106,11 @@ fn failed(error: &std::io::Error, socket: &socket2::Socket) -> Result<Answer, Lo
     }
     let icmp = read_queue(socket).pop();
     Ok(once(QueryOutcome::Unreachable { errno, icmp }))
+}
+
+/// A server whose address is of a family that the pod does not have.
+fn without_family() -> Answer {
+    once(QueryOutcome::Unreachable { errno: libc::EAFNOSUPPORT, icmp: None })
 }
 
 fn once(outcome: QueryOutcome) -> Answer {
