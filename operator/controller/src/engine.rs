@@ -93,7 +93,6 @@ pub enum Output {
 pub struct Engine {
     settings: Settings,
     metrics: Metrics,
-    started: Timestamp,
     index: Index,
     decisions: Decisions,
     evidence: EvidenceStore,
@@ -135,7 +134,6 @@ impl Engine {
         Self {
             settings,
             metrics,
-            started: now,
             index: Index::default(),
             decisions: Decisions::default(),
             evidence: EvidenceStore::default(),

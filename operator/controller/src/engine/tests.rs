@@ -3,6 +3,7 @@
 mod ages;
 mod churn;
 mod events;
+mod families;
 mod fixtures;
 mod outcomes;
 mod plans;
@@ -11,6 +12,7 @@ mod sightings;
 mod stalled;
 mod targets;
 mod templates;
+mod translated;
 mod unreadable;
 mod ways;
 mod world;
