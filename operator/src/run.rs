@@ -91,8 +91,9 @@ async fn start(
     }
     let config =
         Config::infer().await.context("no cluster: the operator runs in a pod, or with KUBECONFIG set")?;
-    let client =
-        Client::try_from(config).context("the API server's address or credentials cannot be used")?;
+    let unusable = "the API server's address or credentials cannot be used";
+    let watching = Client::try_from(peerwalk_controller::watch::bounded(config.clone())).context(unusable)?;
+    let client = Client::try_from(config).context(unusable)?;
     let mut registry = Registry::with_prefix("peerwalk");
     let certificates = certificates(&client, args).await?;
     let hub_address = hub_address(&client, args).await?;
@@ -100,6 +101,7 @@ async fn start(
     let explain = start_controller(
         tasks,
         &client,
+        watching,
         args,
         hub_address,
         &certificates,
@@ -176,6 +178,7 @@ async fn hub_address(client: &Client, args: &Args) -> anyhow::Result<SocketAddr>
 async fn start_controller(
     tasks: &mut JoinSet<anyhow::Result<()>>,
     client: &Client,
+    watching: Client,
     args: &Args,
     hub_address: SocketAddr,
     certificates: &Certificates,
@@ -200,7 +203,7 @@ async fn start_controller(
     tasks.spawn(forward(events, sidecar_sender));
     let (explain_sender, explain) = mpsc::channel(16);
     let controller = Controller {
-        client: client.clone(),
+        client: watching,
         settings: settings(args, hub_address),
         metrics: peerwalk_controller::metrics::Metrics::default(),
     };

@@ -59,12 +59,17 @@ impl Engine {
             pod_offenders: self.pod_offenders(pair),
             controls: plan.map(|plan| plan.controls.clone()).unwrap_or_default(),
             dns: self.dns_decisions(pair),
-            unreadable_policy_kinds: self
-                .unreadable_kinds
-                .clone()
-                .unwrap_or_else(|| vec![UNDISCOVERED.into()]),
+            unreadable_policy_kinds: self.unreadable_policy_kinds(),
             stale_after: pair.stale_after,
         }
+    }
+
+    /// What policies may rest on and is not known here: kinds that nobody can read, and what was not heard of.
+    fn unreadable_policy_kinds(&self) -> Vec<String> {
+        let mut kinds = self.unreadable_kinds.clone().unwrap_or_else(|| vec![UNDISCOVERED.into()]);
+        let unheard = self.interrupted.keys();
+        kinds.extend(unheard.map(|kind| format!("any: the watch of {kind:?} is interrupted")));
+        kinds
     }
 
     /// Whether a source pod can report.

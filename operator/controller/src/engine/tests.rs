@@ -5,6 +5,7 @@ mod churn;
 mod events;
 mod families;
 mod fixtures;
+mod interrupted;
 mod outcomes;
 mod plans;
 mod restart;
