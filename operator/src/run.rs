@@ -82,6 +82,13 @@ impl Signals {
     }
 }
 
+/// Of the API server.
+struct Clients {
+    api: Client,
+    /// For the controller: a server that falls silent is noticed soon.
+    watching: Client,
+}
+
 /// Starts every part.
 async fn start(args: &Args, stages: &mut Stages) -> anyhow::Result<()> {
     if rustls::crypto::ring::default_provider().install_default().is_err() {
@@ -89,14 +96,16 @@ async fn start(args: &Args, stages: &mut Stages) -> anyhow::Result<()> {
     }
     let config =
         Config::infer().await.context("no cluster: the operator runs in a pod, or with KUBECONFIG set")?;
-    let client =
-        Client::try_from(config).context("the API server's address or credentials cannot be used")?;
+    let unusable = "the API server's address or credentials cannot be used";
+    let watching = Client::try_from(peerwalk_controller::watch::bounded(config.clone())).context(unusable)?;
+    let clients = Clients { api: Client::try_from(config).context(unusable)?, watching };
+    let client = clients.api.clone();
     let mut registry = Registry::with_prefix("peerwalk");
     let certificates = certificates(&client, args).await?;
     let hub_address = hub_address(&client, args).await?;
     let readiness = Arc::new(Readiness::default());
     let explain =
-        start_controller(stages, &client, args, hub_address, &certificates, &readiness, &mut registry)
+        start_controller(stages, &clients, args, hub_address, &certificates, &readiness, &mut registry)
             .await?;
     start_webhook(
         stages,
@@ -162,7 +171,7 @@ async fn hub_address(client: &Client, args: &Args) -> anyhow::Result<SocketAddr>
 
 async fn start_controller(
     stages: &mut Stages,
-    client: &Client,
+    clients: &Clients,
     args: &Args,
     hub_address: SocketAddr,
     certificates: &Certificates,
@@ -170,7 +179,7 @@ async fn start_controller(
     registry: &mut Registry,
 ) -> anyhow::Result<mpsc::Sender<Explain>> {
     let pods = KnownPods::default();
-    let reviewer = Arc::new(Reviewer::new(client.clone(), pods.clone(), Arc::clone(readiness)));
+    let reviewer = Arc::new(Reviewer::new(clients.api.clone(), pods.clone(), Arc::clone(readiness)));
     let config = peerwalk_hub::Config { heartbeat_interval: HEARTBEAT, ..peerwalk_hub::Config::new(now) };
     let (hub, events) = Hub::new(config, reviewer);
     hub.metrics().register(registry);
@@ -186,7 +195,7 @@ async fn start_controller(
     stages.work.start(|_| forward(events, sidecar_sender));
     let (explain_sender, explain) = mpsc::channel(16);
     let controller = Controller {
-        client: client.clone(),
+        client: clients.watching.clone(),
         settings: settings(args, hub_address),
         metrics: peerwalk_controller::metrics::Metrics::default(),
     };

@@ -247,11 +247,13 @@ impl Engine {
             let (targets, surplus) = limits::fit(self.targets_of(&record));
             let first = !self.plans.contains_key(&pod);
             let plan = self.plans.entry(pod.clone()).or_default();
+            let left_out = surplus.len();
+            plan.surplus = surplus;
             match plan.replace(targets, now) {
                 Some(changed) => {
-                    if surplus > 0 {
+                    if left_out > 0 {
                         tracing::warn!(
-                            %pod, surplus,
+                            %pod, surplus = left_out,
                             "the pod has more targets than a plan holds; the last ones by check and name are \
                              not walked: give it fewer checks"
                         );

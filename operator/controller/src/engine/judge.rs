@@ -9,7 +9,7 @@ use super::facts::Pair;
 use super::status::{self, PairView, Round};
 use super::target::Resolved;
 use super::tell::{Fallen, tell};
-use super::{Engine, Output, Touched};
+use super::{Engine, Output, Touched, limits};
 use crate::cluster::record::{ObjectKey, Pod};
 use crate::evidence::TargetEvidence;
 
@@ -89,6 +89,7 @@ impl Engine {
             return;
         };
         let hub = self.hub_denied(&record);
+        let heard = self.evidence.pod(pod).is_some_and(|told| told.last_heard.is_some());
         let young = now.since(began(&record)) < check.spec.progress_deadline.get();
         for (position, target) in check.spec.targets.iter().enumerate() {
             let Some(resolved) = state.targets.get(position) else { continue };
@@ -119,6 +120,8 @@ impl Engine {
                 facts: &facts,
                 now,
             });
+            let surplus = self.plans.get(pod).is_some_and(|plan| plan.surplus.contains(&target_key));
+            let verdict = if surplus { limits::not_walked() } else { verdict };
             let place = (pod.clone(), target.name.clone());
             let before = state.pairs.get(&place);
             let next = follow(before, target, check, evidence, verdict);
@@ -131,7 +134,7 @@ impl Engine {
                     verdict: next.shown.clone(),
                 });
             }
-            found.views.push(PairView::new(&record, position, &facts, &next, young));
+            found.views.push(PairView::new(&record, position, (&facts, heard), &next, young));
             state.pairs.insert(place, next);
         }
     }

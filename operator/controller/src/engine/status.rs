@@ -47,6 +47,8 @@ pub(super) struct PairView {
     pub template: String,
     pub target: usize,
     pub reports: bool,
+    /// The sidecar has been heard: it is attached, or was and may come back.
+    pub heard: bool,
     /// There is fresh evidence, or an answer that needs none.
     pub complete: bool,
     /// The pod has run for less than something may be missing.
@@ -56,13 +58,21 @@ pub(super) struct PairView {
 }
 
 impl PairView {
-    pub(super) fn new(pod: &Pod, target: usize, facts: &Facts, state: &PairState, young: bool) -> Self {
+    pub(super) fn new(
+        pod: &Pod,
+        target: usize,
+        (facts, heard): (&Facts, bool),
+        state: &PairState,
+        young: bool,
+    ) -> Self {
+        let reports = facts.coverage == Coverage::Reporting;
         let wants = state.verdict.reason.is_some_and(|r| WANTS_REPORTS.contains(&r.code()));
         Self {
             pod: pod.id.clone(),
             template: pod.template.clone(),
             target,
-            reports: facts.coverage == Coverage::Reporting,
+            reports,
+            heard: reports && heard,
             complete: !wants && state.verdict.reason != Some(Reason::NotInjected),
             young,
             outcome: state.outcome,
@@ -196,7 +206,7 @@ pub(super) fn headline(verdict: &Verdict) -> String {
 
 fn summary(check: &ConnectivityCheck, round: &Round) -> Summary {
     let count = |outcome: Outcome| number(round.pairs.iter().filter(|pair| pair.outcome == outcome).count());
-    let reporting: BTreeSet<&PodRef> = round.pairs.iter().filter(|p| p.reports).map(|p| &p.pod).collect();
+    let reporting: BTreeSet<&PodRef> = round.pairs.iter().filter(|p| p.heard).map(|p| &p.pod).collect();
     let (as_expected, pairs) = (count(Outcome::AsExpected), number(round.pairs.len()));
     Summary {
         pods: number(round.selection.sampled.len()),

@@ -21,6 +21,7 @@ fn failed(target: usize, words: &str) -> PairView {
         template: "t".into(),
         target,
         reports: true,
+        heard: true,
         complete: true,
         young: false,
         outcome: Outcome::Failed,
