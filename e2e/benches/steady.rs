@@ -5,6 +5,7 @@
 use std::env;
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -37,7 +38,8 @@ async fn steady(scene: &Scene<'_>, time: Duration) -> Result<()> {
     let sidecar = of_client(scene).await?;
     let pod = scene.nodes.operator().await?.metadata.name.context("a pod has a name")?;
     let operator = of_pod("peerwalk-operator", &pod)?;
-    let peers = Peers::start(address)?;
+    let log = scene.nodes.cluster.audit_log()?;
+    let peers = Peers::start(address, log.parent().context("a file has a folder")?)?;
     // The first round is over, and what starts has started.
     tokio::time::sleep(Duration::from_secs(30)).await;
     let writes = api_writes(scene)?;
@@ -91,6 +93,11 @@ async fn steady(scene: &Scene<'_>, time: Duration) -> Result<()> {
                 format!("{} {}", writes.len(), writes.join(", ")),
             ],
         ],
+    );
+    ensure!(
+        writes.is_empty(),
+        "expected no write in steady minutes (ARCHITECTURE.md): {}",
+        writes.join(", ")
     );
     Ok(())
 }
@@ -169,10 +176,10 @@ struct Peers {
 const EXPORTER_PORT: u16 = 19115;
 
 impl Peers {
-    fn start(address: SocketAddr) -> Result<Self> {
+    fn start(address: SocketAddr, folder: &Path) -> Result<Self> {
         let (asked, looped, stop) =
             (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
-        let exporter = exporter()?;
+        let exporter = exporter(folder)?;
         let paced = |work: Box<dyn Fn() -> bool + Send>, count: Arc<AtomicU64>, stop: Arc<AtomicBool>| {
             move || {
                 while !stop.load(Ordering::Relaxed) {
@@ -230,9 +237,9 @@ impl Drop for Peers {
     }
 }
 
-/// Debian's blackbox_exporter, if it is installed.
-fn exporter() -> Result<Option<Child>> {
-    let config = env::temp_dir().join("peerwalk-blackbox.yml");
+/// Debian's blackbox_exporter, if it is installed, with its configuration in `folder`.
+fn exporter(folder: &Path) -> Result<Option<Child>> {
+    let config = folder.join("blackbox.yml");
     fs::write(&config, "modules: {tcp_connect: {prober: tcp, timeout: 2s}}\n")?;
     let mut command = Command::new("prometheus-blackbox-exporter");
     command.arg(format!("--config.file={}", config.display()));

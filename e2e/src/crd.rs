@@ -9,6 +9,7 @@ use kube::api::{Api, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::wait::{await_condition, conditions};
 use kube::{Client, Config};
+use peerwalk_cluster::{Cluster, Home};
 
 /// The longest wait for the API server to serve the resource.
 const ESTABLISHED_WITHIN: Duration = Duration::from_secs(30);
@@ -20,41 +21,48 @@ pub async fn client() -> Result<Option<Client>> {
     Ok(Some(client))
 }
 
-/// A client of the context in `PEERWALK_CONTEXT`, else of the cluster in `KUBECONFIG`; `None`, and a line that says
-/// so, when there is neither variable.
+/// A client of the context in `PEERWALK_CONTEXT`, else of the cluster of `cargo xtask` in whose network this runs;
+/// `None`, and a line that says so, when there is neither. Tests change the cluster, so a `KUBECONFIG` that happens to
+/// be set is not enough.
 ///
 /// # Errors
 ///
-/// Without them where `CI` is set: there a test that did not run must not look like one that passed.
+/// Without a cluster where `CI` is set: there a test that did not run must not look like one that passed.
 #[allow(clippy::print_stderr, reason = "a skipped test says so where test output goes")]
 pub async fn connect() -> Result<Option<Client>> {
-    let given = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
-    let (kubeconfig, context) = match (given("PEERWALK_CONTEXT"), given("KUBECONFIG")) {
-        (Some(context), _) => {
-            let kubeconfig = Kubeconfig::read().with_context(|| {
-                format!("PEERWALK_CONTEXT is {context}, and your kubeconfig cannot be read")
-            })?;
-            (kubeconfig, Some(context))
-        }
-        (None, Some(path)) => (Kubeconfig::read_from(path).context("cannot read KUBECONFIG")?, None),
-        (None, None) => {
-            if env::var_os("CI").is_some() {
-                bail!(
-                    "CI is set, KUBECONFIG and PEERWALK_CONTEXT are not: run the tests by `cargo xtask test`"
-                );
-            }
-            eprintln!(
-                "SKIPPED: neither KUBECONFIG nor PEERWALK_CONTEXT is set; `cargo xtask test` runs everything on \
-                 clusters of its own"
-            );
-            return Ok(None);
-        }
+    let given = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
+    let own = Home::from_env()?.kubeconfig();
+    let (kubeconfig, context) = if let Some(context) = given("PEERWALK_CONTEXT") {
+        let context = context.into_string().ok().context("PEERWALK_CONTEXT is no text")?;
+        let kubeconfig = Kubeconfig::read()
+            .with_context(|| format!("PEERWALK_CONTEXT is {context}, and your kubeconfig cannot be read"))?;
+        (kubeconfig, Some(context))
+    } else if given("KUBECONFIG").is_some_and(|path| path == own) {
+        (Kubeconfig::read_from(&own).context("cannot read KUBECONFIG")?, None)
+    } else if env::var_os("CI").is_some() {
+        bail!("CI is set, and there is no cluster for this test: run the tests by `cargo xtask test`");
+    } else {
+        eprintln!("SKIPPED: no cluster is given; `cargo xtask test` runs everything on clusters of its own");
+        return Ok(None);
     };
     let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
     let mut config =
         Config::from_custom_kubeconfig(kubeconfig, &options).await.context("cannot use the kubeconfig")?;
     config.read_timeout = Some(Duration::from_mins(1));
     Ok(Some(Client::try_from(config).context("cannot make a client of the kubeconfig")?))
+}
+
+/// The cluster of `cargo xtask` in whose network this runs, and a client of it; `None`, and a line that says so, where
+/// there is none: what installs the chart or changes nodes leaves clusters of others alone.
+#[allow(clippy::print_stderr, reason = "a skipped test says so where test output goes")]
+pub async fn own_cluster() -> Result<Option<(Client, Cluster)>> {
+    let Some(client) = connect().await? else { return Ok(None) };
+    let cluster = Cluster::connect()?;
+    if cluster.kubeconfig().is_none() {
+        eprintln!("SKIPPED: this installs Peerwalk, which only happens on a cluster of the tests' own");
+        return Ok(None);
+    }
+    Ok(Some((client, cluster)))
 }
 
 /// Applies the CRD and waits until it is served.

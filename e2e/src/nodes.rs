@@ -39,8 +39,7 @@ impl Nodes {
     /// The cluster of the tests with the chart installed; `None` when there is none and tests are skipped.
     pub async fn connect() -> Result<Option<Self>> {
         static INSTALLED: OnceLock<Result<(), String>> = OnceLock::new();
-        let Some(client) = crd::connect().await? else { return Ok(None) };
-        let cluster = Cluster::connect()?;
+        let Some((client, cluster)) = crd::own_cluster().await? else { return Ok(None) };
         let installed = INSTALLED.get_or_init(|| install(&cluster).map_err(|error| format!("{error:#}")));
         installed.as_ref().map_err(|error| anyhow!("{error}"))?;
         Ok(Some(Self { client, cluster }))

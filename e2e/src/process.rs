@@ -93,10 +93,10 @@ impl Process {
 
 impl Operator {
     /// Installs the chart, whose pods have no node to run on here, and runs what its Deployment says; `None`
-    /// where tests are skipped.
+    /// where tests are skipped, and on a cluster that is not the tests' own.
     pub async fn start() -> Result<Option<Self>> {
-        let Some(client) = crd::client().await? else { return Ok(None) };
-        let cluster = Cluster::connect()?;
+        let Some((client, cluster)) = crd::own_cluster().await? else { return Ok(None) };
+        crd::install(&client).await?;
         let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/peerwalk");
         let mut helm = cluster.helm(&mut Quiet)?;
         helm.args(["upgrade", "--install", "peerwalk"]).arg(chart);
@@ -178,7 +178,7 @@ async fn command(client: &Client, cluster: &Cluster, folder: &Path) -> Result<Co
     let account = spec.service_account_name.context("the chart names an account")?;
     let container = spec.containers.into_iter().next().context("one container")?;
     let token = token(client, SYSTEM, &account, Vec::new(), None).await?;
-    let admin = cluster.kubeconfig().context("this needs a cluster of `cargo xtask cluster up`")?;
+    let admin = cluster.kubeconfig().context("the cluster is our own")?;
     let kubeconfig = folder.join("kubeconfig");
     std::fs::copy(admin, &kubeconfig).context("cannot copy the kubeconfig")?;
     for arguments in [

@@ -217,22 +217,8 @@ impl<'a> Scene<'a> {
         reason: &str,
         time: Duration,
     ) -> Result<()> {
-        let other = |ready: &CheckCondition| ready.status != status || ready.reason != reason;
-        self.not_within(time, check, other).await
-    }
-
-    /// Fails when Ready of a check gets this status, for as long as `time`.
-    pub async fn never(&self, check: &str, status: ConditionStatus, time: Duration) -> Result<()> {
-        self.not_within(time, check, |ready| ready.status == status).await
-    }
-
-    async fn not_within(
-        &self,
-        time: Duration,
-        check: &str,
-        wrong: impl Fn(&CheckCondition) -> bool,
-    ) -> Result<()> {
-        let is_wrong = |found: Option<&ConnectivityCheck>| found.and_then(ready).is_some_and(&wrong);
+        let wrong = |ready: &CheckCondition| ready.status != status || ready.reason != reason;
+        let is_wrong = |found: Option<&ConnectivityCheck>| found.and_then(ready).is_some_and(wrong);
         match tokio::time::timeout(time, Box::pin(await_condition(self.checks(), check, is_wrong))).await {
             Err(_) => Ok(()),
             Ok(found) => {

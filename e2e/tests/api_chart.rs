@@ -99,12 +99,14 @@ fn the_operator_is_restricted() -> Result<()> {
 
 #[test]
 fn values_reach_the_operator() -> Result<()> {
+    const RESOURCES: &str =
+        r#""resources":{"requests":{"memory":"64Mi"},"limits":{"cpu":1,"memory":"128Mi"}}"#;
     let digest = format!("sha256:{}", "a".repeat(64));
     let objects = render(&[
         r#"allowedTargets=["192.0.2.0/24","*.example.com"]"#,
         r#"webhook={"port":9444}"#,
         &format!(
-            r#"sidecar={{"image":{{"registry":"registry.corp:5000","digest":"{digest}","pullPolicy":"Always"}}}}"#
+            r#"sidecar={{"image":{{"registry":"registry.corp:5000","digest":"{digest}","pullPolicy":"Always"}},{RESOURCES}}}"#
         ),
         r#"operator={"image":{"registry":"","repository":"op","tag":"v1"}}"#,
         r#"imagePullSecrets=[{"name":"pull"}]"#,
@@ -117,12 +119,27 @@ fn values_reach_the_operator() -> Result<()> {
         "--allow-target=*.example.com",
         "--webhook-listen=0.0.0.0:9444",
         "--sidecar-image-pull-policy=Always",
+        "--sidecar-cpu-request=10m",
+        "--sidecar-memory-request=64Mi",
+        "--sidecar-cpu-limit=1",
+        "--sidecar-memory-limit=128Mi",
         &format!("--sidecar-image=registry.corp:5000/sidecar@{digest}"),
     ] {
         ensure!(arguments.contains(&json!(expected)), "{expected} is among {arguments:?}");
     }
     let account = one(&objects, "ServiceAccount", "peerwalk")?;
     ensure!(account["imagePullSecrets"] == json!([{ "name": "pull" }]), "{account}");
+    Ok(())
+}
+
+#[test]
+fn the_operator_is_given_what_it_reads_and_asked_often_whether_it_is_ready() -> Result<()> {
+    let objects = render(&[])?;
+    let container = &one(&objects, "Deployment", "peerwalk")?["spec"]["template"]["spec"]["containers"][0];
+    let names: Vec<&Value> = container["env"].as_array().context("env")?.iter().map(|v| &v["name"]).collect();
+    ensure!(names == ["POD_NAMESPACE"], "--namespace is made of it, and nothing else is read: {names:?}");
+    let probe = &container["readinessProbe"];
+    ensure!(probe["periodSeconds"] == 1 && probe.get("initialDelaySeconds").is_none(), "{probe}");
     Ok(())
 }
 

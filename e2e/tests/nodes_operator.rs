@@ -70,6 +70,8 @@ async fn a_killed_operator_says_nothing_wrong_and_touches_no_workload() -> Resul
         scene.verdict("good", True, "AsExpected").await?;
         scene.verdict("bad", False, "PolicyDenied").await?;
         let before = workloads(scene).await?;
+        // From before the end, so that nothing is missed that is written and taken back.
+        let histories = [scene.history("good"), scene.history("bad")];
 
         kill(scene.nodes).await?;
         let time = Duration::from_secs(40);
@@ -81,6 +83,11 @@ async fn a_killed_operator_says_nothing_wrong_and_touches_no_workload() -> Resul
         bad?;
         scene.verdict("good", True, "AsExpected").await?;
         scene.verdict("bad", False, "PolicyDenied").await?;
+        for (history, expected) in histories.iter().zip([(True, "AsExpected"), (False, "PolicyDenied")]) {
+            let seen = history.seen();
+            let right = |(status, reason): &(_, String)| (*status, reason.as_str()) == expected;
+            ensure!(!seen.is_empty() && seen.iter().all(right), "expected {expected:?} alone: {seen:?}");
+        }
         ensure!(
             workloads(scene).await? == before,
             "expected the same pods, none started again: {before:?} before"

@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, ValueEnum};
 use peerwalk_controller::{Allow, AllowEntry};
-use peerwalk_webhook::config::PullPolicy;
+use peerwalk_webhook::config::{
+    ConfigError, ContainerResources, PullPolicy, Quantity, Resource, ResourceList,
+};
 
 /// The Peerwalk operator: injects sidecars, plans what they walk, judges what they find, and writes the
 /// answer as conditions of ConnectivityChecks.
@@ -64,6 +66,22 @@ pub struct Args {
     #[arg(long, default_value = "IfNotPresent", value_parser = |text: &str| text.parse::<PullPolicy>())]
     pub sidecar_image_pull_policy: PullPolicy,
 
+    /// CPU that a sidecar requests, as in 10m or 0.01.
+    #[arg(long, default_value = "10m", value_name = "CPU", value_parser = cpu)]
+    pub sidecar_cpu_request: Quantity,
+
+    /// Memory that a sidecar requests, as in 16Mi.
+    #[arg(long, default_value = "16Mi", value_name = "MEMORY", value_parser = memory)]
+    pub sidecar_memory_request: Quantity,
+
+    /// CPU that a sidecar may use.
+    #[arg(long, default_value = "100m", value_name = "CPU", value_parser = cpu)]
+    pub sidecar_cpu_limit: Quantity,
+
+    /// Memory that a sidecar may use.
+    #[arg(long, default_value = "32Mi", value_name = "MEMORY", value_parser = memory)]
+    pub sidecar_memory_limit: Quantity,
+
     /// The cluster's DNS domain.
     #[arg(long, default_value = "cluster.local")]
     pub cluster_domain: String,
@@ -95,8 +113,30 @@ impl Args {
             );
             return Err(Self::command().error(ErrorKind::TooManyValues, text));
         }
+        args.sidecar_resources().map_err(|error| {
+            let text = format!("--sidecar-{{cpu,memory}}-{{request,limit}} do not fit together: {error}\n");
+            Self::command().error(ErrorKind::ValueValidation, text)
+        })?;
         Ok(args)
     }
+
+    /// What a sidecar asks for and may use.
+    pub fn sidecar_resources(&self) -> Result<ContainerResources, ConfigError> {
+        let list =
+            |cpu: &Quantity, memory: &Quantity| ResourceList { cpu: cpu.clone(), memory: memory.clone() };
+        ContainerResources::new(
+            list(&self.sidecar_cpu_request, &self.sidecar_memory_request),
+            list(&self.sidecar_cpu_limit, &self.sidecar_memory_limit),
+        )
+    }
+}
+
+fn cpu(text: &str) -> Result<Quantity, ConfigError> {
+    Quantity::parse(Resource::Cpu, text)
+}
+
+fn memory(text: &str) -> Result<Quantity, ConfigError> {
+    Quantity::parse(Resource::Memory, text)
 }
 
 /// Form of log lines.
@@ -153,6 +193,25 @@ mod tests {
         assert_eq!(Args::read(line(256)).unwrap().allow_targets.len(), 256, "as many as there may be");
         let text = Args::read(line(257)).unwrap_err().to_string();
         assert!(text.contains("--allow-target is given 257 times, at most 256"), "{text}");
+    }
+
+    #[test]
+    fn the_sidecars_resources_are_taken_and_held_against_each_other() {
+        let read = |more: &[&'static str]| Args::read(LEAST.iter().chain(more).copied());
+        let resources = |more| read(more).unwrap().sidecar_resources().unwrap();
+        assert_eq!(resources(&[]), ContainerResources::default(), "the defaults are the library's");
+        let json = resources(&["--sidecar-memory-request=64Mi", "--sidecar-memory-limit=0.25Gi"]).to_json();
+        assert_eq!(json["requests"], serde_json::json!({"cpu": "10m", "memory": "64Mi"}));
+        assert_eq!(json["limits"], serde_json::json!({"cpu": "100m", "memory": "0.25Gi"}));
+        for (flag, words) in [
+            ("--sidecar-memory-request=64Mi", "memory request 64Mi is above the limit 32Mi"),
+            ("--sidecar-cpu-limit=9m", "cpu request 10m is above the limit 9m"),
+            ("--sidecar-cpu-request=10x", "--sidecar-cpu-request"),
+            ("--sidecar-memory-limit=0", "bytes with an optional suffix"),
+        ] {
+            let text = read(&[flag]).unwrap_err().to_string();
+            assert!(text.contains(words), "{words} is in {text}");
+        }
     }
 
     #[test]

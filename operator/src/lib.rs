@@ -6,4 +6,5 @@ pub mod http;
 pub mod identity;
 pub mod pki;
 pub mod run;
+pub mod stages;
 pub mod telemetry;

@@ -18,15 +18,14 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::args::Args;
 use crate::certificates::{Certificates, Services, keep_ca_bundle, load_or_create};
 use crate::http::{self, Readiness};
 use crate::identity::{KnownPods, Reviewer};
+use crate::stages::Stages;
 
 /// Signs of life come at this interval: one of them proves that a silent target's network lives.
 const HEARTBEAT: Duration = Duration::from_secs(2);
@@ -36,8 +35,6 @@ const SILENCE: Duration = Duration::from_secs(15);
 const ATTACH_WITHIN: Duration = Duration::from_secs(45);
 /// For reading one object at the start.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
-/// Everything has to end within this after SIGTERM.
-const END_WITHIN: Duration = Duration::from_secs(8);
 /// Sidecar events that wait for the controller.
 const SIDECAR_EVENTS: usize = 4096;
 
@@ -45,17 +42,22 @@ const SIDECAR_EVENTS: usize = 4096;
 pub async fn run(args: Args) -> anyhow::Result<()> {
     // Before anything else: the first process of a container is not ended by a signal that it does not handle.
     let mut signals = Signals::new()?;
-    let shutdown = CancellationToken::new();
-    let mut tasks = JoinSet::new();
+    let mut stages = Stages::default();
     let started = tokio::select! {
         () = signals.received() => {
             info!("ending before everything has started");
             return Ok(());
         }
-        started = start(&args, &mut tasks, &shutdown) => started,
+        started = start(&args, &mut stages) => started,
     };
     started?;
-    wait(tasks, signals, shutdown).await
+    let ended = tokio::select! {
+        () = signals.received() => Ok(()),
+        error = stages.failed() => Err(error),
+    };
+    info!(failed = ended.is_err(), "ending");
+    stages.end().await;
+    ended
 }
 
 /// SIGTERM and SIGINT.
@@ -80,49 +82,44 @@ impl Signals {
     }
 }
 
+/// Of the API server.
+struct Clients {
+    api: Client,
+    /// For the controller: a server that falls silent is noticed soon.
+    watching: Client,
+}
+
 /// Starts every part.
-async fn start(
-    args: &Args,
-    tasks: &mut JoinSet<anyhow::Result<()>>,
-    shutdown: &CancellationToken,
-) -> anyhow::Result<()> {
+async fn start(args: &Args, stages: &mut Stages) -> anyhow::Result<()> {
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         bail!("another TLS provider is installed already");
     }
     let config =
         Config::infer().await.context("no cluster: the operator runs in a pod, or with KUBECONFIG set")?;
-    let client =
-        Client::try_from(config).context("the API server's address or credentials cannot be used")?;
+    let unusable = "the API server's address or credentials cannot be used";
+    let watching = Client::try_from(peerwalk_controller::watch::bounded(config.clone())).context(unusable)?;
+    let clients = Clients { api: Client::try_from(config).context(unusable)?, watching };
+    let client = clients.api.clone();
     let mut registry = Registry::with_prefix("peerwalk");
     let certificates = certificates(&client, args).await?;
     let hub_address = hub_address(&client, args).await?;
     let readiness = Arc::new(Readiness::default());
-    let explain = start_controller(
-        tasks,
-        &client,
-        args,
-        hub_address,
-        &certificates,
-        &readiness,
-        &mut registry,
-        shutdown,
-    )
-    .await?;
+    let explain =
+        start_controller(stages, &clients, args, hub_address, &certificates, &readiness, &mut registry)
+            .await?;
     start_webhook(
-        tasks,
+        stages,
         &client,
         args,
         hub_address,
         &certificates,
         when_told(&readiness, Readiness::webhook_callable),
         &mut registry,
-        shutdown,
     )
     .await?;
-    start_http(tasks, args, readiness, explain, registry, shutdown).await?;
-    let renewing = certificates.keep_renewed(shutdown.clone());
-    tasks.spawn(async move {
-        renewing.await;
+    start_http(stages, args, readiness, explain, registry).await?;
+    stages.work.start(|stop| async move {
+        certificates.keep_renewed(stop).await;
         Ok(())
     });
     info!(version = env!("CARGO_PKG_VERSION"), hub = %hub_address, "started");
@@ -172,43 +169,40 @@ async fn hub_address(client: &Client, args: &Args) -> anyhow::Result<SocketAddr>
     Ok(SocketAddr::new(ip, port))
 }
 
-#[expect(clippy::too_many_arguments, reason = "wiring: every part is named once")]
 async fn start_controller(
-    tasks: &mut JoinSet<anyhow::Result<()>>,
-    client: &Client,
+    stages: &mut Stages,
+    clients: &Clients,
     args: &Args,
     hub_address: SocketAddr,
     certificates: &Certificates,
     readiness: &Arc<Readiness>,
     registry: &mut Registry,
-    shutdown: &CancellationToken,
 ) -> anyhow::Result<mpsc::Sender<Explain>> {
     let pods = KnownPods::default();
-    let reviewer = Arc::new(Reviewer::new(client.clone(), pods.clone(), Arc::clone(readiness)));
+    let reviewer = Arc::new(Reviewer::new(clients.api.clone(), pods.clone(), Arc::clone(readiness)));
     let config = peerwalk_hub::Config { heartbeat_interval: HEARTBEAT, ..peerwalk_hub::Config::new(now) };
     let (hub, events) = Hub::new(config, reviewer);
     hub.metrics().register(registry);
     let handle = hub.handle();
     let listener = listen("--hub-listen", args.hub_listen).await?;
-    let (tls, stop) = (certificates.hub_tls(), shutdown.clone());
-    tasks.spawn(async move {
+    let tls = certificates.hub_tls();
+    stages.work.start(|stop| async move {
         hub.serve(listener, tls, stop).await;
         Ok(())
     });
 
     let (sidecar_sender, sidecars) = mpsc::channel(SIDECAR_EVENTS);
-    tasks.spawn(forward(events, sidecar_sender));
+    stages.work.start(|_| forward(events, sidecar_sender));
     let (explain_sender, explain) = mpsc::channel(16);
     let controller = Controller {
-        client: client.clone(),
+        client: clients.watching.clone(),
         settings: settings(args, hub_address),
         metrics: peerwalk_controller::metrics::Metrics::default(),
     };
     controller.metrics.register(registry);
     let ready = when_told(readiness, Readiness::listed);
     let links = Links { sidecars, hub: move |output| to_hub(&handle, &pods, output), explain, ready, now };
-    let stop = shutdown.clone();
-    tasks.spawn(async move { Ok(peerwalk_controller::run(controller, links, stop).await?) });
+    stages.work.start(|stop| async move { Ok(peerwalk_controller::run(controller, links, stop).await?) });
     Ok(explain_sender)
 }
 
@@ -268,35 +262,33 @@ fn to_hub(hub: &HubHandle, pods: &KnownPods, output: Output) {
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "wiring: every part is named once")]
 async fn start_webhook(
-    tasks: &mut JoinSet<anyhow::Result<()>>,
+    stages: &mut Stages,
     client: &Client,
     args: &Args,
     hub_address: SocketAddr,
     certificates: &Certificates,
     ca_in_place: oneshot::Sender<()>,
     registry: &mut Registry,
-    shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
     let hub = format!("{}.{}.svc:{}", args.hub_service, args.namespace, hub_address.port());
     let root = HubRoot::parse(certificates.hub_root_pem())?;
     let mut config = InjectConfig::new(&args.sidecar_image, hub, root, &args.namespace)?;
     config.pull_policy = args.sidecar_image_pull_policy;
     config.hub_address = Some(hub_address);
+    config.resources = args.sidecar_resources()?;
     let metrics = WebhookMetrics::default();
     metrics.register(registry);
     let listener = listen("--webhook-listen", args.webhook_listen).await?;
     let config = Arc::new(ArcSwap::from_pointee(config));
-    let (tls, stop) = (certificates.webhook_tls(), shutdown.clone());
-    tasks.spawn(async move {
+    let tls = certificates.webhook_tls();
+    stages.answers.start(|stop| async move {
         peerwalk_webhook::serve(listener, tls, config, metrics, stop).await;
         Ok(())
     });
     let (client, name, ca) =
         (client.clone(), args.webhook_configuration.clone(), certificates.webhook_ca_pem().to_owned());
-    let stop = shutdown.clone();
-    tasks.spawn(async move {
+    stages.work.start(|stop| async move {
         keep_ca_bundle(client, &name, &ca, ca_in_place, stop).await;
         Ok(())
     });
@@ -304,12 +296,11 @@ async fn start_webhook(
 }
 
 async fn start_http(
-    tasks: &mut JoinSet<anyhow::Result<()>>,
+    stages: &mut Stages,
     args: &Args,
     readiness: Arc<Readiness>,
     explain: mpsc::Sender<Explain>,
     registry: Registry,
-    shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
     let servers = [
         ("--http-listen", args.http_listen, http::health(readiness)),
@@ -317,8 +308,8 @@ async fn start_http(
         ("--explain-listen", args.explain_listen, http::explain(explain)),
     ];
     for (flag, address, router) in servers {
-        let (listener, stop) = (listen(flag, address).await?, shutdown.clone());
-        tasks.spawn(async move { Ok(http::serve(listener, router, stop).await?) });
+        let listener = listen(flag, address).await?;
+        stages.answers.start(|stop| async move { Ok(http::serve(listener, router, stop).await?) });
     }
     Ok(())
 }
@@ -327,29 +318,6 @@ async fn listen(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> 
     TcpListener::bind(address)
         .await
         .with_context(|| format!("{flag} {address} cannot be bound; is it in use?"))
-}
-
-/// Until a signal or the end of a part; then everything ends, within bounds.
-async fn wait(
-    mut tasks: JoinSet<anyhow::Result<()>>,
-    mut signals: Signals,
-    shutdown: CancellationToken,
-) -> anyhow::Result<()> {
-    let ended = tokio::select! {
-        () = signals.received() => Ok(()),
-        Some(ended) = tasks.join_next() => match ended {
-            Ok(Ok(())) => Err(anyhow::anyhow!("a part of the operator ended")),
-            Ok(Err(error)) => Err(error),
-            Err(panic) => Err(panic.into()),
-        },
-    };
-    info!(failed = ended.is_err(), "ending");
-    shutdown.cancel();
-    let all = async { while tasks.join_next().await.is_some() {} };
-    if timeout(END_WITHIN, all).await.is_err() {
-        warn!(within = ?END_WITHIN, "not everything ended in time");
-    }
-    ended
 }
 
 fn now() -> Timestamp {

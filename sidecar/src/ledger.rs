@@ -16,9 +16,16 @@ use summary::{Summary, silent, summary};
 const INTERIMS: usize = 32;
 
 /// The last completed walk of every target, and the changes between walks.
+///
+/// Plans are numbered here, for the hub's generations begin anew with each operator: a walk carries our number until
+/// it is taken in, and from then on the generation under which it is evidence.
 #[derive(Debug, Default)]
 pub struct Ledger {
     plan: Plan,
+    /// Our number of the plan.
+    number: u64,
+    /// The number under which each planned target became what it is.
+    meant_since: BTreeMap<TargetKey, u64>,
     records: BTreeMap<TargetKey, Record>,
     interims: VecDeque<Walk>,
     /// Targets of which the hub has an interim report as the latest: the whole walk has to follow, even if it
@@ -33,6 +40,8 @@ pub struct Ledger {
 #[derive(Debug)]
 struct Record {
     walk: Walk,
+    /// Our number of the plan that it began under.
+    number: u64,
     signature: u64,
     summary: Summary,
     since: Timestamp,
@@ -41,9 +50,6 @@ struct Record {
     sent: Option<u64>,
     /// To be sent, whether it has changed or not.
     wanted: bool,
-    /// The generation under which the target's definition has changed: what was found before is about another
-    /// target and is not sent, and the next walk is evidence even if it finds the same.
-    renewed: Option<u64>,
 }
 
 impl Ledger {
@@ -56,24 +62,33 @@ impl Ledger {
         }
     }
 
-    /// A new plan. A whole one begins a stream, and the hub has none of the evidence. Generations may begin anew
-    /// with it, so what still holds is told under the new one.
-    pub fn plan(&mut self, plan: Plan, whole: bool) {
-        self.records.retain(|key, _| plan.targets.contains_key(key));
-        self.interims.retain(|walk| plan.targets.contains_key(&walk.target));
-        self.unfinished.retain(|key| plan.targets.contains_key(key));
-        for (key, record) in &mut self.records {
-            if self.plan.targets.get(key) != plan.targets.get(key) {
-                record.renewed = Some(plan.generation);
+    /// A new plan; returns it as it is to be walked, with our number in the place of the generation. A whole one
+    /// begins a stream, and the hub has none of the evidence. What still holds is told under the new generation.
+    pub fn plan(&mut self, plan: Plan, whole: bool) -> Plan {
+        self.number += 1;
+        for (key, target) in &plan.targets {
+            if self.plan.targets.get(key) != Some(target) {
+                self.meant_since.insert(key.clone(), self.number);
             }
-            if record.renewed.is_none() {
-                record.walk.plan_generation = plan.generation;
+        }
+        let old = std::mem::replace(&mut self.plan, plan);
+        let planned = |key: &TargetKey| self.plan.targets.contains_key(key);
+        self.meant_since.retain(|key, _| planned(key));
+        self.records.retain(|key, _| planned(key));
+        self.unfinished.retain(|key| planned(key));
+        self.interims.retain(|walk| old.targets.get(&walk.target) == self.plan.targets.get(&walk.target));
+        for interim in &mut self.interims {
+            interim.plan_generation = self.plan.generation;
+        }
+        for (key, record) in &mut self.records {
+            if holds(&self.meant_since, key, record.number) {
+                record.walk.plan_generation = self.plan.generation;
                 record.wanted |= whole;
             } else {
                 record.wanted = false;
             }
         }
-        self.plan = plan;
+        Plan { generation: self.number, ..self.plan.clone() }
     }
 
     /// The plan being worked on.
@@ -81,24 +96,20 @@ impl Ledger {
         &self.plan
     }
 
-    /// Everything is to be sent again.
+    /// Everything is to be sent again, but for what was found of a target before it became what it is.
     pub fn send_all(&mut self) {
-        for record in self.records.values_mut() {
+        for (key, record) in &mut self.records {
             record.sent = None;
-            record.wanted = true;
+            record.wanted = holds(&self.meant_since, key, record.number);
         }
     }
 
-    /// Takes a walk, complete or interim.
+    /// Takes a walk, complete or interim, of a plan that [`Self::plan`] returned. One that began before its target
+    /// became what it is says nothing of it.
     pub fn walk(&mut self, mut walk: Walk) {
-        if !self.plan.targets.contains_key(&walk.target) {
+        let number = std::mem::replace(&mut walk.plan_generation, self.plan.generation);
+        if !holds(&self.meant_since, &walk.target, number) {
             return;
-        }
-        match self.records.get(&walk.target).and_then(|record| record.renewed) {
-            // It began before the target became what it is.
-            Some(since) if !(since..=self.plan.generation).contains(&walk.plan_generation) => return,
-            Some(_) => {}
-            None => walk.plan_generation = self.plan.generation,
         }
         if walk.interim {
             if !self.is_news(&walk) {
@@ -110,14 +121,13 @@ impl Ledger {
             self.interims.push_back(walk);
             return;
         }
-        if is_short_of_budget(&walk)
-            && self.records.get(&walk.target).is_some_and(|known| known.renewed.is_none())
-        {
+        if is_short_of_budget(&walk) && self.known(&walk.target).is_some() {
             // For want of budget. What is known stands, and grows older.
             return;
         }
         self.interims.retain(|interim| interim.target != walk.target);
         let (signature, summary) = (signature(&walk), summary(&walk));
+        let known = self.known(&walk.target).is_some();
         let before = self.records.remove(&walk.target);
         if let Some(before) = &before
             && before.signature != signature
@@ -128,11 +138,13 @@ impl Ledger {
         let same = before.as_ref().filter(|before| before.signature == signature);
         let since = same.map_or(walk.started, |before| before.since);
         let consecutive = same.map_or(1, |before| before.consecutive.saturating_add(1));
+        // The first walk of what the target has become is evidence, even if it finds what was found before.
         let wanted = self.unfinished.contains(&walk.target)
-            || before.as_ref().is_none_or(|b| b.wanted || b.renewed.is_some() || b.signature != signature);
+            || !known
+            || before.as_ref().is_none_or(|before| before.wanted || before.signature != signature);
         let sent = before.and_then(|before| before.sent);
         let key = walk.target.clone();
-        let record = Record { walk, signature, summary, since, consecutive, sent, wanted, renewed: None };
+        let record = Record { walk, number, signature, summary, since, consecutive, sent, wanted };
         self.records.insert(key, record);
     }
 
@@ -140,10 +152,15 @@ impl Ledger {
     /// has changed is silent now, or a change in the cluster made other addresses silent. A failure that
     /// stays the same is told once, by its whole walk.
     fn is_news(&self, interim: &Walk) -> bool {
-        let Some(before) = self.records.get(&interim.target) else { return true };
-        let known = !before.summary.passed && !before.summary.void && before.renewed.is_none();
+        let Some(before) = self.known(&interim.target) else { return true };
+        let failed = !before.summary.passed && !before.summary.void;
         let same = || silent(interim).is_subset(&silent(&before.walk));
-        !known || (interim.trigger == Trigger::Event && !same())
+        !failed || (interim.trigger == Trigger::Event && !same())
+    }
+
+    /// What was found of the target as it is.
+    fn known(&self, key: &TargetKey) -> Option<&Record> {
+        self.records.get(key).filter(|record| holds(&self.meant_since, key, record.number))
     }
 
     fn transition(&mut self, walk: &Walk, summary: Summary, signature: u64) {
@@ -218,19 +235,29 @@ impl Ledger {
     }
 }
 
-/// Every address of a purpose was skipped for want of budget: all of the Service's own, or all behind it; or there
-/// was none left to ask for the name. Half of what makes a walk proves less than the whole one before it.
+/// Whether what began under a plan of this number is about the target as it is.
+fn holds(meant_since: &BTreeMap<TargetKey, u64>, key: &TargetKey, number: u64) -> bool {
+    meant_since.get(key).is_some_and(|since| number >= *since)
+}
+
+/// Every address of a purpose was skipped for want of budget: all of the Service's own, or all behind it, or the
+/// proxy; or there was none left to ask for the name. Half of what makes a walk proves less than the whole one
+/// before it.
 fn is_short_of_budget(walk: &Walk) -> bool {
-    use DialPurpose::{Address, Endpoint, ServiceAddress};
+    use DialPurpose::{Address, Endpoint, Proxy, ServiceAddress};
     if walk.local.as_ref().is_some_and(|local| local.what == LocalTrouble::BUDGET) {
         return true;
     }
-    let dials = walk.connect.as_ref().map_or(&[][..], |connect| &connect.dials);
-    [ServiceAddress, Endpoint, Address].into_iter().any(|purpose| {
-        let mut of_it = dials.iter().filter(|dial| dial.purpose == purpose).peekable();
+    let direct = walk.connect.iter().flat_map(|connect| &connect.dials);
+    let dials = direct.chain(walk.proxied.iter().flat_map(|proxied| &proxied.dials));
+    let allowed: Vec<_> = dials.filter(|dial| dial.outcome != DialOutcome::NotAllowed).collect();
+    [ServiceAddress, Endpoint, Address, Proxy].into_iter().any(|purpose| {
+        let mut of_it = allowed.iter().filter(|dial| dial.purpose == purpose).peekable();
         of_it.peek().is_some() && of_it.all(|dial| dial.outcome == DialOutcome::Skipped)
     })
 }
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

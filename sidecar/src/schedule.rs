@@ -33,7 +33,7 @@ pub struct Job {
     pub others: Vec<TargetKey>,
     /// What it is.
     pub target: Arc<PlannedTarget>,
-    /// The plan's generation.
+    /// The plan's number, as the ledger counts.
     pub generation: u64,
     /// Why.
     pub trigger: Trigger,
@@ -52,7 +52,7 @@ impl Walker for peerwalk_probe::Prober {
 /// What the hub wants.
 #[derive(Clone, Debug)]
 pub enum Order {
-    /// A new plan.
+    /// A new plan, with the ledger's number in the place of the generation.
     Plan(Plan),
     /// Walk these now; all when empty.
     WalkNow(Vec<TargetKey>),

@@ -55,7 +55,7 @@ async fn those_who_do_not_say_who_they_are_have_few_places() {
     let _silent = [connect_from("127.0.0.2", &hub).await, connect_from("127.0.0.3", &hub).await];
     is_cut(connect_from("127.0.0.4", &hub).await).await;
     hub.counted("peerwalk_hub_connections_failed_total{reason=\"Full\"} 1").await;
-    assert_eq!(hub.handle.attached().len(), 2, "nobody attached has suffered");
+    hub.counted("peerwalk_hub_streams 2").await;
 }
 
 #[tokio::test]
@@ -121,7 +121,7 @@ async fn that_a_sidecar_came_and_went_waits_for_whoever_takes_it() {
     })
     .await;
     assert_eq!([hub.attached().await, hub.attached().await], [pod("web"), pod("api")], "none is lost");
-    until("both are attached", || hub.handle.attached().len() == 2).await;
+    hub.counted("peerwalk_hub_streams 2").await;
     first.stop().await;
     second.stop().await;
     let detached = |event| if let HubEvent::Detached { pod, .. } = event { Some(pod.name) } else { None };

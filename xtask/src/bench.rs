@@ -3,14 +3,14 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use peerwalk_cluster::{Image, Options, Place, Terminal};
-use serde::Deserialize;
 
+use crate::artifacts;
 use crate::images::{self, Profile};
 use crate::test;
 use crate::tree;
@@ -63,6 +63,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let nodes = all.iter().filter_map(|what| what.bench()).map(|(_, nodes)| nodes).max();
     if let Some(nodes) = nodes {
         peerwalk_cluster::check_rights()?;
+        peerwalk_cluster::check_go(nodes)?;
         let mut missing = peerwalk_cluster::missing_packages(nodes);
         missing.extend(peerwalk_cluster::missing_for_helm());
         if all.contains(&What::Steady) && Command::new(EXPORTER).arg("--version").output().is_err() {
@@ -105,22 +106,9 @@ fn on_cluster(name: &str, nodes: u8, archives: &[PathBuf]) -> Result<()> {
     tree::must(&mut bench)
 }
 
-/// One line of `cargo --message-format=json`, as far as it matters here.
-#[derive(Deserialize)]
-struct Message {
-    executable: Option<PathBuf>,
-}
-
 fn build(name: &str) -> Result<PathBuf> {
-    let mut cargo = tree::cargo();
-    cargo.args(["build", "--package", "peerwalk-e2e", "--bench", name]);
-    cargo.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
-    let out = cargo.output().context("cannot start cargo")?;
-    if !out.status.success() {
-        bail!("`{}` failed: {}", tree::words(&cargo), out.status);
-    }
-    let lines = String::from_utf8(out.stdout).context("cargo printed something that is not UTF-8")?;
-    let made =
-        lines.lines().filter_map(|line| serde_json::from_str::<Message>(line).ok()?.executable).next_back();
+    let built =
+        artifacts::build(tree::cargo().args(["build", "--package", "peerwalk-e2e", "--bench", name]))?;
+    let made = built.into_iter().filter_map(|artifact| artifact.executable).next_back();
     made.with_context(|| format!("cargo made no program of the bench {name}"))
 }

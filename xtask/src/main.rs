@@ -1,5 +1,6 @@
 //! Every command of the project: cluster, images, generated files, tests.
 
+mod artifacts;
 mod bench;
 mod cluster;
 mod demo;

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything that has to pass, with what is run and how long it takes.
 
 mod binaries;
+mod released;
 mod report;
 mod runner;
 
@@ -46,7 +47,7 @@ pub(crate) struct Arguments {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Only {
-    /// Format, lints, tests that need nothing but Rust, generated files
+    /// Format, lints, tests that need nothing but Rust, the programs as released, generated files
     Unit,
     /// Tests on etcd and an API server, and of the chart by Helm (e2e/tests/api_*)
     ControlPlane,
@@ -97,6 +98,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         run.report.step("documentation tests", || {
             runner::one(tree::cargo().args(["test", "--workspace", "--doc"]))
         });
+        run.report.step("programs as released", released::check);
         run.report.step("generated files are fresh", || generate::check().map(|()| Counts::default()));
     }
     if let Some(preparing) = preparing {
@@ -142,6 +144,7 @@ impl Run<'_> {
         }
         peerwalk_cluster::check_rights()?;
         let nodes = if self.wants(Only::Nodes) { 2 } else { 0 };
+        peerwalk_cluster::check_go(nodes)?;
         let mut missing = peerwalk_cluster::missing_packages(nodes);
         missing.extend(peerwalk_cluster::missing_for_helm());
         peerwalk_cluster::install_missing(&missing, &mut Terminal::default())

@@ -16,6 +16,7 @@ mod errno {
     pub const EINVAL: i32 = 22;
     pub const ENFILE: i32 = 23;
     pub const EMFILE: i32 = 24;
+    pub const EAFNOSUPPORT: i32 = 97;
     pub const EADDRINUSE: i32 = 98;
     pub const EADDRNOTAVAIL: i32 = 99;
     pub const ENETUNREACH: i32 = 101;
@@ -83,16 +84,17 @@ fn icmp(error: &IcmpError) -> Option<Signal<'_>> {
 
 fn without_queue<'a>(number: i32, immediate: bool) -> Signal<'a> {
     use errno::{
-        EACCES, EADDRINUSE, EADDRNOTAVAIL, EAGAIN, ECONNREFUSED, ECONNRESET, EHOSTUNREACH, EINVAL, EMFILE,
-        ENETUNREACH, ENFILE, ENOBUFS, ENOMEM, EPERM, ETIMEDOUT,
+        EACCES, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EAGAIN, ECONNREFUSED, ECONNRESET, EHOSTUNREACH,
+        EINVAL, EMFILE, ENETUNREACH, ENFILE, ENOBUFS, ENOMEM, EPERM, ETIMEDOUT,
     };
     match number {
         EMFILE | ENFILE | ENOMEM | ENOBUFS | EADDRNOTAVAIL | EADDRINUSE | EAGAIN => Signal::Resources(number),
         ECONNREFUSED => Signal::Reset,
         ECONNRESET => Signal::ResetAfterAccept,
         ETIMEDOUT => Signal::Silent,
-        // From connect() itself: the pod's own routes (unreachable; blackhole gives EINVAL; prohibit).
-        ENETUNREACH | EHOSTUNREACH | EINVAL if immediate => Signal::NetworkUnreachable(None),
+        // From connect() itself: the pod's own routes (unreachable; blackhole gives EINVAL; prohibit), or a kernel
+        // without the family, which is no route either.
+        ENETUNREACH | EHOSTUNREACH | EINVAL | EAFNOSUPPORT if immediate => Signal::NetworkUnreachable(None),
         EPERM | EACCES if immediate => Signal::Forbidden,
         other => Signal::Unexplained(other),
     }

@@ -184,7 +184,7 @@ catalogue! {
             "The stored object does not fit the types of the running operator.",
             "Correct the field that the message names; after an upgrade, see that the operator and the CustomResourceDefinition are of one version.";
         NotProven: "The expectation cannot be proven either way.",
-            "The target was expected to be denied, and what was seen has other explanations; the application goes through a proxy that could not be asked as the application asks it; or the name of a Service leads to addresses that are not known as its own.",
+            "The target was expected to be denied, and what was seen has other explanations; the application goes through a proxy that could not be asked as the application asks it; the name of a Service leads to addresses that are not known as its own; or the source pod has more targets than one pod walks.",
             "The message says what would prove it.";
         Probing: "The first round of walks is not complete.",
             "Some pair of source pod and target has no completed walk of the current spec and pod template.",

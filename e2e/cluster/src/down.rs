@@ -7,6 +7,7 @@ use std::process::{self, Command};
 use anyhow::{Context, Result, bail};
 
 use crate::binaries::sources;
+use crate::cluster::Record;
 use crate::home::Home;
 use crate::host;
 use crate::progress::Progress;
@@ -34,10 +35,10 @@ impl Home {
     }
 
     pub(crate) fn remove(&self) -> Result<()> {
-        // The folder is deleted as a whole, so it has to be one that `up` made.
+        // The folder is deleted as a whole, so it has to be one that `up` made: a record is the first in it.
         let dir = self.dir();
         let empty = || fs::read_dir(dir).is_ok_and(|mut d| d.next().is_none());
-        if dir.exists() && !dir.join("bin").is_dir() && !empty() {
+        if dir.exists() && !empty() && Record::read(dir).is_err() {
             bail!(
                 "{} is not a cluster's folder: remove it, or set PEERWALK_CLUSTER_DIR to another",
                 dir.display()

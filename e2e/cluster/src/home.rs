@@ -66,6 +66,11 @@ impl Home {
         &self.dir
     }
 
+    /// The administrator's kubeconfig, valid in [`Place::Network`](crate::Place::Network).
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.dir.join("pki/admin.kubeconfig")
+    }
+
     /// What the cluster's cgroups are called: `peerwalk` for its own processes, `peerwalk-n1` for pods on node 1.
     pub(crate) fn name(&self) -> String {
         if self.dir == Path::new(DEFAULT_DIR) {

@@ -2,7 +2,8 @@
 
 use std::env;
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
 
@@ -82,6 +83,7 @@ pub fn install_missing(packages: &[&str], progress: &mut dyn Progress) -> Result
         return Ok(());
     }
     progress.begin(&format!("installing Debian packages: {}", packages.join(" ")));
+    let _no_services = NoServices::begin();
     for arguments in [
         vec!["update", "-qq"],
         [vec!["install", "-y", "-qq", "--no-install-recommends"], packages.to_vec()].concat(),
@@ -97,6 +99,31 @@ pub fn install_missing(packages: &[&str], progress: &mut dyn Progress) -> Result
     }
     progress.end();
     Ok(())
+}
+
+/// While packages are installed: their services, such as containerd's, are not started. The programs are all that is
+/// wanted of them.
+struct NoServices(Option<&'static Path>);
+
+impl NoServices {
+    /// By Debian's policy layer (`/usr/share/doc/init-system-helpers/README.policy-rc.d.gz`); a policy that is there
+    /// already is the machine's own and stays.
+    fn begin() -> Self {
+        let policy = Path::new("/usr/sbin/policy-rc.d");
+        let mut options = fs::OpenOptions::new();
+        let file = options.write(true).create_new(true).mode(0o755).open(policy);
+        let made = file.and_then(|mut file| file.write_all(b"#!/bin/sh\nexit 101\n"));
+        Self(made.is_ok().then_some(policy))
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if let Some(policy) = self.0 {
+            // One that stays keeps services from starting, which whoever installs the next package will see.
+            let _ = fs::remove_file(policy);
+        }
+    }
 }
 
 /// Fails with what to do unless a cluster with so many nodes can be started here.

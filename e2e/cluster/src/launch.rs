@@ -120,6 +120,8 @@ fn lay_out(home: &Home, options: &Options, programs: &[(&str, PathBuf)], images:
         made => made.with_context(|| format!("cannot make {}", dir.display()))?,
     }
     let context = || format!("cannot write to {}", dir.display());
+    // First: without it nothing is a cluster's folder, and nothing removes it.
+    Record { nodes: options.nodes, ends: SystemTime::now() + options.max_life }.write(dir)?;
     for folder in ["bin", "images", "scripts"] {
         fs::create_dir(dir.join(folder)).with_context(context)?;
     }
@@ -135,9 +137,6 @@ fn lay_out(home: &Home, options: &Options, programs: &[(&str, PathBuf)], images:
         options.strict
     );
     fs::write(dir.join("env"), env).with_context(context)?;
-    let record = Record { nodes: options.nodes, ends: SystemTime::now() + options.max_life };
-    let record = serde_json::to_vec_pretty(&record).with_context(context)?;
-    fs::write(dir.join("cluster.json"), record).with_context(context)?;
     for (name, file) in programs {
         symlink(file, bin.join(name)).with_context(context)?;
     }

@@ -3,7 +3,8 @@
 //! etcd, the control plane, kubelets, containerd, CNI, kube-proxy, CoreDNS and a NetworkPolicy enforcer run as
 //! the programs they are: Kubernetes is built from its own Go modules (`kube/`), CoreDNS likewise (`coredns/`),
 //! the rest comes with Debian. All of it lives in network, mount and process namespaces with no route outside,
-//! so nothing on the machine changes and [`Home::down`] leaves nothing.
+//! so nothing on the machine changes and [`Home::down`] leaves nothing; except that on cgroup v2 the controllers that
+//! kubelets need stay enabled at the root.
 //!
 //! This crate decides and reports; `scripts/` does what has to happen inside the namespaces. A cluster survives
 //! the process that started it and ends by itself after [`Options::max_life`].
@@ -30,6 +31,7 @@ mod place;
 mod progress;
 mod status;
 
+pub use binaries::check_go;
 pub use cluster::Cluster;
 pub use helm::helm;
 pub use home::{Home, State};

@@ -28,8 +28,8 @@ fn options(nodes: u8) -> Options {
     Options { nodes, max_life: Duration::from_mins(20), ..Options::default() }
 }
 
-/// Everything that a cluster could leave on the machine, as lines. Only what is ours or below fixed paths: other
-/// programs come and go meanwhile.
+/// Everything that a cluster could leave on the machine, as lines: all mounts, interfaces and tables, as nobody knows
+/// what a leak would be called. A container that somebody starts meanwhile looks like one.
 fn traces(home: &Home) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for line in fs::read_to_string("/proc/self/mountinfo").unwrap().lines() {
@@ -241,8 +241,8 @@ fn two_nodes_deny_in_every_mode_and_leave_nothing() {
     assert!(addresses.contains(&server), "expected to be in the pod's network: {addresses}");
 
     let mut kept = cluster.kubectl();
-    kept.args(["exec", "client2", "--", "/testbed", "keep", &server, "9000", "8"]).stdout(Stdio::piped());
-    let kept = kept.spawn().unwrap();
+    kept.args(["exec", "client2", "--", "/testbed", "keep", &server, "9000", "20"]).stdout(Stdio::piped());
+    let mut kept = kept.spawn().unwrap();
     eventually("the connection that is to be kept is established", || {
         printed(cluster.exec(&Place::from_pod("default", "client2"), "ss").unwrap().arg("-tn"))
             .contains(":9000")
@@ -266,6 +266,7 @@ fn two_nodes_deny_in_every_mode_and_leave_nothing() {
             }
         }
     }
+    assert!(kept.try_wait().unwrap().is_none(), "expected the connection to be in use through all modes");
     let kept = kept.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&kept.stdout).into_owned();
     assert!(said.contains("kept for"), "expected an established connection to survive all modes: {said}");

@@ -39,10 +39,16 @@ impl Decisions {
         to: Destination,
         now: Timestamp,
     ) -> bool {
-        let Some(decision) = self.once(index, source, to) else { return false };
+        let Some(decision) = self.once(index, source, to) else {
+            // An address that is translated by now is none that policies are asked about.
+            if let Some(pairs) = self.pairs.get_mut(&source.id) {
+                pairs.remove(&to);
+            }
+            return false;
+        };
         let pairs = self.pairs.entry(source.id.clone()).or_default();
         let Some(known) = pairs.get_mut(&to) else {
-            let since = seen.first_in_force(index, source, to.address).min(now);
+            let since = seen.first_in_force(index, source, to).min(now);
             let history = vec![(since, Arc::new(decision))];
             pairs.insert(to, EndpointDecision { endpoint: to.address, history });
             return false;

@@ -15,7 +15,7 @@ const AGAIN: Duration = Duration::from_secs(15);
 /// For one discovery request.
 const REQUEST: Duration = Duration::from_secs(10);
 
-/// API groups of network plugins and meshes, and the kinds in them that decide whether a connection passes.
+/// API groups of network plugins, and the kinds in them that decide whether a connection passes.
 const FOREIGN: [(&str, &[&str]); 7] = [
     ("cilium.io", &["CiliumNetworkPolicy", "CiliumClusterwideNetworkPolicy"]),
     ("crd.projectcalico.org", &["NetworkPolicy", "GlobalNetworkPolicy"]),

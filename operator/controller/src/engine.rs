@@ -26,6 +26,7 @@ use std::time::Duration;
 use peerwalk_model::report::{Heartbeat, Transition};
 use peerwalk_model::{Plan, PodRef, TargetKey, Timestamp, Walk};
 
+use crate::cluster::decode::Kind;
 use crate::cluster::record::ObjectKey;
 use crate::cluster::{Change, Index};
 use crate::decisions::Decisions;
@@ -99,7 +100,6 @@ pub enum Output {
 pub struct Engine {
     settings: Settings,
     metrics: Metrics,
-    started: Timestamp,
     index: Index,
     decisions: Decisions,
     evidence: EvidenceStore,
@@ -115,6 +115,8 @@ pub struct Engine {
     pod_events: BTreeMap<PodRef, Timestamp>,
     missing: BTreeMap<PodRef, Missing>,
     seen: Seen,
+    /// Kinds that policies decide by and that cannot be heard of, with the moment it began.
+    interrupted: BTreeMap<Kind, Timestamp>,
 }
 
 /// What inputs have touched since the last time all was brought up to date.
@@ -177,7 +179,6 @@ impl Engine {
         Self {
             settings,
             metrics,
-            started: now,
             index: Index::default(),
             decisions: Decisions::default(),
             evidence: EvidenceStore::default(),
@@ -192,6 +193,7 @@ impl Engine {
             pod_events: BTreeMap::new(),
             missing: BTreeMap::new(),
             seen: Seen::default(),
+            interrupted: BTreeMap::new(),
         }
     }
 
@@ -218,7 +220,7 @@ impl Engine {
 
     /// Brings plans, decisions, verdicts and statuses up to date with everything taken in.
     pub fn settle(&mut self, now: Timestamp) -> Vec<Output> {
-        if !self.index.complete() {
+        if !self.index.complete() || self.waits_for_watches(now) {
             return Vec::new();
         }
         let mut touched = std::mem::take(&mut self.touched);
@@ -238,12 +240,27 @@ impl Engine {
         outputs
     }
 
+    /// Whether judging rests because a watch was lost: what stands may rest on policies that have gone, and
+    /// most interruptions are over at once. After that it goes on, and no claim about policy is confirmed.
+    fn waits_for_watches(&self, now: Timestamp) -> bool {
+        const PATIENCE: Duration = Duration::from_secs(30);
+        self.interrupted.values().any(|since| now.since(*since) < PATIENCE)
+    }
+
     fn take_watch(&mut self, event: WatchEvent, now: Timestamp) {
         let changes = match event {
+            WatchEvent::Interrupted(kind) => {
+                // What a check wants has no part in what is so.
+                if kind != Kind::Check {
+                    self.interrupted.entry(kind).or_insert(now);
+                }
+                return;
+            }
             WatchEvent::Applied(object) => vec![self.index.apply(object)],
             WatchEvent::Deleted(kind, key) => vec![self.index.delete(kind, &key)],
             WatchEvent::Listed(kind, named) => {
                 let was_complete = self.index.complete();
+                self.touched.all |= self.interrupted.remove(&kind).is_some();
                 let gone = self.index.finish_list(kind, &named);
                 self.touched.all |= !was_complete;
                 if self.index.complete() {

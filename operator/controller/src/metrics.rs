@@ -1,4 +1,4 @@
-//! The controller's metrics. Labels come from closed enums; no object names.
+//! The controller's metrics. Labels come from closed enums, but for those of `check_ready`, which name the check.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;

@@ -129,7 +129,7 @@ pub async fn run<F: FnMut(Output)>(
         }
         outputs.extend(engine.settle(now));
         for output in outputs {
-            carry_out(&controller.client, &channels, &mut links.hub, output);
+            carry_out(&controller, &channels, &mut links.hub, output);
         }
         if engine.ready()
             && let Some(ready) = ready.take()
@@ -189,16 +189,12 @@ fn take_waiting(
     }
 }
 
-fn carry_out(client: &Client, channels: &Channels, hub: &mut impl FnMut(Output), output: Output) {
+fn carry_out(controller: &Controller, channels: &Channels, hub: &mut impl FnMut(Output), output: Output) {
     match output {
         Output::Status(check, write) => channels.outbox.put(check, *write),
-        Output::Event(event) => {
-            if channels.events.try_send(event).is_err() {
-                warn!("too many events at once, one is lost");
-            }
-        }
+        Output::Event(event) => queue_event(&channels.events, &controller.metrics, event),
         Output::ReadRoots(map, entry) => {
-            let (client, sender) = (client.clone(), channels.roots_sender.clone());
+            let (client, sender) = (controller.client.clone(), channels.roots_sender.clone());
             tokio::spawn(async move {
                 let roots = read_roots(client, &map, &entry).await;
                 // The loop has ended when nobody takes it.
@@ -208,6 +204,14 @@ fn carry_out(client: &Client, channels: &Channels, hub: &mut impl FnMut(Output),
         output @ (Output::SetPlan(..) | Output::RemovePod(_) | Output::WalkNow(..) | Output::SendAll(_)) => {
             hub(output);
         }
+    }
+}
+
+/// An event that finds no room is lost, like one that the API server does not take.
+fn queue_event(events: &mpsc::Sender<EventRecord>, metrics: &Metrics, event: EventRecord) {
+    if events.try_send(event).is_err() {
+        metrics.event_lost();
+        warn!("too many events at once, one is lost");
     }
 }
 
@@ -248,6 +252,7 @@ fn usable(roots: String) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::publish::Regarding;
 
     #[tokio::test]
     async fn a_task_that_ends_or_panics_ends_the_controller_while_others_run() {
@@ -257,6 +262,26 @@ mod tests {
         assert_eq!(ended(&mut tasks).await, Error::TaskEnded("watching Pods"));
         tasks.spawn(async { panic!("an object that cannot be decoded") });
         assert_eq!(ended(&mut tasks).await, Error::TaskPanicked);
+    }
+
+    #[test]
+    fn an_event_without_room_is_counted_as_lost() {
+        let (events, _receiver) = mpsc::channel(1);
+        let metrics = Metrics::default();
+        let mut registry = prometheus_client::registry::Registry::default();
+        metrics.register(&mut registry);
+        let lost = || {
+            let (namespace, name, uid) = ("shop".into(), "web-1".into(), "1".into());
+            let regarding = Regarding::Pod(peerwalk_model::PodRef { namespace, name, uid });
+            let event = EventRecord { regarding, warning: true, reason: String::new(), note: String::new() };
+            queue_event(&events, &metrics, event);
+            let mut text = String::new();
+            prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+            let line = text.lines().find(|line| line.starts_with("events_lost_total")).map(str::to_owned);
+            line.unwrap_or_default()
+        };
+        assert_eq!(lost(), "events_lost_total 0", "there is room");
+        assert_eq!(lost(), "events_lost_total 1", "there is none");
     }
 
     #[test]

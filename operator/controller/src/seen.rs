@@ -6,13 +6,12 @@
 //! decision is not, since nobody knows which policies there were before.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use peerwalk_diagnosis::GRACE_OF_YOUNG_PODS;
 use peerwalk_model::Timestamp;
 
-use crate::cluster::flow::peer;
+use crate::cluster::flow::{Destination, peer};
 use crate::cluster::record::{ObjectKey, Pod};
 use crate::cluster::{Index, PodChange};
 
@@ -43,6 +42,12 @@ impl Seen {
     /// Everything has been listed. What comes before this moment is no change.
     pub fn completed(&mut self, now: Timestamp) {
         self.complete.get_or_insert(now);
+    }
+
+    /// Since when the engine knows enough to judge: everything had been listed. Before that it sent no plan and
+    /// took no heartbeat of a pod.
+    pub fn since(&self) -> Timestamp {
+        self.complete.unwrap_or_default()
     }
 
     /// A pod came, changed or went.
@@ -89,8 +94,8 @@ impl Seen {
 
     /// Since when a decision that is made for the first time is known to be in force: since everything that
     /// it rests on is known to be as it is. What held before is not known.
-    pub fn first_in_force(&self, index: &Index, source: &Pod, to: SocketAddr) -> Timestamp {
-        let destination = peer(index, to.ip());
+    pub fn first_in_force(&self, index: &Index, source: &Pod, to: Destination) -> Timestamp {
+        let destination = peer(index, to.address, to.protocol);
         let destination = destination.as_pod().and_then(|pod| {
             let key = ObjectKey::new(&pod.namespace, &pod.name);
             index.pod(&key)

@@ -5,8 +5,9 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
+use std::time::Duration;
 
-use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
+use futures::{FutureExt as _, StreamExt as _};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::Api;
 use kube::core::DeserializeGuard;
@@ -14,6 +15,7 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 use tracing::{Instrument as _, info_span, warn};
 
 use crate::cluster::decode::{
@@ -21,6 +23,17 @@ use crate::cluster::decode::{
 };
 use crate::cluster::record::{Named, Object, ObjectKey};
 use crate::run::Tasks;
+
+/// How long one watch request lasts, in seconds. A connection that died without a word is noticed 5 seconds
+/// after this, and until then a policy may come or go unheard. It costs the API server one request a kind and
+/// period, 28 a minute, each going on where the one before ended.
+const WATCH_SECONDS: u32 = 15;
+/// For connecting to the API server.
+const CONNECT: Duration = Duration::from_secs(5);
+/// For the next byte of an answer: a little more than a watch may be silent, which lasts [`WATCH_SECONDS`].
+const READ: Duration = Duration::from_secs(20);
+/// Before the next try when the backoff has nothing to say.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// What a watch tells.
 #[derive(Debug)]
@@ -31,6 +44,19 @@ pub enum WatchEvent {
     Deleted(Kind, ObjectKey),
     /// A list is complete; it named these.
     Listed(Kind, BTreeSet<ObjectKey>),
+    /// A kind cannot be heard of until its next list is complete.
+    Interrupted(Kind),
+}
+
+/// The configuration of a client whose watches notice within [`READ`] that the API server is silent: a request
+/// without an answer fails, and is not tried again for minutes where nobody is told.
+pub fn bounded(mut config: kube::Config) -> kube::Config {
+    config.connect_timeout = Some(CONNECT);
+    config.read_timeout = Some(READ);
+    // Or the time that a connection rested before would count.
+    config.reset_reader_on_write = true;
+    config.default_retry = false;
+    config
 }
 
 /// Starts a watch for each kind among `tasks`. They run until the channel closes. One that ends leaves its
@@ -54,37 +80,71 @@ where
     tasks.spawn(run(api, events.clone()).map(|()| "watching").instrument(span));
 }
 
+/// Follows a kind until the channel closes. After an interruption it is told as such, and everything is listed
+/// anew: a watch that goes on where it was says nothing before the next change, so nobody would know that it is
+/// back.
 async fn run<K>(api: Api<K>, events: mpsc::Sender<WatchEvent>)
 where
     K: Decode + kube::Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    let backoff = watcher::DefaultBackoff::default();
-    let mut stream =
-        kube::runtime::utils::StreamBackoff::new(watcher(api, watcher::Config::default()), backoff)
-            .map_err(|error| warn!(%error, "watch interrupted, trying again"))
-            .boxed();
+    // It begins anew by itself when it was not asked for two minutes.
+    let mut backoff = watcher::DefaultBackoff::default();
+    loop {
+        match follow(api.clone(), &events).await {
+            End::Closed => return,
+            End::Interrupted(error) => {
+                let again = backoff.next().unwrap_or(LONGEST_WAIT);
+                warn!(%error, "watch interrupted, listing anew in {again:?}");
+                if events.send(WatchEvent::Interrupted(K::KIND)).await.is_err() {
+                    return;
+                }
+                sleep(again).await;
+            }
+        }
+    }
+}
+
+/// Why a watch ended.
+enum End {
+    /// Nobody listens any more.
+    Closed,
+    /// The API server cannot be heard.
+    Interrupted(watcher::Error),
+}
+
+/// Lists and watches a kind until that fails.
+async fn follow<K>(api: Api<K>, events: &mpsc::Sender<WatchEvent>) -> End
+where
+    K: Decode + kube::Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let mut stream = watcher(api, watcher::Config::default().timeout(WATCH_SECONDS)).boxed();
     let mut listed = BTreeSet::new();
     while let Some(event) = stream.next().await {
-        let Ok(event) = event else { continue };
         let told = match event {
-            Event::Init => {
+            Err(error) => return End::Interrupted(error),
+            Ok(Event::Init) => {
                 listed.clear();
                 continue;
             }
-            Event::InitApply(object) => {
+            Ok(Event::InitApply(object)) => {
                 let object = object.named();
                 listed.insert(object.key.clone());
                 WatchEvent::Applied(object)
             }
-            Event::InitDone => WatchEvent::Listed(K::KIND, std::mem::take(&mut listed)),
-            Event::Apply(object) => WatchEvent::Applied(object.named()),
-            Event::Delete(object) => {
+            Ok(Event::InitDone) => WatchEvent::Listed(K::KIND, std::mem::take(&mut listed)),
+            Ok(Event::Apply(object)) => WatchEvent::Applied(object.named()),
+            Ok(Event::Delete(object)) => {
                 let namespace = object.namespace().unwrap_or_default();
                 WatchEvent::Deleted(K::KIND, ObjectKey::new(namespace, object.name_any()))
             }
         };
         if events.send(told).await.is_err() {
-            return;
+            return End::Closed;
         }
     }
+    // The stream of kube ends only when it is dropped.
+    End::Closed
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,11 +43,10 @@ pub(crate) struct Driver {
 
 impl Driver {
     pub(crate) fn new(shared: Arc<Shared>, outbound: mpsc::Sender<FromHub>, seat: Arc<Seat>) -> Self {
-        let mailbox = Arc::new(Mailbox::new((shared.config.clock)()));
         Self {
             session: Session::new(&shared.config, Duration::ZERO),
             began: Instant::now(),
-            mailbox,
+            mailbox: Arc::default(),
             outbound,
             seat,
             review: no_review(),
@@ -129,9 +128,6 @@ impl Driver {
     }
 
     fn step(&mut self, input: Input) -> ControlFlow<Ended> {
-        if matches!(input, Input::Frame(..)) {
-            self.mailbox.heard((self.shared.config.clock)());
-        }
         for action in self.session.on(input, self.began.elapsed()) {
             self.act(action)?;
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use peerwalk_model::{Plan, PodRef, TargetKey, Timestamp};
+use peerwalk_model::{Plan, PodRef, TargetKey};
 use peerwalk_wire::{FromHub, PlanDelta, WireError};
 
 use crate::registry::Registry;
@@ -24,15 +24,6 @@ pub enum Role {
         /// `host:port` of the leader.
         redirect: String,
     },
-}
-
-/// A sidecar that is attached.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attached {
-    /// Whose.
-    pub pod: PodRef,
-    /// When it last sent a message.
-    pub last_heard: Timestamp,
 }
 
 impl HubHandle {
@@ -63,13 +54,9 @@ impl HubHandle {
         self.registry.walk_now(pod, targets)
     }
 
-    /// Makes this replica the leader or a standby. A hub begins as leader.
+    /// Makes this replica the leader or a standby. A hub begins as leader, and stays it while the chart runs one
+    /// replica; redirecting is part of the protocol from its first version, and this is what sends it.
     pub fn set_role(&self, role: Role) {
         self.registry.set_role(role);
-    }
-
-    /// The sidecars attached at this moment, in no order.
-    pub fn attached(&self) -> Vec<Attached> {
-        self.registry.attached()
     }
 }

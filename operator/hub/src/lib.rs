@@ -27,7 +27,7 @@ mod tls;
 pub use authenticate::{AuthError, Authenticator};
 pub use config::{Config, Rate};
 pub use event::HubEvent;
-pub use handle::{Attached, HubHandle, Role};
+pub use handle::{HubHandle, Role};
 pub use metrics::Metrics;
 pub use server::Hub;
 pub use tls::server_config;

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::mem;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use peerwalk_model::{Plan, TargetKey, Timestamp};
+use peerwalk_model::{Plan, TargetKey};
 use peerwalk_wire::limits;
 use tokio::sync::Notify;
 
@@ -62,18 +61,13 @@ impl WalkOrder {
 }
 
 /// Where orders for one stream are left.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Mailbox {
     orders: Mutex<Orders>,
     changed: Notify,
-    last_heard: AtomicI64,
 }
 
 impl Mailbox {
-    pub(crate) fn new(now: Timestamp) -> Self {
-        Self { orders: Mutex::default(), changed: Notify::new(), last_heard: AtomicI64::new(now.as_millis()) }
-    }
-
     /// Leaves an order.
     pub(crate) fn leave(&self, order: impl FnOnce(&mut Orders)) {
         order(&mut self.orders.lock().unwrap_or_else(PoisonError::into_inner));
@@ -89,16 +83,6 @@ impl Mailbox {
     /// Takes back what was to be walked.
     pub(crate) fn take_walk(&self) -> WalkOrder {
         mem::take(&mut self.orders.lock().unwrap_or_else(PoisonError::into_inner).walk)
-    }
-
-    /// Notes a message of the sidecar.
-    pub(crate) fn heard(&self, at: Timestamp) {
-        self.last_heard.store(at.as_millis(), Ordering::Relaxed);
-    }
-
-    /// When the sidecar last sent a message.
-    pub(crate) fn last_heard(&self) -> Timestamp {
-        Timestamp::from_millis(self.last_heard.load(Ordering::Relaxed))
     }
 }
 

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use peerwalk_model::{Plan, PodRef, TargetKey, Timestamp};
+use peerwalk_model::{Plan, PodRef, TargetKey};
 
-use crate::handle::{Attached, Role};
+use crate::handle::Role;
 use crate::mailbox::{Mailbox, WalkOrder};
 
 /// The pods of one hub.
@@ -151,14 +151,6 @@ impl Registry {
         if entry.plan.is_none() && entry.stream.is_none() {
             state.pods.remove(pod);
         }
-    }
-
-    pub(crate) fn attached(&self) -> Vec<Attached> {
-        let one = |(pod, entry): (&PodRef, &Entry)| {
-            let last_heard: Timestamp = entry.stream.as_ref()?.last_heard();
-            Some(Attached { pod: pod.clone(), last_heard })
-        };
-        self.lock().pods.iter().filter_map(one).collect()
     }
 }
 

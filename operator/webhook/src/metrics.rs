@@ -21,7 +21,7 @@ pub enum Outcome {
 /// What went wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// The body did not arrive whole: too long, too late or cut.
+    /// The body did not arrive whole, or is not read: too long, too late, cut, or too much once it is parsed.
     Body,
     /// The body is not an AdmissionReview that this program reads.
     Review,

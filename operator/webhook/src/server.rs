@@ -4,9 +4,11 @@
 //! refusal here, and every call that ends late, lets the pod pass unchanged.
 
 mod admit;
+mod places;
 #[cfg(test)]
 mod tests;
 
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +20,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -28,17 +31,20 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::InjectConfig;
 use crate::metrics::WebhookMetrics;
+use admit::Admission;
+use places::{Place, Places};
 
-/// An API server keeps a few connections open; this is for many of them, and bounds what strangers in the
-/// pod network can hold.
-const MAX_CONNECTIONS: usize = 256;
-/// Reviews in flight on one HTTP/2 connection.
-const MAX_STREAMS: u32 = 128;
+/// Reviews in flight on one HTTP/2 connection. An API server with more of them opens another connection.
+const MAX_STREAMS: u32 = 32;
+/// Bytes of the headers of a request.
+const MAX_HEADERS: u32 = 8 * 1024;
+/// Bytes that a connection may send before they are read: several reviews of common pods.
+const WINDOW: u32 = 128 * 1024;
 /// For the TLS handshake and for the head of an HTTP/1.1 request.
 const OPENING_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often an idle HTTP/2 peer is asked whether it is still there, and how long it may take.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
-/// How long requests in flight may take at shutdown: more than one admission may.
+/// How long requests in flight may take when a connection is to end: more than one admission may.
 const DRAIN: Duration = Duration::from_secs(3);
 /// Pause after a failed accept (no file descriptors left, for example), so that it is not tried in a spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -52,24 +58,27 @@ pub async fn serve(
     metrics: WebhookMetrics,
     shutdown: CancellationToken,
 ) {
-    let router = Router::new()
-        .route("/mutate", post(admit::mutate))
-        .with_state(admit::Admission { config, metrics: metrics.clone() });
+    let places = Places::default();
+    let parsing = Arc::new(Semaphore::new(admit::PARSED_AT_ONCE));
     let connections = TaskTracker::new();
-    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
 
-    while let Some(stream) = shutdown.run_until_cancelled(accept(&listener)).await {
-        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
+    while let Some((stream, peer)) = shutdown.run_until_cancelled(accept(&listener)).await {
+        let Some(place) = places.take(peer.ip()) else {
             metrics.count_refused_connection();
             continue;
         };
         let acceptor = TlsAcceptor::from(tls.load_full());
-        let (router, metrics, shutdown) = (router.clone(), metrics.clone(), shutdown.clone());
+        let admission = Admission {
+            config: Arc::clone(&config),
+            metrics: metrics.clone(),
+            place: Arc::new(place),
+            parsing: Arc::clone(&parsing),
+        };
+        let shutdown = shutdown.clone();
         connections.spawn(async move {
-            if let Some(stream) = handshake(stream, acceptor, &metrics).await {
-                serve_connection(stream, router, shutdown).await;
+            if let Some(stream) = handshake(stream, acceptor, &admission.metrics).await {
+                serve_connection(stream, admission, shutdown).await;
             }
-            drop(permit);
         });
     }
 
@@ -80,10 +89,10 @@ pub async fn serve(
     }
 }
 
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return stream,
+            Ok(accepted) => return accepted,
             Err(error) => {
                 tracing::warn!(%error, "the webhook cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -108,26 +117,42 @@ async fn handshake(
     None
 }
 
-async fn serve_connection(stream: TlsStream<TcpStream>, router: Router, shutdown: CancellationToken) {
+async fn serve_connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    admission: Admission,
+    shutdown: CancellationToken,
+) {
+    let place: Arc<Place> = Arc::clone(&admission.place);
+    let router = Router::new().route("/mutate", post(admit::mutate)).with_state(admission);
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(OPENING_TIMEOUT);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(OPENING_TIMEOUT)
+        .max_buf_size(WINDOW as usize);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEADERS)
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW)
         .keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE);
     let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = pin!(connection);
 
     let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = shutdown.cancelled() => {
+        ended = connection.as_mut() => Ok(ended),
+        // Only requests keep a place: a peer that answers pings is there, but asks for nothing.
+        _ = shutdown.run_until_cancelled(place.idle()) => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            timeout(DRAIN, connection).await
         }
     };
-    if let Err(error) = ended {
-        tracing::debug!(error, "a connection to the webhook ended early");
+    match ended {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(error, "a connection to the webhook ended early"),
+        Err(_) => tracing::debug!("a connection to the webhook was cut, as it did not end"),
     }
 }

@@ -169,13 +169,27 @@ impl Dialling<'_> {
         let mut dials = self.connector.recent.of((want.purpose, want.remote), self.key, now)?;
         if dials.iter().any(|dial| dial.outcome == DialOutcome::Silent) {
             let proof = self.connector.silences.recall(&[want.remote], now, self.pace).unwrap_or_default();
-            for dial in proof {
+            for dial in self.own(choice, proof) {
                 if !dials.iter().any(|known| known.local == dial.local && known.started == dial.started) {
                     dials.push(dial);
                 }
             }
         }
         Some(dials)
+    }
+
+    /// What a proof of silence says of this target, whichever target it was made for: dials of the addresses that
+    /// it leads to, as what they are to it, and of its controls.
+    fn own(&self, choice: &Choice, proof: Vec<Dial>) -> Vec<Dial> {
+        let wanted = |remote| choice.first.iter().chain(&choice.rest).find(|want| want.remote == remote);
+        let is_control = |remote| self.target.controls.iter().any(|control| control.address == remote);
+        proof
+            .into_iter()
+            .filter_map(|dial| match dial.purpose {
+                DialPurpose::Control => is_control(dial.remote).then_some(dial),
+                _ => wanted(dial.remote).map(|want| Dial { purpose: want.purpose, ..dial }),
+            })
+            .collect()
     }
 
     /// Dials once more what answered with a reset, at endpoints and plain addresses: a listener that just
@@ -280,3 +294,6 @@ pub(crate) fn not_dialled(purpose: DialPurpose, remote: SocketAddr, outcome: Dia
 pub(crate) fn families(addresses: &[IpAddr]) -> [bool; 2] {
     [addresses.iter().any(IpAddr::is_ipv4), addresses.iter().any(IpAddr::is_ipv6)]
 }
+
+#[cfg(test)]
+mod tests;

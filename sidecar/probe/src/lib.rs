@@ -21,7 +21,6 @@ mod walk;
 
 pub use clock::now;
 pub use environment::{ContainerEnv, Environment, Family};
-pub use route::{Dialect, proxy_for, route};
 pub use rules::DialRules;
 pub use url::{Scheme, TargetUrl, UrlError};
 pub use walk::Prober;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use hyper::Uri;
 use peerwalk_model::evidence::{
-    Connect, Dial, DialOutcome, DialPurpose, LocalTrouble, ProxyAttempt, ProxyUse, Route, TlsOutcome,
+    Connect, Dial, DialOutcome, DialPurpose, LocalTrouble, ProxyAttempt, ProxyUse, Route,
 };
 use peerwalk_model::plan::HttpRequest;
 use rustls::ClientConfig;
@@ -114,19 +114,16 @@ async fn speak(
     let deadline = dialling.allowance.deadline();
     if through.url.scheme == Scheme::Http {
         if let Some(http) = through.http {
-            attempt.request = Some(exchange(stream, through.url, http, Form::Absolute, deadline).await);
+            attempt.request = exchange(stream, through.url, http, Form::Absolute, deadline).await.ok();
         }
         return;
     }
     let status = timeout_at(deadline, tunnel(&mut stream, through.url)).await;
     attempt.connect_status = status.ok().flatten();
     let (Some(200..=299), Some(config)) = (attempt.connect_status, through.config) else { return };
-    let (tls, tunnelled) = tls::handshake(stream, config, &through.url.host, deadline).await;
-    let established = tls.outcome == TlsOutcome::Established;
-    attempt.tls = Some(tls);
-    if let (true, Some(tunnelled), Some(http)) = (established, tunnelled, through.http) {
-        attempt.request = Some(exchange(tunnelled, through.url, http, Form::Origin, deadline).await);
-    }
+    let (tls, request) =
+        tls::handshake_and_exchange(stream, config, through.url, through.http, deadline).await;
+    (attempt.tls, attempt.request) = (Some(tls), request);
 }
 
 /// Asks for a tunnel (RFC 9110, section 9.3.6) and returns the status of the answer, reading not one byte

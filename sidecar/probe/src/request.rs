@@ -9,12 +9,13 @@ use hyper::client::conn::http1;
 use hyper::header::{CONNECTION, HOST, USER_AGENT};
 use hyper::{Method, Response};
 use hyper_util::rt::TokioIo;
-use peerwalk_model::evidence::{Request, RequestOutcome};
+use peerwalk_model::evidence::{Request, RequestOutcome, TlsOutcome};
 use peerwalk_model::plan::{HttpMethod, HttpRequest};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
 use crate::limits::{self, cut};
+use crate::tls;
 use crate::url::TargetUrl;
 
 /// What a walk calls itself.
@@ -36,13 +37,16 @@ pub(crate) enum Form {
 }
 
 /// Makes the request over a connection. It takes until `deadline`, at most, and the body a little more of it.
+///
+/// The error is for a connection with TLS: in version 1.3 a server looks at the client's certificate when the
+/// handshake is over for the client, and says then that it is missing.
 pub(crate) async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
     url: &TargetUrl,
     http: &HttpRequest,
     form: Form,
     deadline: Instant,
-) -> Request {
+) -> Result<Request, TlsOutcome> {
     let begun = Instant::now();
     let found = |outcome| Request {
         method: http.method,
@@ -54,8 +58,9 @@ pub(crate) async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>
     let answer = timeout_at(deadline, converse(stream, url, http.method, form)).await;
     let (response, connection) = match answer {
         Ok(Ok(answered)) => answered,
-        Ok(Err(outcome)) => return found(outcome),
-        Err(_) => return found(RequestOutcome::NoResponse),
+        Ok(Err(Failure::Exchange(outcome))) => return Ok(found(outcome)),
+        Ok(Err(Failure::Tls(outcome))) => return Err(outcome),
+        Err(_) => return Ok(found(RequestOutcome::NoResponse)),
     };
     // The status is the answer. Whatever the body does comes after it, and changes nothing.
     let request = found(RequestOutcome::Status(response.status().as_u16()));
@@ -66,7 +71,14 @@ pub(crate) async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>
         }
     };
     let _ = timeout_at(deadline.min(Instant::now() + BODY_TIME), rest).await;
-    request
+    Ok(request)
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+enum Failure {
+    Exchange(RequestOutcome),
+    Tls(TlsOutcome),
 }
 
 /// Sends the request and waits for the head of the answer. The connection has to be driven for its body.
@@ -75,7 +87,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     url: &TargetUrl,
     method: HttpMethod,
     form: Form,
-) -> Result<(Response<Incoming>, impl Future), RequestOutcome> {
+) -> Result<(Response<Incoming>, impl Future), Failure> {
     let target = if form == Form::Absolute { url.to_string() } else { url.path.clone() };
     let request = hyper::Request::builder()
         .method(match method {
@@ -87,7 +99,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         .header(USER_AGENT, AGENT)
         .header(CONNECTION, "close")
         .body(Empty::<Bytes>::new())
-        .map_err(|error| RequestOutcome::Malformed(clamp(&error.to_string())))?;
+        .map_err(|error| Failure::Exchange(RequestOutcome::Malformed(clamp(&error.to_string()))))?;
     let handshake = http1::Builder::new().max_buf_size(HEAD_LIMIT).handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = handshake.map_err(|error| failed(&error))?;
     let mut connection = Box::pin(connection.fuse());
@@ -116,7 +128,7 @@ async fn read_body(response: Response<Incoming>) {
     }
 }
 
-fn failed(error: &hyper::Error) -> RequestOutcome {
+fn failed(error: &hyper::Error) -> Failure {
     let cause = std::error::Error::source(error);
     // A request that was taken back before it was written says why in its cause.
     if error.is_canceled()
@@ -124,14 +136,17 @@ fn failed(error: &hyper::Error) -> RequestOutcome {
     {
         return failed(cause);
     }
-    let io = cause.is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
-    if io || error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
+    let io = cause.and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    if let Some(outcome) = io.and_then(tls::refused) {
+        return Failure::Tls(outcome);
+    }
+    if io.is_some() || error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
         // A reset, an end or a broken pipe before an answer.
-        return RequestOutcome::Reset;
+        return Failure::Exchange(RequestOutcome::Reset);
     }
     // A banner may come before the request is written or after it. It is the same finding, in the same words.
     let words = if error.is_parse() { error.to_string() } else { NO_HTTP.to_owned() };
-    RequestOutcome::Malformed(clamp(&words))
+    Failure::Exchange(RequestOutcome::Malformed(clamp(&words)))
 }
 
 /// At most 200 bytes of a library's words.

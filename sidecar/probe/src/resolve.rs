@@ -54,6 +54,13 @@ struct Session<'a> {
     reuse: bool,
 }
 
+/// What was asked for one name and type.
+struct Asked {
+    queries: Vec<Query>,
+    /// It is an answer of before whose TTL is over, for want of budget.
+    stale: bool,
+}
+
 impl Resolver {
     /// Resolves a name by the hosts file and the servers of resolv.conf, both read anew.
     ///
@@ -99,12 +106,14 @@ impl Session<'_> {
     /// Goes through the search list as glibc does: on after NXDOMAIN, no data and SERVFAIL; anything else
     /// that is no answer ends the search.
     async fn search(&self, records: &[RecordType], resolve: &mut Resolve) -> Result<(), LocalTrouble> {
+        let mut outdated = false;
         for name in self.conf.candidates(&resolve.name) {
             // Both types at once, apart from each other: one may be answered and the other not.
             let asked = join_all(records.iter().map(|record| self.ask(&name, *record))).await;
             let mut go_on = true;
-            for queries in asked {
-                let queries = queries?;
+            for asked in asked {
+                let Asked { queries, stale } = asked?;
+                outdated |= stale;
                 match queries.last().map(|query| &query.outcome) {
                     Some(QueryOutcome::Addresses(addresses)) => {
                         resolve.addresses.extend(addresses);
@@ -117,25 +126,32 @@ impl Session<'_> {
                 resolve.queries.extend(queries);
             }
             if !resolve.addresses.is_empty() || !go_on {
-                return Ok(());
+                break;
             }
         }
-        Ok(())
+        // An older address still says something. That there is none may be over.
+        if outdated && resolve.addresses.is_empty() { Err(out_of_budget()) } else { Ok(()) }
     }
 
-    /// Asks each server in turn for one name and type, and all of them again after a wait.
-    async fn ask(&self, name: &str, record: RecordType) -> Result<Vec<Query>, LocalTrouble> {
+    /// Asks for one name and type, or takes what was answered before.
+    async fn ask(&self, name: &str, record: RecordType) -> Result<Asked, LocalTrouble> {
         if self.reuse
             && let Some(query) = self.resolver.cache.get(name, record)
         {
-            return Ok(vec![query]);
+            return Ok(Asked { queries: vec![query], stale: false });
         }
         if self.reuse
             && !self.gate.may_query()
             && let Some(query) = self.resolver.cache.stale(name, record)
         {
-            return Ok(vec![query]);
+            return Ok(Asked { queries: vec![query], stale: true });
         }
+        let queries = self.ask_servers(name, record).await?;
+        Ok(Asked { queries, stale: false })
+    }
+
+    /// Asks each server in turn, and all of them again after a wait.
+    async fn ask_servers(&self, name: &str, record: RecordType) -> Result<Vec<Query>, LocalTrouble> {
         let mut queries = Vec::new();
         for attempt in 0..self.patience.retries.attempts.max(1) {
             if attempt > 0 {
@@ -169,7 +185,7 @@ impl Session<'_> {
     ) -> Result<bool, LocalTrouble> {
         for transport in [Transport::Udp, Transport::Tcp] {
             if !self.gate.query(self.allowance).await {
-                return Err(LocalTrouble { what: LocalTrouble::BUDGET.to_owned(), errno: libc::EAGAIN });
+                return Err(out_of_budget());
             }
             let begun = Instant::now();
             let deadline = self.patience.query(self.conf.servers.len()).min(self.allowance.left());
@@ -233,6 +249,10 @@ fn query(
 ) -> Query {
     let name = limits::cut(name, limits::NAME).to_owned();
     Query { server, transport, name, record, outcome, elapsed: begun.elapsed() }
+}
+
+fn out_of_budget() -> LocalTrouble {
+    LocalTrouble { what: LocalTrouble::BUDGET.to_owned(), errno: libc::EAGAIN }
 }
 
 fn read(path: &std::path::Path) -> Result<String, LocalTrouble> {

@@ -11,11 +11,11 @@ use peerwalk_model::proxy::ProxyValue;
 use crate::environment::ContainerEnv;
 use crate::limits;
 use crate::url::TargetUrl;
-pub use dialect::Dialect;
+use dialect::Dialect;
 use variables::Variables;
 
 /// Which containers' variables send the URL to a proxy, for which clients.
-pub fn route(url: &TargetUrl, containers: &[ContainerEnv]) -> Route {
+pub(crate) fn route(url: &TargetUrl, containers: &[ContainerEnv]) -> Route {
     let (mut proxied, mut not_visible) = (Vec::new(), Vec::new());
     for container in containers {
         let uses = proxy_uses(url, container);
@@ -31,7 +31,7 @@ pub fn route(url: &TargetUrl, containers: &[ContainerEnv]) -> Route {
 }
 
 /// Whether a client with these variables would use a proxy for the URL; the variable and its value.
-pub fn proxy_for<'a>(
+fn proxy_for<'a>(
     url: &TargetUrl,
     dialect: Dialect,
     variables: &'a [(String, String)],

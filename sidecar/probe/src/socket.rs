@@ -27,8 +27,10 @@ pub(crate) use ports::Parity;
 pub(crate) use queue::read as read_queue;
 pub(crate) use sys::watch;
 
-/// `TCP_ESTABLISHED` of `include/net/tcp_states.h`.
+/// States of `include/net/tcp_states.h` that only a completed handshake leads to. We never close first, so of
+/// those after `ESTABLISHED` there is only the one in which the peer has closed.
 const TCP_ESTABLISHED: u8 = 1;
+const TCP_CLOSE_WAIT: u8 = 8;
 
 /// How often a random source port is tried before the range counts as exhausted.
 const PORT_TRIES: u32 = 16;
@@ -55,31 +57,60 @@ impl Attempt {
         remote: SocketAddr,
         parity: Option<Parity>,
     ) -> Result<Self, LocalTrouble> {
-        let socket = open(remote, Type::STREAM, Protocol::TCP)?;
+        let mut attempt = Self {
+            fd: None,
+            purpose,
+            remote,
+            local: None,
+            started: crate::clock::now(),
+            begun: Instant::now(),
+            known: None,
+        };
+        attempt.connect(open(remote, Type::STREAM, Protocol::TCP), parity)?;
+        Ok(attempt)
+    }
+
+    fn connect(
+        &mut self,
+        opened: Result<Socket, LocalTrouble>,
+        parity: Option<Parity>,
+    ) -> Result<(), LocalTrouble> {
+        let socket = match opened {
+            Ok(socket) => socket,
+            Err(trouble) if is_without_family(&trouble) => {
+                self.settle(WITHOUT_FAMILY, 0);
+                return Ok(());
+            }
+            Err(trouble) => return Err(trouble),
+        };
         if let Some(parity) = parity {
-            bind(&socket, remote, parity)?;
+            bind(&socket, self.remote, parity)?;
         }
-        let (started, begun) = (crate::clock::now(), Instant::now());
-        let connected = socket.connect(&remote.into());
-        let local = local_address(&socket);
-        let mut attempt = Self { fd: None, purpose, remote, local, started, begun, known: None };
+        (self.started, self.begun) = (crate::clock::now(), Instant::now());
+        let connected = socket.connect(&self.remote.into());
+        self.local = local_address(&socket);
         match connected {
             Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => {
                 let errno = error.raw_os_error().unwrap_or(libc::EIO);
+                if errno == libc::EADDRNOTAVAIL && is_without_address(self.remote) {
+                    self.settle(WITHOUT_FAMILY, 0);
+                    return Ok(());
+                }
                 if let Some(what) = own_trouble(errno) {
                     return Err(LocalTrouble { what: what.to_owned(), errno });
                 }
                 // From connect() itself: a route of our own namespace, or a filter in connect4 (BPF).
                 let queue = read_queue(&socket);
-                attempt.settle(DialOutcome::Failed { errno, immediate: true, queue }, 0);
+                self.settle(DialOutcome::Failed { errno, immediate: true, queue }, 0);
             }
-            _ => attempt.fd = Some(register(socket)?),
+            _ => self.fd = Some(register(socket)?),
         }
-        Ok(attempt)
+        Ok(())
     }
 
-    /// Waits for the outcome; [`Attempt::dial`] has it afterwards.
-    pub(crate) fn poll_known(&mut self, cx: &mut Context<'_>, locals: &Locals) -> Poll<()> {
+    /// Waits for the outcome; [`Attempt::dial`] has it afterwards. Without `locals` nobody asks whether the other
+    /// end is in our own namespace.
+    pub(crate) fn poll_known(&mut self, cx: &mut Context<'_>, locals: Option<&Locals>) -> Poll<()> {
         while self.known.is_none() {
             let Some(fd) = &self.fd else { return Poll::Ready(()) };
             let Ok(mut guard) = ready!(fd.poll_write_ready(cx)) else { return Poll::Ready(()) };
@@ -95,21 +126,23 @@ impl Attempt {
 
     /// Reads the socket's state, in the only order that works: `SO_ERROR` first, the error queue second.
     /// Draining the queue resets the error, and a socket in `CLOSE` would look connected. For the same
-    /// reason the absence of an error is not enough: the state must be `ESTABLISHED`.
-    fn observe(&mut self, locals: &Locals) -> Option<DialOutcome> {
+    /// reason the absence of an error is not enough: the state must be one that a handshake leads to. A peer that
+    /// closes at once wakes us only once, with its FIN already received.
+    fn observe(&mut self, locals: Option<&Locals>) -> Option<DialOutcome> {
         let socket = self.fd.as_ref()?.get_ref();
         let error = match socket.take_error() {
             Ok(error) => error.and_then(|e| e.raw_os_error()),
             Err(error) => error.raw_os_error(),
         };
-        let established = sys::tcp_info(socket).is_ok_and(|info| info.state == TCP_ESTABLISHED);
+        let shaken = |state| matches!(state, TCP_ESTABLISHED | TCP_CLOSE_WAIT);
+        let established = sys::tcp_info(socket).is_ok_and(|info| shaken(info.state));
         if let Some(errno) = error {
             return Some(DialOutcome::Failed { errno, immediate: false, queue: read_queue(socket) });
         }
         if established {
             // A socket-level load balancer may have rewritten the address; the kernel knows the real one.
             self.local = local_address(socket).or(self.local);
-            let local_peer = locals.peer(self.local, self.remote);
+            let local_peer = locals.and_then(|locals| locals.peer(self.local, self.remote));
             return Some(DialOutcome::Connected { local_peer });
         }
         // A refusal that came while connect() held the socket is only in the queue.
@@ -187,6 +220,22 @@ pub(crate) fn open(remote: SocketAddr, kind: Type, protocol: Protocol) -> Result
 pub(crate) fn trouble(step: &str, error: &io::Error) -> LocalTrouble {
     let errno = error.raw_os_error().unwrap_or(libc::EIO);
     LocalTrouble { what: own_trouble(errno).unwrap_or(step).to_owned(), errno }
+}
+
+/// An address of a family that the pod does not have, which is the same for the application.
+const WITHOUT_FAMILY: DialOutcome =
+    DialOutcome::Failed { errno: libc::EAFNOSUPPORT, immediate: true, queue: Vec::new() };
+
+/// Whether the kernel lacks the whole address family (`ipv6.disable=1`).
+pub(crate) fn is_without_family(trouble: &LocalTrouble) -> bool {
+    trouble.errno == libc::EAFNOSUPPORT
+}
+
+/// Whether the pod has no address of the family to send from (`disable_ipv6`), which TCP says in the words of a lack
+/// of ports. A datagram socket says so too. It has ports of its own, and connecting it sends nothing.
+fn is_without_address(remote: SocketAddr) -> bool {
+    let connected = open(remote, Type::DGRAM, Protocol::UDP).map(|socket| socket.connect(&remote.into()));
+    matches!(connected, Ok(Err(error)) if error.raw_os_error() == Some(libc::EADDRNOTAVAIL))
 }
 
 /// What we ran out of, for the error numbers that are never the network's word.

@@ -3,7 +3,8 @@
 use std::io;
 use std::sync::{Arc, OnceLock};
 
-use peerwalk_model::evidence::{Tls, TlsOutcome};
+use peerwalk_model::evidence::{Request, Tls, TlsOutcome};
+use peerwalk_model::plan::HttpRequest;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{CertificateError, ClientConfig, RootCertStore};
@@ -13,7 +14,8 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::request::clamp;
+use crate::request::{Form, clamp, exchange};
+use crate::url::TargetUrl;
 
 /// Roots that cannot be used.
 #[derive(Debug, Error)]
@@ -63,7 +65,7 @@ fn with_roots(roots: RootCertStore) -> Result<Arc<ClientConfig>, RootsError> {
 }
 
 /// Shakes hands over a connection, for the name or address.
-pub(crate) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
+async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     config: Arc<ClientConfig>,
     host: &str,
@@ -81,20 +83,44 @@ pub(crate) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
     (Tls { server_name: host.to_owned(), outcome, elapsed: begun.elapsed() }, stream)
 }
 
+/// Shakes hands, then makes the request, where there is one to make. What the peer says against us when the
+/// handshake is over for us belongs to the handshake all the same.
+pub(crate) async fn handshake_and_exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    config: Arc<ClientConfig>,
+    url: &TargetUrl,
+    http: Option<&HttpRequest>,
+    deadline: Instant,
+) -> (Tls, Option<Request>) {
+    let (mut tls, stream) = handshake(stream, config, &url.host, deadline).await;
+    let (Some(stream), Some(http)) = (stream, http) else { return (tls, None) };
+    match exchange(stream, url, http, Form::Origin, deadline).await {
+        Ok(request) => (tls, Some(request)),
+        Err(outcome) => {
+            tls.outcome = outcome;
+            (tls, None)
+        }
+    }
+}
+
 fn failed(error: &io::Error) -> TlsOutcome {
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+    refused(error).unwrap_or_else(|| match error.kind() {
+        io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe
+        | io::ErrorKind::UnexpectedEof => TlsOutcome::Reset,
+        _ => TlsOutcome::Failed(clamp(&error.to_string())),
+    })
+}
+
+/// What TLS itself says, on either side; `None` for an error of the connection below it.
+pub(crate) fn refused(error: &io::Error) -> Option<TlsOutcome> {
+    match error.get_ref()?.downcast_ref::<rustls::Error>()? {
         // A root that was made anew under its old name is found, and did not sign.
-        Some(rustls::Error::InvalidCertificate(
+        rustls::Error::InvalidCertificate(
             CertificateError::UnknownIssuer | CertificateError::BadSignature,
-        )) => TlsOutcome::UntrustedIssuer,
-        Some(error) => TlsOutcome::Failed(clamp(&words(error))),
-        None => match error.kind() {
-            io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::BrokenPipe
-            | io::ErrorKind::UnexpectedEof => TlsOutcome::Reset,
-            _ => TlsOutcome::Failed(clamp(&error.to_string())),
-        },
+        ) => Some(TlsOutcome::UntrustedIssuer),
+        error => Some(TlsOutcome::Failed(clamp(&words(error)))),
     }
 }
 

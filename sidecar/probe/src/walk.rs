@@ -217,18 +217,12 @@ impl Tour<'_> {
         match url.scheme {
             Scheme::Tcp => Ok((None, None)),
             Scheme::Http => match http {
-                Some(http) => Ok((None, Some(exchange(stream, url, http, Form::Origin, deadline).await))),
+                Some(http) => Ok((None, exchange(stream, url, http, Form::Origin, deadline).await.ok())),
                 None => Ok((None, None)),
             },
             Scheme::Https => {
                 let config = tls::config(self.roots()).map_err(|e| bad_plan(&e))?;
-                let (tls, stream) = tls::handshake(stream, config, &url.host, deadline).await;
-                let request = match (stream, http) {
-                    (Some(stream), Some(http)) => {
-                        Some(exchange(stream, url, http, Form::Origin, deadline).await)
-                    }
-                    _ => None,
-                };
+                let (tls, request) = tls::handshake_and_exchange(stream, config, url, http, deadline).await;
                 Ok((Some(tls), request))
             }
         }

@@ -7,6 +7,10 @@
 
 #[path = "netns/lab.rs"]
 mod lab;
+#[path = "netns/late.rs"]
+mod late;
+#[path = "netns/steady.rs"]
+mod steady;
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -30,6 +34,7 @@ use tempfile::NamedTempFile;
 
 const ECONNREFUSED: i32 = 111;
 const EPERM: i32 = 1;
+const EAFNOSUPPORT: i32 = 97;
 
 fn target(kind: TargetKind) -> PlannedTarget {
     PlannedTarget {
@@ -63,21 +68,27 @@ fn walks(lab: &Lab, prober: &Prober, target: &PlannedTarget) -> Vec<Walk> {
 }
 
 fn walks_by(lab: &Lab, prober: &Prober, target: &PlannedTarget, trigger: Trigger) -> Vec<Walk> {
+    in_client(lab, async {
+        let reported = Mutex::new(Vec::new());
+        let report = |walk| reported.lock().unwrap().push(walk);
+        let last = prober.walk(key("db"), target, 1, trigger, report).await;
+        let mut walks = reported.into_inner().unwrap();
+        walks.push(last);
+        walks
+    })
+}
+
+/// Does something in the client's namespace as the sidecar runs: with another uid, and so without capabilities.
+fn in_client<T: Send>(lab: &Lab, what: impl Future<Output = T> + Send) -> T {
     lab.run(At::Client, || {
-        // As the sidecar runs: another uid, and with it no capabilities.
         set_thread_res_gid(Gid::from_raw(65532), Gid::from_raw(65532), Gid::from_raw(65532)).unwrap();
         set_thread_res_uid(Uid::from_raw(65532), Uid::from_raw(65532), Uid::from_raw(65532)).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let reported = Mutex::new(Vec::new());
-            let key = TargetKey { check: "shop".into(), target: "db".into() };
-            let report = |walk| reported.lock().unwrap().push(walk);
-            let last = prober.walk(key, target, 1, trigger, report).await;
-            let mut walks = reported.into_inner().unwrap();
-            walks.push(last);
-            walks
-        })
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(what)
     })
+}
+
+fn key(target: &str) -> TargetKey {
+    TargetKey { check: "shop".into(), target: target.into() }
 }
 
 fn dials(walk: &Walk, purpose: DialPurpose) -> Vec<Dial> {
@@ -231,6 +242,29 @@ fn no_route_of_our_own_is_immediate() {
 }
 
 #[test]
+fn a_pod_without_ipv6_is_walked_by_ipv4() {
+    let Some(lab) = Lab::new() else { return };
+    let _listeners = lab.listen(At::Server, &[80]);
+    lab.forward("");
+    lab.run(At::Client, || {
+        let off = "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6";
+        assert!(std::process::Command::new("sh").args(["-c", off]).status().unwrap().success());
+    });
+    let hosts = hosts_file(&format!("{} db.test\n{} db.test\n", SERVER[0], SERVER[1]));
+    let environment = Environment { hosts: hosts.path().to_owned(), ..Environment::default() };
+    let scope = DialScope { networks: vec![], any_address: true };
+    let kind = TargetKind::Url(UrlTarget { url: "tcp://db.test:80".into(), roots_pem: None, scope });
+    let walk = walks(&lab, &Prober::new(environment), &target(kind)).pop().unwrap();
+    assert_eq!(walk.local, None, "we lack nothing that the application has");
+    let found = dials(&walk, DialPurpose::Address).into_iter().map(|dial| (dial.remote.ip(), dial.outcome));
+    let without = DialOutcome::Failed { errno: EAFNOSUPPORT, immediate: true, queue: vec![] };
+    let connected = DialOutcome::Connected { local_peer: None };
+    assert_eq!(found.collect::<Vec<_>>(), [(ip(SERVER[0]), connected), (ip(SERVER[1]), without)]);
+    let unreachable = QueryOutcome::Unreachable { errno: EAFNOSUPPORT, icmp: None };
+    assert_eq!(resolve(&lab, SERVER[1])[0], unreachable, "nor is a name server");
+}
+
+#[test]
 fn a_redirect_in_the_own_namespace_is_found() {
     let Some(lab) = Lab::new() else { return };
     let _interceptor = lab.listen(At::Client, &[15001]);
@@ -255,13 +289,16 @@ fn a_received_refusal_is_not_replaced_by_silence() {
     let first = dials(walks(&lab, &prober, &target).last().unwrap(), DialPurpose::Address);
     let refusal = refused(Some((3, 13, NODE[0])), 113);
     assert_eq!(first[0].outcome, refusal);
+    let steady = || {
+        let walk = walks_by(&lab, &prober, &target, Trigger::Interval).pop().unwrap();
+        dials(&walk, DialPurpose::Address)
+    };
+    // Its host was asked a moment ago: nothing is dialled, though it would connect.
+    lab.forward("");
+    assert_eq!(steady(), first, "the refusal is reported again, with its own start");
     lab.forward("tcp dport 82 drop");
-    // Its host was asked a moment ago: nothing is dialled. Later, silence does not count.
-    for wait in [0, 3100] {
-        std::thread::sleep(Duration::from_millis(wait));
-        let again = dials(walks(&lab, &prober, &target).last().unwrap(), DialPurpose::Address);
-        assert_eq!(again, first, "the refusal is reported again, with its own start");
-    }
+    std::thread::sleep(Duration::from_millis(3100));
+    assert_eq!(steady(), first, "silence does not count");
     lab.forward("");
     std::thread::sleep(Duration::from_millis(3100));
     let connected = dials(walks(&lab, &prober, &target).last().unwrap(), DialPurpose::Address);
@@ -340,72 +377,4 @@ fn an_accepted_connection_without_answer_is_no_response() {
     let walks = walks(&lab, &Prober::new(Environment::default()), &target);
     let request = walks.last().unwrap().request.clone().unwrap();
     assert_eq!(request.outcome, RequestOutcome::NoResponse);
-}
-
-#[test]
-fn proven_silence_is_asked_with_three_ports_and_ends_with_an_answer() {
-    let Some(lab) = Lab::new() else { return };
-    let _listeners = lab.listen(At::Server, &[81]);
-    lab.forward("tcp dport 81 drop");
-    let (prober, target) = (Prober::new(Environment::default()), tcp(at(SERVER[0], 81)));
-    let steady = || {
-        let walk = walks_by(&lab, &prober, &target, Trigger::Interval).pop().unwrap();
-        let begun = walk.started;
-        dials(&walk, DialPurpose::Address).into_iter().partition::<Vec<Dial>, _>(|dial| dial.started >= begun)
-    };
-    let (new, old) = steady();
-    assert_eq!((new.len(), old.len()), (8, 0), "a whole diagnosis at first");
-    let (new, old) = steady();
-    assert_eq!((new.len(), old.len()), (3, 8), "three ports, and what was found before");
-    assert!(new.iter().all(|dial| dial.outcome == DialOutcome::Silent), "{new:?}");
-    lab.forward("");
-    let (new, old) = steady();
-    assert_eq!((new.len(), old.len()), (1, 0), "the first port is answered: {new:?}");
-    assert_eq!(new[0].outcome, DialOutcome::Connected { local_peer: None });
-}
-
-/// A Service whose address leads nowhere, with two endpoints behind it and these rules before them: an event
-/// walk and the interval walks after it find the same.
-fn stands(rules: &str, control: bool) {
-    let Some(lab) = Lab::new() else { return };
-    let _listeners = lab.listen(At::Server, &[80, 81, 82]);
-    lab.forward(&format!("ip daddr 10.96.0.10 drop\n{rules}"));
-    let hosts = hosts_file("10.96.0.10 db.ledger.svc\n");
-    let environment = Environment { hosts: hosts.path().to_owned(), ..Environment::default() };
-    let service = ServiceTarget {
-        hostname: "db.ledger.svc".into(),
-        port: 5432,
-        addresses: vec![ip("10.96.0.10")],
-        endpoints: vec![at("10.9.2.2", 80), at("10.9.2.2", 81)],
-    };
-    let mut target = target(TargetKind::Service(service));
-    if control {
-        target = with_control(target, at("10.9.2.2", 82));
-    }
-    let prober = Prober::new(environment);
-    let first = walks(&lab, &prober, &target).pop().unwrap();
-    for n in 1..=5 {
-        let next = walks_by(&lab, &prober, &target, Trigger::Interval).pop().unwrap();
-        assert_eq!(signature(&next), signature(&first), "walk {n} found the same: {first:#?} {next:#?}");
-    }
-}
-
-#[test]
-fn endpoints_dropped_with_a_control_that_answers_keep_their_signature() {
-    stands("tcp dport {80,81} drop", true);
-}
-
-#[test]
-fn endpoints_dropped_with_nothing_that_answers_keep_their_signature() {
-    stands("tcp dport {80,81} drop", false);
-}
-
-#[test]
-fn one_dropped_endpoint_of_two_keeps_its_signature() {
-    stands("tcp dport 81 drop", true);
-}
-
-#[test]
-fn refused_endpoints_keep_their_signature() {
-    stands("tcp dport 80 reject with tcp reset\ntcp dport 81 reject with icmpx admin-prohibited", true);
 }

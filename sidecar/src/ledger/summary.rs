@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose, RequestOutcome, TlsOutcome};
+use peerwalk_model::evidence::{
+    Dial, DialOutcome, DialPurpose, ProxyAttempt, Request, RequestOutcome, Route, TlsOutcome,
+};
 use peerwalk_model::{Stage, Walk};
 
 /// How far a walk came.
@@ -25,7 +27,8 @@ impl Summary {
     }
 }
 
-/// How far the walk came.
+/// How far an application would have come: through the proxy where most clients would ask it, otherwise by the
+/// Service's own address where there is one.
 pub(super) fn summary(walk: &Walk) -> Summary {
     let mut last = Stage::Resolve;
     let mut failed = None;
@@ -35,25 +38,48 @@ pub(super) fn summary(walk: &Walk) -> Summary {
             failed = (!passed).then_some(stage);
         }
     };
-    if let Some(resolve) = &walk.resolve {
-        stage(Stage::Resolve, !resolve.addresses.is_empty());
-    }
-    if let Some(proxied) = &walk.proxied {
-        let answered =
-            proxied.request.as_ref().is_none_or(|request| good(&request.outcome, request.status_below));
-        let tunnel = proxied.connect_status.is_none_or(|status| status < 300);
-        stage(Stage::Route, any_connected(&proxied.dials) && tunnel && answered);
-    }
-    if let Some(connect) = &walk.connect {
-        stage(Stage::Connect, any_connected(&connect.dials));
-    }
-    if let Some(tls) = &walk.tls {
-        stage(Stage::Tls, tls.outcome == TlsOutcome::Established);
-    }
-    if let Some(request) = &walk.request {
-        stage(Stage::Request, good(&request.outcome, request.status_below));
+    if let Some(proxied) = walk.proxied.as_ref().filter(|proxied| most_would(walk.route.as_ref(), proxied)) {
+        // What the direct way gives, the name included, is of no interest to who asks a proxy.
+        stage(Stage::Route, worked(proxied));
+    } else {
+        if let Some(resolve) = &walk.resolve {
+            stage(Stage::Resolve, !resolve.addresses.is_empty());
+        }
+        if let Some(connect) = &walk.connect {
+            stage(Stage::Connect, connects(&connect.dials));
+        }
+        if let Some(tls) = &walk.tls {
+            stage(Stage::Tls, tls.outcome == TlsOutcome::Established);
+        }
+        if let Some(request) = &walk.request {
+            stage(Stage::Request, good(request));
+        }
     }
     Summary { passed: failed.is_none() && walk.local.is_none(), stage: last, void: walk.local.is_some() }
+}
+
+/// Whether most clients of the container whose variables were followed would use a proxy.
+fn most_would(route: Option<&Route>, proxied: &ProxyAttempt) -> bool {
+    let uses =
+        || route.iter().flat_map(|route| &route.proxied).filter(|used| used.container == proxied.container);
+    let by_proxy: usize = uses().map(|used| used.clients.len()).sum();
+    by_proxy > uses().next().map_or(0, |used| used.direct_clients.len())
+}
+
+/// Whether the target itself answered through the proxy, as far as that can be told.
+fn worked(proxied: &ProxyAttempt) -> bool {
+    let tls = proxied.tls.as_ref().is_some_and(|tls| tls.outcome == TlsOutcome::Established);
+    let answered = proxied.request.as_ref().map(good);
+    let answer = match proxied.connect_status {
+        Some(status) => (200..300).contains(&status) && tls && answered != Some(false),
+        None => answered == Some(true) && !proxied.request.as_ref().is_some_and(is_of_proxy),
+    };
+    proxied.dials.iter().any(is_connected) && answer
+}
+
+/// Answers that proxies give in their own name: they ask for credentials, or may not serve the target.
+fn is_of_proxy(request: &Request) -> bool {
+    matches!(request.outcome, RequestOutcome::Status(403 | 407))
 }
 
 /// The addresses of the target that did not answer.
@@ -65,12 +91,22 @@ pub(super) fn silent(walk: &Walk) -> BTreeSet<SocketAddr> {
         .collect()
 }
 
-fn any_connected(dials: &[Dial]) -> bool {
-    dials.iter().any(|dial| {
-        dial.purpose != DialPurpose::Control && matches!(dial.outcome, DialOutcome::Connected { .. })
-    })
+/// Whether an application's connection comes about: to the Service's own address, where it was dialled.
+fn connects(dials: &[Dial]) -> bool {
+    let own = |dial: &&Dial| dial.purpose == DialPurpose::ServiceAddress;
+    if dials.iter().any(|dial| own(&dial)) {
+        return dials.iter().filter(own).any(is_connected);
+    }
+    dials.iter().any(|dial| dial.purpose != DialPurpose::Control && is_connected(dial))
 }
 
-fn good(outcome: &RequestOutcome, status_below: u16) -> bool {
-    matches!(outcome, RequestOutcome::Status(status) if *status < status_below)
+fn is_connected(dial: &Dial) -> bool {
+    matches!(dial.outcome, DialOutcome::Connected { .. })
 }
+
+fn good(request: &Request) -> bool {
+    matches!(request.outcome, RequestOutcome::Status(status) if status < request.status_below)
+}
+
+#[cfg(test)]
+mod tests;

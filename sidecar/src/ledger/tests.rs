@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use peerwalk_model::Stage;
-use peerwalk_model::evidence::{Connect, Dial, DialOutcome, DialPurpose, Resolve, ResolveSource, Trigger};
+use peerwalk_model::evidence::{
+    Connect, Dial, DialOutcome, DialPurpose, ProxyAttempt, Resolve, ResolveSource, Trigger,
+};
 use peerwalk_model::plan::{DnsTarget, PlannedTarget, RecordType, Retries, TargetKind};
 
 use super::*;
@@ -174,7 +176,7 @@ fn a_changed_target_and_one_without_a_word_on_the_network_are_told_of_at_once() 
     assert_eq!(ledger.interims.len(), 1, "the old walk says nothing of the new definition");
     let local = Some(peerwalk_model::evidence::LocalTrouble { what: "ports".into(), errno: 99 });
     ledger.walk(Walk { local, plan_generation: 2, ..dialled(&[A], Trigger::Interval, 2000) });
-    ledger.walk(interim(&[A], Trigger::Interval, 3000));
+    ledger.walk(Walk { plan_generation: 2, ..interim(&[A], Trigger::Interval, 3000) });
     assert_eq!(ledger.interims.len(), 1, "a void walk says nothing");
 }
 
@@ -322,25 +324,61 @@ fn a_walk_that_dialled_nothing_takes_nothing_back() {
     assert_eq!(ledger.heartbeat().targets[0].started, at(0), "and what is known grows older");
 }
 
+/// A walk of a plan as the ledger gave it out.
+fn under(planned: &Plan, walk: Walk) -> Walk {
+    Walk { plan_generation: planned.generation, ..walk }
+}
+
 #[test]
 fn what_was_found_of_another_target_is_not_sent_for_the_new_one() {
     // The operator has started anew: it counts from 1, and one of the targets is another now.
     let mut ledger = Ledger::default();
-    ledger.plan(plan(37, &[("changed", 30), ("same", 30)]), true);
+    let old = ledger.plan(plan(37, &[("changed", 30), ("same", 30)]), true);
     for target in ["changed", "same"] {
-        ledger.walk(Walk { plan_generation: 37, ..walk(target, "10.0.0.1", 100) });
+        ledger.walk(under(&old, walk(target, "10.0.0.1", 100)));
     }
     assert_eq!(sent(&mut ledger).len(), 2);
     ledger.begin_stream();
-    ledger.plan(plan(1, &[("changed", 60), ("same", 30)]), true);
+    let new = ledger.plan(plan(1, &[("changed", 60), ("same", 30)]), true);
     let again = ledger.next_evidence().expect("what still holds is sent again");
     assert_eq!((again.target, again.plan_generation), (key("same"), 1), "under the new generation");
     assert!(!ledger.has_evidence(), "what was found of another target is not");
-    let late = Walk { plan_generation: 37, ..walk("changed", "10.0.0.1", 200) };
-    ledger.walk(late);
+    ledger.walk(under(&old, walk("changed", "10.0.0.1", 200)));
     assert!(!ledger.has_evidence(), "nor a walk that was under way");
-    ledger.walk(Walk { plan_generation: 1, ..walk("changed", "10.0.0.1", 300) });
+    ledger.send_all();
+    assert_eq!(sent(&mut ledger), [("same".to_owned(), 100)], "not even if the hub asks for everything");
+    ledger.walk(under(&new, walk("changed", "10.0.0.1", 300)));
     assert_eq!(sent(&mut ledger), [("changed".to_owned(), 300)], "it finds the same, and is told");
+}
+
+#[test]
+fn generations_that_begin_anew_lose_no_walk_of_a_changed_target() {
+    let mut ledger = Ledger::default();
+    let old = ledger.plan(plan(36, &[("a", 30)]), true);
+    ledger.walk(under(&old, walk("a", "10.0.0.1", 100)));
+    ledger.plan(plan(37, &[("a", 60)]), false);
+    sent(&mut ledger);
+    ledger.begin_stream();
+    let new = ledger.plan(plan(1, &[("a", 60)]), true);
+    ledger.walk(under(&new, walk("a", "10.0.0.1", 200)));
+    let told = ledger.next_evidence().expect("the first walk of what it has become");
+    assert_eq!((told.started, told.plan_generation), (at(200), 1));
+}
+
+#[test]
+fn the_first_walk_of_a_target_is_not_one_of_what_it_was() {
+    let mut ledger = Ledger::default();
+    let old = ledger.plan(plan(1, &[("a", 30)]), true);
+    // The generation may even be the same, where the operator began anew.
+    for (generation, whole) in [(2, false), (1, true)] {
+        let interval = 40 + generation;
+        let new = ledger.plan(plan(generation, &[("a", interval)]), whole);
+        for interim in [true, false] {
+            ledger.walk(under(&old, Walk { interim, ..walk("a", "10.0.0.1", 100) }));
+        }
+        assert!(!ledger.has_evidence(), "it was under way when the target changed");
+        assert!(new.generation > old.generation, "walks of the two are told apart");
+    }
 }
 
 #[test]
@@ -368,6 +406,41 @@ fn half_a_walk_replaces_no_whole_one() {
     let some = [(ServiceAddress, DialOutcome::Silent), (Endpoint, DialOutcome::Silent), (Endpoint, skipped)];
     ledger.walk(walked(300, &some));
     assert_eq!(sent(&mut ledger), [("a".to_owned(), 300)], "one endpoint of two is evidence");
+}
+
+#[test]
+fn a_walk_that_could_not_ask_its_proxy_takes_nothing_back() {
+    use DialOutcome::{NotAllowed, Silent, Skipped};
+    let mut ledger = ledger(&[("a", 30)]);
+    let through = |started, outcomes: &[DialOutcome]| {
+        let direct = dialled(&[], Trigger::Interval, started);
+        let template = direct.connect.as_ref().expect("dials").dials[0].clone();
+        let dial = |outcome: &DialOutcome| {
+            let outcome = outcome.clone();
+            Dial { purpose: DialPurpose::Proxy, outcome, ..template.clone() }
+        };
+        let proxied = ProxyAttempt {
+            container: "web".into(),
+            proxy: "proxy.corp:3128".into(),
+            dials: outcomes.iter().map(dial).collect(),
+            connect_status: None,
+            tls: None,
+            request: None,
+            elapsed: Duration::ZERO,
+        };
+        Walk { proxied: Some(proxied), ..direct }
+    };
+    ledger.walk(through(100, &[DialOutcome::Connected { local_peer: None }]));
+    assert_eq!(sent(&mut ledger).len(), 1);
+    for (started, outcomes) in
+        [(200, &[Skipped][..]), (300, &[Skipped, Skipped]), (400, &[NotAllowed, Skipped])]
+    {
+        ledger.walk(through(started, outcomes));
+        assert!(!ledger.has_evidence(), "{outcomes:?} says nothing of the proxy");
+    }
+    assert_eq!(ledger.heartbeat().targets[0].started, at(100), "what is known grows older");
+    ledger.walk(through(500, &[Silent, Skipped]));
+    assert_eq!(sent(&mut ledger), [("a".to_owned(), 500)], "one address of two is evidence");
 }
 
 #[test]

@@ -226,7 +226,7 @@ impl Stream<'_> {
         match delta.apply(self.ledger.current_plan()) {
             Ok(plan) => {
                 info!(generation = plan.generation, targets = plan.targets.len(), whole, "new plan");
-                self.ledger.plan(plan.clone(), whole);
+                let plan = self.ledger.plan(plan, whole);
                 self.order(Order::Plan(plan)).await
             }
             Err(error) => {

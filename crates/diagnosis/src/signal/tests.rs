@@ -72,6 +72,7 @@ fn without_a_queue_only_certain_errors_count() {
         (101, true, "network unreachable"),
         (113, true, "network unreachable"),
         (22, true, "network unreachable"),
+        (97, true, "network unreachable"),
         (13, true, "forbidden"),
         (1, true, "forbidden"),
         (24, true, "resources"),
@@ -79,6 +80,7 @@ fn without_a_queue_only_certain_errors_count() {
         (113, false, "unexplained"),
         (101, false, "unexplained"),
         (13, false, "unexplained"),
+        (97, false, "unexplained"),
         (5, false, "unexplained"),
     ] {
         let dial = dial(DialOutcome::Failed { errno, immediate, queue: Vec::new() });

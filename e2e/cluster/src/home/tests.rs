@@ -51,3 +51,21 @@ fn a_folder_without_processes_is_what_a_crash_left() {
     assert_eq!(home.state().unwrap(), State::Remains);
     std::fs::remove_dir(&dir).unwrap();
 }
+
+#[test]
+fn a_folder_of_something_else_is_not_deleted() {
+    let dir = tempfile::tempdir().unwrap();
+    // As of a user who means the folder above the cluster's.
+    for folder in ["bin", "images", "scripts"] {
+        std::fs::create_dir(dir.path().join(folder)).unwrap();
+    }
+    let home = Home::at(dir.path()).unwrap();
+    for record in [None, Some("{}"), Some("")] {
+        if let Some(record) = record {
+            std::fs::write(dir.path().join("cluster.json"), record).unwrap();
+        }
+        let refused = home.remove().unwrap_err().to_string();
+        assert!(refused.contains("is not a cluster's folder"), "with {record:?}: {refused}");
+        assert!(dir.path().join("bin").is_dir(), "with {record:?}: expected nothing to be deleted");
+    }
+}

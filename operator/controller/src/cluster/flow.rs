@@ -1,13 +1,13 @@
 //! Flows as the policy engine wants them, made from records.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use peerwalk_model::Protocol;
 use peerwalk_netpol as netpol;
 
 use super::index::Index;
-use super::record::Pod;
+use super::record::{EndpointSlice, Pod};
 
 /// Where a connection goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,17 +34,23 @@ impl Destination {
 
 /// The flow of one connection from a pod to an address, after translation.
 ///
-/// `None` when the pod has no address of the destination's family, and for a Service's own address: it is
-/// translated before any policy applies, so no policy says anything about it.
+/// `None` when the pod has no address of the destination's family, and for an address that is translated: a
+/// Service's own before any policy applies, so that no policy says anything about it; any other that leads into
+/// the cluster before or after, depending on the data plane and the node, so that nobody knows what policies are
+/// asked about.
 pub fn new(index: &Index, source: &Pod, destination: Destination) -> Option<netpol::Flow> {
     let Destination { address, protocol, service } = destination;
     if index.service_by_ip(address.ip()).is_some() {
         return None;
     }
+    // What a Service has led to is not translated again.
+    if service.is_none() && index.may_lead_elsewhere(address, protocol) {
+        return None;
+    }
     let ip = source.ips.iter().copied().find(|ip| ip.is_ipv4() == address.is_ipv4())?;
     Some(netpol::Flow {
         source: netpol::Peer::pod(pod(source), ip),
-        destination: peer(index, address.ip()),
+        destination: peer(index, address, protocol),
         protocol,
         port: address.port(),
         service,
@@ -52,21 +58,37 @@ pub fn new(index: &Index, source: &Pod, destination: Destination) -> Option<netp
 }
 
 /// Whose address it is.
-pub fn peer(index: &Index, ip: IpAddr) -> netpol::Peer {
-    if let Some(found) = index.pod_by_ip(ip) {
+pub fn peer(index: &Index, address: SocketAddr, protocol: Protocol) -> netpol::Peer {
+    let ip = address.ip();
+    if let Some(found) = index.pod_by_ip(ip).or_else(|| host_network_pod(index, address, protocol)) {
         return netpol::Peer::pod(pod(found), ip);
     }
-    if let Some(found) = index.any_pod_by_ip(ip) {
-        return netpol::Peer::pod(pod(found), ip);
-    }
-    let node = index.nodes().find(|(_, node)| node.addresses.contains(&ip));
-    node.map_or_else(
+    index.node_at(ip).map_or_else(
         || netpol::Peer::external(ip),
         |(name, node)| {
             let node = netpol::Node { name: name.clone(), addresses: node.addresses.clone() };
             netpol::Peer::node(Arc::new(node), ip)
         },
     )
+}
+
+/// The one of a node's host-network pods that listens at a port: it declares the port, or a Service has it as
+/// its endpoint there. Where neither is so, the only one there is; of several nobody knows which.
+fn host_network_pod(index: &Index, address: SocketAddr, protocol: Protocol) -> Option<&Pod> {
+    let there = || index.pods_at(address.ip());
+    let declares =
+        |pod: &Pod| pod.ports.iter().any(|port| port.number == address.port() && port.protocol == protocol);
+    let is_endpoint = |pod: &Pod| {
+        let slices = index.slices_in(&pod.id.namespace);
+        let at_port = |slice: &EndpointSlice| {
+            slice.ports.iter().any(|port| port.number == address.port() && port.protocol == protocol)
+        };
+        slices.filter(|slice| at_port(slice)).flat_map(|slice| &slice.endpoints).any(|endpoint| {
+            endpoint.pod.as_ref() == Some(&pod.id.name) && endpoint.addresses.contains(&address.ip())
+        })
+    };
+    let only = || there().next().filter(|_| there().nth(1).is_none());
+    there().find(|pod| declares(pod)).or_else(|| there().find(|pod| is_endpoint(pod))).or_else(only)
 }
 
 fn pod(pod: &Pod) -> Arc<netpol::Pod> {
@@ -93,3 +115,6 @@ fn pod(pod: &Pod) -> Arc<netpol::Pod> {
             .collect(),
     })
 }
+
+#[cfg(test)]
+mod tests;

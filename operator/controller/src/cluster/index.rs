@@ -1,5 +1,7 @@
 //! Every record by its key, and what a change touched. No async, no client, no clock.
 
+mod places;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,8 +19,11 @@ use super::record::{
 pub struct Index {
     pods: BTreeMap<ObjectKey, Pod>,
     by_ip: BTreeMap<IpAddr, BTreeSet<ObjectKey>>,
+    by_node: BTreeMap<String, BTreeSet<ObjectKey>>,
     services: BTreeMap<ObjectKey, Service>,
     services_by_ip: BTreeMap<IpAddr, BTreeSet<ObjectKey>>,
+    services_by_foreign_ip: BTreeMap<IpAddr, BTreeSet<ObjectKey>>,
+    services_by_node_port: BTreeMap<u16, BTreeSet<ObjectKey>>,
     slices: BTreeMap<ObjectKey, EndpointSlice>,
     slices_of: BTreeMap<ObjectKey, BTreeSet<String>>,
     namespaces: BTreeMap<String, Namespace>,
@@ -104,6 +109,7 @@ impl Index {
                 let gone = self.pods.remove(key);
                 if let Some(pod) = &gone {
                     unlink(&mut self.by_ip, &pod.ips, key);
+                    unlink(&mut self.by_node, &pod.node, key);
                 }
                 gone.map_or(Change::None, |pod| {
                     let key = key.clone();
@@ -113,7 +119,7 @@ impl Index {
             Kind::Service => {
                 let gone = self.services.remove(key);
                 if let Some(service) = &gone {
-                    unlink(&mut self.services_by_ip, &service.addresses, key);
+                    self.unlink_service(service, key);
                 }
                 removed(gone.is_some(), Change::Service(key.clone()))
             }
@@ -171,23 +177,32 @@ impl Index {
         };
         if let Some(old) = old {
             unlink(&mut self.by_ip, &old.ips, &key);
+            unlink(&mut self.by_node, &old.node, &key);
         }
         link(&mut self.by_ip, &pod.ips, &key);
+        link(&mut self.by_node, &pod.node, &key);
         self.pods.insert(key, pod);
         Change::Pod(change)
     }
 
     fn apply_service(&mut self, key: ObjectKey, service: Service) -> Change {
-        let old = self.services.get(&key);
-        if old == Some(&service) {
+        if self.services.get(&key) == Some(&service) {
             return Change::None;
         }
-        if let Some(old) = old {
-            unlink(&mut self.services_by_ip, &old.addresses, &key);
+        if let Some(old) = self.services.remove(&key) {
+            self.unlink_service(&old, &key);
         }
         link(&mut self.services_by_ip, &service.addresses, &key);
+        link(&mut self.services_by_foreign_ip, &service.foreign, &key);
+        link(&mut self.services_by_node_port, node_ports(&service), &key);
         self.services.insert(key.clone(), service);
         Change::Service(key)
+    }
+
+    fn unlink_service(&mut self, service: &Service, key: &ObjectKey) {
+        unlink(&mut self.services_by_ip, &service.addresses, key);
+        unlink(&mut self.services_by_foreign_ip, &service.foreign, key);
+        unlink(&mut self.services_by_node_port, node_ports(service), key);
     }
 
     fn apply_slice(&mut self, key: &ObjectKey, slice: EndpointSlice) -> Change {
@@ -240,27 +255,9 @@ impl Index {
         self.pods.values()
     }
 
-    /// The pod that holds an address: a live one rather than a finished one, whose address may be reused.
-    /// Host-network pods share their node's address and are never the answer.
-    pub fn pod_by_ip(&self, ip: IpAddr) -> Option<&Pod> {
-        let candidates = self.by_ip.get(&ip)?.iter().filter_map(|key| self.pods.get(key));
-        candidates.filter(|pod| !pod.finished && !pod.host_network).max_by_key(|pod| pod.running)
-    }
-
-    /// Any pod at an address, host-network ones included.
-    pub fn any_pod_by_ip(&self, ip: IpAddr) -> Option<&Pod> {
-        let candidates = self.by_ip.get(&ip)?.iter().filter_map(|key| self.pods.get(key));
-        candidates.filter(|pod| !pod.finished).max_by_key(|pod| pod.running)
-    }
-
     /// A Service.
     pub fn service(&self, key: &ObjectKey) -> Option<&Service> {
         self.services.get(key)
-    }
-
-    /// The Service that has an address as its own.
-    pub fn service_by_ip(&self, ip: IpAddr) -> Option<&ObjectKey> {
-        self.services_by_ip.get(&ip)?.first()
     }
 
     /// The EndpointSlices of a Service.
@@ -271,6 +268,14 @@ impl Index {
             .into_iter()
             .flatten()
             .filter_map(move |name| self.slices.get(&ObjectKey::new(namespace.clone(), name)))
+    }
+
+    /// The EndpointSlices of a namespace.
+    pub fn slices_in<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = &'a EndpointSlice> {
+        self.slices
+            .range(ObjectKey::new(namespace, "")..)
+            .take_while(move |(key, _)| key.namespace == namespace)
+            .map(|(_, slice)| slice)
     }
 
     /// A node.
@@ -332,18 +337,30 @@ fn replace<K: Ord + Clone, V: PartialEq>(
     change
 }
 
-fn link(by_ip: &mut BTreeMap<IpAddr, BTreeSet<ObjectKey>>, ips: &[IpAddr], key: &ObjectKey) {
-    for ip in ips {
-        by_ip.entry(*ip).or_default().insert(key.clone());
+fn node_ports(service: &Service) -> impl Iterator<Item = &u16> {
+    service.ports.iter().filter_map(|port| port.on_nodes.as_ref())
+}
+
+fn link<'a, K: Ord + Clone + 'a>(
+    by: &mut BTreeMap<K, BTreeSet<ObjectKey>>,
+    places: impl IntoIterator<Item = &'a K>,
+    key: &ObjectKey,
+) {
+    for place in places {
+        by.entry(place.clone()).or_default().insert(key.clone());
     }
 }
 
-fn unlink(by_ip: &mut BTreeMap<IpAddr, BTreeSet<ObjectKey>>, ips: &[IpAddr], key: &ObjectKey) {
-    for ip in ips {
-        if let Some(keys) = by_ip.get_mut(ip) {
+fn unlink<'a, K: Ord + 'a>(
+    by: &mut BTreeMap<K, BTreeSet<ObjectKey>>,
+    places: impl IntoIterator<Item = &'a K>,
+    key: &ObjectKey,
+) {
+    for place in places {
+        if let Some(keys) = by.get_mut(place) {
             keys.remove(key);
             if keys.is_empty() {
-                by_ip.remove(ip);
+                by.remove(place);
             }
         }
     }

@@ -61,12 +61,21 @@ pub struct Pod {
     pub template: String,
     /// It has our sidecar.
     pub injected: bool,
+    /// It runs Windows, for which there is no sidecar.
+    pub windows: bool,
     /// When our sidecar's container last started, if it runs.
     pub sidecar_started: Option<Timestamp>,
     /// When the pod was created.
     pub created: Timestamp,
     /// When its kubelet took it on (`status.startTime`): later than `created` by as long as no node had room.
     pub started: Option<Timestamp>,
+}
+
+impl Pod {
+    /// Whether a sidecar could be injected at all; the webhook leaves the others out.
+    pub fn injectable(&self) -> bool {
+        !self.host_network && !self.windows
+    }
 }
 
 /// A port that a container declares.
@@ -80,6 +89,8 @@ pub struct ContainerPort {
     pub number: u16,
     /// Declared by a restartable init container.
     pub init: bool,
+    /// The port of the node that leads to it (`hostPort`).
+    pub on_node: Option<u16>,
 }
 
 /// A Service.
@@ -87,6 +98,8 @@ pub struct ContainerPort {
 pub struct Service {
     /// Its cluster addresses; empty when headless.
     pub addresses: Vec<IpAddr>,
+    /// Addresses from elsewhere that lead to it at its ports: `spec.externalIPs` and those of its load balancer.
+    pub foreign: Vec<IpAddr>,
     /// `clusterIP: None`.
     pub headless: bool,
     /// `type: ExternalName`.
@@ -106,6 +119,8 @@ pub struct ServicePort {
     pub number: u16,
     /// Its protocol.
     pub protocol: Protocol,
+    /// The port of every node that leads to it (`nodePort`); of Services only.
+    pub on_nodes: Option<u16>,
 }
 
 /// An EndpointSlice.

@@ -63,12 +63,14 @@ pub struct PairState {
     pub decided: bool,
     /// Whether the source pod can report.
     pub reports: bool,
+    /// Whether it can, and has been heard.
+    pub heard: bool,
 }
 
 impl PairState {
     /// Whether another says the same to whoever reads the status.
     pub fn says_the_same(&self, other: &Self) -> bool {
-        let told = |pair: &Self| (pair.outcome, pair.expect, pair.reports);
+        let told = |pair: &Self| (pair.outcome, pair.expect, pair.reports, pair.heard);
         told(self) == told(other) && self.shown == other.shown && self.verdict == other.verdict
     }
 
@@ -262,11 +264,13 @@ impl Engine {
             let (targets, surplus) = limits::fit(self.targets_of(&record));
             let first = !self.plans.contains_key(&pod);
             let plan = self.plans.entry(pod.clone()).or_default();
+            let left_out = surplus.len();
+            plan.surplus = surplus;
             match plan.replace(targets, now) {
                 Some(changed) => {
-                    if surplus > 0 {
+                    if left_out > 0 {
                         tracing::warn!(
-                            %pod, surplus,
+                            %pod, surplus = left_out,
                             "the pod has more targets than a plan holds; the last ones by check and name are \
                              not walked: give it fewer checks"
                         );

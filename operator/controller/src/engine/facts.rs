@@ -13,7 +13,7 @@ use peerwalk_model::evidence::{DialOutcome, DialPurpose};
 use peerwalk_model::{Protocol, TargetKey, Timestamp};
 
 use super::Engine;
-use super::sightings::answered;
+use super::sightings::{Path, answered};
 use super::target::Resolved;
 use crate::cluster::flow::Destination;
 use crate::cluster::record::{ObjectKey, Pod};
@@ -59,12 +59,17 @@ impl Engine {
             pod_offenders: self.pod_offenders(pair),
             controls: plan.map(|plan| plan.controls.clone()).unwrap_or_default(),
             dns: self.dns_decisions(pair),
-            unreadable_policy_kinds: self
-                .unreadable_kinds
-                .clone()
-                .unwrap_or_else(|| vec![UNDISCOVERED.into()]),
+            unreadable_policy_kinds: self.unreadable_policy_kinds(),
             stale_after: pair.stale_after,
         }
+    }
+
+    /// What policies may rest on and is not known here: kinds that nobody can read, and what was not heard of.
+    fn unreadable_policy_kinds(&self) -> Vec<String> {
+        let mut kinds = self.unreadable_kinds.clone().unwrap_or_else(|| vec![UNDISCOVERED.into()]);
+        let unheard = self.interrupted.keys();
+        kinds.extend(unheard.map(|kind| format!("any: the watch of {kind:?} is interrupted")));
+        kinds
     }
 
     /// Whether a source pod can report.
@@ -87,7 +92,7 @@ impl Engine {
             told.and_then(|t| t.detached),
             told.and_then(|t| t.last_heard),
         ];
-        let since = latest.into_iter().flatten().max().unwrap_or_default().max(self.started);
+        let since = latest.into_iter().flatten().max().unwrap_or_default().max(self.seen.since());
         if now.since(since) <= self.settings.attach_within {
             Coverage::Reporting
         } else {
@@ -164,7 +169,12 @@ impl Engine {
     /// The last proof that the path to a node is whole: what any sidecar of the source's node saw, or the
     /// controls of the pair's own walks, which each walk of the run has dialled anew.
     fn path(&self, pair: &Pair<'_>, node: Option<&str>, ip: IpAddr) -> Option<Sighting> {
-        let seen = pair.source.node.as_deref().zip(node).and_then(|(from, to)| self.sightings.path(from, to));
+        let path = pair.source.node.clone().zip(node).map(|(from, to)| Path {
+            from,
+            to: to.to_owned(),
+            v4: ip.is_ipv4(),
+        });
+        let seen = path.and_then(|path| self.sightings.path(&path));
         let own = self.own_control(pair, node, ip);
         seen.cloned().into_iter().chain(own).max_by_key(|sighting| sighting.at)
     }

@@ -11,7 +11,7 @@ use super::facts::Pair;
 use super::status::{self, PairView, Round};
 use super::target::Resolved;
 use super::tell::{Fallen, tell};
-use super::{Engine, Output, Touched};
+use super::{Engine, Output, Touched, limits};
 use crate::cluster::record::{ObjectKey, Pod};
 use crate::evidence::TargetEvidence;
 
@@ -113,7 +113,9 @@ impl Engine {
         let Some(record) = self.index.pod(&ObjectKey::new(&pod.namespace, &pod.name)).cloned() else {
             return false;
         };
-        let attached = self.evidence.pod(pod).is_some_and(|told| told.reports(now, self.settings.silence));
+        let told = self.evidence.pod(pod);
+        let attached = told.is_some_and(|told| told.reports(now, self.settings.silence));
+        let heard = told.is_some_and(|told| told.last_heard.is_some());
         // Nobody asks for the way to the hub of a pod that is heard through it.
         let hub = if attached { None } else { self.hub_denied(&record) };
         let said = state.pairs.entry(pod.clone()).or_default();
@@ -151,9 +153,12 @@ impl Engine {
                 facts: &facts,
                 now,
             });
+            let surplus = self.plans.get(pod).is_some_and(|plan| plan.surplus.contains(&target_key));
+            let verdict = if surplus { limits::not_walked() } else { verdict };
             let before = said.get(&target.name);
             let next = follow(before, target, check, evidence, verdict);
-            let next = PairState { reports: facts.coverage == Coverage::Reporting, ..next };
+            let reports = facts.coverage == Coverage::Reporting;
+            let next = PairState { reports, heard: reports && heard, ..next };
             if next.outcome == Outcome::Failed && before.is_none_or(|b| b.outcome != Outcome::Failed) {
                 fallen.push(Fallen {
                     pod: pod.clone(),
@@ -302,7 +307,7 @@ fn follow(
     }
     let decided = now != Outcome::Unknown || before.is_some_and(|b| b.decided);
     let run = Run { previous: Some(now), ..run };
-    PairState { run, counted, verdict, outcome: now, shown, expect, decided, reports: false }
+    PairState { run, counted, verdict, outcome: now, shown, expect, decided, reports: false, heard: false }
 }
 
 /// How many walks have been completed since the last count.

@@ -1,10 +1,11 @@
 //! How much a plan may hold. The hub refuses a plan that breaks a limit of the protocol, and then the pod
 //! would keep the one it has: so what does not fit is left out here, in an order that stays.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use peerwalk_model::TargetKey;
 use peerwalk_model::plan::{Control, PlannedTarget, TargetKind};
+use peerwalk_model::verdict::Topic;
+use peerwalk_model::{Because, Reason, Stage, TargetKey, Verdict};
 
 /// Targets of one pod.
 pub const TARGETS: usize = 512;
@@ -13,19 +14,31 @@ pub const PROVES: usize = 64;
 /// Bytes of a whole plan. A message may have a little more: a delta names the targets that are gone too.
 const PLAN_BYTES: usize = 4 * 1024 * 1024 - 256 * 1024;
 
-/// The targets that fit, by check and name, and how many do not.
-pub fn fit(targets: BTreeMap<TargetKey, PlannedTarget>) -> (BTreeMap<TargetKey, PlannedTarget>, usize) {
-    let wanted = targets.len();
-    let (mut fitting, mut bytes) = (BTreeMap::new(), 0);
+/// The targets that fit, by check and name, and those that do not.
+pub fn fit(
+    targets: BTreeMap<TargetKey, PlannedTarget>,
+) -> (BTreeMap<TargetKey, PlannedTarget>, BTreeSet<TargetKey>) {
+    let (mut fitting, mut surplus, mut bytes) = (BTreeMap::new(), BTreeSet::new(), 0);
     for (key, target) in targets {
         let size = encoded(&key, &target);
         if fitting.len() < TARGETS && bytes + size <= PLAN_BYTES {
             bytes += size;
             fitting.insert(key, target);
+        } else {
+            surplus.insert(key);
         }
     }
-    let surplus = wanted - fitting.len();
     (fitting, surplus)
+}
+
+/// What is said of a target that does not fit.
+pub fn not_walked() -> Verdict {
+    let text = format!(
+        "the source pod has more targets than one pod walks ({TARGETS}, or what fits in {} KiB), and this one is \
+         not walked: give the pod fewer checks, or the checks fewer targets",
+        PLAN_BYTES / 1024
+    );
+    Verdict::unknown(Reason::NotProven, Stage::Resolve, vec![Because::new(Topic::Missing, text)])
 }
 
 /// How many bytes a target takes at most, encoded.
@@ -126,7 +139,7 @@ mod tests {
         ] {
             let targets = (0..600).map(|n| (key(n), target.clone())).collect();
             let (fitting, surplus) = fit(targets);
-            assert_eq!(fitting.len() + surplus, 600, "{about}: none is forgotten");
+            assert_eq!(fitting.len() + surplus.len(), 600, "{about}: none is forgotten");
             assert!(fitting.len() >= fits, "{about}: {} fit", fitting.len());
             encode(fitting);
         }

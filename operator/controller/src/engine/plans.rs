@@ -1,6 +1,6 @@
 //! Plans, by source pod: what it is asked to walk, and since which generation each target is the one it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use peerwalk_model::plan::{Plan, PlannedTarget, TargetKind};
 use peerwalk_model::{PodRef, TargetKey, Timestamp};
@@ -19,6 +19,8 @@ pub struct PodPlan {
     meant_since: BTreeMap<TargetKey, Meant>,
     /// When each target last changed in any way.
     changed: BTreeMap<TargetKey, Timestamp>,
+    /// Targets that it has no room for.
+    pub surplus: BTreeSet<TargetKey>,
 }
 
 /// Since when a target is meant as it is.

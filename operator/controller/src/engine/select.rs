@@ -16,6 +16,8 @@ pub struct Selection {
     pub running: usize,
     /// Of them, those without our sidecar.
     pub not_injected: Vec<PodRef>,
+    /// How many of those could not have it.
+    pub not_injectable: usize,
     /// Those that take part: injected, at most `maxPods`, at least one of each template as far as
     /// there is room.
     pub sampled: Vec<PodRef>,
@@ -31,6 +33,8 @@ pub struct Template {
     pub running: usize,
     /// Of those, how many have our sidecar.
     pub injected: usize,
+    /// Whether one that runs could have it.
+    pub injectable: bool,
     /// Whether one of them takes part.
     pub sampled: bool,
     /// When the oldest of them was created.
@@ -72,6 +76,7 @@ pub fn select(index: &Index, key: &ObjectKey, check: &ConnectivityCheck) -> Sele
     Selection {
         running: running.len(),
         not_injected: not_injected.iter().map(|pod| pod.id.clone()).collect(),
+        not_injectable: not_injected.iter().filter(|pod| !pod.injectable()).count(),
         sampled: sampled.into_iter().collect(),
         templates,
     }
@@ -83,11 +88,13 @@ fn templates(pods: &[&Pod]) -> BTreeMap<String, Template> {
         let template = templates.entry(pod.template.clone()).or_insert(Template {
             running: 0,
             injected: 0,
+            injectable: false,
             sampled: false,
             born: pod.created,
         });
         template.running += usize::from(pod.running);
         template.injected += usize::from(pod.running && pod.injected);
+        template.injectable |= pod.running && pod.injectable();
         template.born = template.born.min(pod.created);
     }
     templates

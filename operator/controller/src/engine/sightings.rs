@@ -30,10 +30,19 @@ const ECONNREFUSED: i32 = 111;
 /// Who was seen by whom.
 #[derive(Debug, Default)]
 pub struct Sightings {
-    /// From node to node: a pod of the second answered a pod of the first.
-    paths: BTreeMap<(String, String), Sighting>,
+    /// From node to node, in a family: a pod of the second answered a pod of the first.
+    paths: BTreeMap<Path, Sighting>,
     /// Endpoints that took a connection, by whom last.
     admitted: BTreeMap<SocketAddr, BTreeMap<PodRef, Timestamp>>,
+}
+
+/// A way from one node to another, in one address family.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Path {
+    pub from: String,
+    pub to: String,
+    /// Of IPv4.
+    pub v4: bool,
 }
 
 /// A source pod, and what is known of it and the target that it tells of.
@@ -86,22 +95,22 @@ impl Sightings {
         let answered_by = witness.index.pod_by_ip(remote.ip());
         let to = answered_by.and_then(|pod| pod.node.as_deref().map(|node| (node, pod.id.to_string())));
         if let (Some(from), Some((node, who))) = (&witness.source.node, to) {
-            self.see_path(from, node, who, at);
+            let path = Path { from: from.clone(), to: node.to_owned(), v4: remote.is_ipv4() };
+            self.see_path(path, Sighting { who, at });
         }
     }
 
-    /// A pod of node `to` answered a pod of node `from`.
-    fn see_path(&mut self, from: &str, to: &str, who: String, at: Timestamp) {
-        let sighting = Sighting { who, at };
-        let seen = self.paths.entry((from.to_owned(), to.to_owned())).or_insert_with(|| sighting.clone());
+    /// A pod at the end of a path answered one at its beginning.
+    fn see_path(&mut self, path: Path, sighting: Sighting) {
+        let seen = self.paths.entry(path).or_insert_with(|| sighting.clone());
         if sighting.at >= seen.at {
             *seen = sighting;
         }
     }
 
-    /// The last proof of the path between two nodes.
-    pub fn path(&self, from: &str, to: &str) -> Option<&Sighting> {
-        self.paths.get(&(from.to_owned(), to.to_owned()))
+    /// The last proof of a path.
+    pub fn path(&self, path: &Path) -> Option<&Sighting> {
+        self.paths.get(path)
     }
 
     /// The last pod but `not` that connected to an endpoint.
@@ -130,7 +139,7 @@ impl Witness<'_> {
             (TargetKind::Url(url), DialPurpose::Address) => {
                 let ip = remote.ip();
                 // A name that may lead anywhere does not lead to another's pod for that.
-                let anywhere = url.scope.any_address && self.index.any_pod_by_ip(ip).is_none();
+                let anywhere = url.scope.any_address && self.index.pods_at(ip).next().is_none();
                 let in_scope = anywhere || url.scope.networks.iter().any(|network| network.contains(&ip));
                 in_scope && remote.port() == Authority::of(&url.url).port
             }

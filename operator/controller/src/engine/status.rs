@@ -46,6 +46,8 @@ pub(super) struct PairView<'a> {
     pub template: &'a str,
     pub target: usize,
     pub reports: bool,
+    /// The sidecar has been heard: it is attached, or was and may come back.
+    pub heard: bool,
     /// There is fresh evidence, or an answer that needs none.
     pub complete: bool,
     /// The pod has run for less than something may be missing.
@@ -62,6 +64,7 @@ impl<'a> PairView<'a> {
             template: &pod.template,
             target,
             reports: state.reports,
+            heard: state.heard,
             complete: !wants && state.verdict.reason != Some(Reason::NotInjected),
             young,
             outcome: state.outcome,
@@ -192,7 +195,7 @@ pub(super) fn headline(verdict: &Verdict) -> String {
 
 fn summary(check: &ConnectivityCheck, round: &Round<'_>) -> Summary {
     let count = |outcome: Outcome| number(round.pairs.iter().filter(|pair| pair.outcome == outcome).count());
-    let reporting: BTreeSet<&PodRef> = round.pairs.iter().filter(|p| p.reports).map(|p| p.pod).collect();
+    let reporting: BTreeSet<&PodRef> = round.pairs.iter().filter(|p| p.heard).map(|p| p.pod).collect();
     let (as_expected, pairs) = (count(Outcome::AsExpected), number(round.pairs.len()));
     Summary {
         pods: number(round.selection.sampled.len()),

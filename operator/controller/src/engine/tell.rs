@@ -52,7 +52,7 @@ impl Engine {
         said: &ConnectivityCheckStatus,
         now: Timestamp,
     ) -> bool {
-        let starting = now.since(self.started) <= self.settings.attach_within;
+        let starting = now.since(self.seen.since()) <= self.settings.attach_within;
         let (Some(old), Some(new)) = (base.condition(READY), said.condition(READY)) else { return false };
         if !starting
             || base.observed_generation != check.metadata.generation
@@ -87,7 +87,7 @@ impl Engine {
         for Fallen { pod, target, first, since, verdict } in fallen {
             let stored = base.targets.iter().any(|row| row.name == target && row.outcome == failed);
             let recent = self.pod_events.get(&pod).is_some_and(|at| now.since(*at) < POD_EVENTS);
-            if recent || (stored && first && since < self.started) {
+            if recent || (stored && first && since < self.seen.since()) {
                 continue;
             }
             self.pod_events.insert(pod.clone(), now);

@@ -3,7 +3,9 @@
 mod ages;
 mod churn;
 mod events;
+mod families;
 mod fixtures;
+mod interrupted;
 mod outcomes;
 mod plans;
 mod recreated;
@@ -14,6 +16,7 @@ mod sightings;
 mod stalled;
 mod targets;
 mod templates;
+mod translated;
 mod unreadable;
 mod ways;
 mod work;

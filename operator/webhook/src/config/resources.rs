@@ -84,14 +84,6 @@ pub struct ResourceList {
 }
 
 impl ResourceList {
-    /// Parses both quantities.
-    pub fn parse(cpu: &str, memory: &str) -> Result<Self, ConfigError> {
-        Ok(Self {
-            cpu: Quantity::parse(Resource::Cpu, cpu)?,
-            memory: Quantity::parse(Resource::Memory, memory)?,
-        })
-    }
-
     fn to_json(&self) -> Value {
         json!({"cpu": self.cpu.as_str(), "memory": self.memory.as_str()})
     }

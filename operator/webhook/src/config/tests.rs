@@ -36,11 +36,15 @@ fn quantities_are_read_as_kubernetes_reads_them() {
     }
 }
 
+fn list(cpu: &str, memory: &str) -> ResourceList {
+    let parse = |resource, text| Quantity::parse(resource, text).expect("a quantity");
+    ResourceList { cpu: parse(Resource::Cpu, cpu), memory: parse(Resource::Memory, memory) }
+}
+
 #[test]
 fn a_request_above_its_limit_is_refused_by_name() {
-    let requests = ResourceList::parse("10m", "1Gi").expect("quantities");
-    let limits = ResourceList::parse("100m", "32Mi").expect("quantities");
-    let error = ContainerResources::new(requests, limits).expect_err("memory is above its limit");
+    let error = ContainerResources::new(list("10m", "1Gi"), list("100m", "32Mi"))
+        .expect_err("memory is above its limit");
     assert_eq!(
         error.to_string(),
         "memory request 1Gi is above the limit 32Mi: raise the limit or lower the request"
@@ -49,9 +53,8 @@ fn a_request_above_its_limit_is_refused_by_name() {
 
 #[test]
 fn the_default_resources_are_what_parsing_gives() {
-    let requests = ResourceList::parse("10m", "16Mi").expect("quantities");
-    let limits = ResourceList::parse("100m", "32Mi").expect("quantities");
-    assert_eq!(ContainerResources::new(requests, limits), Ok(ContainerResources::default()));
+    let parsed = ContainerResources::new(list("10m", "16Mi"), list("100m", "32Mi"));
+    assert_eq!(parsed, Ok(ContainerResources::default()));
 }
 
 #[test]

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Json;
-use axum::body::{Body, Bytes};
+use axum::body::{Body, HttpBody as _};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
+use super::places::Place;
 use crate::config::InjectConfig;
 use crate::decide::{Decision, NamespaceInfo, SkipReason, decide};
 use crate::metrics::{Failure, Outcome, WebhookMetrics};
@@ -24,11 +26,21 @@ pub(super) const BODY_LIMIT: usize = 3 * 1024 * 1024;
 /// configuration's timeout is 2 s.
 const BODY_TIMEOUT: Duration = Duration::from_millis(1500);
 
+/// Bytes that a parsed review may take, which is far more than its text where that is dense: enough for a MiB of
+/// containers with nothing but variables.
+const PARSED_LIMIT: u32 = 32 * 1024 * 1024;
+/// The same for all reviews that are parsed at one time.
+pub(super) const PARSED_AT_ONCE: usize = 2 * PARSED_LIMIT as usize;
+
 /// What an admission needs.
 #[derive(Clone)]
 pub(super) struct Admission {
     pub(super) config: Arc<ArcSwap<InjectConfig>>,
     pub(super) metrics: WebhookMetrics,
+    /// The place of the connection it came through.
+    pub(super) place: Arc<Place>,
+    /// Bytes that are left for parsed reviews.
+    pub(super) parsing: Arc<Semaphore>,
 }
 
 /// `POST /mutate`.
@@ -39,10 +51,30 @@ pub(super) async fn mutate(State(admission): State<Admission>, body: Body) -> Re
         (status, message).into_response()
     };
 
-    let body = match read(body).await {
-        Ok(body) => body,
-        Err((status, message)) => return refuse(Failure::Body, status, message),
+    admission.place.requested();
+    let received = tokio::time::timeout(BODY_TIMEOUT, async {
+        // The room is kept until the answer is made.
+        let room = admission.place.room(declared(&body)).await;
+        (room, axum::body::to_bytes(body, BODY_LIMIT).await)
+    });
+    let (_room, body) = match received.await {
+        Ok((room, Ok(body))) => (room, body),
+        Ok((_, Err(error))) => {
+            return refuse(Failure::Body, StatusCode::PAYLOAD_TOO_LARGE, error.to_string());
+        }
+        Err(_) => {
+            let message = "the body did not arrive in time".to_owned();
+            return refuse(Failure::Body, StatusCode::REQUEST_TIMEOUT, message);
+        }
     };
+    let size = parsed_size(&body);
+    if size > PARSED_LIMIT {
+        let message =
+            format!("parsed, the review may take {size} bytes; at most {PARSED_LIMIT} are given to one");
+        return refuse(Failure::Body, StatusCode::PAYLOAD_TOO_LARGE, message);
+    }
+    // Nothing waits while it is held, so nobody can keep it from others.
+    let _parsing = admission.parsing.acquire_many(size).await;
     let request = match Request::parse(&body) {
         Ok(request) => request,
         // Without its uid a review cannot be answered.
@@ -57,12 +89,22 @@ pub(super) async fn mutate(State(admission): State<Admission>, body: Body) -> Re
     Json(answer).into_response()
 }
 
-async fn read(body: Body) -> Result<Bytes, (StatusCode, String)> {
-    match tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(body, BODY_LIMIT)).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(error)) => Err((StatusCode::PAYLOAD_TOO_LARGE, error.to_string())),
-        Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time".to_owned())),
-    }
+/// How many bytes the body says it has, at most as many as are read of it.
+fn declared(body: &Body) -> u32 {
+    let most = BODY_LIMIT as u64;
+    let bytes = body.size_hint().upper().unwrap_or(most).min(most);
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+/// What a review takes in memory when it is parsed, at most and roughly: a map begins with room for eleven entries.
+fn parsed_size(body: &[u8]) -> u32 {
+    body.iter().fold(0, |size: u32, byte| {
+        size.saturating_add(match byte {
+            b'{' | b'[' => 640,
+            b',' => 128,
+            _ => 1,
+        })
+    })
 }
 
 fn answer(request: Request, config: &InjectConfig) -> (Outcome, Answer) {

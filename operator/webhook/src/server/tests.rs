@@ -1,5 +1,7 @@
 //! Tests over a real TLS connection, as the API server calls.
 
+mod strangers;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http_body_util::{BodyExt, Full};
@@ -55,6 +57,11 @@ impl Webhook {
     }
 
     async fn try_connect(&self, protocol: &str) -> std::io::Result<ClientStream<TcpStream>> {
+        let stream = TcpStream::connect(self.address).await.expect("a connection");
+        self.secured(stream, protocol).await
+    }
+
+    async fn secured(&self, stream: TcpStream, protocol: &str) -> std::io::Result<ClientStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
         roots.add(self.trust.clone()).expect("a root");
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -64,7 +71,6 @@ impl Webhook {
             .with_root_certificates(roots)
             .with_no_client_auth();
         client.alpn_protocols = vec![protocol.as_bytes().to_vec()];
-        let stream = TcpStream::connect(self.address).await.expect("a connection");
         let name = ServerName::try_from(NAME).expect("a name");
         TlsConnector::from(Arc::new(client)).connect(name, stream).await
     }

@@ -33,6 +33,12 @@ impl Allowance {
         self.deadline().saturating_duration_since(Instant::now())
     }
 
+    /// Moves the deadline so that at least so much is left until it.
+    pub(crate) fn keep(&self, left: Duration) {
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.0 = inner.0.max(Instant::now() + left);
+    }
+
     fn patience(&self) -> Duration {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).1
     }
@@ -143,5 +149,16 @@ mod tests {
         assert_eq!(before.elapsed(), Duration::from_secs(5), "the distance to the same address");
         assert_eq!(allowance.left(), Duration::from_secs(3), "waiting is no attempt");
         assert!(!gate.connect(remote, Pace::Spaced, &allowance).await, "patience is for the whole walk");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_left_is_kept_at_no_cost_of_patience() {
+        let allowance = Allowance::new(Duration::from_secs(3));
+        let left = allowance.left();
+        sleep(Duration::from_secs(2)).await;
+        allowance.keep(left);
+        assert_eq!((allowance.left(), allowance.patience()), (left, PATIENCE));
+        allowance.keep(Duration::from_secs(1));
+        assert_eq!(allowance.left(), left, "it never takes away");
     }
 }

@@ -48,7 +48,8 @@ struct Diagnosis<'a, 'b> {
     end: Instant,
 }
 
-/// Runs until every socket has an outcome, or until silence is proven as far as it can be.
+/// Runs until every socket has an outcome, or until silence is proven as far as it can be. What was left of the
+/// walk's time before is left after it, for the request.
 pub(super) async fn run(
     dialling: &Dialling<'_>,
     choice: &Choice,
@@ -56,12 +57,29 @@ pub(super) async fn run(
     series: &mut Series,
     interim: &mut impl FnMut(Connect),
 ) -> Result<(), LocalTrouble> {
-    if recheck(dialling, series).await? {
+    let left = dialling.allowance.left();
+    let done = diagnose(dialling, choice, controls, series, interim).await;
+    dialling.allowance.keep(left);
+    done
+}
+
+async fn diagnose(
+    dialling: &Dialling<'_>,
+    choice: &Choice,
+    controls: &[Control],
+    series: &mut Series,
+    interim: &mut impl FnMut(Connect),
+) -> Result<(), LocalTrouble> {
+    if recheck(dialling, choice, series).await? {
         return Ok(());
     }
-    let permit = dialling.gate.diagnosis(dialling.allowance).await;
+    // Whatever answers meanwhile has answered then, and not when it is looked at.
+    let permit = tokio::select! {
+        permit = dialling.gate.diagnosis(dialling.allowance) => permit,
+        () = series.settled() => return Ok(()),
+    };
     // The diagnosis that was waited for may have proven this silence too.
-    if recheck(dialling, series).await? {
+    if recheck(dialling, choice, series).await? {
         return Ok(());
     }
     let now = Instant::now();
@@ -69,9 +87,9 @@ pub(super) async fn run(
     let suspects = suspects(dialling, series, now);
     let Some(first) = series.live().map(Attempt::begun).min() else { return Ok(()) };
     if permit.is_none() || suspects.is_empty() {
-        // Another diagnosis runs, or a refusal is remembered: silence is not news.
-        let until = first + dialling.target.connect_timeout;
-        series.drive(if suspects.is_empty() { now } else { until.min(dialling.allowance.deadline()) }).await;
+        // Another diagnosis runs, or a refusal is remembered: silence is not news, and an answer is, however slow.
+        drop(permit);
+        series.drive((first + dialling.target.connect_timeout).min(dialling.allowance.deadline())).await;
         return Ok(());
     }
     let planned = plan(choice, controls, series, &suspects, now);
@@ -84,8 +102,13 @@ pub(super) async fn run(
 
 /// An address whose silence was proven a moment ago is asked with three ports only. Silent again, it is
 /// reported with the proof of then: a whole diagnosis in every walk would cost more than the budget of the
-/// other targets. Whether that settles the stage.
-async fn recheck(dialling: &Dialling<'_>, series: &mut Series) -> Result<bool, LocalTrouble> {
+/// other targets. It gets the time that the proof took to be one, so that a slow answer counts. Whether that
+/// settles the stage.
+async fn recheck(
+    dialling: &Dialling<'_>,
+    choice: &Choice,
+    series: &mut Series,
+) -> Result<bool, LocalTrouble> {
     let now = Instant::now();
     let suspects = suspects(dialling, series, now);
     let Some(proof) = dialling.connector.silences.recall(&suspects, now, dialling.pace) else {
@@ -104,12 +127,13 @@ async fn recheck(dialling: &Dialling<'_>, series: &mut Series) -> Result<bool, L
         }
         series.drive(Instant::now() + APART).await;
     }
-    series.drive(now + SUSPECTED).await;
+    series.drive(now + RETRANSMITTED.min(dialling.target.connect_timeout)).await;
     let answered = |remote| series.attempts().any(|a| a.remote() == remote && a.outcome().is_some());
     if suspects.iter().any(|suspect| answered(*suspect)) {
         return Ok(false);
     }
-    let old: Vec<_> = proof.into_iter().filter(|dial| !answered(dial.remote)).collect();
+    let own = dialling.own(choice, proof).into_iter();
+    let old: Vec<_> = own.filter(|dial| !answered(dial.remote)).collect();
     for dial in old {
         series.push_done(dial);
     }

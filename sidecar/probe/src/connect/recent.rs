@@ -42,16 +42,26 @@ impl Recent {
         let mut fresh: HashMap<Key, Vec<Dial>> = HashMap::new();
         for dial in dials {
             let dialled = !matches!(dial.outcome, DialOutcome::NotAllowed | DialOutcome::Skipped);
-            if dialled && dial.purpose != DialPurpose::Control {
+            // No target asks for what was found of its proxy or controls.
+            if dialled && !matches!(dial.purpose, DialPurpose::Control | DialPurpose::Proxy) {
                 fresh.entry((dial.purpose, dial.remote)).or_default().push(dial.clone());
             }
         }
         for (address, dials) in fresh {
-            // Shared dials do not become younger by being reported again.
             let newest = |dials: &[Dial]| dials.iter().map(|dial| dial.started).max();
-            if known.get(&address).is_none_or(|old| newest(&old.dials) < newest(&dials)) {
-                known.insert(address, Found { dials, by: target.clone(), at: now });
-            }
+            let at = match known.get(&address) {
+                Some(old) if newest(&dials) < newest(&old.dials) => continue,
+                // The same sockets do not become younger by being reported again. Their own walk may have learned
+                // since what became of them.
+                Some(old) if newest(&dials) == newest(&old.dials) => {
+                    if old.by != *target {
+                        continue;
+                    }
+                    old.at
+                }
+                _ => now,
+            };
+            known.insert(address, Found { dials, by: target.clone(), at });
         }
     }
 }
@@ -94,6 +104,29 @@ mod tests {
         assert_eq!(of(DialPurpose::Endpoint, "b", 5_000), None, "it may be dialled again");
         assert_eq!(of(DialPurpose::Address, "b", 1), None, "what it stands for differs");
         assert_eq!(of(DialPurpose::Endpoint, "a", 1), None, "its own walk is for news");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_a_walk_replaces_its_interim_report() {
+        let (recent, now) = (Recent::default(), Instant::now());
+        let silent = dial(DialPurpose::Endpoint, 1, DialOutcome::Silent);
+        let connected = Dial { outcome: DialOutcome::Connected { local_peer: None }, ..silent.clone() };
+        let of = |seconds| {
+            let key = (silent.purpose, silent.remote);
+            recent.of(key, &target("b"), now + Duration::from_secs(seconds))
+        };
+        recent.learn(&target("a"), std::slice::from_ref(&silent), now);
+        recent.learn(&target("a"), std::slice::from_ref(&connected), now + Duration::from_secs(2));
+        assert_eq!(of(4), Some(vec![connected]), "the same socket was answered late");
+        assert_eq!(of(5), None, "and is as old as before");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_proxy_is_nobodys_target() {
+        let (recent, now) = (Recent::default(), Instant::now());
+        let proxy = dial(DialPurpose::Proxy, 1, DialOutcome::Silent);
+        recent.learn(&target("a"), std::slice::from_ref(&proxy), now);
+        assert_eq!(recent.of((proxy.purpose, proxy.remote), &target("b"), now), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -46,18 +46,23 @@ impl Series {
 
     /// Waits until every socket has an outcome, or until the moment.
     pub(crate) async fn drive(&mut self, until: Instant) {
+        // Late is no error: those without an outcome are silent.
+        let _ = timeout_at(until, self.settled()).await;
+    }
+
+    /// Waits until every socket has an outcome.
+    pub(crate) async fn settled(&mut self) {
         let Self { slots, locals } = self;
-        let all = poll_fn(|cx| {
+        poll_fn(|cx| {
             let mut pending = false;
             for slot in slots.iter_mut() {
                 if let Slot::Socket(attempt) = slot {
-                    pending |= attempt.poll_known(cx, locals).is_pending();
+                    pending |= attempt.poll_known(cx, Some(locals)).is_pending();
                 }
             }
             if pending { Poll::Pending } else { Poll::Ready(()) }
-        });
-        // Late is no error: those without an outcome are silent.
-        let _ = timeout_at(until, all).await;
+        })
+        .await;
     }
 
     pub(crate) fn attempts(&self) -> impl Iterator<Item = &Attempt> {

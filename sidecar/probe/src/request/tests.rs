@@ -44,7 +44,7 @@ async fn outcome(answer: &'static str, end: End, method: HttpMethod) -> RequestO
     let (stream, _served) = server(answer, end).await;
     let url = TargetUrl::parse("http://catalog.shop.svc:8080/healthz?full=1").unwrap();
     let deadline = Instant::now() + Duration::from_millis(400);
-    exchange(stream, &url, &http(method), Form::Origin, deadline).await.outcome
+    exchange(stream, &url, &http(method), Form::Origin, deadline).await.unwrap().outcome
 }
 
 #[tokio::test]
@@ -87,7 +87,7 @@ async fn the_request_says_who_asks_and_closes() {
         let (stream, served) = server("HTTP/1.1 200 OK\r\n\r\n", End::Close).await;
         let url = TargetUrl::parse("http://catalog.shop.svc:8080/healthz").unwrap();
         let deadline = Instant::now() + Duration::from_secs(5);
-        exchange(stream, &url, &http(HttpMethod::Head), form, deadline).await;
+        exchange(stream, &url, &http(HttpMethod::Head), form, deadline).await.unwrap();
         let head = served.await.unwrap().to_ascii_lowercase();
         assert_eq!(head.lines().next().unwrap(), line.to_ascii_lowercase());
         for wanted in ["host: catalog.shop.svc:8080", "user-agent: peerwalk/", "connection: close"] {
@@ -109,7 +109,7 @@ async fn an_endless_body_is_read_to_its_bound() {
     let url = TargetUrl::parse("http://big/").unwrap();
     let stream = TcpStream::connect(address).await.unwrap();
     let deadline = Instant::now() + Duration::from_secs(30);
-    let request = exchange(stream, &url, &http(HttpMethod::Get), Form::Origin, deadline).await;
+    let request = exchange(stream, &url, &http(HttpMethod::Get), Form::Origin, deadline).await.unwrap();
     assert_eq!(request.outcome, RequestOutcome::Status(200));
 }
 
@@ -131,7 +131,7 @@ async fn served<F: Future<Output = ()>>(
     let http = http(HttpMethod::Get);
     let exchange = exchange(stream, &url, &http, Form::Origin, begun + deadline);
     tokio::select! {
-        request = exchange => (request, begun.elapsed()),
+        request = exchange => (request.unwrap(), begun.elapsed()),
         () = async { serving.await; pending().await } => unreachable!(),
     }
 }
@@ -207,7 +207,7 @@ async fn a_server_that_speaks_first_is_no_http_server() {
         let _kept = matches!(end, End::Keep).then_some(accepted);
         let url = TargetUrl::parse("http://mail/").unwrap();
         let deadline = Instant::now() + Duration::from_secs(5);
-        let request = exchange(stream, &url, &http(HttpMethod::Head), Form::Origin, deadline).await;
+        let request = exchange(stream, &url, &http(HttpMethod::Head), Form::Origin, deadline).await.unwrap();
         assert_eq!(request.outcome, expected, "what was readable before the {end:?} is what it said");
     }
     // The same banner, when it comes after the request.

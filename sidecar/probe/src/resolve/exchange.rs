@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::message::{Answer, Question};
-use crate::socket::{self, Attempt, Locals, own_trouble, read_queue, trouble};
+use crate::socket::{self, Attempt, is_without_family, own_trouble, read_queue, trouble};
 
 /// The largest datagram that is read; without EDNS servers send at most 512 bytes (RFC 1035, 4.2.1).
 const DATAGRAM: usize = 4096;
@@ -23,9 +23,14 @@ pub(crate) async fn udp(
     question: &Question,
     deadline: Duration,
 ) -> Result<Answer, LocalTrouble> {
-    let socket = socket::open(server, Type::DGRAM, Protocol::UDP)?;
+    let socket = match socket::open(server, Type::DGRAM, Protocol::UDP) {
+        Err(trouble) if is_without_family(&trouble) => return Ok(without_family()),
+        opened => opened?,
+    };
     if let Err(error) = socket.connect(&server.into()) {
-        return failed(&error, &socket);
+        // No address of the family to send from; a lack of ports is another error here.
+        let without_address = error.raw_os_error() == Some(libc::EADDRNOTAVAIL);
+        return if without_address { Ok(without_family()) } else { failed(&error, &socket) };
     }
     let interest = Interest::READABLE | Interest::ERROR;
     let fd = socket::watch(UdpSocket::from(socket), interest).map_err(|e| trouble("epoll", &e))?;
@@ -65,8 +70,7 @@ pub(crate) async fn tcp(
 ) -> Result<Answer, LocalTrouble> {
     let exchange = async {
         let mut attempt = Attempt::begin(DialPurpose::Address, server, None)?;
-        let locals = Locals::default();
-        poll_fn(|cx| attempt.poll_known(cx, &locals)).await;
+        poll_fn(|cx| attempt.poll_known(cx, None)).await;
         if let Some(DialOutcome::Failed { errno, queue, .. }) = attempt.outcome() {
             return Ok(once(QueryOutcome::Unreachable { errno: *errno, icmp: queue.last().cloned() }));
         }
@@ -102,6 +106,11 @@ fn failed(error: &std::io::Error, socket: &socket2::Socket) -> Result<Answer, Lo
     }
     let icmp = read_queue(socket).pop();
     Ok(once(QueryOutcome::Unreachable { errno, icmp }))
+}
+
+/// A server whose address is of a family that the pod does not have.
+fn without_family() -> Answer {
+    once(QueryOutcome::Unreachable { errno: libc::EAFNOSUPPORT, icmp: None })
 }
 
 fn once(outcome: QueryOutcome) -> Answer {

@@ -276,6 +276,26 @@ async fn without_budget_an_answer_of_before_does() {
     assert_eq!(server.asked().len(), 2, "nobody is asked");
 }
 
+#[tokio::test]
+async fn without_budget_that_there_was_no_address_proves_nothing() {
+    for does in [Does::Code(ResponseCode::NXDomain), Does::Answers(vec![])] {
+        let server = Server::start(move |_, _| does.clone()).await;
+        let pod = asking(server.address);
+        assert_eq!(pod.resolve_again("db.test.", true).await.unwrap().addresses, ips(&[]));
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(31)).await;
+        let allowance = Allowance::new(Duration::from_secs(3));
+        while pod.gate.may_query() {
+            assert!(pod.gate.query(&allowance).await);
+        }
+        let asked = server.asked().len();
+        let trouble = pod.resolve_again("db.test.", true).await.unwrap_err();
+        assert_eq!(trouble.what, LocalTrouble::BUDGET, "the name may be there by now");
+        assert_eq!(server.asked().len(), asked, "nobody is asked");
+        tokio::time::resume();
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn without_budget_the_walk_is_void() {
     let pod = pod("nameserver [127.0.0.1]:9\n", "");

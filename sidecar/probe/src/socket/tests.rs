@@ -8,8 +8,41 @@ use super::*;
 async fn settled(remote: SocketAddr, parity: Option<Parity>) -> Attempt {
     let mut attempt = Attempt::begin(DialPurpose::Address, remote, parity).unwrap();
     let locals = Locals::default();
-    poll_fn(|cx| attempt.poll_known(cx, &locals)).await;
+    poll_fn(|cx| attempt.poll_known(cx, Some(&locals))).await;
     attempt
+}
+
+#[tokio::test]
+async fn a_peer_that_accepts_and_closes_at_once_is_connected() {
+    for host in ["127.0.0.1:0", "[::1]:0"] {
+        let listener = TcpListener::bind(host).unwrap();
+        let remote = listener.local_addr().unwrap();
+        let mut attempt = Attempt::begin(DialPurpose::Address, remote, None).unwrap();
+        drop(listener.accept().unwrap());
+        let locals = Locals::default();
+        let known = poll_fn(|cx| attempt.poll_known(cx, Some(&locals)));
+        // Without another wake-up it would stay unknown; no answer is what that looks like.
+        let _ = tokio::time::timeout(Duration::from_secs(2), known).await;
+        let outcome = attempt.dial().outcome;
+        assert_eq!(
+            outcome,
+            DialOutcome::Connected { local_peer: None },
+            "{remote}: the FIN follows a handshake"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_kernel_without_the_family_fails_this_address_only() {
+    let remote = "[2001:db8::1]:80".parse().unwrap();
+    let opened = |errno| Err(trouble("socket", &io::Error::from_raw_os_error(errno)));
+    let attempt = || Attempt::begin(DialPurpose::Address, "127.0.0.1:1".parse().unwrap(), None).unwrap();
+    let mut refused = Attempt { fd: None, known: None, remote, ..attempt() };
+    refused.connect(opened(libc::EAFNOSUPPORT), None).unwrap();
+    let expected = DialOutcome::Failed { errno: libc::EAFNOSUPPORT, immediate: true, queue: vec![] };
+    assert_eq!(refused.dial().outcome, expected, "as connect() fails where there is no route");
+    let exhausted = attempt().connect(opened(libc::EMFILE), None);
+    assert_eq!(exhausted.unwrap_err().what, "file descriptors", "our own trouble stays ours");
 }
 
 #[tokio::test]

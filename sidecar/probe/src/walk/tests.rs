@@ -10,8 +10,9 @@ use peerwalk_model::plan::{
     DialScope, DnsTarget, HttpMethod, HttpRequest, Retries, ServiceTarget, UrlTarget,
 };
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
+use rustls::server::{NoClientAuth, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig};
 use tempfile::NamedTempFile;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -213,6 +214,11 @@ async fn a_name_that_must_resolve_is_only_resolved() {
 
 /// A root in PEM, and a server's acceptor with a certificate for `catalog.test` under it.
 fn tls() -> (String, TlsAcceptor) {
+    tls_asking(false)
+}
+
+/// Roots and a server whose certificate they signed; with `clients` it wants one from its clients, too.
+fn tls_asking(clients: bool) -> (String, TlsAcceptor) {
     let root_key = KeyPair::generate().unwrap();
     let mut root = CertificateParams::default();
     root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -222,10 +228,14 @@ fn tls() -> (String, TlsAcceptor) {
     let leaf = CertificateParams::new(vec!["catalog.test".to_owned()]).unwrap();
     let leaf = leaf.signed_by(&leaf_key, &issuer).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut roots = RootCertStore::empty();
+    roots.add(root_certificate.der().clone()).unwrap();
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+    let verifier = if clients { verifier.build().unwrap() } else { Arc::new(NoClientAuth) };
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
-        .with_no_client_auth()
+        .with_client_cert_verifier(verifier)
         .with_single_cert(
             vec![leaf.der().clone()],
             PrivateKeyDer::try_from(leaf_key.serialize_der()).unwrap(),
@@ -273,6 +283,21 @@ async fn certificates_are_verified() {
     let kind = url(format!("https://other.test:{}/", server.port()), Some(pem));
     let outcome = walk(&prober, &target(kind, Some("/"))).await.tls.unwrap().outcome;
     assert!(matches!(&outcome, TlsOutcome::Failed(words) if words.contains("other.test")), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_wants_a_certificate_is_no_reset() {
+    let (pem, acceptor) = tls_asking(true);
+    let server = https_server(acceptor).await;
+    let (prober, _file) = prober("127.0.0.1 catalog.test\n", vec![], DialRules::Anything);
+    let kind = url(format!("https://catalog.test:{}/", server.port()), Some(pem));
+    let walk = walk(&prober, &target(kind, Some("/"))).await;
+    let outcome = walk.tls.expect("a handshake was tried").outcome;
+    assert!(
+        matches!(&outcome, TlsOutcome::Failed(words) if words.contains("CertificateRequired")),
+        "{outcome:?}"
+    );
+    assert_eq!(walk.request, None, "it was not heard");
 }
 
 #[tokio::test]

@@ -39,7 +39,7 @@ pub(crate) fn disagreement(route: &Route) -> Vec<Because> {
 /// Which variable sends the target to which proxy.
 pub(super) fn sends(used: &ProxyUse) -> Because {
     let text = format!(
-        "container {} sets {} to {}, and {} does not except the target",
+        "container {} sets {} to {}, and {} does not match the target",
         used.container,
         used.variable,
         shown(used),

@@ -1,13 +1,14 @@
 //! Services, EndpointSlices, Namespaces and Nodes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1 as discovery;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
 
-use super::pod::{Condition, is_true, protocol};
+use super::pod::{Condition, is_true, port_number, protocol};
 use super::{Decode, Kind};
 use crate::cluster::record::{EndpointRecord, EndpointSlice, Namespace, Node, Object, Service, ServicePort};
 
@@ -18,6 +19,8 @@ pub struct SlimService {
     metadata: ObjectMeta,
     #[serde(default)]
     spec: ServiceSpec,
+    #[serde(default)]
+    status: ServiceStatus,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -29,17 +32,39 @@ struct ServiceSpec {
     cluster_ip: Option<String>,
     #[serde(rename = "clusterIPs")]
     cluster_ips: Vec<String>,
+    #[serde(rename = "externalIPs")]
+    external_ips: Vec<String>,
     external_name: Option<String>,
     internal_traffic_policy: Option<String>,
     ports: Vec<Port>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ServiceStatus {
+    load_balancer: LoadBalancer,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
+struct LoadBalancer {
+    ingress: Vec<Ingress>,
+}
+
+/// One way in. Its `ipMode` is not read: what is said to go through a proxy may be translated on the node too.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Ingress {
+    ip: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 struct Port {
     name: Option<String>,
     port: Option<i32>,
     protocol: Option<String>,
+    node_port: Option<i32>,
 }
 
 impl Port {
@@ -48,8 +73,15 @@ impl Port {
             name: self.name.clone().unwrap_or_default(),
             number: u16::try_from(self.port?).ok()?,
             protocol: protocol(self.protocol.as_deref())?,
+            on_nodes: port_number(self.node_port),
         })
     }
+}
+
+/// Addresses, each once, in their order. What is no address is left out.
+fn addresses<'a>(texts: impl Iterator<Item = &'a String>) -> Vec<IpAddr> {
+    let mut seen = BTreeSet::new();
+    texts.filter_map(|ip| ip.parse().ok()).filter(|ip| seen.insert(*ip)).collect()
 }
 
 impl Decode for SlimService {
@@ -57,13 +89,11 @@ impl Decode for SlimService {
 
     fn decode(self) -> Object {
         let spec = self.spec;
-        let mut addresses: Vec<_> =
-            spec.cluster_ips.iter().chain(&spec.cluster_ip).filter_map(|ip| ip.parse().ok()).collect();
-        let mut seen = std::collections::BTreeSet::new();
-        addresses.retain(|ip| seen.insert(*ip));
+        let balanced = self.status.load_balancer.ingress.iter().filter_map(|ingress| ingress.ip.as_ref());
         let external = spec.kind.as_deref() == Some("ExternalName");
         Object::Service(Service {
-            addresses,
+            addresses: addresses(spec.cluster_ips.iter().chain(&spec.cluster_ip)),
+            foreign: addresses(spec.external_ips.iter().chain(balanced)),
             headless: spec.cluster_ip.as_deref() == Some("None"),
             external_name: spec.external_name.filter(|_| external),
             internal_local: spec.internal_traffic_policy.as_deref() == Some("Local"),

@@ -1,5 +1,7 @@
 //! Pods.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use peerwalk_model::{PodRef, Protocol, Timestamp};
@@ -27,6 +29,22 @@ struct Spec {
     host_network: bool,
     containers: Vec<Container>,
     init_containers: Vec<Container>,
+    os: Os,
+    node_selector: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Os {
+    name: String,
+}
+
+impl Spec {
+    /// As the webhook tells it.
+    fn is_windows(&self) -> bool {
+        self.os.name == "windows"
+            || self.node_selector.get("kubernetes.io/os").is_some_and(|os| os == "windows")
+    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -43,6 +61,7 @@ struct Port {
     name: Option<String>,
     container_port: i32,
     protocol: Option<String>,
+    host_port: Option<i32>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -97,6 +116,11 @@ pub(super) fn is_true(conditions: &[Condition], kind: &str) -> bool {
     conditions.iter().any(|c| c.kind == kind && c.status == "True")
 }
 
+/// A port that is given; 0 stands for none.
+pub(super) fn port_number(port: Option<i32>) -> Option<u16> {
+    port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0)
+}
+
 /// A protocol of the API; TCP is the default, and what is none of the three is not a port we can use.
 pub(super) fn protocol(name: Option<&str>) -> Option<Protocol> {
     match name {
@@ -130,6 +154,7 @@ impl Decode for SlimPod {
             ips: ips(&status),
             node: spec.node_name.clone(),
             host_network: spec.host_network,
+            windows: spec.is_windows(),
             ports: ports(&spec),
             template,
             labels: metadata.labels.unwrap_or_default(),
@@ -164,6 +189,7 @@ fn ports(spec: &Spec) -> Vec<ContainerPort> {
                 protocol: protocol(port.protocol.as_deref())?,
                 number: u16::try_from(port.container_port).ok()?,
                 init,
+                on_node: port_number(port.host_port),
             })
         })
         .collect()

@@ -1,9 +1,10 @@
 //! What the index says of changes: whom they touch.
 
+use peerwalk_model::Protocol;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::cluster::decode::{Decode, SlimEndpointSlice, SlimPod, SlimService};
+use crate::cluster::decode::{Decode, SlimEndpointSlice, SlimNode, SlimPod, SlimService};
 
 fn apply<K: Decode + serde::de::DeserializeOwned>(index: &mut Index, object: Value) -> Change {
     index.apply(serde_json::from_value::<K>(object).unwrap().named())
@@ -55,6 +56,44 @@ fn a_service_is_found_by_the_addresses_it_has_now() {
     assert_eq!((index.service_by_ip(one), index.service_by_ip(two)), (None, Some(&key)), "it moved");
     index.delete(Kind::Service, &key);
     assert_eq!(index.service_by_ip(two), None, "it is gone");
+}
+
+#[test]
+fn pods_are_found_by_the_node_they_are_on_now() {
+    let on =
+        |node: &str| json!({"metadata": {"namespace": "shop", "name": "web"}, "spec": {"nodeName": node}});
+    let found = |index: &Index, node: &str| index.pods_on(node).count();
+    let mut index = Index::default();
+    apply::<SlimPod>(&mut index, pod("a", "web", &[], false));
+    apply::<SlimPod>(&mut index, on("n1"));
+    assert_eq!((found(&index, "n1"), found(&index, "n2")), (1, 0));
+    apply::<SlimPod>(&mut index, on("n2"));
+    assert_eq!((found(&index, "n1"), found(&index, "n2")), (0, 1), "it moved");
+    index.delete(Kind::Pod, &ObjectKey::new("shop", "web"));
+    assert_eq!((found(&index, "n2"), index.by_node.len()), (0, 0), "it is gone");
+}
+
+#[test]
+fn addresses_and_ports_of_nodes_lead_to_a_service_while_it_has_them() {
+    let service = |ip: &str, port: u16| {
+        json!({
+            "metadata": {"namespace": "shop", "name": "db"},
+            "spec": {"ports": [{"port": 443, "nodePort": port}], "externalIPs": [ip]},
+            "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.9"}]}},
+        })
+    };
+    let leads = |index: &Index, to: &str| index.may_lead_elsewhere(to.parse().unwrap(), Protocol::Tcp);
+    let mut index = Index::default();
+    let node = json!({"metadata": {"name": "n1"}, "status": {"addresses": [{"address": "10.90.0.1"}]}});
+    apply::<SlimNode>(&mut index, node);
+    apply::<SlimService>(&mut index, service("192.0.2.1", 30001));
+    apply::<SlimService>(&mut index, service("192.0.2.2", 30002));
+    let all = ["192.0.2.1:443", "192.0.2.2:443", "192.0.2.9:443", "10.90.0.1:30001", "10.90.0.1:30002"];
+    assert_eq!(all.map(|to| leads(&index, to)), [false, true, true, false, true], "as it is now");
+    assert!(!index.may_lead_elsewhere("192.0.2.2:443".parse().unwrap(), Protocol::Udp), "by its protocol");
+    index.delete(Kind::Service, &ObjectKey::new("shop", "db"));
+    assert_eq!(all.map(|to| leads(&index, to)), [false; 5], "it is gone");
+    assert!(index.services_by_foreign_ip.is_empty() && index.services_by_node_port.is_empty());
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub(super) fn covered(check: &ConnectivityCheck, round: &Round<'_>) -> Said {
     if without > 0 {
         let message = format!(
             "{without} of {running} selected pods run without the sidecar; {}",
-            Reason::NotInjected.remedy()
+            how_to_inject(without, selection.not_injectable)
         );
         return Said::new(ConditionStatus::False, Reason::NotInjected.code(), message);
     }
@@ -57,6 +57,17 @@ pub(super) fn covered(check: &ConnectivityCheck, round: &Round<'_>) -> Said {
         format!("{sampled} of {running} selected pods report")
     };
     Said::new(ConditionStatus::True, "AllReporting", message)
+}
+
+/// What to do about pods without a sidecar, where some may be unable to have one.
+pub(super) fn how_to_inject(without: usize, not_injectable: usize) -> String {
+    const LEAVE_OUT: &str = "share their node's network or run Windows and cannot have it: leave them out of spec.source.podSelector";
+    let remedy = Reason::NotInjected.remedy();
+    match not_injectable {
+        0 => remedy.to_owned(),
+        all if all == without => format!("they {LEAVE_OUT}"),
+        some => format!("{some} of them {LEAVE_OUT}. {remedy}"),
+    }
 }
 
 /// How many templates are tried, where that is not all of them.

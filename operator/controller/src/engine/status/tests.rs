@@ -31,8 +31,17 @@ fn verdict(words: &str) -> Verdict {
 }
 
 fn failed<'a>(pod: &'a PodRef, target: usize, shown: &'a Verdict) -> PairView<'a> {
-    let outcome = Outcome::Failed;
-    PairView { pod, template: "t", target, reports: true, complete: true, young: false, outcome, shown }
+    PairView {
+        pod,
+        template: "t",
+        target,
+        reports: true,
+        heard: true,
+        complete: true,
+        young: false,
+        outcome: Outcome::Failed,
+        shown,
+    }
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! Outcomes of pairs and the words for them.
 
-use peerwalk_api::condition::READY;
+use peerwalk_api::ConnectivityCheckStatus;
+use peerwalk_api::condition::{COVERED, READY};
 use peerwalk_model::evidence::Dial;
 
 use super::world::acts::{cache, cache_connected, db, ready, refused};
 use super::*;
+use crate::cluster::decode::SlimPod;
 
 #[test]
 fn a_failure_stands_by_its_own_words_until_it_is_met_often_enough() {
@@ -139,4 +141,63 @@ fn since_is_when_the_outcome_changed_and_not_its_reason() {
     );
     assert_eq!(before.since, after.since, "it has failed all the time");
     assert_ne!(before.samples, after.samples, "what is shown is what is said");
+}
+
+#[test]
+fn who_never_attached_does_not_report() {
+    let mut world = World::good();
+    let reporting = |status: &ConnectivityCheckStatus| status.summary.as_ref().map(|s| (s.pods, s.reporting));
+    world.web("web-2", 6, "old");
+    world.settle_and_store();
+    assert_eq!(reporting(world.last()), Some((2, 1)), "it has time to attach, and has not");
+    world.attach("web-2");
+    world.settle_and_store();
+    assert_eq!(reporting(world.last()), Some((2, 2)));
+    world.sidecar(SidecarEvent::Detached(world::id("shop", "web-2")));
+    assert_eq!(world.status_after_settle(), None, "one that may come back in a moment is no news");
+    world.live(31);
+    assert_eq!(reporting(world.last()), Some((2, 1)), "it did not come back");
+}
+
+#[test]
+fn pods_that_cannot_have_the_sidecar_are_told_apart() {
+    let pod = |world: &mut World, name: &str, spec: serde_json::Value| {
+        world.apply::<SlimPod>(json!({
+            "metadata": {"namespace": "shop", "name": name, "uid": name,
+                "labels": {"app": "web", "pod-template-hash": name}},
+            "spec": spec, "status": {"phase": "Running"},
+        }));
+    };
+    let messages = |world: &mut World| {
+        world.settle_and_store();
+        [READY, COVERED].map(|condition| {
+            let condition = world.last().condition(condition).expect("it is there");
+            assert_eq!(condition.reason, "NotInjected", "{condition:?}");
+            condition.message.clone()
+        })
+    };
+    let cannot = "share their node's network or run Windows and cannot have it: leave them out";
+    for spec in [
+        json!({"hostNetwork": true}),
+        json!({"os": {"name": "windows"}}),
+        json!({"nodeSelector": {"kubernetes.io/os": "windows"}}),
+    ] {
+        let mut world = World::good();
+        world.pod_gone("web-1");
+        pod(&mut world, "never", spec.clone());
+        for message in messages(&mut world) {
+            assert!(message.contains(cannot) && !message.contains("restart"), "{spec}: {message}");
+        }
+        pod(&mut world, "not-yet", json!({"nodeSelector": {"kubernetes.io/os": "linux"}}));
+        for message in messages(&mut world) {
+            let both = message.contains("1 of them share") && message.contains("kubectl rollout restart");
+            assert!(both, "{spec}: {message}");
+        }
+        // Where one template is covered, the other one is told by its own.
+        world.web("web-1", 5, "old");
+        world.attach("web-1");
+        world.walk("web-1", world::connected());
+        let [ready, _] = messages(&mut world);
+        assert!(ready.contains("of one template has the sidecar; they share"), "{spec}: {ready}");
+    }
 }

@@ -3,7 +3,7 @@
 use peerwalk_wire::{FromHub, PlanDelta};
 
 use super::*;
-use crate::cluster::decode::{SlimEndpointSlice, SlimService};
+use crate::cluster::decode::{Kind, SlimEndpointSlice, SlimService};
 
 #[test]
 fn a_pod_with_too_many_targets_keeps_the_first_ones() {
@@ -97,4 +97,28 @@ fn a_control_stays_while_it_is_good() {
     world.policy_gone("ledger", "deny-ping");
     world.settle();
     assert_eq!(control(&mut world), "ledger/a-first", "and is not missed");
+}
+
+#[test]
+fn a_target_that_a_pod_has_no_room_for_is_told_as_such() {
+    let mut world = World::shop();
+    let targets: Vec<_> =
+        (0..64).map(|n| json!({"name": format!("t{n}"), "dns": {"name": "example.com"}})).collect();
+    // Eight checks of 64 targets are all that a plan holds, and they come before the one of the shop.
+    for n in 0..8 {
+        world.other_check(&format!("a{n}"), &targets);
+    }
+    world.attach("web-1");
+    let status = world.status_after_settle().expect("it is told");
+    let ready = status.condition(READY).expect("Ready is always there");
+    assert_eq!((ready.status, ready.reason.as_str()), (ConditionStatus::Unknown, "NotProven"), "{status:#?}");
+    assert!(ready.message.contains("more targets than one pod walks (512"), "{}", ready.message);
+
+    world.take(Input::Watch(WatchEvent::Deleted(Kind::Check, ObjectKey::new("shop", "a7"))));
+    world.settle();
+    world.tick();
+    world.pass(15);
+    world.tick();
+    let status = world.status_after_settle().expect("there is room now");
+    assert_eq!(status.condition(READY).map(|ready| ready.reason.as_str()), Some("Probing"), "{status:#?}");
 }

@@ -113,6 +113,7 @@ fn replaced_pods_do_not_end_a_delay() {
     world.settle_and_store();
     world.live(3600);
     world.web("web-2", 6, "old");
+    world.attach("web-2");
     world.pod_gone("web-1");
     world.settle_and_store();
     assert!(stalled(world.last()), "{:#?}", world.last());
@@ -198,4 +199,24 @@ fn a_doubt_does_not_become_a_green_by_a_restart() {
     world.settle();
     comes_back(&mut world, "web-1", world::connected());
     assert_eq!(world.live(20), vec![], "web-2 has not reported yet");
+}
+
+#[test]
+fn the_time_after_a_start_counts_from_when_everything_was_listed() {
+    // The lists take longer than sidecars may take to attach.
+    let mut world = World::shop_unlisted();
+    world.pass(120);
+    world.list();
+    world.settle();
+    assert_eq!(world.verdict(), "Probing suspected", "the sidecar could not attach before");
+    world.pass(31);
+    world.tick();
+    world.settle();
+    assert_eq!(world.verdict(), "NotReporting suspected", "now it could have");
+
+    let mut world = World::good();
+    let rested = world.last().clone();
+    world.live(10);
+    let mut world = world.restarted_and_listed_after(120);
+    assert_eq!(world.status_after_settle(), None, "what is stored stands: {rested:?}");
 }

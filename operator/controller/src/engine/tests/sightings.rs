@@ -5,6 +5,7 @@ use peerwalk_model::evidence::{Dial, DialPurpose};
 
 use super::*;
 use crate::cluster::decode::SlimEndpointSlice;
+use crate::engine::sightings::Path;
 
 const DB: &str = "10.244.1.8:5432";
 
@@ -17,7 +18,8 @@ fn admitted(world: &World, address: &str) -> Option<Timestamp> {
 }
 
 fn path(world: &World) -> Option<Timestamp> {
-    world.engine.sightings.path("n1", "n2").map(|sighting| sighting.at)
+    let path = Path { from: "n1".into(), to: "n2".into(), v4: true };
+    world.engine.sightings.path(&path).map(|sighting| sighting.at)
 }
 
 fn dial(purpose: DialPurpose, remote: &str) -> Dial {

@@ -188,9 +188,13 @@ impl World {
 
     /// The same objects before a new engine, as after a restart of the operator.
     pub fn restarted(self) -> Self {
+        self.restarted_and_listed_after(0)
+    }
+
+    /// The same, where the lists take some time.
+    pub fn restarted_and_listed_after(self, seconds: u64) -> Self {
         let mut world = Self::unlisted();
         world.now = self.now;
-        world.engine.started = self.now;
         world.check = self.check;
         world.version = self.version;
         world.generation = self.generation;
@@ -199,6 +203,7 @@ impl World {
         }
         world.objects = self.objects;
         world.send_check();
+        world.pass(seconds);
         world.list();
         world
     }

@@ -1,0 +1,71 @@
+//! A watch that is lost: nothing is judged for a while, and then no claim about policy is confirmed until the
+//! kind has been listed again.
+
+use super::*;
+use crate::cluster::decode::Kind;
+
+fn lose(world: &mut World, kind: Kind) {
+    world.take(Input::Watch(WatchEvent::Interrupted(kind)));
+}
+
+/// The kind is listed anew, with what there was.
+fn list_again(world: &mut World, kind: Kind) {
+    let named = match kind {
+        Kind::NetworkPolicy => [ObjectKey::new("ledger", "default-deny")].into(),
+        kind => panic!("no test lists {kind:?} again"),
+    };
+    world.take(Input::Watch(WatchEvent::Listed(kind, named)));
+}
+
+/// A denial that is proven.
+fn denied() -> World {
+    let mut world = World::shop();
+    world.policy("ledger", "default-deny", &json!({"podSelector": {}, "policyTypes": ["Ingress"]}));
+    world.attach("web-1");
+    world.attach_in("ledger", "db-0");
+    world.pass(10);
+    world.walk("web-1", world::silent_with_control());
+    world.pass(2);
+    world.heartbeat_in("ledger", "db-0");
+    world.settle_and_store();
+    assert_eq!(world.verdict(), "PolicyDenied confirmed");
+    world
+}
+
+#[test]
+fn a_short_interruption_changes_nothing_that_was_said() {
+    let mut world = denied();
+    world.live(5);
+    lose(&mut world, Kind::NetworkPolicy);
+    world.policy_gone("ledger", "default-deny");
+    for _ in 0..29 {
+        assert!(world.live(1).is_empty(), "nothing is said or asked for meanwhile");
+    }
+    assert_eq!(world.verdict(), "PolicyDenied confirmed", "it stands as it was");
+    world.policy("ledger", "default-deny", &json!({"podSelector": {}, "policyTypes": ["Ingress"]}));
+    list_again(&mut world, Kind::NetworkPolicy);
+    world.settle();
+    assert_eq!(world.verdict(), "PolicyDenied confirmed", "{}", world.explanation());
+}
+
+#[test]
+fn no_claim_about_policy_is_confirmed_while_a_watch_is_lost() {
+    for kind in Kind::ALL {
+        let mut world = denied();
+        world.live(5);
+        lose(&mut world, kind);
+        world.live(20);
+        // Another failure to list does not begin the time anew.
+        lose(&mut world, kind);
+        world.live(11);
+        let expected = if kind == Kind::Check { "PolicyDenied confirmed" } else { "PolicyDenied likely" };
+        assert_eq!(world.verdict(), expected, "without {kind:?}: {}", world.explanation());
+        if kind == Kind::NetworkPolicy {
+            let told = "any: the watch of NetworkPolicy is interrupted";
+            assert!(world.explanation().contains(told), "{}", world.explanation());
+            list_again(&mut world, kind);
+            world.settle();
+            assert_eq!(world.verdict(), "PolicyDenied confirmed", "it is heard again");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! What targets that lead to the same addresses hand to each other.
+
+use peerwalk_model::Timestamp;
+use peerwalk_model::plan::{Retries, ServiceTarget, TargetKind};
+
+use super::*;
+
+const SUSPECT: &str = "10.244.0.1:80";
+const OWN: &str = "10.244.0.2:80";
+const FOREIGN: &str = "10.244.9.9:80";
+const CONTROL: &str = "10.244.0.7:80";
+const FOREIGN_CONTROL: &str = "10.244.9.7:80";
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+/// A service of which these are the endpoints, with a control.
+fn target(endpoints: &[&str]) -> PlannedTarget {
+    PlannedTarget {
+        kind: TargetKind::Service(ServiceTarget {
+            hostname: "db.shop.svc".into(),
+            port: 80,
+            addresses: vec![],
+            endpoints: endpoints.iter().map(|endpoint| address(endpoint)).collect(),
+        }),
+        http: None,
+        connect_timeout: Duration::from_secs(2),
+        total_timeout: Duration::from_secs(3),
+        interval: Duration::from_secs(10),
+        retries: Retries { attempts: 1, backoff: Duration::ZERO, max_backoff: Duration::ZERO },
+        controls: vec![Control { pod: "shop/ping".into(), address: address(CONTROL), proves: vec![] }],
+    }
+}
+
+fn dial(purpose: DialPurpose, remote: &str, local_port: u16) -> Dial {
+    let outcome = if purpose == DialPurpose::Control {
+        DialOutcome::Connected { local_peer: None }
+    } else {
+        DialOutcome::Silent
+    };
+    Dial {
+        purpose,
+        remote: address(remote),
+        local: Some(SocketAddr::from(([10, 244, 0, 5], local_port))),
+        started: Timestamp::from_millis(1),
+        elapsed: Duration::from_secs(1),
+        retransmits: 1,
+        outcome,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proof_of_another_target_says_nothing_of_its_other_addresses() {
+    use DialPurpose::{Address, Control, Endpoint};
+    let (connector, gate) = (Connector::default(), Gate::default());
+    let (allowance, locals) = (Allowance::new(Duration::from_secs(3)), Locals::default());
+    let mut proof: Vec<Dial> = (1..=8).map(|port| dial(Address, SUSPECT, port)).collect();
+    proof.extend([
+        dial(Address, OWN, 9),
+        dial(Address, FOREIGN, 10),
+        dial(Control, CONTROL, 11),
+        dial(Control, FOREIGN_CONTROL, 12),
+    ]);
+    let now = Instant::now();
+    connector.silences.keep(&[address(SUSPECT)], &proof, now);
+    // The address is shared, and may not be dialled again yet.
+    assert!(gate.try_connect(address(SUSPECT), Pace::Spaced).is_ok());
+    let other = TargetKey { check: "shop".into(), target: "other".into() };
+    connector.recent.learn(&other, &[dial(Endpoint, SUSPECT, 13)], now);
+
+    let (key, target) = (TargetKey { target: "db".into(), ..other }, target(&[SUSPECT, OWN]));
+    let dialling = Dialling {
+        connector: &connector,
+        gate: &gate,
+        allowance: &allowance,
+        key: &key,
+        target: &target,
+        rules: DialRules::Plan,
+        locals: &locals,
+        pace: Pace::Spaced,
+    };
+    let order = Order { all: true, ..Order::default() };
+    let choice =
+        Choice::new(&target.kind, 80, &[address(SUSPECT).ip(), address(OWN).ip()], dialling.rules, order);
+    let want = Want { purpose: Endpoint, remote: address(SUSPECT) };
+    let found = dialling.known(&choice, want).expect("what the other target found");
+    let mut told: Vec<_> = found.iter().map(|dial| (dial.purpose, dial.remote.to_string())).collect();
+    told.dedup();
+    let expected = [(Endpoint, SUSPECT), (Endpoint, OWN), (Control, CONTROL)];
+    assert_eq!(told, expected.map(|(purpose, remote)| (purpose, remote.to_owned())), "{found:?}");
+}
