@@ -239,7 +239,8 @@ fn plain(
         let text =
             "the policies deny every endpoint, and none was dialled in this walk: a direct dial would decide";
         because.push(Because::new(Topic::Missing, text));
-        confidence.min(Confidence::Suspected)
+        // The cause is open, the failure is not: it counts when it repeats.
+        confidence.min(Confidence::Likely)
     } else {
         confidence
     };
