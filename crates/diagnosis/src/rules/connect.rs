@@ -72,9 +72,9 @@ pub(super) fn refused(view: &View) -> Option<Verdict> {
         return None;
     }
     let certain = refused.iter().all(|address| {
-        let allowed = view.stance(address).is_some_and(|stance| {
-            !stance.denies() && stance.age == Age::Settled && stance.decision.is_certain()
-        });
+        let allowed = view
+            .stance(address)
+            .is_some_and(|stance| !stance.denies() && stance.age == Age::Settled && stance.certain);
         let named = address.refusals.iter().all(|error| error.offender.is_some() || is_prohibition(error));
         allowed && named && matches!(address.answer, Answer::Refused(_))
     });

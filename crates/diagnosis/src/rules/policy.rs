@@ -172,8 +172,7 @@ fn target_answered(view: &View, address: &Address) -> bool {
     // Behind a Service, any of the endpoints may have answered, and one of before. Outside the cluster, a
     // transparent proxy may.
     let known = &view.case.decisions;
-    let denied =
-        |stance: Stance| stance.denies() && stance.decision.is_certain() && view.stands_against(&stance);
+    let denied = |stance: Stance| stance.denies() && stance.certain && view.stands_against(&stance);
     let all_denied = !known.is_empty()
         && known.iter().all(|known| view.stance_towards(known, address).is_some_and(denied));
     status && all_denied && !view.service_changed() && (verified || is_pod || view.facts.service().is_some())

@@ -113,8 +113,10 @@ fn excuses(view: &View, service: &ServiceFacts, endpoints: &[&Address]) -> Vec<S
         excuses
             .push("a packet filter forbids the Service's address: it is not for want of programming".into());
     }
-    let certain =
-        |address: &&Address| view.stance(address).is_some_and(|stance| stance.decision.is_certain());
+    if view.service_addresses().any(|address| address.answer == Answer::NetworkUnreachable(None)) {
+        excuses.push("the source pod itself has no route to the Service's address".into());
+    }
+    let certain = |address: &&Address| view.stance(address).is_some_and(|stance| stance.certain);
     if !endpoints.iter().all(certain) {
         excuses.push(
             "policies may deny the Service's address, and not the endpoints: no decision is known, or it is left \
