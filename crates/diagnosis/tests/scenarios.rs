@@ -181,7 +181,7 @@ struct ScenarioEndpoint {
 struct Change {
     #[serde(default)]
     at: i64,
-    /// Any of `ingress`, `egress` and `caveat`; empty allows.
+    /// Words of [`decision`]; empty allows.
     deny: Vec<String>,
 }
 
