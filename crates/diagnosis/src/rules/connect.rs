@@ -7,6 +7,7 @@ use peerwalk_netpol::Decision;
 
 use super::unreachable;
 use crate::address::{Address, Answer};
+use crate::errno::{EHOSTUNREACH, ENETUNREACH};
 use crate::life::{Life, life};
 use crate::policy_text;
 use crate::proof::{Relation, relation, series};
@@ -186,10 +187,10 @@ pub(super) fn unexplained(view: &View) -> Option<Verdict> {
         address.remote
     );
     because.push(Because::new(Topic::Missing, text));
-    // Linux: ENETUNREACH 101, EHOSTUNREACH 113. Administrative prohibition gives EHOSTUNREACH too.
+    // Administrative prohibition gives EHOSTUNREACH too.
     let reason = match errno {
-        101 => Reason::NetworkUnreachable,
-        113 => Reason::HostUnreachable,
+        ENETUNREACH => Reason::NetworkUnreachable,
+        EHOSTUNREACH => Reason::HostUnreachable,
         _ => Reason::ConnectTimeout,
     };
     Some(Verdict::unknown(reason, Stage::Connect, because))
