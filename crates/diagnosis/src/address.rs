@@ -22,6 +22,8 @@ pub(crate) struct Address<'a> {
     pub purpose: DialPurpose,
     pub remote: SocketAddr,
     pub answer: Answer<'a>,
+    /// What each socket that says anything about the network saw, in order.
+    pub each: Vec<Answer<'a>>,
     /// Whether all that answered gave this answer, and none stayed silent.
     pub unanimous: bool,
     /// A socket connected, and the kernel could not be asked whether something in the source pod accepted.
@@ -162,6 +164,7 @@ fn address<'a>(
     let answer = answer(remote, &dials, own);
     let silence = silence(&dials);
     let tried = dials.iter().filter(|dial| is_evidence(classify(dial)));
+    let each = tried.clone().map(|dial| single(classify(dial))).collect();
     let refusals = dials.iter().filter_map(|dial| match classify(dial) {
         Signal::Refused(error) => Some(error),
         _ => None,
@@ -170,6 +173,7 @@ fn address<'a>(
         purpose,
         remote,
         answer,
+        each,
         unanimous: answer == Answer::Silent || silence.ports() == 0,
         unasked: dials.iter().any(|dial| classify(dial) == Signal::Connected(Some(&LocalPeer::Unknown))),
         silence,
@@ -237,8 +241,7 @@ fn answer<'a>(remote: SocketAddr, dials: &[&'a Dial], own: Own<'_>) -> Answer<'a
         return if only_silence && few && !persistent { Answer::Works } else { mixed };
     }
     // Refusals are rate limited and resets can be lost: one that came stands for the silent ones.
-    let mut answers =
-        tried.iter().filter(|signal| **signal != Signal::Silent).map(|signal| negative(*signal));
+    let mut answers = tried.iter().filter(|signal| **signal != Signal::Silent).map(|signal| single(*signal));
     match answers.next() {
         None => Answer::Silent,
         Some(first) if answers.all(|other| other == first || refusals(other, first)) => first,
@@ -257,7 +260,8 @@ fn refusals(one: Answer<'_>, other: Answer<'_>) -> bool {
     )
 }
 
-fn negative(signal: Signal<'_>) -> Answer<'_> {
+/// The answer of one socket.
+fn single(signal: Signal<'_>) -> Answer<'_> {
     match signal {
         Signal::Reset => Answer::Reset,
         Signal::Refused(error) => Answer::Refused(error),
@@ -278,5 +282,5 @@ fn untried<'a>(signals: &[Signal<'a>]) -> Answer<'a> {
     signals
         .iter()
         .find(|signal| **signal != Signal::Skipped)
-        .map_or(Answer::Untried, |signal| negative(*signal))
+        .map_or(Answer::Untried, |signal| single(*signal))
 }

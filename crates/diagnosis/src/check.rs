@@ -2,6 +2,7 @@
 //! the raw evidence, and sharing nothing with the rules.
 
 mod claims;
+mod denied;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -78,7 +79,7 @@ pub fn check(case: &Case, verdict: &Verdict) -> Vec<Violation> {
             "an interim walk proves no failure but a denial",
         );
         if verdict.observed == Observed::Denied {
-            denied(case, pair, &mut must);
+            denied::denied(case, pair, &mut must);
         }
         proxied(case, pair, verdict, &mut must);
     }
@@ -96,8 +97,8 @@ fn proxied(case: &Case, pair: &PairEvidence, verdict: &Verdict, must: &mut impl 
         let attempt = attempt.filter(|attempt| attempt.dials.iter().any(connected));
         must(attempt.is_some(), "ProxyMisrouted has spoken to the proxy");
         must(
-            verdict.confidence != Confidence::Confirmed || (attempt.is_some_and(status) && agreed(route)),
-            "ProxyMisrouted is confirmed by a status through the proxy that every client would use, only",
+            verdict.confidence != Confidence::Confirmed || (attempt.is_some_and(no_tunnel) && agreed(route)),
+            "ProxyMisrouted is confirmed by a proxy that every client would use and that refuses a tunnel, only",
         );
         let credentials = attempt.is_none_or(|attempt| {
             route.proxied.iter().all(|used| used.credentials || used.proxy != attempt.proxy)
@@ -125,11 +126,9 @@ fn proxied(case: &Case, pair: &PairEvidence, verdict: &Verdict, must: &mut impl 
     }
 }
 
-/// A status came back through the proxy, whoever gave it, and not the one that opens a tunnel.
-fn status(attempt: &ProxyAttempt) -> bool {
-    let request = attempt.request.as_ref().map(|request| &request.outcome);
-    let refused = attempt.connect_status.is_some_and(|status| !(200..300).contains(&status));
-    refused || matches!(request, Some(RequestOutcome::Status(_)))
+/// The proxy itself answered `CONNECT`, and opened no tunnel.
+fn no_tunnel(attempt: &ProxyAttempt) -> bool {
+    attempt.connect_status.is_some_and(|status| !(200..300).contains(&status))
 }
 
 /// An answer that may be the target's: through a tunnel, or a status that is not typically a proxy's own.
@@ -148,46 +147,6 @@ fn agreed(route: &Route) -> bool {
     proxies.len() == 1 && !direct && route.not_visible.is_empty()
 }
 
-/// The three conditions of a confirmed denial.
-fn denied(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(bool, &str)) {
-    must(case.facts.unreadable_policy_kinds.is_empty(), "a confirmed denial has read every policy");
-    let dials = target_dials(pair);
-    must(!dials.is_empty(), "a confirmed denial has dialled an endpoint directly");
-    must(!dials.iter().any(|dial| connected(dial)), "a confirmed denial has seen no answer");
-    let remotes: BTreeSet<SocketAddr> = dials
-        .iter()
-        .filter(|dial| dial.purpose != DialPurpose::ServiceAddress)
-        .filter(|dial| {
-            !matches!(dial.outcome, DialOutcome::Skipped | DialOutcome::NotAllowed) && !out_of_resources(dial)
-        })
-        .map(|dial| dial.remote)
-        .collect();
-    must(!remotes.is_empty(), "a confirmed denial has dialled an endpoint directly");
-    let mut proven = false;
-    for remote in remotes {
-        let known = case.decisions.iter().find(|known| known.endpoint == remote);
-        let in_force = known.is_some_and(|known| {
-            let during = |at| known.history.iter().rev().find(|(since, _)| *since <= at);
-            let (first, last) = (during(pair.started), known.history.last());
-            [first, last].into_iter().all(|entry| entry.is_some_and(|(_, decision)| !decision.is_allowed()))
-                && last.is_some_and(|(_, decision)| decision.caveats.is_empty())
-        });
-        must(in_force, "a confirmed denial rests on a certain decision, in force during the whole walk");
-        let these: Vec<&Dial> = dials.iter().filter(|dial| dial.remote == remote).copied().collect();
-        let elsewhere = claims::offenders(&these).any(|sender| {
-            case.facts.pod_offenders.contains(&sender)
-                && sender != remote.ip()
-                && !case.facts.source.addresses.contains(&sender)
-        });
-        must(!elsewhere, "what another pod refuses is no denial by policy");
-        proven |= refused(&these) || silent_enough(&these) || reset_with_witness(case, remote, &these);
-    }
-    must(
-        proven,
-        "a confirmed denial is an ICMP refusal, a full series of silence, or an RST beside an admitted source",
-    );
-}
-
 fn target_dials(pair: &PairEvidence) -> Vec<&Dial> {
     let dials = pair.walk.connect.as_ref().map_or(&[][..], |connect| &connect.dials);
     dials.iter().filter(|dial| !matches!(dial.purpose, DialPurpose::Control | DialPurpose::Proxy)).collect()
@@ -197,30 +156,11 @@ fn connected(dial: &Dial) -> bool {
     matches!(dial.outcome, DialOutcome::Connected { .. })
 }
 
-/// EMFILE, ENFILE, ENOMEM, ENOBUFS, EADDRINUSE, EADDRNOTAVAIL, EAGAIN.
 fn out_of_resources(dial: &Dial) -> bool {
-    matches!(&dial.outcome, DialOutcome::Failed { errno: 11 | 12 | 23 | 24 | 98 | 99 | 105, queue, .. } if queue.is_empty())
-}
-
-fn refused(dials: &[&Dial]) -> bool {
-    dials.iter().any(|dial| matches!(&dial.outcome, DialOutcome::Failed { queue, .. } if !queue.is_empty()))
-}
-
-fn silent_enough(dials: &[&Dial]) -> bool {
-    // ETIMEDOUT is silence too.
-    let silent =
-        |dial: &&&Dial| matches!(dial.outcome, DialOutcome::Silent | DialOutcome::Failed { errno: 110, .. });
-    let ports: BTreeSet<u16> =
-        dials.iter().filter(silent).filter_map(|dial| dial.local).map(|local| local.port()).collect();
-    let odd = ports.iter().filter(|port| **port % 2 == 1).count();
-    let again = dials.iter().filter(silent).any(|dial| dial.retransmits > 0);
-    odd >= 4 && ports.len() - odd >= 4 && again
-}
-
-fn reset_with_witness(case: &Case, remote: SocketAddr, dials: &[&Dial]) -> bool {
-    let reset = |dial: &&Dial| matches!(dial.outcome, DialOutcome::Failed { errno: 111, .. });
-    let endpoint = case.facts.endpoints.get(&remote.ip());
-    dials.iter().any(reset) && endpoint.is_some_and(|endpoint| endpoint.admitted_source.is_some())
+    use crate::errno::{EADDRINUSE, EADDRNOTAVAIL, EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM};
+    let DialOutcome::Failed { errno, queue, .. } = &dial.outcome else { return false };
+    let ours = [EAGAIN, ENOMEM, ENFILE, EMFILE, EADDRINUSE, EADDRNOTAVAIL, ENOBUFS];
+    ours.contains(errno) && queue.is_empty()
 }
 
 /// Something answered that shows the target was reached.

@@ -10,6 +10,7 @@ mod address;
 mod case;
 mod catalogue;
 mod check;
+mod errno;
 mod explain;
 mod facts;
 mod judge;

@@ -40,7 +40,10 @@ fn resolve(resolve: &Resolve) -> Because {
     } else {
         let addresses: Vec<String> = resolve.addresses.iter().take(NAMED).map(ToString::to_string).collect();
         let source = if resolve.source == ResolveSource::HostsFile { " (hosts file)" } else { "" };
-        format!("{} → {}{source}", resolve.name, addresses.join(", "))
+        let answered = resolve.answered.as_deref().map(|name| name.trim_end_matches('.'));
+        let answered = answered.filter(|name| *name != resolve.name.trim_end_matches('.'));
+        let full = answered.map_or_else(String::new, |name| format!(" (as {name})"));
+        format!("{}{full} → {}{source}", resolve.name, addresses.join(", "))
     };
     Because::new(Topic::Resolve, text)
 }
@@ -68,14 +71,11 @@ fn query(query: &Query) -> String {
 /// Addresses that gave the same answer share a line. They are in the order of their numbers, the service address
 /// first: endpoints are dialled in turn, and a steady state is told in the same words.
 fn connect(view: &View) -> Vec<Because> {
-    let silent = |address: &&Address| address.answer == Answer::Silent;
-    let ports =
-        view.addresses.iter().filter(silent).map(|address| address.silence.ports()).max().unwrap_or(0);
     let mut addresses: Vec<&Address> = view.addresses.iter().collect();
     addresses.sort_by_key(|address| (address.purpose, address.remote));
     let mut groups: Vec<(String, Vec<String>)> = Vec::new();
     for address in addresses {
-        let answer = answer(view, address, ports);
+        let answer = answer(view, address);
         match groups.iter_mut().find(|(said, _)| *said == answer) {
             Some((_, addresses)) => addresses.push(address.remote.to_string()),
             None => groups.push((answer, vec![address.remote.to_string()])),
@@ -98,19 +98,39 @@ fn listed(addresses: &[String]) -> String {
     }
 }
 
-/// `ports` is how many source ports the longest series of silent sockets has.
-fn answer(view: &View, address: &Address, ports: usize) -> String {
+fn answer(view: &View, address: &Address) -> String {
     match address.answer {
+        Answer::Mixed { .. } => mixed(view, address),
+        one => plain(view, address, one),
+    }
+}
+
+/// Each kind of answer with the number of sockets that saw it, in the order of the first.
+fn mixed(view: &View, address: &Address) -> String {
+    let mut kinds: Vec<(String, usize)> = Vec::new();
+    for answer in &address.each {
+        let said = match answer {
+            Answer::Silent => "got no answer".into(),
+            answer => plain(view, address, *answer),
+        };
+        match kinds.iter_mut().find(|(known, _)| *known == said) {
+            Some((_, count)) => *count += 1,
+            None => kinds.push((said, 1)),
+        }
+    }
+    let kinds: Vec<String> = kinds.into_iter().map(|(said, count)| format!("{count} {said}")).collect();
+    format!("of {} sockets, {}", address.each.len(), kinds.join("; "))
+}
+
+fn plain(view: &View, address: &Address, answer: Answer<'_>) -> String {
+    match answer {
         Answer::Works => "connected".into(),
         Answer::Intercepted { by, uid } => format!("accepted inside the source pod by {by} (uid {uid})"),
-        Answer::Mixed { connected, tried } => format!(
-            "{connected} of {tried} source ports connected, {} got no answer",
-            address.silence.ports().min(tried - connected)
-        ),
+        Answer::Mixed { connected, tried } => format!("{connected} of {tried} connected"),
         Answer::ResetAfterAccept => "accepted, and reset at once".into(),
-        Answer::Silent => match ports {
+        Answer::Silent => match address.silence.ports() {
             1 => "no answer from 1 source port".into(),
-            _ => format!("no answer from {ports} source ports"),
+            ports => format!("no answer from {ports} source ports"),
         },
         Answer::Reset => "refused by a TCP reset".into(),
         Answer::Refused(error) => format!(

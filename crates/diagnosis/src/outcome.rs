@@ -27,6 +27,8 @@ pub struct Run {
     pub successes: u32,
     /// The outcome before.
     pub previous: Option<Outcome>,
+    /// The last outcome that was not Unknown.
+    pub decided: Option<Outcome>,
 }
 
 impl Run {
@@ -39,6 +41,12 @@ impl Run {
             }
             Says::Waits | Says::Nothing => self,
         }
+    }
+
+    /// The run once its outcome is known.
+    pub fn with(self, outcome: Outcome) -> Self {
+        let decided = if outcome == Outcome::Unknown { self.decided } else { Some(outcome) };
+        Self { previous: Some(outcome), decided, ..self }
     }
 }
 
@@ -77,15 +85,16 @@ pub fn says(expect: Expectation, verdict: &Verdict) -> Says {
 }
 
 /// The outcome for the pair: a proven violation counts at once, another one when it repeats, and until then
-/// the outcome before stands. `run` includes the walk that `verdict` is about.
+/// the outcome before stands. So it does after a failure until the expectation is met often enough, whatever said
+/// nothing in between. `run` includes the walk that `verdict` is about.
 pub fn outcome(expect: Expectation, verdict: &Verdict, run: Run, thresholds: Thresholds) -> Outcome {
     match says(expect, verdict) {
         Says::Nothing => Outcome::Unknown,
         Says::Violated => Outcome::Failed,
         Says::SeemsViolated if run.failures >= thresholds.failures => Outcome::Failed,
         Says::SeemsViolated | Says::Waits => run.previous.unwrap_or(Outcome::Unknown),
-        Says::Met if run.previous == Some(Outcome::Failed) && run.successes < thresholds.successes => {
-            Outcome::Failed
+        Says::Met if run.decided == Some(Outcome::Failed) && run.successes < thresholds.successes => {
+            run.previous.unwrap_or(Outcome::Unknown)
         }
         Says::Met => Outcome::AsExpected,
     }

@@ -4,17 +4,28 @@ use peerwalk_model::verdict::{PolicyCause, Topic};
 use peerwalk_model::{Because, Direction};
 use peerwalk_netpol::Decision;
 
-/// The policy behind a denial, as the status shows it; `None` when no single object can be named.
+/// The policy behind a denial, as the status shows it: the only one that isolates, or else the only one that admits
+/// nothing at all. `None` when no single object can be named.
 pub(crate) fn cause(decision: &Decision, direction: Direction) -> Option<PolicyCause> {
-    let decided = decision.direction(direction).decided_by();
-    let first = decided.first()?;
+    let steps = &decision.direction(direction).steps;
+    let without_rules = || only(steps.iter().filter(|step| step.rules.is_empty()));
+    let policy = &only(steps.iter()).or_else(without_rules)?.policy;
     Some(PolicyCause {
-        kind: first.policy.kind.to_string(),
-        namespace: first.policy.namespace.to_string(),
-        name: first.policy.name.to_string(),
-        rule: first.rule.and_then(|rule| u32::try_from(rule).ok()),
+        kind: policy.kind.to_string(),
+        namespace: policy.namespace.to_string(),
+        name: policy.name.to_string(),
+        rule: None,
         direction,
     })
+}
+
+fn only<T>(mut all: impl Iterator<Item = T>) -> Option<T> {
+    all.next().filter(|_| all.next().is_none())
+}
+
+/// What is said where a denial has no single policy.
+pub(crate) fn unnamed() -> Because {
+    Because::new(Topic::Missing, "several policies isolate it, and none of them alone is the cause")
 }
 
 /// Each direction that denies, and the rule that nearly admits.

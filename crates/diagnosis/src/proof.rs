@@ -5,9 +5,10 @@ use peerwalk_model::verdict::Topic;
 use peerwalk_model::{Because, Confidence, Direction};
 
 use crate::address::{Address, Answer};
+use crate::facts::EndpointFacts;
 use crate::life::{Life, admitted, life, path};
 use crate::place::place;
-use crate::stance::{Age, Stance};
+use crate::stance::Stance;
 use crate::view::View;
 
 /// How an observation relates to a decision.
@@ -111,10 +112,15 @@ pub(crate) fn prove(view: &View, address: &Address, stance: &Stance) -> Option<P
 /// The first condition: in force during the whole walk, and nothing implementation-defined in it.
 pub(crate) fn certainty(view: &View, stance: &Stance) -> Proof {
     let mut proof = Proof::new();
-    if !stance.in_force() || stance.age == Age::During {
+    if !stance.in_force() {
         proof.misses(
             Confidence::Suspected,
             "the policies were first evaluated during the walk: the next walk decides",
+        );
+    } else if stance.decision.is_certain() && !stance.certain {
+        proof.misses(
+            Confidence::Likely,
+            "when the walk began, the decision was left to the network plugin: the next walk decides",
         );
     }
     proof.doubts(stance);
@@ -161,7 +167,7 @@ fn silent(view: &View, address: &Address, proof: &mut Proof) -> Option<()> {
         None => {}
     }
     if !address.silence.is_complete() {
-        let enough = address.silence.ports() >= 3;
+        let enough = address.silence.ports() >= 3 || view.repeated();
         proof.misses(if enough { Confidence::Likely } else { Confidence::Suspected }, series(address));
     }
     Some(())
@@ -191,8 +197,8 @@ fn reset(view: &View, address: &Address, proof: &mut Proof) -> Option<()> {
         }
         return Some(());
     }
-    let sick = endpoint.is_some_and(|endpoint| endpoint.pod.is_some() && !endpoint.ready);
-    if sick {
+    let sick = |endpoint: &EndpointFacts| !(endpoint.ready && endpoint.node_lease_fresh);
+    if endpoint.is_some_and(|endpoint| endpoint.pod.is_some() && sick(endpoint)) {
         return None;
     }
     proof.misses(

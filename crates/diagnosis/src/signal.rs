@@ -7,26 +7,6 @@ use std::net::IpAddr;
 
 use peerwalk_model::evidence::{Dial, DialOutcome, IcmpError, LocalPeer};
 
-/// Error numbers of Linux (`include/uapi/asm-generic/errno*.h`), the same on every platform we build for.
-mod errno {
-    pub const EPERM: i32 = 1;
-    pub const EAGAIN: i32 = 11;
-    pub const ENOMEM: i32 = 12;
-    pub const EACCES: i32 = 13;
-    pub const EINVAL: i32 = 22;
-    pub const ENFILE: i32 = 23;
-    pub const EMFILE: i32 = 24;
-    pub const EAFNOSUPPORT: i32 = 97;
-    pub const EADDRINUSE: i32 = 98;
-    pub const EADDRNOTAVAIL: i32 = 99;
-    pub const ENETUNREACH: i32 = 101;
-    pub const ECONNRESET: i32 = 104;
-    pub const ENOBUFS: i32 = 105;
-    pub const ETIMEDOUT: i32 = 110;
-    pub const ECONNREFUSED: i32 = 111;
-    pub const EHOSTUNREACH: i32 = 113;
-}
-
 /// What one socket saw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Signal<'a> {
@@ -83,7 +63,7 @@ fn icmp(error: &IcmpError) -> Option<Signal<'_>> {
 }
 
 fn without_queue<'a>(number: i32, immediate: bool) -> Signal<'a> {
-    use errno::{
+    use crate::errno::{
         EACCES, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EAGAIN, ECONNREFUSED, ECONNRESET, EHOSTUNREACH,
         EINVAL, EMFILE, ENETUNREACH, ENFILE, ENOBUFS, ENOMEM, EPERM, ETIMEDOUT,
     };

@@ -17,7 +17,10 @@ use crate::facts::GRACE;
 pub(crate) struct Stance<'a> {
     pub decision: &'a Decision,
     pub age: Age,
-    /// From when on an observation that contradicts it counts: a grace period after it came into force.
+    /// Nothing left to the implementation decides it, and as far as is known nothing did when the observation began.
+    pub certain: bool,
+    /// From when on an observation that contradicts it counts: a grace period after it came into force, and after
+    /// it became certain.
     pub counts_from: Timestamp,
 }
 
@@ -46,8 +49,10 @@ impl<'a> Stance<'a> {
             other.egress.verdict == decision.egress.verdict
                 && other.ingress.verdict == decision.ingress.verdict
         };
-        let run = known.history.iter().rev().take_while(|(_, other)| same(other));
-        let (length, since) = run.fold((0, began), |(length, _), (since, _)| (length + 1, *since));
+        let run = || known.history.iter().rev().take_while(|(_, other)| same(other));
+        let (length, since) = run().fold((0, began), |(length, _), (since, _)| (length + 1, *since));
+        // What was left to the network plugin until then may have been decided the other way.
+        let certain_since = run().take_while(|(_, other)| other.is_certain()).last().map(|(since, _)| *since);
         let young = young && by_policy(decision);
         let grace = if young { grace } else { grace.min(GRACE) };
         let changed = length < known.history.len() || young;
@@ -60,7 +65,11 @@ impl<'a> Stance<'a> {
         } else {
             Age::During
         };
-        Some(Self { decision, age, counts_from: since.plus(grace) })
+        // A first decision begins when it was first evaluated: what held before is told by its age.
+        let first = length == known.history.len();
+        let certain = certain_since.is_some_and(|at| at <= began || (first && at == since));
+        let counts_from = certain_since.unwrap_or(since).max(since).plus(grace);
+        Some(Self { decision, age, certain, counts_from })
     }
 
     pub fn denies(&self) -> bool {

@@ -342,6 +342,7 @@ fn decisions() -> impl Strategy<Value = Vec<EndpointDecision>> {
         vec!["ingress"],
         vec!["egress", "ingress"],
         vec!["ingress", "caveat"],
+        vec!["caveat"],
     ]);
     let changes = prop::collection::vec((moment(), words), 0..3);
     prop::collection::vec(changes, 0..4).prop_map(|all| {
@@ -352,7 +353,7 @@ fn decisions() -> impl Strategy<Value = Vec<EndpointDecision>> {
             let deny = |words: Vec<&str>| -> Vec<String> {
                 words
                     .into_iter()
-                    .filter(|word| pod.is_some() || *word == "egress")
+                    .filter(|word| pod.is_some() || *word != "ingress")
                     .map(String::from)
                     .collect()
             };
@@ -407,7 +408,16 @@ fn decided() -> impl Strategy<Value = [Option<Changes>; 2]> {
         Some(vec![(0, vec!["ingress"]), (94_000, vec![])]),
         Some(vec![(0, vec!["ingress"]), (99_000, vec![])]),
     ];
-    let ordinary = select(vec![Some(vec![(0, vec![])]), Some(vec![(0, vec!["ingress"])])]);
+    // What was left to the network plugin becomes certain, shortly before the walk or after it.
+    let certain = |at, deny: &[&'static str]| {
+        let doubtful = [deny, &["caveat"]].concat();
+        Some(vec![(0, doubtful), (at, deny.to_vec())])
+    };
+    let ordinary = prop_oneof![
+        6 => select(vec![Some(vec![(0, vec![])]), Some(vec![(0, vec!["ingress"])])]),
+        1 => (select(vec![60_000, 94_000, 99_000, 102_400]), any::<bool>())
+            .prop_map(move |(at, denies)| certain(at, if denies { &["ingress"] } else { &[] })),
+    ];
     (ordinary, prop::option::of(select(odd)), any::<bool>()).prop_map(|(both, other, first)| {
         let other = other.unwrap_or_else(|| both.clone());
         if first { [other, both] } else { [both, other] }
@@ -424,7 +434,8 @@ prop_compose! {
         changed in prop::option::weighted(0.2, select(vec![60_000, 97_000, 101_000])),
         request in prop::option::weighted(0.8, request()),
         facts in facts(),
-        (headless, number) in (prop::bool::weighted(0.1), select(vec![5432, 5432, 80])),
+        (headless, local_only, number) in
+            (prop::bool::weighted(0.1), prop::bool::weighted(0.15), select(vec![5432, 5432, 80])),
         (ready, gateway, readable) in (select(vec![0, 1, 2, 2, 2, 3]), any::<bool>(), prop::bool::weighted(0.9)),
     ) -> (PairEvidence, Vec<EndpointDecision>, Facts) {
         let key = TargetKey { check: "storefront".into(), target: "ledger-db".into() };
@@ -450,6 +461,7 @@ prop_compose! {
             number: Some(number),
             headless,
             ready,
+            internal_traffic_policy_local: local_only,
             changed: changed.map(at),
             ..ServiceFacts::default()
         };

@@ -181,7 +181,7 @@ struct ScenarioEndpoint {
 struct Change {
     #[serde(default)]
     at: i64,
-    /// Any of `ingress`, `egress` and `caveat`; empty allows.
+    /// Words of [`decision`]; empty allows.
     deny: Vec<String>,
 }
 
@@ -373,7 +373,7 @@ fn compare(about: &str, case: &Case, expected: &Expected, verdict: &Verdict, exp
     for part in &expected.never_says {
         assert!(!lines.iter().any(|line| line.contains(part)), "never says {part:?}: {about}\n{explained}");
     }
-    let run = Run { failures: 1, successes: 1, previous: None };
+    let run = Run { failures: 1, successes: 1, ..Run::default() };
     let found = outcome(case.expect, verdict, run, Thresholds::default());
     assert_eq!(found, expected.outcome, "the outcome of the first walk: {about}\n{explained}");
     assert_eq!(check(case, verdict), Vec::new(), "no invariant is broken: {about}\n{explained}");

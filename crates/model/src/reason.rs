@@ -72,8 +72,8 @@ catalogue! {
         DnsNoData: "The name exists and has no address.",
             "An answer without records for both address types, for at least one name of the search list.",
             "A headless Service without ready endpoints answers like this: look at its pods.";
-        DnsServerFailure: "The name server failed to answer (SERVFAIL).",
-            "SERVFAIL from every server that answered.",
+        DnsServerFailure: "A name server failed to answer (SERVFAIL, or the like).",
+            "SERVFAIL, another response code of failure or an answer that cannot be read, from any server, and no answer from another.",
             "Look at the name server's logs and its upstream servers.";
         DnsRefused: "The name server refuses to answer (REFUSED).",
             "REFUSED from every server that answered.",
@@ -84,7 +84,7 @@ catalogue! {
     }
     Route {
         ProxyMisrouted: "A proxy variable sends an in-cluster name to a proxy that cannot serve it.",
-            "The variables of a container name a proxy for the target; the proxy accepts the connection and gives a failure or no answer, and directly the target answers.",
+            "The variables of a container name a proxy for the target; the proxy accepts the connection and gives a failure or no answer, and directly the target answers; confirmed when the proxy itself refuses the tunnel.",
             "Add the entry that the message names to the container's NO_PROXY.";
         ProxyUnreachable: "The proxy that the variables name cannot be reached.",
             "Every dial of the proxy's addresses failed, or its name does not resolve.",
@@ -98,7 +98,7 @@ catalogue! {
             "A policy decision that has denied for longer than the grace period, and a connection that reached the target; confirmed when only the target can have answered, walk after walk.",
             "Check that the cluster's network plugin enforces NetworkPolicy and is healthy on both nodes.";
         UnexpectedlyReachable: "The target was expected to be denied, and it can be reached.",
-            "Every stage of a walk passed, and no policy that is in force denies the connection.",
+            "A connection to the target came about, whatever came after it, and no policy that is in force denies it.",
             "Add the policy that is to deny it, or correct the one that was meant to; if the connection is wanted, set expect to Reachable.";
         PolicyProgramming: "A policy, label or address changed a moment ago; the data plane may not have it yet.",
             "What the walk saw contradicts a decision that is younger than the grace period.",
@@ -119,13 +119,13 @@ catalogue! {
             "The Service exists and its EndpointSlices hold no ready address for the port.",
             "Check the Service's selector, and why its pods are not ready.";
         NoLocalEndpoints: "The Service has endpoints, but none on this node, and its traffic policy is Local.",
-            "internalTrafficPolicy is Local, ready endpoints exist, none on the source's node, and the service address is silent.",
+            "internalTrafficPolicy is Local, ready endpoints exist, none on the source's node, the service address does not answer, and no policy or filter explains that.",
             "Run an endpoint on every node, or set internalTrafficPolicy to Cluster.";
         ServiceNotProgrammed: "The endpoints answer, the Service's own address does not.",
             "In the same walk every endpoint that was dialled connected and the service address did not; confirmed when every ready endpoint was dialled, walk after walk, and nothing came back from behind the address.",
             "Look at kube-proxy, or what replaces it, on the source's node.";
-        ServicePortNotFound: "The Service has no such port.",
-            "The Service exists and none of its ports has the name or number of the check.",
+        ServicePortNotFound: "The Service has no such TCP port.",
+            "The Service exists and none of its TCP ports has the name or number of the check. Ports of other protocols are not walked.",
             "Correct the port in the check, or add it to the Service.";
         HostUnreachable: "The target's host cannot be reached.",
             "ICMP host unreachable, or a failed neighbour lookup: the address has no pod behind it.",
@@ -135,7 +135,7 @@ catalogue! {
             "Look at the routes of the node, and at the pod's own interface.";
         InterceptedLocally: "Something in the source pod accepts the connection in the target's place.",
             "The other end of the connection is a socket in the pod's own network namespace that is no endpoint of the target.",
-            "Expected with a service mesh; then give the check an HTTP request, as a connection alone proves nothing.";
+            "Expected with a service mesh. A connection alone proves nothing then: give a check without an HTTP request one. Where the request failed, look at the logs of what accepts in the pod.";
     }
     Tls {
         TlsUntrustedIssuer: "The server's certificate is not signed by a trusted root.",

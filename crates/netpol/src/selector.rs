@@ -93,15 +93,5 @@ impl fmt::Display for Requirement {
     }
 }
 
-impl fmt::Display for Selector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (position, requirement) in self.requirements.iter().enumerate() {
-            let separator = if position == 0 { "" } else { "," };
-            write!(f, "{separator}{requirement}")?;
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests;

@@ -7,8 +7,8 @@ use peerwalk_model::Direction;
 
 use crate::admit::{AdmittingPeer, AdmittingRule};
 use crate::decision::{
-    Cause, Decision, Difference, Exemption, NearestMiss, PeerDifference, PolicyStep, PortDifference,
-    PortReason, RuleRef, RuleStep, Verdict,
+    Cause, Decision, Difference, Exemption, NearestMiss, PeerDifference, PortDifference, PortReason, RuleRef,
+    Verdict,
 };
 use crate::selector::Requirement;
 
@@ -112,30 +112,6 @@ impl Display for Exemption {
             Self::SamePod => "a pod cannot block access to itself",
             Self::OwnNode => "a pod and its own node always reach each other",
         })
-    }
-}
-
-impl Display for PolicyStep {
-    /// The policy and each of its rules: `NetworkPolicy ledger/allow-web: rule 1 …; rule 2 …`.
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        if self.rules.is_empty() {
-            return write!(f, "{}: no rules, so it admits nothing", self.policy);
-        }
-        let rules: Vec<String> = self.rules.iter().map(ToString::to_string).collect();
-        write!(f, "{}: {}", self.policy, rules.join("; "))
-    }
-}
-
-impl Display for RuleStep {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        if self.admits() {
-            return write!(f, "rule {} admits it", self.index);
-        }
-        let mut reasons: Vec<String> = self.peer.iter().map(ToString::to_string).collect();
-        if !self.port.is_empty() {
-            reasons.push(Ports(&self.port).to_string());
-        }
-        write!(f, "rule {} does not admit it: {}", self.index, reasons.join(", "))
     }
 }
 

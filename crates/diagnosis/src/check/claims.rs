@@ -7,8 +7,10 @@ use std::time::Duration;
 use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose, LocalPeer};
 use peerwalk_model::{Confidence, Observed, Reason, Verdict};
 
+use super::denied::{looks_denied, prohibited, refusal};
 use super::{connected, out_of_resources, target_dials};
 use crate::case::{Case, EndpointDecision, PairEvidence};
+use crate::errno::ECONNREFUSED;
 use crate::facts::{GRACE, TargetFacts};
 
 /// The invariants of a confirmed verdict that depend on its reason.
@@ -26,6 +28,7 @@ pub(super) fn confirmed(case: &Case, verdict: &Verdict, must: &mut impl FnMut(bo
         Some(Reason::Filtered) => filtered(case, pair, must),
         Some(Reason::ServiceNotProgrammed) => not_programmed(case, pair, must),
         Some(Reason::NoEndpoints) => no_endpoints(case, pair, must),
+        Some(Reason::NoLocalEndpoints) => no_local_endpoints(case, pair, must),
         _ => {}
     }
 }
@@ -98,6 +101,10 @@ fn not_enforced(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(bool, &s
     );
     must(unconnected(pair, &dials).is_empty(), "no endpoint behaves as the policies say");
     must(!changed(case, pair), "the Service leads to no endpoint of before");
+    let own = dials.iter().any(|dial| dial.purpose == DialPurpose::ServiceAddress && connected(dial));
+    let direct = dials.iter().any(|dial| dial.purpose != DialPurpose::ServiceAddress && connected(dial));
+    let ready = case.facts.service().is_none_or(|service| service.ready > 0);
+    must(ready || direct || !own, "the Service leads to no endpoint that shuts down");
     let host_network = |known: &EndpointDecision| {
         case.facts.endpoints.get(&known.endpoint.ip()).is_some_and(|endpoint| endpoint.host_network)
     };
@@ -113,7 +120,8 @@ fn filtered(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(bool, &str))
     must(!failing.is_empty(), "a confirmed filter has refused a direct dial");
     for remote in failing {
         let these: Vec<&Dial> = dials.iter().filter(|dial| dial.remote == remote).copied().collect();
-        must(super::refused(&these), "a confirmed filter has refused every address that was dialled");
+        let refused = these.iter().any(|dial| refusal(dial).is_some());
+        must(refused, "a confirmed filter has refused every address that was dialled");
         let known = case.decisions.iter().find(|known| known.endpoint == remote);
         must(
             known.is_some_and(|known| settled(known, pair, true)),
@@ -133,9 +141,9 @@ fn not_programmed(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(bool, 
     must(unconnected(pair, &direct).is_empty(), "no endpoint fails");
     let decided = |remote: &SocketAddr| {
         let known = case.decisions.iter().find(|known| known.endpoint == *remote);
-        known.and_then(EndpointDecision::current).is_some_and(|(_, decision)| decision.is_certain())
+        known.is_some_and(|known| certain_throughout(known, pair))
     };
-    must(working.iter().all(decided), "every endpoint's decision is certain");
+    must(working.iter().all(decided), "every endpoint's decision is certain, and was during the walk");
     let denies = |known: &EndpointDecision| known.current().is_some_and(|(_, d)| !d.is_allowed());
     must(!case.decisions.iter().any(denies), "no endpoint is denied by policy");
     must(!own.is_empty() && !own.iter().any(|dial| connected(dial)), "the Service's address does not answer");
@@ -167,6 +175,29 @@ fn no_endpoints(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(bool, &s
     );
 }
 
+fn no_local_endpoints(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(bool, &str)) {
+    let local = case.facts.service().is_some_and(|service| {
+        service.internal_traffic_policy_local && service.local == 0 && service.ready > 0
+    });
+    must(local, "the Service has endpoints, and none on the node that its traffic policy asks for");
+    must(!changed(case, pair), "the Service has been like this for long");
+    let dials = target_dials(pair);
+    let own = || dials.iter().filter(|dial| dial.purpose == DialPurpose::ServiceAddress);
+    must(own().any(|dial| was_tried(pair, dial)), "the Service's address was dialled");
+    must(!own().any(|dial| connected(dial)), "the Service's address does not answer");
+    must(!own().any(|dial| prohibited(dial)), "no filter forbids the Service's address");
+    must(
+        !own().any(|dial| no_route(dial)) || own().any(|dial| was_tried(pair, dial) && !no_route(dial)),
+        "the source pod has a route",
+    );
+    let by_policy = |remote: &SocketAddr| {
+        let known = case.decisions.iter().find(|known| known.endpoint == *remote);
+        let denies = known.and_then(EndpointDecision::current).filter(|(_, decision)| !decision.is_allowed());
+        denies.is_some_and(|(_, decision)| looks_denied(case, pair, &dials, *remote, decision))
+    };
+    must(!unconnected(pair, &dials).iter().any(by_policy), "no policy explains what the endpoints answer");
+}
+
 /// Two completed walks or more found the same, the last of them a grace period after the first.
 fn repeated(pair: &PairEvidence) -> bool {
     !pair.walk.interim && pair.consecutive >= 2 && pair.since.plus(GRACE) <= pair.started
@@ -176,8 +207,16 @@ fn repeated(pair: &PairEvidence) -> bool {
 fn settled(known: &EndpointDecision, pair: &PairEvidence, allows: bool) -> bool {
     let before = pair.started.minus(GRACE * 2);
     let Some(first) = known.history.iter().rposition(|(since, _)| *since <= before) else { return false };
-    let same = known.history[first..].iter().all(|(_, decision)| decision.is_allowed() == allows);
-    same && known.current().is_some_and(|(_, decision)| decision.caveats.is_empty())
+    known.history[first..]
+        .iter()
+        .all(|(_, decision)| decision.is_allowed() == allows && decision.caveats.is_empty())
+}
+
+/// The decision is certain and was since the walk began, as far as it is known.
+fn certain_throughout(known: &EndpointDecision, pair: &PairEvidence) -> bool {
+    let first = known.history.iter().rposition(|(since, _)| *since <= pair.started).unwrap_or(0);
+    let held = &known.history[first..];
+    !held.is_empty() && held.iter().all(|(_, decision)| decision.caveats.is_empty())
 }
 
 fn changed(case: &Case, pair: &PairEvidence) -> bool {
@@ -196,10 +235,14 @@ fn was_tried(pair: &PairEvidence, dial: &Dial) -> bool {
 /// nothing.
 fn unconnected(pair: &PairEvidence, dials: &[&Dial]) -> BTreeSet<SocketAddr> {
     let direct = || dials.iter().filter(|dial| dial.purpose != DialPurpose::ServiceAddress);
-    let no_route = |dial: &&&Dial| matches!(&dial.outcome, DialOutcome::Failed { immediate: true, queue, .. } if queue.is_empty());
     let tried = direct().filter(|dial| was_tried(pair, dial)).filter(|dial| !no_route(dial));
     let connects = |remote| direct().any(|dial| dial.remote == remote && connected(dial));
     tried.map(|dial| dial.remote).filter(|remote| !connects(*remote)).collect()
+}
+
+/// The pod itself has no route.
+fn no_route(dial: &Dial) -> bool {
+    matches!(&dial.outcome, DialOutcome::Failed { immediate: true, queue, .. } if queue.is_empty())
 }
 
 /// Something in the source pod accepted, or nobody knows; but not the pod as an endpoint of the target.
@@ -218,7 +261,7 @@ fn may_be_ours(case: &Case, dial: &Dial) -> bool {
 /// An RST (ECONNREFUSED and an empty queue), or "host unreachable".
 fn came_from_behind(dial: &Dial) -> bool {
     match &dial.outcome {
-        DialOutcome::Failed { errno: 111, queue, .. } if queue.is_empty() => true,
+        DialOutcome::Failed { errno: ECONNREFUSED, queue, .. } if queue.is_empty() => true,
         DialOutcome::Failed { queue, .. } => queue
             .last()
             .is_some_and(|error| matches!((error.v6, error.kind, error.code), (false, 3, 1) | (true, 1, 3))),

@@ -14,7 +14,7 @@ fn verdict(observed: Observed, confidence: Confidence) -> Verdict {
 }
 
 fn run(failures: u32, successes: u32, previous: Option<Outcome>) -> Run {
-    Run { failures, successes, previous }
+    Run { failures, successes, previous, decided: previous }
 }
 
 #[test]
@@ -68,6 +68,32 @@ fn a_recovery_counts_when_it_repeats_often_enough() {
     assert_eq!(judge(run(0, 1, Some(Outcome::Failed))), Outcome::Failed);
     assert_eq!(judge(run(0, 2, Some(Outcome::Failed))), Outcome::AsExpected);
     assert_eq!(judge(run(0, 1, None)), Outcome::AsExpected, "the threshold is for leaving a failure");
+}
+
+#[test]
+fn what_says_nothing_is_no_recovery() {
+    let good = verdict(Observed::Reachable, Confidence::Confirmed);
+    let bad = verdict(Observed::Unreachable, Confidence::Confirmed);
+    let void = verdict(Observed::Unknown, Confidence::Suspected);
+    let thresholds = Thresholds { failures: 3, successes: 3 };
+    let mut run = Run::default();
+    for (walk, (verdict, expected)) in [
+        (&bad, Outcome::Failed),
+        (&void, Outcome::Unknown),
+        (&good, Outcome::Unknown),
+        (&good, Outcome::Unknown),
+        (&good, Outcome::AsExpected),
+        (&void, Outcome::Unknown),
+        (&good, Outcome::AsExpected),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        run = run.after(says(Expectation::Reachable, verdict), 1);
+        let found = outcome(Expectation::Reachable, verdict, run, thresholds);
+        assert_eq!(found, expected, "walk {walk} of {run:?}");
+        run = run.with(found);
+    }
 }
 
 #[test]

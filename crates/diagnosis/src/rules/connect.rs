@@ -7,6 +7,7 @@ use peerwalk_netpol::Decision;
 
 use super::unreachable;
 use crate::address::{Address, Answer};
+use crate::errno::{EHOSTUNREACH, ENETUNREACH};
 use crate::life::{Life, life};
 use crate::policy_text;
 use crate::proof::{Relation, relation, series};
@@ -72,9 +73,9 @@ pub(super) fn refused(view: &View) -> Option<Verdict> {
         return None;
     }
     let certain = refused.iter().all(|address| {
-        let allowed = view.stance(address).is_some_and(|stance| {
-            !stance.denies() && stance.age == Age::Settled && stance.decision.is_certain()
-        });
+        let allowed = view
+            .stance(address)
+            .is_some_and(|stance| !stance.denies() && stance.age == Age::Settled && stance.certain);
         let named = address.refusals.iter().all(|error| error.offender.is_some() || is_prohibition(error));
         allowed && named && matches!(address.answer, Answer::Refused(_))
     });
@@ -186,10 +187,10 @@ pub(super) fn unexplained(view: &View) -> Option<Verdict> {
         address.remote
     );
     because.push(Because::new(Topic::Missing, text));
-    // Linux: ENETUNREACH 101, EHOSTUNREACH 113. Administrative prohibition gives EHOSTUNREACH too.
+    // Administrative prohibition gives EHOSTUNREACH too.
     let reason = match errno {
-        101 => Reason::NetworkUnreachable,
-        113 => Reason::HostUnreachable,
+        ENETUNREACH => Reason::NetworkUnreachable,
+        EHOSTUNREACH => Reason::HostUnreachable,
         _ => Reason::ConnectTimeout,
     };
     Some(Verdict::unknown(reason, Stage::Connect, because))
@@ -239,7 +240,8 @@ fn plain(
         let text =
             "the policies deny every endpoint, and none was dialled in this walk: a direct dial would decide";
         because.push(Because::new(Topic::Missing, text));
-        confidence.min(Confidence::Suspected)
+        // The cause is open, the failure is not: it counts when it repeats.
+        confidence.min(Confidence::Likely)
     } else {
         confidence
     };

@@ -80,7 +80,7 @@ fn target_not_found(case: &Case) -> Option<Verdict> {
 
 fn service_port_not_found(case: &Case) -> Option<Verdict> {
     let service = case.facts.service().filter(|service| !service.port_found)?;
-    let text = format!("Service {} has no port {}", service.name, service.port);
+    let text = format!("Service {} has no TCP port {}; only TCP is walked", service.name, service.port);
     let because = vec![Because::new(Topic::Service, text)];
     Some(unreachable(Reason::ServicePortNotFound, Stage::Connect, Confidence::Confirmed, because))
 }

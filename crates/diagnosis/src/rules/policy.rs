@@ -85,12 +85,16 @@ pub(super) fn not_enforced(view: &View) -> Option<Verdict> {
     let stage = if proof.confidence == Confidence::Confirmed { Stage::Request } else { Stage::Connect };
     let mut because = policy_text::denial(stance.decision);
     because.extend(proof.lines);
+    let policy = stance.denying().and_then(|direction| policy_text::cause(stance.decision, direction));
+    if policy.is_none() {
+        because.push(policy_text::unnamed());
+    }
     Some(Verdict {
         observed: Observed::Reachable,
         reason: Some(Reason::PolicyNotEnforced),
         stage,
         confidence: proof.confidence,
-        policy: stance.denying().and_then(|direction| policy_text::cause(stance.decision, direction)),
+        policy,
         because,
     })
 }
@@ -121,6 +125,12 @@ fn excuses(view: &View, address: &Address, stance: &Stance, proof: &mut Proof) {
         let text = "the Service or its endpoints changed a moment ago: its address may still lead to an endpoint \
                     of before";
         proof.misses(Confidence::Suspected, text);
+    }
+    let none_ready = view.facts.service().is_some_and(|service| service.ready == 0);
+    if address.purpose == DialPurpose::ServiceAddress && none_ready {
+        let text =
+            "the Service has no ready endpoint: one that shuts down and still serves may have answered";
+        proof.misses(Confidence::Likely, text);
     }
     if !view.stands_against(stance) {
         proof.misses(Confidence::Likely, UNHEARD);
@@ -172,8 +182,7 @@ fn target_answered(view: &View, address: &Address) -> bool {
     // Behind a Service, any of the endpoints may have answered, and one of before. Outside the cluster, a
     // transparent proxy may.
     let known = &view.case.decisions;
-    let denied =
-        |stance: Stance| stance.denies() && stance.decision.is_certain() && view.stands_against(&stance);
+    let denied = |stance: Stance| stance.denies() && stance.certain && view.stands_against(&stance);
     let all_denied = !known.is_empty()
         && known.iter().all(|known| view.stance_towards(known, address).is_some_and(denied));
     status && all_denied && !view.service_changed() && (verified || is_pod || view.facts.service().is_some())
@@ -204,7 +213,7 @@ pub(super) fn denied(view: &View) -> Option<Verdict> {
     }
     let policy = policy_text::cause(stance.decision, direction);
     if policy.is_none() {
-        because.push(Because::new(Topic::Missing, "no single policy object can be named for the denial"));
+        because.push(policy_text::unnamed());
     }
     if view.case.expect == Expectation::Reachable {
         because.extend(policy_text::fixes(stance.decision));

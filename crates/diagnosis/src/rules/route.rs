@@ -71,13 +71,14 @@ pub(super) fn proxy(view: &View) -> Option<Verdict> {
         Came::Unresolved | Came::Unconnected => (Reason::ProxyUnreachable, Confidence::Likely),
         // The target says so directly, too.
         Came::Forbidden if direct.outcome == RequestOutcome::Status(came::FORBIDDEN) => return None,
-        Came::Forbidden | Came::AsksForCredentials | Came::NoAnswer(_) => {
-            (Reason::ProxyMisrouted, Confidence::Likely)
-        }
-        Came::Refused(_) | Came::Failed(_) if all_agree(route) => {
-            (Reason::ProxyMisrouted, Confidence::Confirmed)
-        }
-        Came::Refused(_) | Came::Failed(_) => (Reason::ProxyMisrouted, Confidence::Likely),
+        // Only a proxy answers CONNECT. Another failure may be one endpoint's of several, met through the proxy by
+        // chance.
+        Came::Refused(_) if all_agree(route) => (Reason::ProxyMisrouted, Confidence::Confirmed),
+        Came::Refused(_)
+        | Came::Failed(_)
+        | Came::Forbidden
+        | Came::AsksForCredentials
+        | Came::NoAnswer(_) => (Reason::ProxyMisrouted, Confidence::Likely),
     };
     let mut because: Vec<Because> = words::failure(used, attempt, &came).into_iter().collect();
     because.extend([words::sends(used), words::fix(used)]);

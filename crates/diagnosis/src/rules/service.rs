@@ -7,7 +7,7 @@ use super::connect::unasked;
 use super::{resolve, unreachable};
 use crate::address::{Address, Answer};
 use crate::facts::ServiceFacts;
-use crate::proof::unreadable;
+use crate::proof::{Relation, relation, unreadable};
 use crate::signal::is_prohibition;
 use crate::view::View;
 
@@ -23,19 +23,18 @@ pub(super) fn headless_without_endpoints(view: &View) -> Option<Verdict> {
     Some(unreachable(Reason::NoEndpoints, Stage::Resolve, since_change(view), because))
 }
 
-/// A Service without endpoints, and nothing answers at its address.
+/// A Service without endpoints, and nothing answers at its address. Where no endpoint is ready, connections go to those
+/// that shut down and still serve (KEP-1669): whatever connects is judged as it is.
 pub(super) fn no_endpoints(view: &View) -> Option<Verdict> {
     let service = view.facts.service().filter(|service| service.ready == 0)?;
     let way = view.way();
     let lead = format!("Service {} has no ready endpoints for port {}", service.name, service.port);
-    if way.iter().any(|address| matches!(address.answer, Answer::Works | Answer::ResetAfterAccept)) {
-        let because = vec![
-            Because::new(Topic::Service, lead),
-            Because::new(Topic::Missing, "a connection came about all the same: the next walk decides"),
-        ];
-        return Some(Verdict::unknown(Reason::NoEndpoints, Stage::Connect, because));
-    }
-    if way.is_empty() || way.iter().any(|address| matches!(address.answer, Answer::Intercepted { .. })) {
+    let accepted = |address: &&Address| match address.answer {
+        Answer::Works | Answer::ResetAfterAccept | Answer::Intercepted { .. } => true,
+        Answer::Mixed { connected, .. } => connected > 0,
+        _ => false,
+    };
+    if way.is_empty() || way.iter().any(accepted) {
         return None;
     }
     let explicit = way.iter().all(|address| {
@@ -50,6 +49,19 @@ pub(super) fn no_endpoints(view: &View) -> Option<Verdict> {
 pub(super) fn no_local_endpoints(view: &View) -> Option<Verdict> {
     let service = view.facts.service()?;
     if !service.internal_traffic_policy_local || service.local > 0 || service.ready == 0 {
+        return None;
+    }
+    // A policy that explains what an endpoint itself answered explains the Service's address as well.
+    let by_policy = |address: &Address| {
+        view.stance(address)
+            .is_some_and(|stance| matches!(relation(view, address, &stance), Relation::Fits(_)))
+    };
+    // A filter that says so, and a pod without a route, have nothing to do with where the endpoints are.
+    let otherwise = |address: &Address| {
+        address.refusals.iter().any(|error| is_prohibition(error))
+            || address.answer == Answer::NetworkUnreachable(None)
+    };
+    if view.tried().any(by_policy) || view.service_addresses().any(otherwise) {
         return None;
     }
     let confidence = unanswered(view)?;
@@ -113,8 +125,10 @@ fn excuses(view: &View, service: &ServiceFacts, endpoints: &[&Address]) -> Vec<S
         excuses
             .push("a packet filter forbids the Service's address: it is not for want of programming".into());
     }
-    let certain =
-        |address: &&Address| view.stance(address).is_some_and(|stance| stance.decision.is_certain());
+    if view.service_addresses().any(|address| address.answer == Answer::NetworkUnreachable(None)) {
+        excuses.push("the source pod itself has no route to the Service's address".into());
+    }
+    let certain = |address: &&Address| view.stance(address).is_some_and(|stance| stance.certain);
     if !endpoints.iter().all(certain) {
         excuses.push(
             "policies may deny the Service's address, and not the endpoints: no decision is known, or it is left \
@@ -161,6 +175,7 @@ fn unanswered(view: &View) -> Option<Confidence> {
     let confidence = |address: &Address| match address.answer {
         Answer::Silent if address.silence.is_complete() => Some(Confidence::Confirmed),
         Answer::Silent if address.silence.ports() >= 3 => Some(Confidence::Likely),
+        Answer::Silent | Answer::Unexplained(_) if view.repeated() => Some(Confidence::Likely),
         Answer::Silent | Answer::Unexplained(_) => Some(Confidence::Suspected),
         Answer::Reset | Answer::HostUnreachable(_) => Some(Confidence::Likely),
         Answer::Refused(_) | Answer::NetworkUnreachable(_) => Some(Confidence::Confirmed),

@@ -113,7 +113,14 @@ fn other_address(view: &View) -> Option<String> {
         .then(|| format!("{} does not lead to an address of Service {}", resolve.name, service.name))
 }
 
-fn passed(view: &View, confidence: Confidence, because: Vec<Because>) -> Verdict {
+fn passed(view: &View, confidence: Confidence, mut because: Vec<Because>) -> Verdict {
+    if let Some(service) = view.facts.service().filter(|service| service.ready == 0) {
+        let text = format!(
+            "Service {} has no ready endpoints: one that shuts down and still serves may have answered",
+            service.name
+        );
+        because.push(Because::new(Topic::Service, text));
+    }
     let status = view
         .walk
         .request

@@ -12,7 +12,7 @@ use peerwalk_model::Timestamp;
 use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose, IcmpError, LocalPeer};
 use peerwalk_netpol::{
     Caveat, Decision, Flow, Namespace, Peer, Pod, Policy, PolicyIndex, PolicyRef, Profile, Protocol, Rule,
-    Selector, evaluate,
+    RulePeer, Selector, evaluate,
 };
 
 pub const SOURCE: &str = "10.244.0.5";
@@ -34,8 +34,8 @@ pub fn node(name: &str) -> Arc<NodeFacts> {
     })
 }
 
-/// The decision for shop/web → `endpoint`: what denies is any of `ingress` and `egress`. `rule` adds a policy
-/// with a rule for another port, and `caveat` a point that the API leaves open.
+/// The decision for shop/web → `endpoint`: what denies is any of `ingress`, `lockdown` (another policy for ingress
+/// without rules), `rule` (one that admits other pods) and `egress`. `caveat` adds a point that the API leaves open.
 pub fn decision(endpoint: SocketAddr, pod: Option<&str>, denies: &[String]) -> Decision {
     let has = |word: &str| denies.iter().any(|denied| denied == word);
     let policy = |namespace: &str, name: &str, ingress, egress| {
@@ -49,6 +49,14 @@ pub fn decision(endpoint: SocketAddr, pod: Option<&str>, denies: &[String]) -> D
     let mut policies = Vec::new();
     if has("ingress") {
         policies.push(policy("ledger", "default-deny", Some(Vec::new()), None));
+    }
+    if has("lockdown") {
+        policies.push(policy("ledger", "lockdown", Some(Vec::new()), None));
+    }
+    if has("rule") {
+        let batch = RulePeer::Pods { namespaces: None, pods: Selector::labels([("app", "batch")]) };
+        let rule = Rule { peers: vec![batch], ports: Vec::new() };
+        policies.push(policy("ledger", "allow-batch", Some(vec![rule]), None));
     }
     if has("egress") {
         policies.push(policy("shop", "no-egress", None, Some(Vec::<Rule>::new())));

@@ -1,10 +1,16 @@
 //! A number that stays the same while walks find the same: evidence travels only when it changes.
+//!
+//! Sidecar, hub and operator each compute it and may be of different versions: the text behind it is written out here,
+//! word by word, and never taken from a derived representation.
+
+mod words;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::{Dial, DialOutcome, IcmpError, LocalPeer, Walk};
+use super::{Dial, DialOutcome, LocalPeer, Walk};
 use crate::name::TargetKey;
+use words::{icmp, list, of, purpose, query, record, request, source, tls, used};
 
 /// From this many silent sockets on, more of them say nothing new (`PolicyDenied` asks for eight).
 const ENOUGH_SOCKETS: usize = 8;
@@ -13,6 +19,12 @@ const ENOUGH_SOCKETS: usize = 8;
 ///
 /// Endpoints are dialled in turn while all is well, so the address of a dial that connected is left out.
 pub fn signature(walk: &Walk) -> u64 {
+    fnv1a(text(walk).as_bytes())
+}
+
+/// What the number is made of. Texts of servers and libraries are quoted with their length, so that nothing in them
+/// can look like another field.
+fn text(walk: &Walk) -> String {
     let mut text = String::new();
     if let Some(resolve) = &walk.resolve {
         let mut addresses = resolve.addresses.clone();
@@ -21,38 +33,39 @@ pub fn signature(walk: &Walk) -> u64 {
             .queries
             .iter()
             .filter(|_| resolve.addresses.is_empty())
-            .map(|q| format!("{}{:?}{:?}", q.name, q.record, q.outcome))
+            .map(|q| format!("{} {} {}", of(&q.name), record(q.record), query(&q.outcome)))
             .collect();
-        let _ = write!(text, "resolve {:?} {addresses:?} {outcomes:?};", resolve.source);
+        let _ = write!(text, "resolve {} {} {};", source(resolve.source), list(addresses), list(outcomes));
     }
     if let Some(route) = &walk.route {
-        let _ = write!(text, "route {route:?};");
+        let hidden = route.not_visible.iter().map(|container| of(container));
+        let _ = write!(text, "route {} {};", list(route.proxied.iter().map(used)), list(hidden));
     }
     if let Some(connect) = &walk.connect {
-        let _ = write!(text, "connect {:?};", dials(&connect.dials));
+        let _ = write!(text, "connect {};", list(dials(&connect.dials)));
     }
-    if let Some(tls) = &walk.tls {
-        let _ = write!(text, "tls {:?};", tls.outcome);
+    if let Some(handshake) = &walk.tls {
+        let _ = write!(text, "tls {};", tls(&handshake.outcome));
     }
-    if let Some(request) = &walk.request {
-        let _ = write!(text, "request {:?};", request.outcome);
+    if let Some(exchange) = &walk.request {
+        let _ = write!(text, "request {};", request(&exchange.outcome));
     }
     if let Some(proxied) = &walk.proxied {
         let _ = write!(
             text,
-            "proxied {} resolved {} {:?} {:?} {:?} {:?};",
-            proxied.proxy,
+            "proxied {} resolved {} {} {} {} {};",
+            of(&proxied.proxy),
             !proxied.dials.is_empty(),
-            dials(&proxied.dials),
-            proxied.connect_status,
-            proxied.tls.as_ref().map(|t| &t.outcome),
-            proxied.request.as_ref().map(|r| &r.outcome)
+            list(dials(&proxied.dials)),
+            list(proxied.connect_status),
+            list(proxied.tls.as_ref().map(|handshake| tls(&handshake.outcome))),
+            list(proxied.request.as_ref().map(|exchange| request(&exchange.outcome)))
         );
     }
     if let Some(local) = &walk.local {
-        let _ = write!(text, "local {} {};", local.what, local.errno);
+        let _ = write!(text, "local {} {};", of(&local.what), local.errno);
     }
-    fnv1a(text.as_bytes())
+    text
 }
 
 /// One number over the signatures of all targets, to find out whether the hub has the same evidence.
@@ -66,20 +79,21 @@ pub fn digest<'a>(signatures: impl IntoIterator<Item = (&'a TargetKey, u64)>) ->
 fn dials(dials: &[Dial]) -> BTreeSet<String> {
     let mut seen = BTreeSet::new();
     for dial in dials {
+        let (purpose, remote) = (purpose(dial.purpose), dial.remote);
         let line = match &dial.outcome {
-            DialOutcome::Connected { local_peer: None } => format!("{:?} connected", dial.purpose),
+            DialOutcome::Connected { local_peer: None } => format!("{purpose} connected"),
             DialOutcome::Connected { local_peer: Some(LocalPeer::Unknown) } => {
-                format!("{:?} connected, perhaps to ourselves", dial.purpose)
+                format!("{purpose} connected, perhaps to ourselves")
             }
             DialOutcome::Connected { local_peer: Some(LocalPeer::Socket { address, uid }) } => {
-                format!("{:?} {} intercepted by {address} uid {uid}", dial.purpose, dial.remote)
+                format!("{purpose} {remote} intercepted by {address} uid {uid}")
             }
             DialOutcome::Silent => silent(dial, dials),
             DialOutcome::Failed { errno, immediate, queue } => {
                 let queue: BTreeSet<String> = queue.iter().map(icmp).collect();
-                format!("{:?} {} errno {errno} {immediate} {queue:?}", dial.purpose, dial.remote)
+                format!("{purpose} {remote} errno {errno} {immediate} {}", list(queue))
             }
-            DialOutcome::NotAllowed => format!("{:?} {} not allowed", dial.purpose, dial.remote),
+            DialOutcome::NotAllowed => format!("{purpose} {remote} not allowed"),
             DialOutcome::Skipped => continue,
         };
         seen.insert(line);
@@ -92,11 +106,7 @@ fn silent(dial: &Dial, all: &[Dial]) -> String {
     let same = |other: &&Dial| other.remote == dial.remote && other.outcome == DialOutcome::Silent;
     let enough = all.iter().filter(same).count() >= ENOUGH_SOCKETS;
     let again = all.iter().filter(same).any(|other| other.retransmits > 0);
-    format!("{:?} {} silent, enough {enough}, again {again}", dial.purpose, dial.remote)
-}
-
-fn icmp(error: &IcmpError) -> String {
-    format!("{}/{} v6 {} from {:?}", error.kind, error.code, error.v6, error.offender)
+    format!("{} {} silent, enough {enough}, again {again}", purpose(dial.purpose), dial.remote)
 }
 
 /// FNV-1a, 64 bits (draft-eastlake-fnv): the same in every version of the program, unlike std's hasher.

@@ -378,3 +378,16 @@ fn a_namespace_that_is_not_given_has_its_name() {
         decide([admits("ledger", rule([pods(Some("shop"), "web")], []))], &flow(peer, at(postgres())));
     assert!(decision.is_allowed(), "kubernetes.io/metadata.name is always there: {decision}");
 }
+
+#[test]
+fn steps_have_every_rule_of_every_policy() {
+    let rules = vec![rule([pods(None, "api")], [tcp(80)]), rule([], [tcp(5432)])];
+    let policies = [policy("ledger", "a", Some(rules), None), policy("ledger", "b", Some(vec![]), None)];
+    let flow = flow(at(pod("shop", "web", "10.244.1.7")), at(pod("ledger", "postgres-0", "10.244.1.8")));
+    let decision = decide(policies, &flow);
+    let named: Vec<&str> = decision.ingress.steps.iter().map(|step| step.policy.name.as_ref()).collect();
+    assert_eq!(named, ["a", "b"], "each policy that isolates");
+    let rules = decision.ingress.steps.iter().flat_map(|step| &step.rules);
+    let fits: Vec<_> = rules.map(|rule| (rule.index, rule.peer.is_empty(), rule.port.is_empty())).collect();
+    assert_eq!(fits, [(1, false, false), (2, true, true)], "each rule, and which part of it fits");
+}

@@ -110,22 +110,6 @@ fn nearest_misses_name_the_one_thing() {
 }
 
 #[test]
-fn steps_tell_every_rule() {
-    let rules = vec![rule([pods(None, "web")], [tcp(80)]), rule([], [tcp(5432)])];
-    let policies = [policy("ledger", "a", Some(rules), None), policy("ledger", "b", Some(vec![]), None)];
-    let decision = decide(policies, &web_to_postgres());
-    let steps: Vec<String> = decision.ingress.steps.iter().map(ToString::to_string).collect();
-    assert_eq!(
-        steps,
-        [
-            "NetworkPolicy ledger/a: rule 1 does not admit it: it selects pods of namespace ledger only, \
-             not of shop, it lists only 80/TCP; rule 2 admits it",
-            "NetworkPolicy ledger/b: no rules, so it admits nothing",
-        ]
-    );
-}
-
-#[test]
 fn an_admitting_rule_uses_the_labels_that_name_the_application() {
     // Labels of the source, and how the peer reads.
     let table: [(&[(&str, &str)], &str); 4] = [

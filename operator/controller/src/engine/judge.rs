@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use peerwalk_api::{ConnectivityCheck, ConnectivityCheckStatus, Target};
 use peerwalk_diagnosis::{Case, Coverage, PairEvidence, Run, Says, Thresholds, judge, outcome, says};
-use peerwalk_model::{Confidence, Outcome, PodRef, Reason, TargetKey, Timestamp, Verdict};
+use peerwalk_model::verdict::Topic;
+use peerwalk_model::{Because, Confidence, Outcome, PodRef, Reason, TargetKey, Timestamp, Verdict};
 
 use super::checks::{CheckState, PairState};
 use super::facts::Pair;
@@ -283,6 +284,9 @@ fn follow(
 ) -> PairState {
     let expect = target.expect.into();
     let before = before.filter(|b| b.expect == expect);
+    if let Some(stands) = before.filter(|_| is_no_news(evidence, &verdict)) {
+        return stands.clone();
+    }
     let run = before.map_or_else(Run::default, |b| b.run);
     let counted = before.map_or((0, 0), |b| b.counted);
     let (walks, counted) = new_walks(counted, evidence);
@@ -302,12 +306,22 @@ fn follow(
     };
     let stands = before.filter(|b| repeats && b.outcome == now);
     let mut shown = stands.map_or_else(|| verdict.clone(), |b| b.shown.clone());
+    if now == Outcome::Unknown && says(expect, &verdict) == Says::Met {
+        let text = "it is as expected again, and was not for successThreshold walks in a row since it failed";
+        let because = vec![Because::new(Topic::Missing, text)];
+        shown = Verdict::unknown(Reason::Probing, verdict.stage, because);
+    }
     if now == Outcome::Failed {
         shown.reason.get_or_insert(Reason::UnexpectedlyReachable);
     }
     let decided = now != Outcome::Unknown || before.is_some_and(|b| b.decided);
-    let run = Run { previous: Some(now), ..run };
+    let run = run.with(now);
     PairState { run, counted, verdict, outcome: now, shown, expect, decided, reports: false, heard: false }
+}
+
+/// Whether a walk has only begun, and shows so far that the application's way connects: its end decides.
+fn is_no_news(evidence: Option<&TargetEvidence>, verdict: &Verdict) -> bool {
+    evidence.is_some_and(|e| e.walk.interim) && verdict.reason == Some(Reason::Probing)
 }
 
 /// How many walks have been completed since the last count.

@@ -3,9 +3,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::super::{Connect, DialPurpose, ProxyAttempt, Trigger};
+use super::super::{
+    Connect, DialPurpose, IcmpError, LocalTrouble, ProxyAttempt, ProxyUse, Query, QueryOutcome, Request,
+    RequestOutcome, Resolve, ResolveSource, Route, Tls, TlsOutcome, Transport, Trigger,
+};
 use super::*;
 use crate::Timestamp;
+use crate::plan::{HttpMethod, RecordType};
 
 fn dial(remote: &str, local_port: u16, outcome: DialOutcome) -> Dial {
     Dial {
@@ -101,4 +105,158 @@ fn the_digest_ignores_order_and_sees_every_target() {
     let b = TargetKey { check: "c".into(), target: "b".into() };
     assert_eq!(digest([(&a, 1), (&b, 2)]), digest([(&b, 2), (&a, 1)]), "order is no news");
     assert_ne!(digest([(&a, 1), (&b, 2)]), digest([(&a, 2), (&b, 1)]), "who has which signature is");
+}
+
+fn icmp_error(code: u8, offender: &str) -> IcmpError {
+    IcmpError { v6: false, kind: 3, code, offender: Some(offender.parse().unwrap()) }
+}
+
+fn asked(record: RecordType, outcome: QueryOutcome) -> Query {
+    Query {
+        server: "10.96.0.10:53".parse().unwrap(),
+        transport: Transport::Udp,
+        name: "db.example.".into(),
+        record,
+        outcome,
+        elapsed: Duration::ZERO,
+    }
+}
+
+fn resolved(source: ResolveSource, addresses: &[&str], queries: Vec<Query>) -> Resolve {
+    Resolve {
+        name: "db.example".into(),
+        source,
+        answered: None,
+        addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+        queries,
+        elapsed: Duration::ZERO,
+    }
+}
+
+fn exchanged(outcome: RequestOutcome) -> Request {
+    let (method, url, elapsed) = (HttpMethod::Head, "http://db.example/".into(), Duration::ZERO);
+    Request { method, url, status_below: 500, outcome, elapsed }
+}
+
+fn shaken(outcome: TlsOutcome) -> Tls {
+    Tls { server_name: "db.example".into(), outcome, elapsed: Duration::ZERO }
+}
+
+/// A walk in which every stage found something.
+fn full() -> Walk {
+    let failed = |errno, immediate, queue| DialOutcome::Failed { errno, immediate, queue };
+    let mut walk = walk(vec![
+        dial("10.0.0.1:80", 1, failed(113, false, vec![icmp_error(13, "10.90.0.2")])),
+        dial("10.0.0.2:80", 2, DialOutcome::Silent),
+        dial("10.0.0.3:80", 3, CONNECTED),
+        dial("10.0.0.4:80", 4, DialOutcome::Connected { local_peer: Some(LocalPeer::Unknown) }),
+    ]);
+    let icmp = Some(icmp_error(3, "10.96.0.10"));
+    walk.resolve = Some(resolved(
+        ResolveSource::Dns,
+        &[],
+        vec![
+            asked(RecordType::A, QueryOutcome::NameNotFound),
+            asked(RecordType::Aaaa, QueryOutcome::Unreachable { errno: 111, icmp }),
+        ],
+    ));
+    walk.route = Some(Route {
+        proxied: vec![ProxyUse {
+            container: "web".into(),
+            variable: "http_proxy".into(),
+            scheme: "http".into(),
+            proxy: "proxy.corp:3128".into(),
+            credentials: true,
+            exceptions: Some(("NO_PROXY".into(), "localhost".into())),
+            clients: vec!["curl".into()],
+            direct_clients: vec!["wget".into()],
+            entry: ".svc".into(),
+        }],
+        not_visible: vec!["web".into()],
+    });
+    walk.tls = Some(shaken(TlsOutcome::Failed("expired".into())));
+    walk.request = Some(exchanged(RequestOutcome::Status(503)));
+    walk.proxied = Some(ProxyAttempt {
+        container: "web".into(),
+        proxy: "proxy.corp:3128".into(),
+        dials: vec![dial("192.0.2.7:3128", 1, failed(111, true, vec![]))],
+        connect_status: Some(407),
+        tls: Some(shaken(TlsOutcome::UntrustedIssuer)),
+        request: Some(exchanged(RequestOutcome::Malformed("no".into()))),
+        elapsed: Duration::ZERO,
+    });
+    walk.local = Some(LocalTrouble { what: "descriptors".into(), errno: 24 });
+    walk
+}
+
+/// Versions of the program compare these numbers with each other: they never change.
+#[test]
+fn the_numbers_are_the_same_in_every_version() {
+    let mut empty = walk(vec![]);
+    empty.connect = None;
+    let mut good = walk(vec![dial("10.0.0.1:80", 1, CONNECTED)]);
+    good.resolve = Some(resolved(ResolveSource::HostsFile, &["10.0.0.2", "10.0.0.1"], vec![]));
+    good.request = Some(exchanged(RequestOutcome::Status(200)));
+    for (walk, written, number) in [
+        (empty, "", 0xcbf2_9ce4_8422_2325),
+        (
+            good,
+            "resolve hosts [10.0.0.1, 10.0.0.2] [];connect [endpoint connected];request status 200;",
+            0x6101_493c_dd0f_a3c1,
+        ),
+        (
+            full(),
+            "resolve dns [] [11:db.example. A name not found, 11:db.example. AAAA unreachable 111 [3/3 v6 false \
+             from [10.96.0.10]]];route [3:web 10:http_proxy 4:http 15:proxy.corp:3128 credentials true [8:NO_PROXY \
+             9:localhost] [4:curl] [4:wget] 4:.svc] [3:web];connect [endpoint 10.0.0.1:80 errno 113 false [3/13 v6 \
+             false from [10.90.0.2]], endpoint 10.0.0.2:80 silent, enough false, again false, endpoint connected, \
+             endpoint connected, perhaps to ourselves];tls failed 7:expired;request status 503;proxied \
+             15:proxy.corp:3128 resolved true [endpoint 192.0.2.7:3128 errno 111 true []] [407] [untrusted issuer] \
+             [malformed 2:no];local 11:descriptors 24;",
+            0x7dc7_b73d_c08c_edcd,
+        ),
+    ] {
+        assert_eq!(text(&walk), written);
+        assert_eq!(signature(&walk), number, "{written}");
+    }
+}
+
+#[test]
+fn the_words_are_the_same_in_every_version() {
+    use super::words::{purpose, query, request, tls};
+    let purposes = [
+        DialPurpose::ServiceAddress,
+        DialPurpose::Endpoint,
+        DialPurpose::Address,
+        DialPurpose::Control,
+        DialPurpose::Proxy,
+    ];
+    assert_eq!(purposes.map(purpose), ["service", "endpoint", "address", "control", "proxy"]);
+    let queries = [
+        QueryOutcome::Addresses(vec!["10.0.0.1".parse().unwrap()]),
+        QueryOutcome::NoData,
+        QueryOutcome::ServerFailure,
+        QueryOutcome::Refused,
+        QueryOutcome::OtherCode(4),
+        QueryOutcome::Truncated,
+        QueryOutcome::Timeout,
+        QueryOutcome::Unreachable { errno: 111, icmp: None },
+        QueryOutcome::Malformed,
+    ];
+    let written = [
+        "addresses [10.0.0.1]",
+        "no data",
+        "server failure",
+        "refused",
+        "code 4",
+        "truncated",
+        "timeout",
+        "unreachable 111 []",
+        "malformed",
+    ];
+    assert_eq!(queries.map(|outcome| query(&outcome)), written);
+    let handshakes = [TlsOutcome::Established, TlsOutcome::Reset, TlsOutcome::Timeout];
+    assert_eq!(handshakes.map(|outcome| tls(&outcome)), ["established", "reset", "timeout"]);
+    let exchanges = [RequestOutcome::Reset, RequestOutcome::NoResponse];
+    assert_eq!(exchanges.map(|outcome| request(&outcome)), ["reset", "no response"]);
 }

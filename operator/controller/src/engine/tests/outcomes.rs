@@ -2,7 +2,7 @@
 
 use peerwalk_api::ConnectivityCheckStatus;
 use peerwalk_api::condition::{COVERED, READY};
-use peerwalk_model::evidence::Dial;
+use peerwalk_model::evidence::{Dial, DialPurpose, LocalTrouble};
 
 use super::world::acts::{cache, cache_connected, db, ready, refused};
 use super::*;
@@ -24,6 +24,52 @@ fn a_failure_stands_by_its_own_words_until_it_is_met_often_enough() {
     world.walk_repeated("web-1", world::connected(), 3);
     world.settle_and_store();
     assert_eq!(ready(world.last()), ("True", "AsExpected"), "{:#?}", world.last());
+}
+
+#[test]
+fn a_void_walk_is_no_recovery() {
+    let mut world = World::shop();
+    world.check(&json!({"successThreshold": 3}));
+    world.attach("web-1");
+    world.settle_and_store();
+    world.fail("web-1");
+    assert_eq!(ready(world.last()), ("False", "ConnectionRefused"));
+    world.walk_with("web-1", world::connected(), |walk| {
+        walk.local = Some(LocalTrouble { what: "descriptors".into(), errno: 24 });
+    });
+    world.settle_and_store();
+    assert_eq!(ready(world.last()), ("Unknown", "LocalResources"), "{:#?}", world.last());
+    for n in 1..=2 {
+        world.walk_repeated("web-1", world::connected(), n);
+        world.settle_and_store();
+        assert_eq!(ready(world.last()), ("Unknown", "Probing"), "success {n} of 3: {:#?}", world.last());
+        world.pass(10);
+    }
+    world.walk_repeated("web-1", world::connected(), 3);
+    world.settle_and_store();
+    assert_eq!(ready(world.last()), ("True", "AsExpected"), "{:#?}", world.last());
+}
+
+#[test]
+fn the_beginning_of_a_diagnosis_is_no_news_while_the_service_connects() {
+    // The Service connects, and one endpoint of several is silent: each diagnosis says so before its end.
+    let mut world = World::good();
+    let one_silent = || {
+        let mut dials = world::connected();
+        dials.extend(world::silent_with_control().into_iter().filter(|d| d.purpose == DialPurpose::Endpoint));
+        dials
+    };
+    world.walk("web-1", one_silent());
+    world.settle_and_store();
+    assert_eq!(ready(world.last()), ("True", "AsExpected"), "{:#?}", world.last());
+    for _ in 0..3 {
+        world.live(50);
+        let before = world.last().clone();
+        world.walk_with("web-1", one_silent(), |walk| walk.interim = true);
+        assert_eq!(world.status_after_settle(), None, "an interim report changes nothing");
+        world.walk("web-1", one_silent());
+        assert_eq!(world.status_after_settle(), None, "and neither does the end: {before:#?}");
+    }
 }
 
 #[test]

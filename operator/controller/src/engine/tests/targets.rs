@@ -5,6 +5,7 @@ use peerwalk_model::evidence::{
 };
 use peerwalk_model::plan::{DialScope, ServiceTarget, UrlTarget};
 
+use super::world::acts::ready;
 use super::*;
 use crate::cluster::decode::{SlimEndpointSlice, SlimService};
 
@@ -52,6 +53,13 @@ fn a_denial_behind_a_url_is_found_and_proven() {
 /// What a sidecar that walks a URL sees of a Service: its address alone, for all it knows one like any other.
 fn to_the_address(outcome: DialOutcome) -> Vec<Dial> {
     vec![Dial { purpose: DialPurpose::Address, ..world::dial("10.96.0.7:5432", outcome) }]
+}
+
+/// The same, where it is diagnosed and stays silent.
+fn silent_address() -> Vec<Dial> {
+    let own = |dial: &Dial| dial.purpose == DialPurpose::ServiceAddress;
+    let silent = world::silent_with_control().into_iter().filter(own);
+    silent.map(|dial| Dial { purpose: DialPurpose::Address, ..dial }).collect()
 }
 
 fn resolved(walk: &mut Walk) {
@@ -112,12 +120,7 @@ fn policies_are_asked_about_the_endpoints_behind_a_url() {
             DialOutcome::Connected { local_peer: None },
             ["PolicyNotEnforced likely", "PolicyNotEnforced confirmed"],
         ),
-        (
-            "the endpoint is denied, and refuses",
-            ("ledger", &deny),
-            refused,
-            ["ConnectionRefused suspected"; 2],
-        ),
+        ("the endpoint is denied, and refuses", ("ledger", &deny), refused, ["ConnectionRefused likely"; 2]),
     ] {
         let mut world = World::shop();
         world.policy(policy.0, "policy", policy.1);
@@ -133,6 +136,29 @@ fn policies_are_asked_about_the_endpoints_behind_a_url() {
         world.heartbeat("web-1");
         world.settle();
         assert_eq!(world.verdict(), expected[1], "heartbeats carry the signature of the walk as it was sent");
+    }
+}
+
+#[test]
+fn a_denial_behind_an_https_url_does_not_stay_green() {
+    let refused = || DialOutcome::Failed { errno: 111, immediate: false, queue: vec![] };
+    for outcome in [DialOutcome::Silent, refused()] {
+        let mut world = World::shop();
+        world.check_with_target(url("https://db.ledger.svc:5432/"));
+        world.attach("web-1");
+        world.pass(40);
+        world.walk_with("web-1", to_the_address(DialOutcome::Connected { local_peer: None }), answered);
+        world.settle_and_store();
+        assert_eq!(ready(world.last()).0, "True", "{}", world.explanation());
+        world.policy("ledger", "default-deny", &json!({"podSelector": {}, "policyTypes": ["Ingress"]}));
+        world.pass(10);
+        let dials = match outcome {
+            DialOutcome::Silent => silent_address(),
+            _ => to_the_address(outcome.clone()),
+        };
+        world.walk_with("web-1", dials, resolved);
+        world.live(40);
+        assert_eq!(ready(world.last()).0, "False", "{outcome:?}: {}", world.explanation());
     }
 }
 

@@ -1,0 +1,196 @@
+//! The checker of invariants sees a claim that goes beyond its evidence: each case is a verdict that no rule gives.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // All of it is test code.
+
+#[path = "support/scene.rs"]
+mod scene;
+
+use std::collections::BTreeMap;
+
+use peerwalk_diagnosis::{
+    Case, EndpointDecision, EndpointFacts, Facts, PairEvidence, ServiceFacts, Sighting, SourceFacts,
+    TargetFacts, check,
+};
+use peerwalk_model::evidence::{Connect, Trigger, Walk};
+use peerwalk_model::verdict::{Expectation, Topic};
+use peerwalk_model::{Because, Confidence, Observed, Reason, Stage, TargetKey, Verdict};
+
+use scene::{SOURCE, at, dials, history, node};
+
+const ENDPOINT: &str = "10.244.1.8:5432";
+const SILENT: &str = "endpoint 10.244.1.8:5432 silent 8 again";
+
+/// What is known of the target beside the dials, as the moments in which it was seen.
+#[derive(Clone, Copy, Default)]
+struct Known {
+    heard: Option<i64>,
+    path: Option<i64>,
+    admitted: Option<i64>,
+}
+
+const ALIVE: Known = Known { heard: Some(100_600), path: Some(100_500), admitted: None };
+
+fn pair(lines: &[&str]) -> PairEvidence {
+    let key = TargetKey { check: "storefront".into(), target: "ledger-db".into() };
+    let mut walk = Walk::begin(key, 1, Trigger::Interval, at(100_000));
+    walk.connect = Some(Connect { dials: lines.iter().flat_map(|line| dials(line, 100_000)).collect() });
+    walk.ended = at(102_000);
+    PairEvidence::first(walk)
+}
+
+fn facts(known: Known, service: ServiceFacts) -> Facts {
+    let sighting = |seen: Option<i64>| seen.map(|ms| Sighting { who: "ledger/ping".into(), at: at(ms) });
+    let endpoint = EndpointFacts {
+        pod: Some("ledger/postgres-0".into()),
+        node: Some(node("n2")),
+        ready: true,
+        node_lease_fresh: true,
+        last_heard: known.heard.map(at),
+        admitted_source: sighting(known.admitted),
+        path: sighting(known.path),
+        ..EndpointFacts::default()
+    };
+    Facts {
+        source: SourceFacts {
+            pod: "shop/web".into(),
+            addresses: vec![SOURCE.parse().unwrap()],
+            node: Some(node("n1")),
+            ..SourceFacts::default()
+        },
+        endpoints: BTreeMap::from([("10.244.1.8".parse().unwrap(), endpoint)]),
+        ..Facts::alone(TargetFacts::Service(service))
+    }
+}
+
+fn service() -> ServiceFacts {
+    ServiceFacts {
+        name: "ledger/postgres".into(),
+        found: true,
+        port_found: true,
+        ready: 1,
+        ..Default::default()
+    }
+}
+
+fn decided(changes: &[(i64, &[&str])]) -> EndpointDecision {
+    let owned = |(at, words): &(i64, &[&str])| (*at, words.iter().map(ToString::to_string).collect());
+    let changes: Vec<_> = changes.iter().map(owned).collect();
+    history(ENDPOINT.parse().unwrap(), Some("ledger/postgres-0"), &changes)
+}
+
+fn broken(pair: &PairEvidence, facts: &Facts, decision: EndpointDecision, verdict: &Verdict) -> Vec<String> {
+    let decisions = [decision];
+    let case = Case {
+        expect: Expectation::Reachable,
+        wants_request: false,
+        evidence: Some(pair),
+        decisions: &decisions,
+        facts,
+        now: at(102_500),
+    };
+    check(&case, verdict).into_iter().map(|violation| violation.0).collect()
+}
+
+fn confirmed(observed: Observed, reason: Reason) -> Verdict {
+    let because = vec![Because::new(Topic::Missing, "nothing")];
+    let verdict = Verdict::unknown(reason, Stage::Connect, because);
+    Verdict { observed, confidence: Confidence::Confirmed, ..verdict }
+}
+
+/// When a decision changed, and what denied it from then on.
+type Changes = &'static [(i64, &'static [&'static str])];
+
+/// Holds each case, which is sound or not, against a verdict that says `Denied`.
+fn denied(cases: &[(&str, bool, &[&str], Known, Changes)]) {
+    for (about, sound, lines, known, changes) in cases {
+        let verdict = confirmed(Observed::Denied, Reason::PolicyDenied);
+        let found = broken(&pair(lines), &facts(*known, service()), decided(changes), &verdict);
+        assert_eq!(found.is_empty(), *sound, "{about}: {found:?}");
+    }
+}
+
+const INGRESS: Changes = &[(0, &["ingress"])];
+const EGRESS: Changes = &[(0, &["egress"])];
+
+#[test]
+fn a_denial_out_of_silence_needs_a_target_that_lives_on_a_whole_path() {
+    let heard = |heard| Known { heard, ..ALIVE };
+    let path = |path| Known { path, ..ALIVE };
+    denied(&[
+        ("silence of what lives", true, &[SILENT], ALIVE, INGRESS),
+        ("no sign of life", false, &[SILENT], heard(None), INGRESS),
+        ("a sign of life from before", false, &[SILENT], heard(Some(99_000)), INGRESS),
+        ("no path", false, &[SILENT], path(None), INGRESS),
+        ("a path from before", false, &[SILENT], path(Some(99_000)), INGRESS),
+        ("too few ports", false, &["endpoint 10.244.1.8:5432 silent 7 again"], ALIVE, INGRESS),
+        ("another port lives", true, &[SILENT, "control 10.244.1.8:80 connected"], heard(None), INGRESS),
+        (
+            "certain just now",
+            false,
+            &[SILENT],
+            ALIVE,
+            &[(0, &["ingress", "caveat"]), (101_000, &["ingress"])],
+        ),
+    ]);
+}
+
+#[test]
+fn a_denial_out_of_a_refusal_needs_its_place() {
+    const SOURCES_NODE: &[&str] = &["endpoint 10.244.1.8:5432 icmp 3/13 from 10.90.0.1"];
+    const TARGETS_NODE: &[&str] = &["endpoint 10.244.1.8:5432 icmp 3/13 from 10.90.0.2"];
+    const ROUTER: &[&str] = &["endpoint 10.244.1.8:5432 icmp 3/13 from 192.0.2.1"];
+    const NOBODY: &[&str] = &["endpoint 10.244.1.8:5432 icmp 3/13"];
+    const NO_HOST: &[&str] = &["endpoint 10.244.1.8:5432 icmp 3/1 from 10.90.0.2"];
+    const TOO_BIG: &[&str] = &["endpoint 10.244.1.8:5432 icmp 3/4 from 10.90.0.2"];
+    let unknown = Known::default();
+    denied(&[
+        ("the target's node refuses", true, TARGETS_NODE, unknown, INGRESS),
+        ("the source's node refuses ingress", false, SOURCES_NODE, unknown, INGRESS),
+        ("the source's node refuses egress", true, SOURCES_NODE, unknown, EGRESS),
+        ("the target's node refuses egress", false, TARGETS_NODE, unknown, EGRESS),
+        ("a router refuses", false, ROUTER, unknown, INGRESS),
+        ("nobody knows who refuses", false, NOBODY, unknown, INGRESS),
+        ("there is no such host", false, NO_HOST, unknown, INGRESS),
+        ("a packet is too big", false, TOO_BIG, unknown, INGRESS),
+    ]);
+}
+
+#[test]
+fn a_denial_out_of_a_reset_needs_a_witness_in_the_window() {
+    const RESET: &[&str] = &["endpoint 10.244.1.8:5432 reset times 3"];
+    let admitted = |at| Known { admitted: Some(at), ..Known::default() };
+    denied(&[
+        ("a reset beside a witness", true, RESET, admitted(100_500), INGRESS),
+        ("a witness from before", false, RESET, admitted(99_000), INGRESS),
+        ("a reset alone", false, RESET, ALIVE, INGRESS),
+    ]);
+}
+
+#[test]
+fn the_want_of_a_local_endpoint_is_not_to_hide_a_policy() {
+    let silent = "service 10.96.3.7:5432 silent 8 again";
+    let local = || ServiceFacts { internal_traffic_policy_local: true, ..service() };
+    for (about, sound, lines, denies) in [
+        ("the endpoint itself connects", true, &[silent, "endpoint 10.244.1.8:5432 connected"][..], &[][..]),
+        ("the endpoint itself is silent, and denied", false, &[silent, SILENT], &["ingress"]),
+        ("the endpoint itself is silent, and allowed", true, &[silent, SILENT], &[]),
+        ("a filter forbids it", false, &["service 10.96.3.7:5432 icmp 3/13 from 10.90.0.1"], &[]),
+        ("the pod has no route", false, &["service 10.96.3.7:5432 errno 101 immediate"], &[]),
+    ] {
+        let verdict = confirmed(Observed::Unreachable, Reason::NoLocalEndpoints);
+        let found = broken(&pair(lines), &facts(ALIVE, local()), decided(&[(0, denies)]), &verdict);
+        assert_eq!(found.is_empty(), sound, "{about}: {found:?}");
+    }
+}
+
+#[test]
+fn what_became_certain_a_moment_ago_is_not_held_against_what_was_seen_before() {
+    let steady = |lines: &[&str]| PairEvidence { since: at(60_000), consecutive: 5, ..pair(lines) };
+    let refused = steady(&["endpoint 10.244.1.8:5432 icmp 3/13 from 10.90.0.2"]);
+    for (since, sound) in [(60_000, true), (94_000, false), (102_400, false)] {
+        let decision = decided(&[(0, &["caveat"]), (since, &[])]);
+        let verdict = confirmed(Observed::Unreachable, Reason::Filtered);
+        let found = broken(&refused, &facts(ALIVE, service()), decision, &verdict);
+        assert_eq!(found.is_empty(), sound, "certain since {since}: {found:?}");
+    }
+}
