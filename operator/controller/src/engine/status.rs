@@ -68,7 +68,7 @@ impl<'a> PairView<'a> {
             complete: !wants && state.verdict.reason != Some(Reason::NotInjected),
             young,
             outcome: state.outcome,
-            shown: if state.outcome == Outcome::Unknown { &state.verdict } else { &state.shown },
+            shown: &state.shown,
         }
     }
 }

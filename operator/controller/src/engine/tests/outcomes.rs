@@ -43,6 +43,8 @@ fn a_void_walk_is_no_recovery() {
         world.walk_repeated("web-1", world::connected(), n);
         world.settle_and_store();
         assert_eq!(ready(world.last()), ("Unknown", "Probing"), "success {n} of 3: {:#?}", world.last());
+        let message = &world.last().condition(READY).unwrap().message;
+        assert!(message.contains("successThreshold"), "what it waits for: {message}");
         world.pass(10);
     }
     world.walk_repeated("web-1", world::connected(), 3);
