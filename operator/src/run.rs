@@ -255,6 +255,7 @@ fn to_hub(hub: &HubHandle, pods: &KnownPods, output: Output) {
             // The hub keeps it for a pod that is not attached.
             hub.walk_now(&pod, targets);
         }
+        Output::SendAll(pod) => hub.send_all(&pod),
         Output::Status(..) | Output::Event(_) | Output::ReadRoots(..) => {
             warn!("the controller carries this out itself");
         }

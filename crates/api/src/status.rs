@@ -17,6 +17,8 @@ pub const MAX_ROW_MESSAGE: usize = 256;
 pub const MAX_SAMPLE: usize = 160;
 /// The most samples in one object.
 pub const MAX_SAMPLES: usize = 20;
+/// The most pod templates that a status names.
+pub const MAX_TEMPLATES: usize = 100;
 /// The largest status, in bytes of JSON.
 pub const MAX_STATUS: usize = 32 * 1024;
 
@@ -55,6 +57,12 @@ pub struct ConnectivityCheckStatus {
     /// Rows left out to keep the object small.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub omitted: Option<u32>,
+
+    /// The pod templates that Ready was said of, each as a short hash. By them an operator that has just
+    /// started tells a rollout from other pods of the same template.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub observed_templates: Vec<String>,
 }
 
 /// The state of Ready as one word.

@@ -5,10 +5,13 @@ mod checks;
 mod controls;
 mod explain;
 mod facts;
+mod heard;
 mod judge;
 mod limits;
+mod missing;
 mod outgoing;
 mod plans;
+mod roots;
 mod select;
 mod sightings;
 mod status;
@@ -36,7 +39,9 @@ use crate::settings::Settings;
 use crate::watch::WatchEvent;
 
 use checks::CheckState;
+use missing::Missing;
 use plans::PodPlan;
+pub use roots::RootsRead;
 use sightings::Sightings;
 use tell::Unreadable;
 
@@ -51,8 +56,8 @@ pub enum Input {
     Written(Written),
     /// What discovery found that the engine cannot read: policy kinds, and groups that could not be listed.
     UnreadableKinds(Vec<String>),
-    /// Trusted roots of a check's ConfigMap, or why they cannot be had.
-    Roots(ObjectKey, String, Result<String, String>),
+    /// What reading an entry of a ConfigMap came to that checks name for trusted roots.
+    Roots(ObjectKey, String, RootsRead),
     /// Time passed.
     Tick,
 }
@@ -81,6 +86,8 @@ pub enum Output {
     RemovePod(PodRef),
     /// Walk these targets now.
     WalkNow(PodRef, Vec<TargetKey>),
+    /// Send all evidence again.
+    SendAll(PodRef),
     /// Write a status.
     Status(ObjectKey, Box<StatusWrite>),
     /// Publish an event.
@@ -107,6 +114,7 @@ pub struct Engine {
     roots_read: Timestamp,
     touched: Touched,
     pod_events: BTreeMap<PodRef, Timestamp>,
+    missing: BTreeMap<PodRef, Missing>,
     seen: Seen,
     /// Kinds that policies decide by and that cannot be heard of, with the moment it began.
     interrupted: BTreeMap<Kind, Timestamp>,
@@ -127,8 +135,43 @@ struct Touched {
     services: BTreeSet<ObjectKey>,
     /// Checks whose spec changed.
     checks: BTreeSet<ObjectKey>,
-    /// Pods whose evidence changed.
-    pods: BTreeSet<PodRef>,
+    /// Checks that wait for what time alone may bring.
+    waiting: BTreeSet<ObjectKey>,
+    /// Pods that were heard of.
+    pods: BTreeMap<PodRef, News>,
+}
+
+/// What was heard of a pod. A sign of life alone is news only for pairs that wait for one.
+#[derive(Debug, Default)]
+struct News {
+    /// It began or ceased to report.
+    reports: bool,
+    /// Targets of which a walk came.
+    walked: BTreeSet<TargetKey>,
+}
+
+impl News {
+    /// Whether it is of one target.
+    fn tells_of(&self, check: &str, target: &str) -> bool {
+        self.reports || self.walked.iter().any(|walked| walked.check == check && walked.target == target)
+    }
+}
+
+impl Touched {
+    /// Whether anything but evidence has changed.
+    fn cluster(&self) -> bool {
+        self.all
+            || !self.namespaces.is_empty()
+            || !self.policies.is_empty()
+            || !self.ips.is_empty()
+            || !self.services.is_empty()
+            || !self.checks.is_empty()
+    }
+
+    /// What was heard of a pod.
+    fn news(&mut self, pod: PodRef) -> &mut News {
+        self.pods.entry(pod).or_default()
+    }
 }
 
 impl Engine {
@@ -149,6 +192,7 @@ impl Engine {
             roots_read: now,
             touched: Touched::default(),
             pod_events: BTreeMap::new(),
+            missing: BTreeMap::new(),
             seen: Seen::default(),
             interrupted: BTreeMap::new(),
         }
@@ -163,17 +207,13 @@ impl Engine {
     pub fn take(&mut self, input: Input, now: Timestamp) -> Vec<Output> {
         match input {
             Input::Watch(event) => self.take_watch(event, now),
-            Input::Sidecar(event, at) => self.take_sidecar(event, at, now),
+            Input::Sidecar(event, at) => return self.take_sidecar(event, at, now).into_iter().collect(),
             Input::Written(written) => return self.written(written, now).into_iter().collect(),
             Input::UnreadableKinds(kinds) => {
                 self.touched.all |= self.unreadable_kinds.as_ref() != Some(&kinds);
                 self.unreadable_kinds = Some(kinds);
             }
-            Input::Roots(config_map, entry, roots) => {
-                let key = (config_map, entry);
-                self.touched.all |= self.roots.get(&key) != Some(&roots);
-                self.roots.insert(key, roots);
-            }
+            Input::Roots(config_map, entry, read) => self.take_roots(config_map, entry, read),
             Input::Tick => return self.tick(now),
         }
         Vec::new()
@@ -187,7 +227,9 @@ impl Engine {
         let mut touched = std::mem::take(&mut self.touched);
         touched.checks.extend(self.on_the_way_of(&touched));
         let mut outputs = Vec::new();
-        self.refresh(&touched, now, &mut outputs);
+        if touched.cluster() {
+            self.refresh(&touched, now, &mut outputs);
+        }
         self.judge_touched(&touched, now, &mut outputs);
         self.tell_unreadable(now, &mut outputs);
         for output in &outputs {
@@ -196,8 +238,6 @@ impl Engine {
                 tracing::debug!(%check, ready = ready.map(|c| c.status.as_str()), "judged");
             }
         }
-        let pairs = self.checks.values().map(CheckState::pairs).sum();
-        self.metrics.sizes(pairs, self.index.pods().count());
         outputs
     }
 
@@ -268,87 +308,27 @@ impl Engine {
         self.touched.services.insert(key);
     }
 
-    fn take_sidecar(&mut self, event: SidecarEvent, at: Timestamp, now: Timestamp) {
-        match event {
-            // What a pod said before it was forgotten must not bring it back.
-            SidecarEvent::Attached(pod) | SidecarEvent::Heartbeat(pod, _)
-                if !self.plans.contains_key(&pod) => {}
-            SidecarEvent::Attached(pod) => {
-                self.evidence.attached(&pod, at);
-                self.touched.pods.insert(pod);
-            }
-            SidecarEvent::Detached(pod) => {
-                self.evidence.detached(&pod, at);
-                self.touched.pods.insert(pod);
-            }
-            SidecarEvent::Heartbeat(pod, heartbeat) => {
-                self.see_again(&pod, &heartbeat);
-                self.evidence.heartbeat(&pod, at, &heartbeat);
-                self.touched.pods.insert(pod);
-            }
-            SidecarEvent::Walk(pod, walk) => {
-                if self.plans.get(&pod).is_none_or(|plan| !plan.plan.targets.contains_key(&walk.target)) {
-                    // The plan changed while the walk was under way.
-                    self.metrics.evidence_lost();
-                    return;
-                }
-                tracing::debug!(
-                    %pod, walked = %walk.target, interim = walk.interim,
-                    started_ms = walk.started.as_millis(), ended_ms = walk.ended.as_millis(), "walk"
-                );
-                self.follow_walk(&pod, &walk, now);
-                if let Some(witness) =
-                    plans::witness(&self.plans, &self.index, &self.decisions, &pod, &walk.target)
-                {
-                    self.sightings.learn(&witness, &walk);
-                }
-                let target = walk.target.clone();
-                self.evidence.walk(&pod, at, *walk);
-                // A sidecar that walks a URL does not know a Service's address from another.
-                self.evidence
-                    .name_service_addresses(&pod, &target, |ip| self.index.service_by_ip(ip).is_some());
-                self.touched.pods.insert(pod);
-            }
-            SidecarEvent::Transitions(pod, transitions) => {
-                // A sidecar can make up as many as it likes.
-                for transition in transitions {
-                    tracing::debug!(
-                        %pod, walked = %transition.target, passed = transition.passed,
-                        stage = %transition.stage, at = %transition.at, "transition"
-                    );
-                }
-            }
-        }
-    }
-
-    /// A heartbeat tells of walks that found the same as the one that was sent.
-    fn see_again(&mut self, pod: &PodRef, heartbeat: &Heartbeat) {
-        let Some(told) = self.evidence.pod(pod) else { return };
-        for fresh in &heartbeat.targets {
-            let known = told.target(&fresh.target).filter(|known| known.signature == fresh.signature);
-            let Some(known) = known.filter(|known| fresh.started > known.started) else { continue };
-            let witness = plans::witness(&self.plans, &self.index, &self.decisions, pod, &fresh.target);
-            if let Some(witness) = witness {
-                self.sightings.learn_again(&witness, &known.walk, fresh);
-            }
-        }
-    }
-
-    /// Time passes for checks that wait for something, and now and then for all: a slow full pass that
-    /// repairs what was lost.
+    /// Time passes for pairs that wait for something, and now and then for all: a slow full pass that repairs
+    /// what was lost.
     fn tick(&mut self, now: Timestamp) -> Vec<Output> {
         const FULL_PASS: Duration = Duration::from_secs(15);
         const READ_ROOTS_AGAIN: Duration = Duration::from_mins(1);
-        for (key, check) in &mut self.checks {
-            if check.waits() || now.since(check.judged) >= FULL_PASS {
+        for (key, check) in &self.checks {
+            if now.since(check.judged) >= FULL_PASS {
                 self.touched.checks.insert(key.clone());
+            } else if check.waits() {
+                self.touched.waiting.insert(key.clone());
             }
         }
+        self.sightings.forget(now);
+        self.seen.forget(&self.index, now);
+        let pairs = self.checks.values().map(CheckState::pairs).sum();
+        self.metrics.sizes(pairs, self.index.pods().count());
         if now.since(self.roots_read) < READ_ROOTS_AGAIN {
             return Vec::new();
         }
         self.roots_read = now;
-        self.roots.keys().map(|(map, entry)| Output::ReadRoots(map.clone(), entry.clone())).collect()
+        self.read_roots_again()
     }
 }
 

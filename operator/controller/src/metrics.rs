@@ -18,9 +18,11 @@ pub enum WriteResult {
     Conflict,
     /// The object is gone.
     Gone,
+    /// The API server does not take it: trying the same again is of little use.
+    Refused,
     /// The API server did not answer in time.
     Timeout,
-    /// Anything else.
+    /// Anything else, which passes: no connection, or an API server that is overloaded or broken.
     Failed,
 }
 
@@ -45,6 +47,7 @@ struct Inner {
     writes: Family<ByResult, Counter>,
     events_lost: Counter,
     evidence_lost: Counter,
+    judged: Counter,
     pairs: Gauge,
     pods: Gauge,
     ready: Family<ByName, Gauge<i64, AtomicI64>>,
@@ -61,6 +64,7 @@ impl Metrics {
             "Evidence that named no known pod or target",
             inner.evidence_lost.clone(),
         );
+        registry.register("pairs_judged", "Judgements of single pairs", inner.judged.clone());
         registry.register("pairs", "Pairs of source pod and target that are walked", inner.pairs.clone());
         registry.register("pods_known", "Pods in the index", inner.pods.clone());
         registry.register(
@@ -83,6 +87,17 @@ impl Metrics {
     /// Counts evidence that could not be used.
     pub fn evidence_lost(&self) {
         self.0.evidence_lost.inc();
+    }
+
+    /// Counts pairs that were judged.
+    pub fn judged(&self, pairs: usize) {
+        self.0.judged.inc_by(u64::try_from(pairs).unwrap_or(u64::MAX));
+    }
+
+    /// How many pairs were judged.
+    #[cfg(test)]
+    pub fn judgements(&self) -> u64 {
+        self.0.judged.get()
     }
 
     /// How much is planned and known.

@@ -160,19 +160,32 @@ async fn write_status(client: &Client, check: &ObjectKey, write: &StatusWrite) -
             );
             WriteResult::Stored
         }
-        Ok(Err(kube::Error::Api(status))) if status.code == 409 => {
-            debug!(%check, "the object changed while it was judged; its next version is judged again");
-            WriteResult::Conflict
-        }
-        Ok(Err(kube::Error::Api(status))) if status.code == 404 => WriteResult::Gone,
         Ok(Err(error)) => {
-            warn!(%check, %error, "status not written, trying again later");
-            WriteResult::Failed
+            let result = failed(&error);
+            if result == WriteResult::Conflict {
+                debug!(%check, "the object changed while it was judged; its next version is judged again");
+            } else if result != WriteResult::Gone {
+                warn!(%check, %error, "status not written, trying again later");
+            }
+            result
         }
         Err(_) => {
             warn!(%check, timeout = ?WRITE_TIMEOUT, "status not written in time, trying again later");
             WriteResult::Timeout
         }
+    }
+}
+
+/// What an error means for the next write.
+fn failed(error: &kube::Error) -> WriteResult {
+    let kube::Error::Api(status) = error else { return WriteResult::Failed };
+    match status.code {
+        404 => WriteResult::Gone,
+        409 => WriteResult::Conflict,
+        // Too slow, too many: both pass.
+        408 | 429 => WriteResult::Failed,
+        400..500 => WriteResult::Refused,
+        _ => WriteResult::Failed,
     }
 }
 
@@ -234,6 +247,24 @@ mod tests {
     fn write(version: &str) -> StatusWrite {
         let status = ConnectivityCheckStatus::default();
         StatusWrite { resource_version: version.into(), status, event: None }
+    }
+
+    #[test]
+    fn what_passes_is_told_from_what_is_refused() {
+        for (code, expected) in [
+            (404, WriteResult::Gone),
+            (409, WriteResult::Conflict),
+            (403, WriteResult::Refused),
+            (422, WriteResult::Refused),
+            (408, WriteResult::Failed),
+            (429, WriteResult::Failed),
+            (500, WriteResult::Failed),
+            (504, WriteResult::Failed),
+        ] {
+            let status = kube::core::Status { code, ..kube::core::Status::default() };
+            assert_eq!(failed(&kube::Error::Api(Box::new(status))), expected, "{code}");
+        }
+        assert_eq!(failed(&kube::Error::LinesCodecMaxLineLengthExceeded), WriteResult::Failed, "no answer");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::cluster::record::ObjectKey;
-use crate::engine::{Engine, Input, Output, SidecarEvent};
+use crate::engine::{Engine, Input, Output, RootsRead, SidecarEvent};
 use crate::metrics::Metrics;
 use crate::publish::{EventRecord, Outbox, Written, publish_events, write_statuses};
 use crate::settings::{ROOTS_BYTES, Settings};
@@ -50,7 +50,7 @@ pub(crate) type Tasks = JoinSet<&'static str>;
 pub struct Links<F> {
     /// What sidecars tell, and when it reached the hub.
     pub sidecars: mpsc::Receiver<(SidecarEvent, Timestamp)>,
-    /// Takes what concerns the hub: plans, removals, requests to walk.
+    /// Takes what concerns the hub: plans, removals, requests to walk and to send again.
     pub hub: F,
     /// Requests to explain a check.
     pub explain: mpsc::Receiver<Explain>,
@@ -84,8 +84,8 @@ struct Channels {
     watch: mpsc::Receiver<watch::WatchEvent>,
     written: mpsc::Receiver<Written>,
     kinds: mpsc::Receiver<Vec<String>>,
-    roots: mpsc::Receiver<(ObjectKey, String, Result<String, String>)>,
-    roots_sender: mpsc::Sender<(ObjectKey, String, Result<String, String>)>,
+    roots: mpsc::Receiver<(ObjectKey, String, RootsRead)>,
+    roots_sender: mpsc::Sender<(ObjectKey, String, RootsRead)>,
     events: mpsc::Sender<EventRecord>,
     outbox: Outbox,
 }
@@ -181,6 +181,8 @@ fn take_waiting(
             inputs.push_back(Input::Watch(event));
         } else if let Ok((event, at)) = sidecars.try_recv() {
             inputs.push_back(Input::Sidecar(event, at));
+        } else if let Ok((map, entry, roots)) = channels.roots.try_recv() {
+            inputs.push_back(Input::Roots(map, entry, roots));
         } else {
             return;
         }
@@ -199,7 +201,7 @@ fn carry_out(controller: &Controller, channels: &Channels, hub: &mut impl FnMut(
                 let _ = sender.send((map, entry, roots)).await;
             });
         }
-        output @ (Output::SetPlan(..) | Output::RemovePod(_) | Output::WalkNow(..)) => {
+        output @ (Output::SetPlan(..) | Output::RemovePod(_) | Output::WalkNow(..) | Output::SendAll(_)) => {
             hub(output);
         }
     }
@@ -213,13 +215,22 @@ fn queue_event(events: &mpsc::Sender<EventRecord>, metrics: &Metrics, event: Eve
     }
 }
 
-async fn read_roots(client: Client, map: &ObjectKey, entry: &str) -> Result<String, String> {
+async fn read_roots(client: Client, map: &ObjectKey, entry: &str) -> RootsRead {
     let api: Api<ConfigMap> = Api::namespaced(client, &map.namespace);
-    let read = timeout(READ, api.get_opt(&map.name)).await;
-    let found = read.map_err(|_| "the API server did not answer in time".to_owned())?;
-    let found = found.map_err(|error| error.to_string())?.ok_or("there is no such ConfigMap")?;
-    let roots = found.data.and_then(|mut data| data.remove(entry)).ok_or("it has no such entry")?;
-    usable(roots)
+    match timeout(READ, api.get_opt(&map.name)).await {
+        Ok(Ok(found)) => roots_in(found, entry),
+        Ok(Err(error)) => RootsRead::Failed(error.to_string()),
+        Err(_) => RootsRead::Failed("the API server did not answer in time".to_owned()),
+    }
+}
+
+/// What an answer of the API server holds.
+fn roots_in(found: Option<ConfigMap>, entry: &str) -> RootsRead {
+    let Some(map) = found else { return RootsRead::Missing("there is no such ConfigMap".to_owned()) };
+    let Some(roots) = map.data.and_then(|mut data| data.remove(entry)) else {
+        return RootsRead::Missing("it has no such entry".to_owned());
+    };
+    usable(roots).map_or_else(RootsRead::Missing, RootsRead::Found)
 }
 
 /// Roots that a sidecar takes, or why it would not.
@@ -284,6 +295,19 @@ mod tests {
         ] {
             let error = usable(roots).unwrap_err();
             assert!(error.contains(told), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_answer_without_roots_is_certain() {
+        let with = |entry: &str, text: &str| {
+            let data = [(entry.to_owned(), text.to_owned())].into();
+            Some(ConfigMap { data: Some(data), ..ConfigMap::default() })
+        };
+        let pem = "-----BEGIN CERTIFICATE-----";
+        assert_eq!(roots_in(with("ca.crt", pem), "ca.crt"), RootsRead::Found(pem.to_owned()));
+        for found in [None, Some(ConfigMap::default()), with("other", pem), with("ca.crt", "MIIB")] {
+            assert!(matches!(roots_in(found.clone(), "ca.crt"), RootsRead::Missing(_)), "{found:?}");
         }
     }
 }

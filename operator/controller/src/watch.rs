@@ -13,14 +13,13 @@ use kube::api::Api;
 use kube::core::DeserializeGuard;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, ResourceExt as _};
-use peerwalk_api::ConnectivityCheck;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tracing::{Instrument as _, info_span, warn};
 
 use crate::cluster::decode::{
-    Decode, Kind, SlimEndpointSlice, SlimNamespace, SlimNode, SlimPod, SlimService,
+    Decode, Kind, SlimEndpointSlice, SlimNamespace, SlimNode, SlimPod, SlimService, SomeCheck,
 };
 use crate::cluster::record::{Named, Object, ObjectKey};
 use crate::run::Tasks;
@@ -69,7 +68,7 @@ pub(crate) fn spawn(client: &Client, events: &mpsc::Sender<WatchEvent>, tasks: &
     start::<SlimNamespace>(tasks, client, events);
     start::<SlimNode>(tasks, client, events);
     start::<DeserializeGuard<NetworkPolicy>>(tasks, client, events);
-    start::<DeserializeGuard<ConnectivityCheck>>(tasks, client, events);
+    start::<SomeCheck>(tasks, client, events);
 }
 
 fn start<K>(tasks: &mut Tasks, client: &Client, events: &mpsc::Sender<WatchEvent>)

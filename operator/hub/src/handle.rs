@@ -42,6 +42,12 @@ impl HubHandle {
         self.registry.remove(pod);
     }
 
+    /// Has the pod send all its evidence again, for whoever has lost some that the hub has handed over. A pod
+    /// that is not attached sends all of it anyway when it is.
+    pub fn send_all(&self, pod: &PodRef) {
+        self.registry.send_all(pod);
+    }
+
     /// Has the pod walk these targets now, all of them when there are none. False when it is not attached:
     /// a pod with a plan is told when it attaches, whoever attaches without one walks everything anyway.
     pub fn walk_now(&self, pod: &PodRef, targets: Vec<TargetKey>) -> bool {

@@ -21,6 +21,8 @@ pub(crate) struct Orders {
     pub(crate) plan: Option<Arc<Plan>>,
     /// Targets to walk now.
     pub(crate) walk: WalkOrder,
+    /// All evidence is wanted again.
+    pub(crate) send_all: bool,
 }
 
 /// Targets to walk now.

@@ -60,6 +60,13 @@ impl Registry {
         entry.stream.is_some()
     }
 
+    pub(crate) fn send_all(&self, pod: &PodRef) {
+        let state = self.lock();
+        if let Some(stream) = state.pods.get(pod).and_then(|entry| entry.stream.as_ref()) {
+            stream.leave(|orders| orders.send_all = true);
+        }
+    }
+
     pub(crate) fn set_role(&self, role: Role) {
         let mut state = self.lock();
         if let Role::Standby { redirect } = &role {

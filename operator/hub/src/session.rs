@@ -262,6 +262,9 @@ impl Session {
             }
             WalkOrder::All => actions.push(Action::Send(FromHub::WalkNow(Vec::new()))),
         }
+        if orders.send_all {
+            actions.extend([Action::Count(Count::Resend), Action::Send(FromHub::SendAll)]);
+        }
         actions
     }
 

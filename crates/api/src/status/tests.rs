@@ -57,6 +57,13 @@ fn texts_are_cut_to_their_own_limits() {
 }
 
 #[test]
+fn a_status_names_so_many_templates_and_no_more() {
+    let mut many = status(1, "short", &[]);
+    many.observed_templates = (0..1000).map(|n| format!("{n:08x}")).collect();
+    assert_eq!(many.clamped().observed_templates.len(), MAX_TEMPLATES);
+}
+
+#[test]
 fn samples_go_first_then_messages_then_rows() {
     let message = "m".repeat(MAX_ROW_MESSAGE);
     let sample = "s".repeat(MAX_SAMPLE);

@@ -1,16 +1,17 @@
 //! From watch events to records: partial types that decode only the fields we use.
 
+mod check;
 mod network;
 mod pod;
 
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::ResourceExt as _;
 use kube::core::DeserializeGuard;
-use peerwalk_api::ConnectivityCheck;
 use peerwalk_netpol as netpol;
 
-use super::record::{Named, Object, ObjectKey, UnreadableCheck};
+use super::record::{Named, Object, ObjectKey};
 
+pub use check::SomeCheck;
 pub use network::{SlimEndpointSlice, SlimNamespace, SlimNode, SlimService};
 pub use pod::SlimPod;
 
@@ -72,18 +73,5 @@ impl Decode for DeserializeGuard<NetworkPolicy> {
             Ok(policy) => netpol::lower::network_policy(&policy).map(Box::new).map_err(|e| e.to_string()),
             Err(error) => Err(error.error),
         })
-    }
-}
-
-impl Decode for DeserializeGuard<ConnectivityCheck> {
-    const KIND: Kind = Kind::Check;
-
-    fn decode(self) -> Object {
-        Object::Check(self.0.map(Box::new).map_err(|invalid| UnreadableCheck {
-            uid: invalid.metadata.uid.unwrap_or_default(),
-            resource_version: invalid.metadata.resource_version.unwrap_or_default(),
-            generation: invalid.metadata.generation,
-            error: invalid.error,
-        }))
     }
 }

@@ -205,4 +205,6 @@ pub struct UnreadableCheck {
     pub generation: Option<i64>,
     /// Why it could not be read.
     pub error: String,
+    /// The status that it has.
+    pub status: Box<peerwalk_api::ConnectivityCheckStatus>,
 }

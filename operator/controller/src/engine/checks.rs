@@ -6,7 +6,7 @@ use peerwalk_api::ConnectivityCheck;
 use peerwalk_diagnosis::Run;
 use peerwalk_model::plan::PlannedTarget;
 use peerwalk_model::verdict::Expectation;
-use peerwalk_model::{Outcome, PodRef, TargetKey, Timestamp, Verdict};
+use peerwalk_model::{Confidence, Outcome, PodRef, TargetKey, Timestamp, Verdict};
 
 use super::outgoing::Outgoing;
 use super::select::{Selection, select};
@@ -20,15 +20,19 @@ use crate::cluster::record::{ObjectKey, Pod};
 /// What is known of one check.
 #[derive(Debug, Default)]
 pub struct CheckState {
+    /// The object's uid: another object of the same name has nothing of this one's.
+    pub uid: String,
     /// Its source pods.
     pub selection: Selection,
     /// Its targets as the cluster has them, in the order of the spec.
     pub targets: Vec<Resolved>,
+    /// Pods behind its targets, with the positions of these.
+    pub behind: BTreeMap<ObjectKey, Vec<usize>>,
     /// Where its walks go besides.
     pub ways: Ways,
     /// What was said of each pair, by pod and name of the target.
-    pub pairs: BTreeMap<(PodRef, String), PairState>,
-    /// When it was last judged.
+    pub pairs: BTreeMap<PodRef, BTreeMap<String, PairState>>,
+    /// When all of it was last judged.
     pub judged: Timestamp,
     /// The status that is on its way to the API server.
     pub outgoing: Outgoing,
@@ -36,6 +40,8 @@ pub struct CheckState {
     pub progress: Progress,
     /// Whether it waits for something that time alone may bring.
     pub waiting: bool,
+    /// Whether a sign of life may make a verdict surer.
+    pub uncertain: bool,
 }
 
 /// What was said of one pair.
@@ -55,6 +61,25 @@ pub struct PairState {
     pub expect: Expectation,
     /// Whether any outcome so far was another than Unknown.
     pub decided: bool,
+    /// Whether the source pod can report.
+    pub reports: bool,
+    /// Whether it can, and has been heard.
+    pub heard: bool,
+}
+
+impl PairState {
+    /// Whether another says the same to whoever reads the status.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let told = |pair: &Self| (pair.outcome, pair.expect, pair.reports, pair.heard);
+        told(self) == told(other) && self.shown == other.shown && self.verdict == other.verdict
+    }
+
+    /// Whether another walk, a sign of life or time alone may change what is said of it.
+    pub fn waits(&self) -> bool {
+        self.outcome == Outcome::Unknown
+            || self.verdict.confidence < Confidence::Confirmed
+            || self.shown != self.verdict
+    }
 }
 
 impl CheckState {
@@ -63,24 +88,9 @@ impl CheckState {
         self.selection.sampled.len() * self.targets.len()
     }
 
-    /// Whether it looks for a sign of life of a pod: one that stands behind a target, while a verdict is not certain.
-    pub fn looks_for(&self, pod: &PodRef) -> bool {
-        let is_it = |key: &ObjectKey| key.namespace == pod.namespace && key.name == pod.name;
-        let behind = |resolved: &Resolved| match resolved {
-            Resolved::Service(_, _, Some(found)) => {
-                found.endpoints.iter().any(|endpoint| endpoint.pod.as_ref().is_some_and(is_it))
-            }
-            _ => false,
-        };
-        let uncertain = |verdict: &Verdict| {
-            verdict.reason.is_some() && verdict.confidence < peerwalk_model::Confidence::Confirmed
-        };
-        self.pairs.values().any(|pair| uncertain(&pair.verdict)) && self.targets.iter().any(behind)
-    }
-
     /// Whether time alone may change what is said of it.
     pub fn waits(&self) -> bool {
-        self.waiting
+        self.waiting || self.outgoing.waits()
     }
 }
 
@@ -116,8 +126,6 @@ impl Engine {
         for (pod, keys) in nudged {
             outputs.push(Output::WalkNow(pod, keys.into_iter().collect()));
         }
-        self.sightings.forget(now);
-        self.seen.forget(&self.index, now);
     }
 
     /// Whether a change may concern a check: its spec, its pods, the way to its targets, or the targets.
@@ -140,7 +148,15 @@ impl Engine {
         nudged: &mut BTreeMap<PodRef, BTreeSet<TargetKey>>,
         outputs: &mut Vec<Output>,
     ) {
-        let mut state = self.checks.remove(key).unwrap_or_default();
+        let uid = check.metadata.uid.clone().unwrap_or_default();
+        let mut state = match self.checks.remove(key) {
+            Some(state) if state.uid == uid => state,
+            before => {
+                let pods = before.into_iter().flat_map(|state| state.selection.sampled);
+                self.renew(pods, key, now, nudged);
+                CheckState { uid, ..CheckState::default() }
+            }
+        };
         let selection = select(&self.index, key, check);
         let resolved: Vec<Resolved> =
             check.spec.targets.iter().filter_map(|target| self.resolve(&key.namespace, target)).collect();
@@ -166,14 +182,31 @@ impl Engine {
         }
         let sampled: BTreeSet<&PodRef> = selection.sampled.iter().collect();
         let named: BTreeSet<&str> = check.spec.targets.iter().map(|target| target.name.as_str()).collect();
-        state.pairs.retain(|(pod, target), _| sampled.contains(pod) && named.contains(target.as_str()));
+        state.pairs.retain(|pod, _| sampled.contains(pod));
+        state.pairs.values_mut().for_each(|pairs| pairs.retain(|target, _| named.contains(target.as_str())));
         if check.spec.suspend {
             state.pairs.clear();
         }
         state.selection = selection;
+        state.behind = behind(&resolved);
         state.targets = resolved;
         state.ways = all_ways;
         self.checks.insert(key.clone(), state);
+    }
+
+    /// A check was deleted and made anew: what was walked before says nothing of it.
+    fn renew(
+        &mut self,
+        pods: impl Iterator<Item = PodRef>,
+        key: &ObjectKey,
+        now: Timestamp,
+        nudged: &mut BTreeMap<PodRef, BTreeSet<TargetKey>>,
+    ) {
+        for pod in pods {
+            let Some(plan) = self.plans.get_mut(&pod) else { continue };
+            let targets = plan.renew(&key.name, now);
+            nudged.entry(pod).or_default().extend(targets);
+        }
     }
 
     /// Decides every destination of a pod anew; whether any outcome changed.
@@ -190,22 +223,6 @@ impl Engine {
             changed |= self.decisions.decide((&self.index, &self.seen), source, *to, now);
         }
         changed
-    }
-
-    fn roots_to_read(&self, key: &ObjectKey, check: &ConnectivityCheck) -> Vec<Output> {
-        roots_of(key, check)
-            .filter(|roots| !self.roots.contains_key(roots))
-            .map(|(map, entry)| Output::ReadRoots(map, entry))
-            .collect()
-    }
-
-    /// Forgets roots that no check asks for any more.
-    fn forget_roots(&mut self) {
-        if self.roots.is_empty() {
-            return;
-        }
-        let wanted: BTreeSet<_> = self.index.checks().flat_map(|(key, check)| roots_of(key, check)).collect();
-        self.roots.retain(|roots, _| wanted.contains(roots));
     }
 
     /// Pods whose plan may have to change though no check did: new ones with a sidecar, and those gone.
@@ -279,6 +296,7 @@ impl Engine {
         self.evidence.remove(pod);
         self.decisions.remove(pod);
         self.pod_events.remove(pod);
+        self.missing.remove(pod);
     }
 
     /// Everything one pod is asked to walk, by all checks that selected it.
@@ -306,19 +324,22 @@ impl Engine {
     }
 }
 
+/// The pods behind targets, each with the positions of its targets.
+fn behind(targets: &[Resolved]) -> BTreeMap<ObjectKey, Vec<usize>> {
+    let mut behind: BTreeMap<ObjectKey, Vec<usize>> = BTreeMap::new();
+    for (position, resolved) in targets.iter().enumerate() {
+        let Resolved::Service(_, _, Some(found)) = resolved else { continue };
+        for pod in found.endpoints.iter().filter_map(|endpoint| endpoint.pod.clone()) {
+            let positions = behind.entry(pod).or_default();
+            if positions.last() != Some(&position) {
+                positions.push(position);
+            }
+        }
+    }
+    behind
+}
+
 /// A pod whose sidecar may speak: it has one, and is neither finished nor gone. A terminating pod still runs.
 fn lives(pod: &Pod) -> bool {
     pod.injected && !pod.finished
-}
-
-/// The roots that a check asks for: ConfigMap and entry.
-fn roots_of<'a>(
-    key: &'a ObjectKey,
-    check: &'a ConnectivityCheck,
-) -> impl Iterator<Item = (ObjectKey, String)> + 'a {
-    let wanted = check.spec.targets.iter().filter_map(|target| target.tls.as_ref());
-    wanted.map(|tls| {
-        let map = &tls.ca_bundle.config_map;
-        (ObjectKey::new(&key.namespace, &map.name), map.key.clone())
-    })
 }

@@ -13,7 +13,8 @@ impl Engine {
     pub fn explain(&self, check: &ObjectKey) -> Option<String> {
         let (state, spec) = (self.checks.get(check)?, &self.index.check(check)?.spec);
         let mut text = String::new();
-        for ((pod, target), pair) in &state.pairs {
+        let pairs = state.pairs.iter().flat_map(|(pod, pairs)| pairs.iter().map(move |pair| (pod, pair)));
+        for (pod, (target, pair)) in pairs {
             let key = TargetKey { check: check.name.clone(), target: target.clone() };
             let url = spec.targets.iter().find(|of_spec| of_spec.name == *target).and_then(|t| t.url.clone());
             let aim = url.or_else(|| self.aim(pod, &key)).unwrap_or_else(|| target.clone());

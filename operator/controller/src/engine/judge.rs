@@ -1,9 +1,11 @@
 //! Judging the pairs of a check, and the status that follows from it.
 
-use peerwalk_api::{ConnectivityCheck, Target};
-use peerwalk_diagnosis::{Case, PairEvidence, Run, Says, Thresholds, judge, outcome, says};
+use std::collections::{BTreeMap, BTreeSet};
+
+use peerwalk_api::{ConnectivityCheck, ConnectivityCheckStatus, Target};
+use peerwalk_diagnosis::{Case, Coverage, PairEvidence, Run, Says, Thresholds, judge, outcome, says};
 use peerwalk_model::verdict::Topic;
-use peerwalk_model::{Because, Outcome, PodRef, Reason, TargetKey, Timestamp, Verdict};
+use peerwalk_model::{Because, Confidence, Outcome, PodRef, Reason, TargetKey, Timestamp, Verdict};
 
 use super::checks::{CheckState, PairState};
 use super::facts::Pair;
@@ -14,86 +16,117 @@ use super::{Engine, Output, Touched, limits};
 use crate::cluster::record::{ObjectKey, Pod};
 use crate::evidence::TargetEvidence;
 
-/// What was found in the pairs of a check.
+/// What of a check is to be judged again.
 #[derive(Debug, Default)]
-struct Found {
-    views: Vec<PairView>,
-    fallen: Vec<Fallen>,
+struct Due {
+    /// All of it.
+    whole: bool,
+    /// Its status is made anew, whatever comes of its pairs.
+    told: bool,
+    /// The positions of targets, by source pod.
+    pairs: Vec<(PodRef, Vec<usize>)>,
 }
 
 impl Engine {
-    /// Judges every check that was touched.
+    /// Judges what was touched: of a check that only sidecars have told of, the pairs which that may change.
     pub(super) fn judge_touched(&mut self, touched: &Touched, now: Timestamp, outputs: &mut Vec<Output>) {
-        let keys: Vec<ObjectKey> = self
+        let heard: BTreeSet<ObjectKey> =
+            touched.pods.keys().map(|pod| ObjectKey::new(&pod.namespace, &pod.name)).collect();
+        let due: Vec<(ObjectKey, Due)> = self
             .index
             .checks()
-            .map(|(key, _)| key)
-            .filter(|key| self.concerned(key, touched))
-            .cloned()
+            .filter_map(|(key, check)| Some((key.clone(), self.due(key, check, touched, &heard)?)))
             .collect();
-        for key in keys {
-            self.judge_check(&key, now, outputs);
+        for (key, due) in due {
+            self.judge_check(&key, &due, now, outputs);
         }
     }
 
-    fn concerned(&self, key: &ObjectKey, touched: &Touched) -> bool {
-        let Some(state) = self.checks.get(key) else { return true };
-        touched.all
-            || touched.checks.contains(key)
-            || touched.namespaces.contains(&key.namespace)
-            || touched
-                .pods
-                .iter()
-                .any(|pod| state.selection.sampled.binary_search(pod).is_ok() || state.looks_for(pod))
-            || state.targets.iter().filter_map(Resolved::service).any(|service| {
-                touched.services.contains(service) || touched.namespaces.contains(&service.namespace)
-            })
-    }
-
-    fn judge_check(&mut self, key: &ObjectKey, now: Timestamp, outputs: &mut Vec<Output>) {
-        let Some(check) = self.index.check(key).cloned() else { return };
-        let Some(mut state) = self.checks.remove(key) else { return };
-        state.judged = now;
-        let mut found = Found::default();
+    /// What of a check is to be judged again; `heard` are the names of the pods that were heard of.
+    fn due(
+        &self,
+        key: &ObjectKey,
+        check: &ConnectivityCheck,
+        touched: &Touched,
+        heard: &BTreeSet<ObjectKey>,
+    ) -> Option<Due> {
+        let state = self.checks.get(key)?;
+        let whole = touched.cluster() && concerned(key, state, touched);
+        let waiting = touched.waiting.contains(key);
+        // A sign of life may be what an uncertain verdict on a target of that pod lacks.
+        let alive: BTreeSet<usize> = if state.uncertain && !whole {
+            heard.iter().filter_map(|pod| state.behind.get(pod)).flatten().copied().collect()
+        } else {
+            BTreeSet::new()
+        };
+        let mut pairs = Vec::new();
         if !check.spec.suspend {
-            for pod in state.selection.sampled.clone() {
-                self.judge_pod(key, &check, &mut state, &pod, now, &mut found);
+            let every = whole || waiting || !alive.is_empty();
+            let sampled = &state.selection.sampled;
+            let all = sampled.iter().filter(|_| every);
+            let told = touched.pods.keys().filter(|pod| !every && sampled.binary_search(pod).is_ok());
+            for pod in all.chain(told) {
+                let news = touched.pods.get(pod);
+                let said = state.pairs.get(pod);
+                let positions = check.spec.targets.iter().enumerate().filter(|(position, target)| {
+                    let Some(pair) = said.and_then(|said| said.get(&target.name)) else { return true };
+                    let told = news.is_some_and(|news| news.tells_of(&key.name, &target.name));
+                    let looks = waiting || news.is_some() || alive.contains(position);
+                    whole || told || (looks && pair.waits())
+                });
+                let positions: Vec<usize> = positions.map(|(position, _)| position).collect();
+                if !positions.is_empty() {
+                    pairs.push((pod.clone(), positions));
+                }
             }
         }
-        let round = self.round(key, &check, &state, found.views);
-        let base = status::ours(check.status.clone().unwrap_or_default());
-        let version = check.metadata.resource_version.as_deref().unwrap_or_default();
-        let before = state.outgoing.pending(version).unwrap_or(&base).clone();
-        let said = status::status(&check, &round, &before, &mut state.progress, now);
-        state.waiting = status::waits(&said);
-        let held = self.holds_back(&check, &base, &round, &said, now);
-        self.show(key, if held { &base } else { &said });
-        if said == base {
-            state.outgoing.nothing_to_say(&base);
-        } else if !held {
-            outputs.extend(tell(key, &check, &base, said, &mut state.outgoing, now));
+        (whole || waiting || !pairs.is_empty()).then_some(Due { whole, told: whole || waiting, pairs })
+    }
+
+    fn judge_check(&mut self, key: &ObjectKey, due: &Due, now: Timestamp, outputs: &mut Vec<Output>) {
+        let Some(check) = self.index.check(key).cloned() else { return };
+        let Some(mut state) = self.checks.remove(key) else { return };
+        if due.whole {
+            state.judged = now;
         }
-        self.tell_pods(found.fallen, &base, now, outputs);
+        let (mut changed, mut fallen) = (due.told, Vec::new());
+        for (pod, positions) in &due.pairs {
+            changed |= self.judge_pod(key, &check, &mut state, (pod, positions), now, &mut fallen);
+        }
+        if changed {
+            let base = status::ours(check.status.clone().unwrap_or_default());
+            self.tell_check(key, &check, &mut state, &base, now, outputs);
+            self.tell_pods(fallen, &base, now, outputs);
+        }
         self.checks.insert(key.clone(), state);
     }
 
+    /// Judges some pairs of a pod; whether anything is said of them that was not.
     fn judge_pod(
         &mut self,
         key: &ObjectKey,
         check: &ConnectivityCheck,
         state: &mut CheckState,
-        pod: &PodRef,
+        (pod, positions): (&PodRef, &[usize]),
         now: Timestamp,
-        found: &mut Found,
-    ) {
+        fallen: &mut Vec<Fallen>,
+    ) -> bool {
         let Some(record) = self.index.pod(&ObjectKey::new(&pod.namespace, &pod.name)).cloned() else {
-            return;
+            return false;
         };
-        let hub = self.hub_denied(&record);
-        let heard = self.evidence.pod(pod).is_some_and(|told| told.last_heard.is_some());
-        let young = now.since(began(&record)) < check.spec.progress_deadline.get();
-        for (position, target) in check.spec.targets.iter().enumerate() {
-            let Some(resolved) = state.targets.get(position) else { continue };
+        let told = self.evidence.pod(pod);
+        let attached = told.is_some_and(|told| told.reports(now, self.settings.silence));
+        let heard = told.is_some_and(|told| told.last_heard.is_some());
+        // Nobody asks for the way to the hub of a pod that is heard through it.
+        let hub = if attached { None } else { self.hub_denied(&record) };
+        let said = state.pairs.entry(pod.clone()).or_default();
+        let mut changed = false;
+        for position in positions {
+            let (Some(target), Some(resolved)) =
+                (check.spec.targets.get(*position), state.targets.get(*position))
+            else {
+                continue;
+            };
             let target_key = TargetKey { check: key.name.clone(), target: target.name.clone() };
             let evidence = self.evidence_of(pod, &target_key);
             let pair = Pair {
@@ -123,11 +156,12 @@ impl Engine {
             });
             let surplus = self.plans.get(pod).is_some_and(|plan| plan.surplus.contains(&target_key));
             let verdict = if surplus { limits::not_walked() } else { verdict };
-            let place = (pod.clone(), target.name.clone());
-            let before = state.pairs.get(&place);
+            let before = said.get(&target.name);
             let next = follow(before, target, check, evidence, verdict);
+            let reports = facts.coverage == Coverage::Reporting;
+            let next = PairState { reports, heard: reports && heard, ..next };
             if next.outcome == Outcome::Failed && before.is_none_or(|b| b.outcome != Outcome::Failed) {
-                found.fallen.push(Fallen {
+                fallen.push(Fallen {
                     pod: pod.clone(),
                     target: target.name.clone(),
                     first: before.is_none_or(|b| !b.decided),
@@ -135,24 +169,53 @@ impl Engine {
                     verdict: next.shown.clone(),
                 });
             }
-            found.views.push(PairView::new(&record, position, (&facts, heard), &next, young));
-            state.pairs.insert(place, next);
+            changed |= before.is_none_or(|before| !before.says_the_same(&next));
+            said.insert(target.name.clone(), next);
+        }
+        self.metrics.judged(positions.len());
+        changed
+    }
+
+    /// What follows for the status, and the write of it unless it is held back.
+    fn tell_check(
+        &mut self,
+        key: &ObjectKey,
+        check: &ConnectivityCheck,
+        state: &mut CheckState,
+        base: &ConnectivityCheckStatus,
+        now: Timestamp,
+        outputs: &mut Vec<Output>,
+    ) {
+        let mut progress = std::mem::take(&mut state.progress);
+        let round = self.round(key, check, state, now);
+        let version = check.metadata.resource_version.as_deref().unwrap_or_default();
+        let before = state.outgoing.pending(version).unwrap_or(base);
+        let said = status::status(check, &round, before, &mut progress, now);
+        let held = self.holds_back(check, base, &round, &said, now);
+        state.progress = progress;
+        state.waiting = status::waits(&said);
+        state.uncertain = state.pairs.values().flat_map(BTreeMap::values).any(uncertain);
+        self.show(key, if held { base } else { &said });
+        if said == *base {
+            state.outgoing.nothing_to_say(base);
+        } else if !held {
+            outputs.extend(tell(key, check, base, said, &mut state.outgoing, now));
         }
     }
 
     /// The evidence of a target as it is now meant.
     pub(super) fn evidence_of(&self, pod: &PodRef, key: &TargetKey) -> Option<&TargetEvidence> {
         let evidence = self.evidence.pod(pod)?.target(key)?;
-        self.plans.get(pod)?.counts(key, evidence.plan_generation).then_some(evidence)
+        self.plans.get(pod)?.counts(key, evidence.plan_generation, evidence.started).then_some(evidence)
     }
 
-    fn round(
-        &self,
+    fn round<'a>(
+        &'a self,
         key: &ObjectKey,
         check: &ConnectivityCheck,
-        state: &CheckState,
-        pairs: Vec<PairView>,
-    ) -> Round {
+        state: &'a CheckState,
+        now: Timestamp,
+    ) -> Round<'a> {
         let bundles = check.spec.targets.iter().filter_map(|target| target.tls.as_ref());
         let roots = bundles.filter_map(|tls| {
             let bundle = &tls.ca_bundle.config_map;
@@ -161,16 +224,49 @@ impl Engine {
             Some((bundle.name.clone(), bundle.key.clone(), error.clone()))
         });
         Round {
-            selection: state.selection.clone(),
+            selection: &state.selection,
             allowed: state
                 .targets
                 .iter()
                 .map(|t| !matches!(t, Resolved::Url { allowed: false, .. }))
                 .collect(),
             roots_missing: roots.collect(),
-            pairs,
+            pairs: self.views(check, state, now),
         }
     }
+
+    /// Every pair as the status sees it, by pod and in the order of the spec.
+    fn views<'a>(
+        &'a self,
+        check: &ConnectivityCheck,
+        state: &'a CheckState,
+        now: Timestamp,
+    ) -> Vec<PairView<'a>> {
+        let mut views = Vec::new();
+        for (pod, said) in &state.pairs {
+            let Some(record) = self.index.pod(&ObjectKey::new(&pod.namespace, &pod.name)) else { continue };
+            let young = now.since(began(record)) < check.spec.progress_deadline.get();
+            let of_the_spec = check.spec.targets.iter().enumerate();
+            let pairs = of_the_spec.filter_map(|(at, target)| Some((at, said.get(&target.name)?)));
+            views.extend(pairs.map(|(position, pair)| PairView::new(record, position, pair, young)));
+        }
+        views
+    }
+}
+
+/// Whether a change of the cluster may concern any pair of a check.
+fn concerned(key: &ObjectKey, state: &CheckState, touched: &Touched) -> bool {
+    touched.all
+        || touched.checks.contains(key)
+        || touched.namespaces.contains(&key.namespace)
+        || state.targets.iter().filter_map(Resolved::service).any(|service| {
+            touched.services.contains(service) || touched.namespaces.contains(&service.namespace)
+        })
+}
+
+/// Whether a sign of life may make a verdict surer.
+fn uncertain(pair: &PairState) -> bool {
+    pair.verdict.reason.is_some() && pair.verdict.confidence < Confidence::Confirmed
 }
 
 /// Since when a pod may have walked.
@@ -220,7 +316,7 @@ fn follow(
     }
     let decided = now != Outcome::Unknown || before.is_some_and(|b| b.decided);
     let run = run.with(now);
-    PairState { run, counted, verdict, outcome: now, shown, expect, decided }
+    PairState { run, counted, verdict, outcome: now, shown, expect, decided, reports: false, heard: false }
 }
 
 /// Whether a walk has only begun, and shows so far that the application's way connects: its end decides.

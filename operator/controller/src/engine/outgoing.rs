@@ -14,6 +14,9 @@ use crate::publish::StatusWrite;
 /// A write of which nothing was heard after this is sent again. After a refusal it is the first wait; the
 /// wait doubles with each further one.
 const WRITE_AGAIN: Duration = Duration::from_secs(15);
+/// A write that the API server could not take at that moment is sent again after this, however often: a check
+/// is untrue for as long.
+const FAILED_AGAIN: Duration = Duration::from_secs(10);
 /// How often the wait doubles, at most: up to four minutes.
 const DOUBLINGS: u32 = 4;
 
@@ -40,8 +43,10 @@ enum Fate {
     Stored,
     /// The API server has a newer object than the one that was judged.
     Conflict,
-    /// Not stored for another reason.
+    /// The API server does not take it.
     Refused,
+    /// The API server could not take it, or nobody knows whether it did.
+    Failed,
 }
 
 impl Outgoing {
@@ -70,8 +75,11 @@ impl Outgoing {
             // The next version is about to come by the watch, unless the API server saw no difference.
             Fate::Stored => other_version || (other && waited >= WRITE_AGAIN),
             Fate::Conflict => other_version || waited >= WRITE_AGAIN,
+            Fate::Failed => other_version || waited >= FAILED_AGAIN,
+            // Whoever changed the object may have repaired it.
             Fate::Refused => {
-                waited >= WRITE_AGAIN * 2_u32.pow(self.refusals.saturating_sub(1).min(DOUBLINGS))
+                let wait = WRITE_AGAIN * 2_u32.pow(self.refusals.saturating_sub(1).min(DOUBLINGS));
+                other_version || waited >= wait
             }
         }
     }
@@ -81,7 +89,8 @@ impl Outgoing {
         let fate = match result {
             WriteResult::Stored => Fate::Stored,
             WriteResult::Conflict => Fate::Conflict,
-            WriteResult::Gone | WriteResult::Timeout | WriteResult::Failed => Fate::Refused,
+            WriteResult::Gone | WriteResult::Refused => Fate::Refused,
+            WriteResult::Timeout | WriteResult::Failed => Fate::Failed,
         };
         // One that was overtaken by another says nothing of the other.
         let Some(last) = self.last.as_mut().filter(|last| last.write == *write) else { return };
@@ -89,14 +98,21 @@ impl Outgoing {
         self.refusals = match fate {
             Fate::Stored => 0,
             Fate::Refused => self.refusals.saturating_add(1),
-            Fate::Open | Fate::Conflict => self.refusals,
+            Fate::Open | Fate::Conflict | Fate::Failed => self.refusals,
         };
+    }
+
+    /// Whether a write has to be sent again: time alone brings that.
+    pub fn waits(&self) -> bool {
+        self.last.as_ref().is_some_and(|last| matches!(last.fate, Fate::Refused | Fate::Failed))
     }
 
     /// The API server has what is to be said. The wait after a refusal stands, unless it was none: a write
     /// whose answer came too late may be stored all the same.
     pub fn nothing_to_say(&mut self, stored: &ConnectivityCheckStatus) {
-        self.last.take_if(|last| last.fate != Fate::Refused || last.write.status == *stored);
+        self.last.take_if(|last| {
+            !matches!(last.fate, Fate::Refused | Fate::Failed) || last.write.status == *stored
+        });
     }
 }
 

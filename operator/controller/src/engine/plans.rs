@@ -15,12 +15,21 @@ use crate::decisions::Decisions;
 pub struct PodPlan {
     /// As the pod has it.
     pub plan: Plan,
-    /// The generation from which on evidence of a target counts: that of its last change of meaning.
-    meant_since: BTreeMap<TargetKey, u64>,
+    /// From when on evidence of a target counts.
+    meant_since: BTreeMap<TargetKey, Meant>,
     /// When each target last changed in any way.
     changed: BTreeMap<TargetKey, Timestamp>,
     /// Targets that it has no room for.
     pub surplus: BTreeSet<TargetKey>,
+}
+
+/// Since when a target is meant as it is.
+#[derive(Clone, Copy, Debug)]
+struct Meant {
+    /// The generation of its last change of meaning.
+    generation: u64,
+    /// When its check was made anew. The sidecar is not told: to it nothing has changed.
+    renewed: Option<Timestamp>,
 }
 
 impl PodPlan {
@@ -43,7 +52,7 @@ impl PodPlan {
             changed.push(key.clone());
             self.changed.insert(key.clone(), now);
             if old.is_none_or(|old| !means_the_same(old, target)) {
-                self.meant_since.insert(key.clone(), generation);
+                self.meant_since.insert(key.clone(), Meant { generation, renewed: None });
             }
         }
         self.meant_since.retain(|key, _| targets.contains_key(key));
@@ -57,9 +66,23 @@ impl PodPlan {
         Some((self.plan.targets.get(key)?, self.changed.get(key).copied().unwrap_or_default()))
     }
 
-    /// Whether evidence gathered under `generation` is about the target as it is now.
-    pub fn counts(&self, key: &TargetKey, generation: u64) -> bool {
-        self.meant_since.get(key).is_some_and(|since| generation >= *since)
+    /// Whether evidence gathered under `generation`, the last walk of which began at `began`, is about the
+    /// target as it is now.
+    pub fn counts(&self, key: &TargetKey, generation: u64, began: Timestamp) -> bool {
+        self.meant_since.get(key).is_some_and(|meant| {
+            generation >= meant.generation && meant.renewed.is_none_or(|renewed| began >= renewed)
+        })
+    }
+
+    /// A check of that name was made anew: earlier walks say nothing of it. Returns its targets.
+    pub fn renew(&mut self, check: &str, now: Timestamp) -> Vec<TargetKey> {
+        let mut targets = Vec::new();
+        for (key, meant) in self.meant_since.iter_mut().filter(|(key, _)| key.check == check) {
+            meant.renewed = Some(now);
+            self.changed.insert(key.clone(), now);
+            targets.push(key.clone());
+        }
+        targets
     }
 }
 
@@ -132,10 +155,24 @@ mod tests {
         plan.replace(BTreeMap::from([(key.clone(), service(80, "10.0.0.1:80"))]), NOW);
         let moved = plan.replace(BTreeMap::from([(key.clone(), service(80, "10.0.0.2:80"))]), NOW);
         assert_eq!(moved, Some(vec![key.clone()]), "the pod is told of the new endpoint");
-        assert!(plan.counts(&key, 1), "evidence of the same target under the old plan still counts");
+        assert!(plan.counts(&key, 1, NOW), "evidence of the same target under the old plan still counts");
         plan.replace(BTreeMap::from([(key.clone(), service(81, "10.0.0.2:80"))]), NOW);
-        assert!(!plan.counts(&key, 2), "evidence of another port does not");
-        assert!(plan.counts(&key, 3), "evidence of the new one does");
+        assert!(!plan.counts(&key, 2, NOW), "evidence of another port does not");
+        assert!(plan.counts(&key, 3, NOW), "evidence of the new one does");
+    }
+
+    #[test]
+    fn walks_from_before_a_check_was_made_anew_do_not_count() {
+        let key = TargetKey { check: "c".into(), target: "t".into() };
+        let other = TargetKey { check: "d".into(), target: "t".into() };
+        let mut plan = PodPlan::default();
+        let targets = [&key, &other].map(|key| (key.clone(), service(80, "10.0.0.1:80")));
+        plan.replace(BTreeMap::from(targets), NOW);
+        let later = NOW.plus(Duration::from_secs(1));
+        assert_eq!(plan.renew("c", later), std::slice::from_ref(&key));
+        assert!(!plan.counts(&key, 1, NOW), "a walk from before");
+        assert!(plan.counts(&key, 1, later), "a walk from after");
+        assert!(plan.counts(&other, 1, NOW), "a walk for another check");
     }
 
     #[test]

@@ -49,6 +49,13 @@ impl Template {
     }
 }
 
+impl Selection {
+    /// The templates that Ready waits for, by name.
+    pub fn counting(&self) -> impl Iterator<Item = &str> {
+        self.templates.iter().filter(|(_, template)| template.counts()).map(|(name, _)| name.as_str())
+    }
+}
+
 /// Selects the source pods of a check.
 pub fn select(index: &Index, key: &ObjectKey, check: &ConnectivityCheck) -> Selection {
     let source = &check.spec.source;

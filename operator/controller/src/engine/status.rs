@@ -11,7 +11,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp as Jiff;
 use peerwalk_api::condition::{COVERED, ConditionStatus, READY, RECONCILING, STALLED, find, merge};
 use peerwalk_api::{CheckResult, Condition, ConnectivityCheck, ConnectivityCheckStatus, Summary};
-use peerwalk_diagnosis::{Coverage, Facts};
 use peerwalk_model::verdict::Topic;
 use peerwalk_model::{Outcome, PodRef, Reason, Timestamp, Verdict};
 
@@ -27,24 +26,24 @@ pub(super) use ready::rolls_out;
 const OURS: [&str; 4] = [READY, RECONCILING, STALLED, COVERED];
 
 /// Reasons of an Unknown that the return of sidecars ends.
-const WANTS_REPORTS: [&str; 3] = ["NotReporting", "Probing", "ResultsStale"];
+const WANTS_REPORTS: [Reason; 3] = [Reason::NotReporting, Reason::Probing, Reason::ResultsStale];
 
 /// Everything a status is made of.
 #[derive(Clone, Debug)]
-pub(super) struct Round {
-    pub selection: Selection,
+pub(super) struct Round<'a> {
+    pub selection: &'a Selection,
     /// For each target, whether the operator's configuration allows it at all.
     pub allowed: Vec<bool>,
     /// ConfigMaps of roots that could not be read: name, entry, why.
     pub roots_missing: Vec<(String, String, String)>,
-    pub pairs: Vec<PairView>,
+    pub pairs: Vec<PairView<'a>>,
 }
 
 /// One pair, as the status sees it.
 #[derive(Clone, Debug)]
-pub(super) struct PairView {
-    pub pod: PodRef,
-    pub template: String,
+pub(super) struct PairView<'a> {
+    pub pod: &'a PodRef,
+    pub template: &'a str,
     pub target: usize,
     pub reports: bool,
     /// The sidecar has been heard: it is attached, or was and may come back.
@@ -54,33 +53,22 @@ pub(super) struct PairView {
     /// The pod has run for less than something may be missing.
     pub young: bool,
     pub outcome: Outcome,
-    pub shown: Verdict,
+    pub shown: &'a Verdict,
 }
 
-impl PairView {
-    pub(super) fn new(
-        pod: &Pod,
-        target: usize,
-        (facts, heard): (&Facts, bool),
-        state: &PairState,
-        young: bool,
-    ) -> Self {
-        let reports = facts.coverage == Coverage::Reporting;
-        let wants = state.verdict.reason.is_some_and(|r| WANTS_REPORTS.contains(&r.code()));
+impl<'a> PairView<'a> {
+    pub(super) fn new(pod: &'a Pod, target: usize, state: &'a PairState, young: bool) -> Self {
+        let wants = state.verdict.reason.is_some_and(|reason| WANTS_REPORTS.contains(&reason));
         Self {
-            pod: pod.id.clone(),
-            template: pod.template.clone(),
+            pod: &pod.id,
+            template: &pod.template,
             target,
-            reports,
-            heard: reports && heard,
+            reports: state.reports,
+            heard: state.heard,
             complete: !wants && state.verdict.reason != Some(Reason::NotInjected),
             young,
             outcome: state.outcome,
-            shown: if state.outcome == Outcome::Unknown {
-                state.verdict.clone()
-            } else {
-                state.shown.clone()
-            },
+            shown: &state.shown,
         }
     }
 }
@@ -97,7 +85,7 @@ pub(super) fn ours(mut status: ConnectivityCheckStatus) -> ConnectivityCheckStat
 /// The status of a check. Times, rows and samples of `before` stand where nothing changed.
 pub(super) fn status(
     check: &ConnectivityCheck,
-    round: &Round,
+    round: &Round<'_>,
     before: &ConnectivityCheckStatus,
     progress: &mut Progress,
     now: Timestamp,
@@ -116,6 +104,7 @@ pub(super) fn status(
         },
         summary: Some(summary(check, round)),
         targets: rows::rows(check, round, before, &Time(jiff(now))),
+        observed_templates: round.selection.counting().map(ready::short).collect(),
         ..ConnectivityCheckStatus::default()
     };
     with_conditions(
@@ -127,8 +116,13 @@ pub(super) fn status(
     .clamped()
 }
 
-/// The status of a check that cannot be read, and since when that is known.
-pub(super) fn not_readable(check: &UnreadableCheck, since: Timestamp) -> ConnectivityCheckStatus {
+/// The status of a check that cannot be read, and since when that is known. Times of `before` stand where
+/// nothing changed.
+pub(super) fn not_readable(
+    check: &UnreadableCheck,
+    before: &ConnectivityCheckStatus,
+    since: Timestamp,
+) -> ConnectivityCheckStatus {
     let message = format!("this check cannot be read and is not carried out: {}", check.error);
     let ready = Said::new(ConditionStatus::False, Reason::NotReadable.code(), message);
     let covered = Said::new(ConditionStatus::Unknown, Reason::NotReadable.code(), "");
@@ -138,12 +132,7 @@ pub(super) fn not_readable(check: &UnreadableCheck, since: Timestamp) -> Connect
         ..ConnectivityCheckStatus::default()
     };
     let (reconciling, stalled) = (ready.when(false, "Settled"), ready.when(true, "Progressing"));
-    with_conditions(
-        status,
-        [ready, reconciling, stalled, covered],
-        &ConnectivityCheckStatus::default(),
-        since,
-    )
+    with_conditions(status, [ready, reconciling, stalled, covered], before, since)
 }
 
 /// The status with its conditions, in the order of [`OURS`].
@@ -204,9 +193,9 @@ pub(super) fn headline(verdict: &Verdict) -> String {
     lines.join("; ")
 }
 
-fn summary(check: &ConnectivityCheck, round: &Round) -> Summary {
+fn summary(check: &ConnectivityCheck, round: &Round<'_>) -> Summary {
     let count = |outcome: Outcome| number(round.pairs.iter().filter(|pair| pair.outcome == outcome).count());
-    let reporting: BTreeSet<&PodRef> = round.pairs.iter().filter(|p| p.heard).map(|p| &p.pod).collect();
+    let reporting: BTreeSet<&PodRef> = round.pairs.iter().filter(|p| p.heard).map(|p| p.pod).collect();
     let (as_expected, pairs) = (count(Outcome::AsExpected), number(round.pairs.len()));
     Summary {
         pods: number(round.selection.sampled.len()),
@@ -230,7 +219,7 @@ fn jiff(now: Timestamp) -> Jiff {
 }
 
 /// The moment of a condition.
-pub(super) fn moment(time: &Time) -> Timestamp {
+fn moment(time: &Time) -> Timestamp {
     Timestamp::from_millis(time.0.as_millisecond())
 }
 

@@ -32,6 +32,8 @@ pub(super) struct Fallen {
 /// What has been told of a check that cannot be read.
 #[derive(Debug)]
 pub(super) struct Unreadable {
+    /// Its uid.
+    uid: String,
     since: Timestamp,
     outgoing: Outgoing,
     /// The error that the last event told.
@@ -46,7 +48,7 @@ impl Engine {
         &self,
         check: &ConnectivityCheck,
         base: &ConnectivityCheckStatus,
-        round: &Round,
+        round: &Round<'_>,
         said: &ConnectivityCheckStatus,
         now: Timestamp,
     ) -> bool {
@@ -54,7 +56,7 @@ impl Engine {
         let (Some(old), Some(new)) = (base.condition(READY), said.condition(READY)) else { return false };
         if !starting
             || base.observed_generation != check.metadata.generation
-            || status::rolls_out(round, status::moment(&old.last_transition_time))
+            || status::rolls_out(round, base)
         {
             return false;
         }
@@ -110,14 +112,25 @@ impl Engine {
             unreadable
         });
         for (key, check) in checks {
-            let state = self.unreadable.entry(key.clone()).or_insert_with(|| Unreadable {
+            let new = || Unreadable {
+                uid: check.uid.clone(),
                 since: now,
                 outgoing: Outgoing::default(),
                 told: None,
-            });
-            let said = status::not_readable(check, state.since);
+            };
+            let state = self.unreadable.entry(key.clone()).or_insert_with(new);
+            if state.uid != check.uid {
+                *state = new();
+            }
+            let base = status::ours((*check.status).clone());
+            let said = status::not_readable(check, &base, state.since);
             metrics.ready(&key.namespace, &key.name, Some(ConditionStatus::False.as_str()));
-            let news = state.told.as_ref() != Some(&check.error);
+            if said == base {
+                state.outgoing.nothing_to_say(&base);
+                continue;
+            }
+            // An operator before this one may have told.
+            let news = state.told.as_ref() != Some(&check.error) && words(&base) != words(&said);
             let event = news.then(|| event(key, &check.uid, &said)).flatten();
             let resource_version = check.resource_version.clone();
             let write = StatusWrite { resource_version, status: said, event };
@@ -174,6 +187,11 @@ fn transition(
         status.condition(READY).map(|ready| (ready.status, ready.reason.clone()))
     };
     check.metadata.deletion_timestamp.is_none() && words(base) != words(said)
+}
+
+/// What Ready says, and all its words.
+fn words(status: &ConnectivityCheckStatus) -> Option<(ConditionStatus, &str, &str)> {
+    status.condition(READY).map(|ready| (ready.status, ready.reason.as_str(), ready.message.as_str()))
 }
 
 /// What Ready says, as an event on the check.

@@ -8,7 +8,10 @@ mod fixtures;
 mod interrupted;
 mod outcomes;
 mod plans;
+mod recreated;
+mod resend;
 mod restart;
+mod roots;
 mod sightings;
 mod stalled;
 mod targets;
@@ -16,6 +19,7 @@ mod templates;
 mod translated;
 mod unreadable;
 mod ways;
+mod work;
 mod world;
 mod writes;
 

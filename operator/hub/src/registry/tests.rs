@@ -58,6 +58,16 @@ fn what_is_to_be_walked_waits_for_the_next_stream() {
 }
 
 #[test]
+fn all_evidence_is_asked_of_the_stream_that_is_there() {
+    let registry = registry();
+    registry.send_all(&pod());
+    let stream = attached(&registry);
+    assert!(!taken(&stream).send_all, "whoever attaches sends all of it anyway");
+    registry.send_all(&pod());
+    assert!(taken(&stream).send_all);
+}
+
+#[test]
 fn too_many_targets_wait_as_all_of_them_and_none_for_a_pod_without_a_plan() {
     let registry = registry();
     for target in 0..=limits::TARGETS {

@@ -277,6 +277,18 @@ fn a_digest_that_does_not_fit_asks_for_everything_again() {
     assert!(!asks(&mut session, heartbeat(2, &[a])), "b is no longer planned");
 }
 
+#[test]
+fn all_evidence_is_asked_for_again_when_it_is_ordered_and_held_all_the_same() {
+    let mut session = with_plan(1, &["a"]);
+    let found = walk("a", 1);
+    session.on(evidence(&found), secs(0));
+    let order = Orders { send_all: true, ..Orders::default() };
+    let actions = session.on(Input::Orders(order), secs(0));
+    assert_eq!(actions, [Action::Count(Count::Resend), Action::Send(FromHub::SendAll)]);
+    let actions = session.on(heartbeat(1, std::slice::from_ref(&found)), secs(0));
+    assert!(!sent(&actions).contains(&&FromHub::SendAll), "a heartbeat on its way is no reason to ask twice");
+}
+
 fn transition(target: &str) -> Transition {
     let stage = peerwalk_model::Stage::Connect;
     Transition { target: key(target), at: AT, passed: false, stage, signature: 1 }

@@ -12,7 +12,7 @@ fn write(version: &str, generation: i64) -> StatusWrite {
 
 #[test]
 fn a_write_is_due_when_the_one_before_it_cannot_do() {
-    use WriteResult::{Conflict, Failed, Stored};
+    use WriteResult::{Conflict, Failed, Gone, Refused, Stored, Timeout};
     let (first, other, next) = (write("1", 1), write("1", 2), write("2", 1));
     // What became of the first, and after how many seconds the same, another status and another version
     // are due.
@@ -20,7 +20,10 @@ fn a_write_is_due_when_the_one_before_it_cannot_do() {
         (None, Some(15), Some(0), Some(0)),
         (Some(Stored), None, Some(15), Some(0)),
         (Some(Conflict), Some(15), Some(15), Some(0)),
-        (Some(Failed), Some(15), Some(15), Some(15)),
+        (Some(Gone), Some(15), Some(15), Some(0)),
+        (Some(Refused), Some(15), Some(15), Some(0)),
+        (Some(Timeout), Some(10), Some(10), Some(0)),
+        (Some(Failed), Some(10), Some(10), Some(0)),
     ] {
         for (what, write, expected) in
             [("same", &first, same_due), ("other", &other, other_due), ("next", &next, next_due)]

@@ -9,8 +9,8 @@ use super::{PairView, Round, headline};
 use crate::engine::select::Selection;
 
 /// The Covered condition.
-pub(super) fn covered(check: &ConnectivityCheck, round: &Round) -> Said {
-    let selection = &round.selection;
+pub(super) fn covered(check: &ConnectivityCheck, round: &Round<'_>) -> Said {
+    let selection = round.selection;
     let (running, without) = (selection.running, selection.not_injected.len());
     let sampled = selection.sampled.len();
     let silent = silent_pods(round);
@@ -36,7 +36,7 @@ pub(super) fn covered(check: &ConnectivityCheck, round: &Round) -> Said {
             "{} of {sampled} pods do not report; {}: {}",
             silent.len(),
             first.pod,
-            headline(&first.shown)
+            headline(first.shown)
         );
         return Said::new(ConditionStatus::False, Reason::NotReporting.code(), message);
     }
@@ -79,8 +79,8 @@ fn of_templates(selection: &Selection) -> String {
     }
 }
 
-fn silent_pods(round: &Round) -> Vec<&PairView> {
-    let mut silent: Vec<&PairView> = Vec::new();
+fn silent_pods<'a>(round: &'a Round<'_>) -> Vec<&'a PairView<'a>> {
+    let mut silent: Vec<&PairView<'_>> = Vec::new();
     for pair in round.pairs.iter().filter(|pair| !pair.reports) {
         if silent.last().is_none_or(|last| last.pod != pair.pod) {
             silent.push(pair);

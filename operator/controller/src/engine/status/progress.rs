@@ -6,7 +6,7 @@ use peerwalk_api::condition::{ConditionStatus, READY, RECONCILING, STALLED};
 use peerwalk_api::{Condition, ConnectivityCheck, ConnectivityCheckStatus};
 use peerwalk_model::Timestamp;
 
-use super::ready::Said;
+use super::ready::{Said, known};
 use super::{Round, moment};
 
 /// Since when Ready has been Unknown, and for what. Kept from one judging to the next.
@@ -28,7 +28,7 @@ impl Progress {
     pub(super) fn stalled(
         &mut self,
         check: &ConnectivityCheck,
-        round: &Round,
+        round: &Round<'_>,
         said: &Said,
         before: &ConnectivityCheckStatus,
         now: Timestamp,
@@ -53,16 +53,22 @@ impl Progress {
 
 /// Since when the operator waited before it was started again. Ready may have been Unknown for longer:
 /// Reconciling turns True whenever the time begins anew, and Stalled when it is over.
-fn stored(check: &ConnectivityCheck, round: &Round, before: &ConnectivityCheckStatus) -> Option<Timestamp> {
+fn stored(
+    check: &ConnectivityCheck,
+    round: &Round<'_>,
+    before: &ConnectivityCheckStatus,
+) -> Option<Timestamp> {
     let generation = check.metadata.generation;
     let holds = |type_: &str, status: ConditionStatus| -> Option<&Condition> {
         before.condition(type_).filter(|c| c.status == status && c.observed_generation == generation)
     };
     holds(READY, ConditionStatus::Unknown)?;
-    let since = match holds(STALLED, ConditionStatus::True) {
-        Some(stalled) => moment(&stalled.last_transition_time).minus(check.spec.progress_deadline.get()),
-        None => moment(&holds(RECONCILING, ConditionStatus::True)?.last_transition_time),
-    };
+    if let Some(stalled) = holds(STALLED, ConditionStatus::True) {
+        // Stalled says that nothing has begun anew since; other pods of the same templates are no beginning.
+        let over = moment(&stalled.last_transition_time).minus(check.spec.progress_deadline.get());
+        return round.selection.counting().all(|name| known(before, name)).then_some(over);
+    }
+    let since = moment(&holds(RECONCILING, ConditionStatus::True)?.last_transition_time);
     let youngest = round.selection.templates.values().map(|template| template.born).max();
     Some(youngest.map_or(since, |born| born.max(since)))
 }

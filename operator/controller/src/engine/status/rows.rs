@@ -14,10 +14,10 @@ const SAMPLED_PODS: usize = 2;
 
 /// The worst pair of each failing target, the worst target first: by confidence, then by the number of pods,
 /// then in the order of the spec.
-pub(super) fn failing<'a>(check: &ConnectivityCheck, round: &'a Round) -> Vec<(usize, &'a PairView)> {
-    let mut worst: Vec<(usize, usize, &PairView)> = (0..check.spec.targets.len())
+pub(super) fn failing<'a>(check: &ConnectivityCheck, round: &'a Round<'_>) -> Vec<(usize, &'a PairView<'a>)> {
+    let mut worst: Vec<(usize, usize, &PairView<'_>)> = (0..check.spec.targets.len())
         .filter_map(|position| {
-            let failed: Vec<&PairView> =
+            let failed: Vec<&PairView<'_>> =
                 of(round, position).filter(|p| p.outcome == Outcome::Failed).collect();
             let pair = failed.iter().max_by_key(|pair| pair.shown.confidence)?;
             Some((position, failed.len(), *pair))
@@ -32,7 +32,7 @@ pub(super) fn failing<'a>(check: &ConnectivityCheck, round: &'a Round) -> Vec<(u
 /// The rows, failures first, then what is not known, then the rest; in each the order of the spec.
 pub(super) fn rows(
     check: &ConnectivityCheck,
-    round: &Round,
+    round: &Round<'_>,
     before: &ConnectivityCheckStatus,
     now: &Time,
 ) -> Vec<TargetStatus> {
@@ -45,7 +45,7 @@ pub(super) fn rows(
         .iter()
         .enumerate()
         .filter_map(|(position, target)| {
-            let pairs: Vec<&PairView> = of(round, position).collect();
+            let pairs: Vec<&PairView<'_>> = of(round, position).collect();
             row(&target.name, &pairs, before, now)
         })
         .collect();
@@ -53,19 +53,19 @@ pub(super) fn rows(
     rows.into_iter().map(|(_, row)| row).collect()
 }
 
-fn of(round: &Round, position: usize) -> impl Iterator<Item = &PairView> {
+fn of<'a>(round: &'a Round<'_>, position: usize) -> impl Iterator<Item = &'a PairView<'a>> {
     round.pairs.iter().filter(move |pair| pair.target == position)
 }
 
 fn row(
     name: &str,
-    pairs: &[&PairView],
+    pairs: &[&PairView<'_>],
     before: &ConnectivityCheckStatus,
     now: &Time,
 ) -> Option<(Outcome, TargetStatus)> {
     let worst = pairs.iter().min_by_key(|pair| (pair.outcome, std::cmp::Reverse(pair.shown.confidence)))?;
     let count = |outcome: Outcome| number(pairs.iter().filter(|pair| pair.outcome == outcome).count());
-    let shown = &worst.shown;
+    let shown = worst.shown;
     let mut row = TargetStatus {
         name: name.to_owned(),
         outcome: worst.outcome.into(),
@@ -98,7 +98,7 @@ fn row(
 }
 
 /// What single pods saw: the lines of the explanation that the row's message leaves out.
-fn samples(pairs: &[&PairView], outcome: Outcome) -> Vec<String> {
+fn samples(pairs: &[&PairView<'_>], outcome: Outcome) -> Vec<String> {
     let told = pairs.iter().filter(|pair| pair.outcome == outcome).take(SAMPLED_PODS);
     told.flat_map(|pair| {
         let lines = pair.shown.because.iter().filter(|because| worth_showing(because));

@@ -15,24 +15,32 @@ fn check(targets: usize) -> ConnectivityCheck {
     .expect("a check")
 }
 
-fn failed(target: usize, words: &str) -> PairView {
+fn pod() -> PodRef {
+    PodRef { namespace: "shop".into(), name: "web".into(), uid: "1".into() }
+}
+
+fn verdict(words: &str) -> Verdict {
+    Verdict {
+        observed: Observed::Unreachable,
+        reason: Some(Reason::DnsTimeout),
+        stage: Stage::Resolve,
+        confidence: Confidence::Likely,
+        policy: None,
+        because: vec![Because::new(Topic::Resolve, words)],
+    }
+}
+
+fn failed<'a>(pod: &'a PodRef, target: usize, shown: &'a Verdict) -> PairView<'a> {
     PairView {
-        pod: PodRef { namespace: "shop".into(), name: "web".into(), uid: "1".into() },
-        template: "t".into(),
+        pod,
+        template: "t",
         target,
         reports: true,
         heard: true,
         complete: true,
         young: false,
         outcome: Outcome::Failed,
-        shown: Verdict {
-            observed: Observed::Unreachable,
-            reason: Some(Reason::DnsTimeout),
-            stage: Stage::Resolve,
-            confidence: Confidence::Likely,
-            policy: None,
-            because: vec![Because::new(Topic::Resolve, words)],
-        },
+        shown,
     }
 }
 
@@ -44,11 +52,12 @@ fn that_there_are_more_failures_is_told_however_long_the_first_is() {
         (3, "short", "t0: short; and 2 more"),
         (30, long.as_str(), "…; and 29 more"),
     ] {
+        let (pod, shown) = (pod(), verdict(words));
         let round = Round {
-            selection: Selection::default(),
+            selection: &Selection::default(),
             allowed: vec![true; targets],
             roots_missing: vec![],
-            pairs: (0..targets).map(|target| failed(target, words)).collect(),
+            pairs: (0..targets).map(|target| failed(&pod, target, &shown)).collect(),
         };
         let before = ConnectivityCheckStatus::default();
         let now = Timestamp::default();

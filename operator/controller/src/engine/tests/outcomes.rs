@@ -43,6 +43,8 @@ fn a_void_walk_is_no_recovery() {
         world.walk_repeated("web-1", world::connected(), n);
         world.settle_and_store();
         assert_eq!(ready(world.last()), ("Unknown", "Probing"), "success {n} of 3: {:#?}", world.last());
+        let message = &world.last().condition(READY).unwrap().message;
+        assert!(message.contains("successThreshold"), "what it waits for: {message}");
         world.pass(10);
     }
     world.walk_repeated("web-1", world::connected(), 3);
@@ -114,17 +116,25 @@ fn targets_keep_what_is_known_of_them_wherever_they_stand() {
 fn missing_roots_concern_the_check_that_asks_for_them() {
     let mut world = World::good();
     let key = |name: &str| ObjectKey::new("shop", name);
-    world.take(Input::Roots(key("others"), "ca.crt".into(), Err("there is no such ConfigMap".into())));
+    world.take(Input::Roots(
+        key("others"),
+        "ca.crt".into(),
+        RootsRead::Missing("there is no such ConfigMap".into()),
+    ));
     assert_eq!(world.settle(), vec![], "another check asks for that ConfigMap");
 
     world.check_with_target(json!({
         "name": "api", "url": "https://10.96.0.7:5432/",
         "tls": {"caBundle": {"configMap": {"name": "mine", "key": "ca.crt"}}},
     }));
-    world.take(Input::Roots(key("mine"), "other.crt".into(), Err("it has no such entry".into())));
+    world.take(Input::Roots(
+        key("mine"),
+        "other.crt".into(),
+        RootsRead::Missing("it has no such entry".into()),
+    ));
     world.settle_and_store();
     assert_eq!(ready(world.last()), ("Unknown", "Probing"), "another entry: {:#?}", world.last());
-    world.take(Input::Roots(key("mine"), "ca.crt".into(), Err("it has no such entry".into())));
+    world.take(Input::Roots(key("mine"), "ca.crt".into(), RootsRead::Missing("it has no such entry".into())));
     world.settle_and_store();
     assert_eq!(ready(world.last()), ("Unknown", "NotProven"));
     let message = &world.last().condition(READY).unwrap().message;

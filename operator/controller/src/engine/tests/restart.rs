@@ -70,6 +70,60 @@ fn a_rollout_is_told_at_once() {
 }
 
 #[test]
+fn other_pods_of_the_same_template_are_no_rollout() {
+    let mut world = World::good();
+    // A drain replaces the pods long after Ready became True.
+    world.live_long(3600);
+    world.web("web-2", 6, "old");
+    world.attach("web-2");
+    world.walk("web-2", world::connected());
+    world.settle_and_store();
+    world.pod_gone("web-1");
+    world.live(60);
+    assert_eq!(ready(world.last()), ("True", "AsExpected"), "{:#?}", world.last());
+
+    let mut world = world.restarted();
+    assert_eq!(world.statuses(), vec![], "the green is that of the same template");
+    comes_back(&mut world, "web-2", world::connected());
+    assert_eq!(world.live(60), vec![], "and stays");
+    assert_eq!(world.events, vec![]);
+}
+
+#[test]
+fn a_failure_of_replaced_pods_does_not_flap() {
+    let mut world = World::failed();
+    world.live_long(3600);
+    world.web("web-2", 6, "old");
+    world.attach("web-2");
+    world.fail("web-2");
+    world.pod_gone("web-1");
+    world.live(60);
+    assert_eq!(ready(world.last()).0, "False", "{:#?}", world.last());
+
+    let mut world = world.restarted();
+    assert_eq!(world.statuses(), vec![], "the same pods will say the same again");
+    comes_back(&mut world, "web-2", refused());
+    assert_eq!(world.live(60), vec![]);
+}
+
+#[test]
+fn replaced_pods_do_not_end_a_delay() {
+    let mut world = World::shop();
+    world.check_with_target(json!({"name": "x", "service": {"name": "nope", "port": 80}}));
+    world.settle_and_store();
+    world.live(3600);
+    world.web("web-2", 6, "old");
+    world.attach("web-2");
+    world.pod_gone("web-1");
+    world.settle_and_store();
+    assert!(stalled(world.last()), "{:#?}", world.last());
+    let mut world = world.restarted();
+    world.attach("web-2");
+    let outputs = world.live(200);
+    assert!(outputs.iter().all(|o| !matches!(o, Output::Status(..))), "{outputs:#?}");
+}
+
+#[test]
 fn stalled_stays_stalled() {
     let mut world = World::shop();
     world.check_with_target(json!({"name": "x", "service": {"name": "nope", "port": 80}}));

@@ -132,6 +132,7 @@ fn a_steady_connection_goes_on_proving() {
         }
     }
     world.pass(301);
+    world.tick();
     world.settle();
     assert_eq!((admitted(&world, DB), path(&world)), (None, None), "without heartbeats it ends");
 }

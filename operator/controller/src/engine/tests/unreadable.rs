@@ -43,8 +43,51 @@ fn a_refusal_is_tried_again_later() {
     let mut world = World::good();
     world.edit(|check| check["spec"]["interval"] = json!("soon"));
     assert!(world.status_after_settle().is_some());
-    world.written(WriteResult::Failed);
+    world.written(WriteResult::Refused);
     let outputs = world.live(14);
     assert_eq!(outputs, vec![], "not at once");
     assert!(world::status_of(&world.live(1)).is_some(), "but later");
+}
+
+#[test]
+fn an_operator_that_starts_anew_says_no_more_of_it() {
+    let mut world = World::good();
+    world.edit(|check| check["spec"]["interval"] = json!("soon"));
+    world.settle_and_store();
+    assert_eq!(ready(world.last()), ("False", "NotReadable"), "{:#?}", world.last());
+    world.pass(3600);
+    let mut world = world.restarted();
+    assert_eq!(world.statuses(), vec![], "all is said");
+    world.edit(|check| check["metadata"]["generation"] = json!(99));
+    let status = world.status_after_settle().expect("it is said of the generation");
+    world.store(&status);
+    assert_eq!(world.events, vec![], "which is no news");
+    world.edit(|check| check["spec"]["interval"] = json!("later"));
+    let status = world.status_after_settle().expect("another error is told");
+    let ready = status.condition(READY).unwrap();
+    assert!(ready.message.contains("later"), "{}", ready.message);
+    assert!(
+        ready.last_transition_time.0.as_millisecond() < world.now().as_millis(),
+        "Ready is False as before"
+    );
+    world.store(&status);
+    assert_eq!(world.events.len(), 1, "{:?}", world.events);
+}
+
+#[test]
+fn one_that_is_made_anew_is_another_one() {
+    let mut world = World::good();
+    world.edit(|check| check["spec"]["interval"] = json!("soon"));
+    world.settle_and_store();
+    world.events.clear();
+    world.pass(3600);
+    world.edit(|check| {
+        check["metadata"]["uid"] = json!("another");
+        check.as_object_mut().unwrap().remove("status");
+    });
+    let status = world.status_after_settle().expect("it has no status yet");
+    let since = status.condition(READY).unwrap().last_transition_time.0.as_millisecond();
+    assert_eq!(since, world.now().as_millis(), "not since there was the other");
+    world.store(&status);
+    assert_eq!(world.events.len(), 1, "and it is told: {:?}", world.events);
 }

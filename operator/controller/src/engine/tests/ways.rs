@@ -214,11 +214,11 @@ fn roots_that_no_check_asks_for_are_forgotten() {
         })
     };
     let (map, entry) = read(&world.settle()).expect("its roots are read");
-    world.take(Input::Roots(map, entry, Ok("pem".into())));
+    world.take(Input::Roots(map, entry, RootsRead::Found("pem".into())));
     world.settle();
     world.check_with_target(of("two"));
     let (map, entry) = read(&world.settle()).expect("the other roots are read");
-    world.take(Input::Roots(map.clone(), entry.clone(), Ok("pem".into())));
+    world.take(Input::Roots(map.clone(), entry.clone(), RootsRead::Found("pem".into())));
     world.settle();
     let kept: Vec<_> = world.engine.roots.keys().cloned().collect();
     assert_eq!(kept, [(map, entry)], "those of the present check alone");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use peerwalk_api::{ConnectivityCheck, ConnectivityCheckStatus};
+use peerwalk_api::ConnectivityCheckStatus;
 use peerwalk_model::evidence::{Connect, Dial, DialPurpose, Trigger, digest};
 use peerwalk_model::plan::PlannedTarget;
 use peerwalk_model::report::TargetFreshness;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::cluster::decode::{
-    Decode, Kind, SlimEndpointSlice, SlimNamespace, SlimNode, SlimPod, SlimService,
+    Decode, Kind, SlimEndpointSlice, SlimNamespace, SlimNode, SlimPod, SlimService, SomeCheck,
 };
 use crate::metrics::WriteResult;
 use crate::publish::{EventRecord, StatusWrite};
@@ -370,7 +370,7 @@ impl World {
         let Some(mut check) = self.check.clone() else { return };
         self.version += 1;
         check["metadata"]["resourceVersion"] = json!(self.version.to_string());
-        let object: kube::core::DeserializeGuard<ConnectivityCheck> = serde_json::from_value(check).unwrap();
+        let object: SomeCheck = serde_json::from_value(check).unwrap();
         self.take(Input::Watch(WatchEvent::Applied(object.named())));
     }
 
@@ -381,7 +381,7 @@ impl World {
             "metadata": {"namespace": "shop", "name": name, "generation": 1, "resourceVersion": "1"},
             "spec": {"source": {"podSelector": {"matchLabels": {"app": "web"}}}, "targets": targets},
         });
-        self.apply::<kube::core::DeserializeGuard<ConnectivityCheck>>(check);
+        self.apply::<SomeCheck>(check);
     }
 
     /// The API server stores a status and the watch tells of it.
@@ -499,9 +499,10 @@ impl World {
 
     /// What was last said of the one pair there is, as `reason confidence`.
     pub fn verdict(&self) -> String {
-        let pairs: Vec<_> = self.engine.checks.values().flat_map(|state| state.pairs.values()).collect();
+        let pairs: Vec<_> =
+            self.engine.checks.values().flat_map(|state| state.pairs.values().flatten()).collect();
         assert_eq!(pairs.len(), 1, "one check, one pod, one target");
-        let verdict = &pairs[0].verdict;
+        let verdict = &pairs[0].1.verdict;
         let reason = verdict.reason.map_or_else(|| format!("{:?}", verdict.observed), |r| r.to_string());
         format!("{reason} {}", verdict.confidence)
     }

@@ -54,16 +54,32 @@ fn a_conflict_waits_for_the_next_version() {
 
 #[test]
 fn refusals_are_tried_again_ever_more_rarely() {
-    for result in [WriteResult::Failed, WriteResult::Gone, WriteResult::Timeout] {
+    for result in [WriteResult::Refused, WriteResult::Gone] {
         let mut world = World::shop();
         world.settle();
         world.written(result);
         assert_eq!(world.status_after_settle(), None, "{result:?}: not at once");
-        world.edit(|check| check["metadata"]["annotations"] = json!({"a": "b"}));
-        assert_eq!(world.status_after_settle(), None, "{result:?}: another version changes nothing");
         let expected = [15, 45, 105, 225, 465, 705];
         assert_eq!(puts(&mut world, 710, result), expected, "{result:?}");
         assert_eq!(world.events, vec![], "and nothing is told that is not stored");
+        world.edit(|check| check["metadata"]["annotations"] = json!({"a": "b"}));
+        assert!(world.status_after_settle().is_some(), "{result:?}: another version is tried at once");
+    }
+}
+
+#[test]
+fn an_outage_of_the_api_server_is_over_for_a_check_soon_after_it_ended() {
+    for result in [WriteResult::Failed, WriteResult::Timeout] {
+        let mut world = World::good();
+        world.attach("web-1");
+        world.check(&json!({"suspend": true}));
+        assert!(world.status_after_settle().is_some());
+        world.written(result);
+        assert_eq!(world.status_after_settle(), None, "{result:?}: not at once");
+        let expected: Vec<u64> = (1..=60).map(|n| n * 10).collect();
+        assert_eq!(puts(&mut world, 605, result), expected, "{result:?}: never more rarely");
+        world.check(&json!({}));
+        assert!(world.status_after_settle().is_some(), "{result:?}: another spec is told at once");
     }
 }
 

@@ -95,6 +95,13 @@ impl World {
         self.objects.retain(|make| !matches!(make(), WatchEvent::Applied(object) if object.key == key));
     }
 
+    /// The check is deleted.
+    pub fn check_gone(&mut self) {
+        let key = ObjectKey::new("shop", "storefront");
+        self.take(Input::Watch(WatchEvent::Deleted(Kind::Check, key)));
+        self.check = None;
+    }
+
     /// A walk to one of several targets.
     pub fn walk_to(&mut self, pod: &str, target: &str, dials: Vec<Dial>) {
         self.settle_plan();

@@ -1,0 +1,84 @@
+//! What sidecars tell, on its way into the evidence.
+
+use peerwalk_model::report::Heartbeat;
+use peerwalk_model::{PodRef, Timestamp, Walk};
+
+use super::{Engine, Output, SidecarEvent, plans};
+
+impl Engine {
+    /// Takes in what a sidecar did.
+    pub(super) fn take_sidecar(
+        &mut self,
+        event: SidecarEvent,
+        at: Timestamp,
+        now: Timestamp,
+    ) -> Option<Output> {
+        match event {
+            // What a pod said before it was forgotten must not bring it back.
+            SidecarEvent::Attached(pod) | SidecarEvent::Heartbeat(pod, _)
+                if !self.plans.contains_key(&pod) => {}
+            SidecarEvent::Attached(pod) => {
+                self.evidence.attached(&pod, at);
+                self.touched.news(pod).reports = true;
+            }
+            SidecarEvent::Detached(pod) => {
+                self.evidence.detached(&pod, at);
+                self.touched.news(pod).reports = true;
+            }
+            SidecarEvent::Heartbeat(pod, heartbeat) => {
+                self.see_again(&pod, &heartbeat);
+                let reported = self.evidence.pod(&pod).is_some_and(|t| t.reports(at, self.settings.silence));
+                self.evidence.heartbeat(&pod, at, &heartbeat);
+                let missing = self.ask_for_missing(&pod, &heartbeat, now);
+                self.touched.news(pod).reports |= !reported;
+                return missing;
+            }
+            SidecarEvent::Walk(pod, walk) => self.take_walk(pod, *walk, at, now),
+            SidecarEvent::Transitions(pod, transitions) => {
+                // A sidecar can make up as many as it likes.
+                for transition in transitions {
+                    tracing::debug!(
+                        %pod, walked = %transition.target, passed = transition.passed,
+                        stage = %transition.stage, at = %transition.at, "transition"
+                    );
+                }
+            }
+        }
+        None
+    }
+
+    fn take_walk(&mut self, pod: PodRef, walk: Walk, at: Timestamp, now: Timestamp) {
+        if self.plans.get(&pod).is_none_or(|plan| !plan.plan.targets.contains_key(&walk.target)) {
+            // The plan changed while the walk was under way.
+            self.metrics.evidence_lost();
+            return;
+        }
+        tracing::debug!(
+            %pod, walked = %walk.target, interim = walk.interim,
+            started_ms = walk.started.as_millis(), ended_ms = walk.ended.as_millis(), "walk"
+        );
+        self.follow_walk(&pod, &walk, now);
+        let witness = plans::witness(&self.plans, &self.index, &self.decisions, &pod, &walk.target);
+        if let Some(witness) = witness {
+            self.sightings.learn(&witness, &walk);
+        }
+        let target = walk.target.clone();
+        self.evidence.walk(&pod, at, walk);
+        // A sidecar that walks a URL does not know a Service's address from another.
+        self.evidence.name_service_addresses(&pod, &target, |ip| self.index.service_by_ip(ip).is_some());
+        self.touched.news(pod).walked.insert(target);
+    }
+
+    /// A heartbeat tells of walks that found the same as the one that was sent.
+    fn see_again(&mut self, pod: &PodRef, heartbeat: &Heartbeat) {
+        let Some(told) = self.evidence.pod(pod) else { return };
+        for fresh in &heartbeat.targets {
+            let known = told.target(&fresh.target).filter(|known| known.signature == fresh.signature);
+            let Some(known) = known.filter(|known| fresh.started > known.started) else { continue };
+            let witness = plans::witness(&self.plans, &self.index, &self.decisions, pod, &fresh.target);
+            if let Some(witness) = witness {
+                self.sightings.learn_again(&witness, &known.walk, fresh);
+            }
+        }
+    }
+}
