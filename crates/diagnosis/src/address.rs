@@ -10,8 +10,9 @@ use peerwalk_model::evidence::{Dial, DialPurpose, IcmpError, LocalPeer, Walk};
 use crate::case::EndpointDecision;
 use crate::signal::{Signal, classify};
 
-/// A refusal stands for a minute: ICMP errors are rate limited by the host that sends them.
-const REFUSAL_STANDS: Duration = Duration::from_mins(1);
+/// What is remembered stands for a minute: ICMP errors are rate limited by the host that sends them, and silence that
+/// was proven is only asked about with a few sockets.
+const STANDS: Duration = Duration::from_mins(1);
 /// Source ports that a claim about silence takes, half of them odd and half even: 8 ports through a half-dead
 /// pair of paths are all silent with probability 0.4 %, and a fault may be keyed on the low bit.
 const PORTS: usize = 8;
@@ -187,16 +188,15 @@ fn is_evidence(signal: Signal<'_>) -> bool {
     !matches!(signal, Signal::Skipped | Signal::NotAllowed | Signal::Resources(_))
 }
 
-/// Leaves out remembered refusals that no longer stand: too old, or followed by a connection.
+/// Leaves out what is remembered and no longer stands: too old, or a refusal that a connection followed.
 fn standing<'a>(dials: &[&'a Dial], walk_started: Timestamp) -> Vec<&'a Dial> {
     let connected = dials.iter().filter(|dial| matches!(classify(dial), Signal::Connected(_)));
     let last_connected = connected.map(|dial| dial.started).max();
     let stands = |dial: &&&Dial| {
         let remembered = dial.started < walk_started;
         let refusal = matches!(classify(dial), Signal::Refused(_));
-        let outdated = last_connected.is_some_and(|connected| connected > dial.started)
-            || walk_started.since(dial.started) > REFUSAL_STANDS;
-        !(remembered && refusal && outdated)
+        let followed = refusal && last_connected.is_some_and(|connected| connected > dial.started);
+        !(remembered && (followed || walk_started.since(dial.started) > STANDS))
     };
     dials.iter().filter(stands).copied().collect()
 }

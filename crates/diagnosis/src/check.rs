@@ -6,6 +6,7 @@ mod denied;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose, ProxyAttempt, RequestOutcome, Route};
 use peerwalk_model::verdict::{Expectation, Topic};
@@ -147,9 +148,12 @@ fn agreed(route: &Route) -> bool {
     proxies.len() == 1 && !direct && route.not_visible.is_empty()
 }
 
+/// The dials of the target itself; not what is remembered for more than a minute.
 fn target_dials(pair: &PairEvidence) -> Vec<&Dial> {
     let dials = pair.walk.connect.as_ref().map_or(&[][..], |connect| &connect.dials);
-    dials.iter().filter(|dial| !matches!(dial.purpose, DialPurpose::Control | DialPurpose::Proxy)).collect()
+    let target = |dial: &&Dial| !matches!(dial.purpose, DialPurpose::Control | DialPurpose::Proxy);
+    let stands = |dial: &&Dial| pair.walk.started.since(dial.started) <= Duration::from_mins(1);
+    dials.iter().filter(target).filter(stands).collect()
 }
 
 fn connected(dial: &Dial) -> bool {

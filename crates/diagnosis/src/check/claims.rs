@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
 use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose, LocalPeer};
 use peerwalk_model::{Confidence, Observed, Reason, Verdict};
@@ -50,7 +49,7 @@ fn not_allowed(case: &Case, must: &mut impl FnMut(bool, &str)) {
         return must(false, "TargetNotAllowed without a walk is the configuration's word");
     };
     let dials = target_dials(pair);
-    must(!dials.iter().any(|dial| was_tried(pair, dial)), "what was dialled may be dialled");
+    must(!dials.iter().any(|dial| was_tried(dial)), "what was dialled may be dialled");
     let refused: Vec<IpAddr> = dials
         .iter()
         .filter(|dial| dial.outcome == DialOutcome::NotAllowed)
@@ -99,7 +98,7 @@ fn not_enforced(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(bool, &s
         !dials.iter().any(|dial| may_be_ours(case, dial)),
         "a confirmed connection was accepted by nobody in the source pod",
     );
-    must(unconnected(pair, &dials).is_empty(), "no endpoint behaves as the policies say");
+    must(unconnected(&dials).is_empty(), "no endpoint behaves as the policies say");
     must(!changed(case, pair), "the Service leads to no endpoint of before");
     let own = dials.iter().any(|dial| dial.purpose == DialPurpose::ServiceAddress && connected(dial));
     let direct = dials.iter().any(|dial| dial.purpose != DialPurpose::ServiceAddress && connected(dial));
@@ -116,7 +115,7 @@ fn filtered(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(bool, &str))
     must(repeated(pair), "what contradicts a decision is confirmed by walks a grace period apart");
     let dials = target_dials(pair);
     must(!dials.iter().any(|dial| connected(dial)), "a confirmed filter has let nothing pass");
-    let failing = unconnected(pair, &dials);
+    let failing = unconnected(&dials);
     must(!failing.is_empty(), "a confirmed filter has refused a direct dial");
     for remote in failing {
         let these: Vec<&Dial> = dials.iter().filter(|dial| dial.remote == remote).copied().collect();
@@ -138,7 +137,7 @@ fn not_programmed(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(bool, 
     let working: BTreeSet<SocketAddr> =
         direct.iter().filter(|dial| connected(dial)).map(|dial| dial.remote).collect();
     must(working.len() == service.ready, "every ready endpoint was dialled and works");
-    must(unconnected(pair, &direct).is_empty(), "no endpoint fails");
+    must(unconnected(&direct).is_empty(), "no endpoint fails");
     let decided = |remote: &SocketAddr| {
         let known = case.decisions.iter().find(|known| known.endpoint == *remote);
         known.is_some_and(|known| certain_throughout(known, pair))
@@ -183,19 +182,19 @@ fn no_local_endpoints(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(bo
     must(!changed(case, pair), "the Service has been like this for long");
     let dials = target_dials(pair);
     let own = || dials.iter().filter(|dial| dial.purpose == DialPurpose::ServiceAddress);
-    must(own().any(|dial| was_tried(pair, dial)), "the Service's address was dialled");
+    must(own().any(|dial| was_tried(dial)), "the Service's address was dialled");
     must(!own().any(|dial| connected(dial)), "the Service's address does not answer");
     must(!own().any(|dial| prohibited(dial)), "no filter forbids the Service's address");
     must(
-        !own().any(|dial| no_route(dial)) || own().any(|dial| was_tried(pair, dial) && !no_route(dial)),
+        !own().any(|dial| no_route(dial)) || own().any(|dial| was_tried(dial) && !no_route(dial)),
         "the source pod has a route",
     );
     let by_policy = |remote: &SocketAddr| {
         let known = case.decisions.iter().find(|known| known.endpoint == *remote);
         let denies = known.and_then(EndpointDecision::current).filter(|(_, decision)| !decision.is_allowed());
-        denies.is_some_and(|(_, decision)| looks_denied(case, pair, &dials, *remote, decision))
+        denies.is_some_and(|(_, decision)| looks_denied(case, &dials, *remote, decision))
     };
-    must(!unconnected(pair, &dials).iter().any(by_policy), "no policy explains what the endpoints answer");
+    must(!unconnected(&dials).iter().any(by_policy), "no policy explains what the endpoints answer");
 }
 
 /// Two completed walks or more found the same, the last of them a grace period after the first.
@@ -224,18 +223,17 @@ fn changed(case: &Case, pair: &PairEvidence) -> bool {
     at.is_some_and(|at| at.plus(GRACE) > pair.started)
 }
 
-/// The kernel has seen a packet go out for it, or come back; not what is remembered for more than a minute.
-fn was_tried(pair: &PairEvidence, dial: &Dial) -> bool {
+/// The kernel has seen a packet go out for it, or come back.
+fn was_tried(dial: &Dial) -> bool {
     let skipped = matches!(dial.outcome, DialOutcome::Skipped | DialOutcome::NotAllowed);
-    let outdated = pair.walk.started.since(dial.started) > Duration::from_mins(1);
-    !skipped && !outdated && !out_of_resources(dial)
+    !skipped && !out_of_resources(dial)
 }
 
 /// Addresses that were dialled directly, and not one socket connected. One for which the pod has no route says
 /// nothing.
-fn unconnected(pair: &PairEvidence, dials: &[&Dial]) -> BTreeSet<SocketAddr> {
+fn unconnected(dials: &[&Dial]) -> BTreeSet<SocketAddr> {
     let direct = || dials.iter().filter(|dial| dial.purpose != DialPurpose::ServiceAddress);
-    let tried = direct().filter(|dial| was_tried(pair, dial)).filter(|dial| !no_route(dial));
+    let tried = direct().filter(|dial| was_tried(dial)).filter(|dial| !no_route(dial));
     let connects = |remote| direct().any(|dial| dial.remote == remote && connected(dial));
     tried.map(|dial| dial.remote).filter(|remote| !connects(*remote)).collect()
 }

@@ -21,7 +21,7 @@ pub(super) fn denied(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(boo
     must(case.facts.unreadable_policy_kinds.is_empty(), "a confirmed denial has read every policy");
     let dials = target_dials(pair);
     must(!dials.iter().any(|dial| connected(dial)), "a confirmed denial has seen no answer");
-    let groups = groups(pair, &dials);
+    let groups = groups(&dials);
     must(!groups.is_empty(), "a confirmed denial has dialled an endpoint directly");
     let mut proven = false;
     for ((_, remote), these) in groups {
@@ -48,29 +48,19 @@ pub(super) fn denied(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(boo
 }
 
 /// Whether what an address answered looks like a denial by `decision`, which denies.
-pub(super) fn looks_denied(
-    case: &Case,
-    pair: &PairEvidence,
-    dials: &[&Dial],
-    remote: SocketAddr,
-    decision: &Decision,
-) -> bool {
-    groups(pair, dials).iter().filter(|((_, other), _)| *other == remote).any(|(_, these)| {
+pub(super) fn looks_denied(case: &Case, dials: &[&Dial], remote: SocketAddr, decision: &Decision) -> bool {
+    groups(dials).iter().filter(|((_, other), _)| *other == remote).any(|(_, these)| {
         let answered: Vec<&Dial> = these.iter().filter(|dial| !silent(dial)).copied().collect();
         answered.is_empty() || all(&answered, reset) || refused_there(case, remote, these, decision)
     })
 }
 
-/// Leaves out what was not tried, and refusals that are remembered for too long.
-fn groups<'a>(pair: &PairEvidence, dials: &[&'a Dial]) -> Groups<'a> {
+/// Leaves out what was not tried.
+fn groups<'a>(dials: &[&'a Dial]) -> Groups<'a> {
     let mut groups = Groups::new();
-    let outdated = |dial: &Dial| {
-        let age = pair.walk.started.since(dial.started);
-        refusal(dial).is_some() && dial.started < pair.walk.started && age > Duration::from_mins(1)
-    };
     for dial in dials.iter().filter(|dial| dial.purpose != DialPurpose::ServiceAddress) {
         let skipped = matches!(dial.outcome, DialOutcome::Skipped | DialOutcome::NotAllowed);
-        if !skipped && !out_of_resources(dial) && !outdated(dial) {
+        if !skipped && !out_of_resources(dial) {
             groups.entry((dial.purpose, dial.remote)).or_default().push(dial);
         }
     }
