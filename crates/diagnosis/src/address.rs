@@ -61,6 +61,7 @@ pub(crate) enum Answer<'a> {
     Refused(&'a IcmpError),
     HostUnreachable(Option<IpAddr>),
     NetworkUnreachable(Option<IpAddr>),
+    RoutingLoop(Option<IpAddr>),
     Forbidden,
     Unexplained(i32),
     Resources(i32),
@@ -256,6 +257,7 @@ fn refusals(one: Answer<'_>, other: Answer<'_>) -> bool {
         (Answer::Refused(_), Answer::Refused(_))
             | (Answer::HostUnreachable(_), Answer::HostUnreachable(_))
             | (Answer::NetworkUnreachable(_), Answer::NetworkUnreachable(_))
+            | (Answer::RoutingLoop(_), Answer::RoutingLoop(_))
             | (Answer::Unexplained(_), Answer::Unexplained(_))
     )
 }
@@ -267,6 +269,7 @@ fn single(signal: Signal<'_>) -> Answer<'_> {
         Signal::Refused(error) => Answer::Refused(error),
         Signal::HostUnreachable(offender) => Answer::HostUnreachable(offender),
         Signal::NetworkUnreachable(offender) => Answer::NetworkUnreachable(offender),
+        Signal::RoutingLoop(offender) => Answer::RoutingLoop(offender),
         Signal::Forbidden => Answer::Forbidden,
         Signal::Unexplained(errno) => Answer::Unexplained(errno),
         Signal::Connected(_) => Answer::Works,

@@ -140,6 +140,7 @@ fn plain(view: &View, address: &Address, answer: Answer<'_>) -> String {
         ),
         Answer::HostUnreachable(offender) => format!("host unreachable{}", told_by(offender)),
         Answer::NetworkUnreachable(offender) => format!("network unreachable{}", told_by(offender)),
+        Answer::RoutingLoop(offender) => format!("hop limit exceeded{}", told_by(offender)),
         Answer::Forbidden => "forbidden by the source pod's own kernel".into(),
         Answer::Unexplained(errno) => format!("failed with errno {errno}"),
         Answer::Resources(errno) => format!("no socket (errno {errno})"),

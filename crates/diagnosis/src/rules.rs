@@ -36,6 +36,7 @@ const RULES: &[Rule] = &[
     service::not_programmed,
     policy::denied,
     policy::refused_past_the_policy,
+    connect::partial_loss,
     connect::contradictory,
     connect::refused,
     connect::no_host,

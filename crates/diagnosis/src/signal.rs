@@ -22,7 +22,9 @@ pub(crate) enum Signal<'a> {
     Refused(&'a IcmpError),
     /// ICMP host unreachable, or a failed neighbour lookup.
     HostUnreachable(Option<IpAddr>),
-    /// ICMP network unreachable or time exceeded, or no route in the pod itself.
+    /// ICMP time exceeded in transit.
+    RoutingLoop(Option<IpAddr>),
+    /// ICMP network unreachable, or no route in the pod itself.
     NetworkUnreachable(Option<IpAddr>),
     /// `connect()` itself was forbidden: a route of type prohibit, or a filter in the pod's own kernel.
     Forbidden,
@@ -55,9 +57,9 @@ fn icmp(error: &IcmpError) -> Option<Signal<'_>> {
     Some(match (error.v6, error.kind, error.code) {
         (false, 3, 2 | 3 | 9 | 10 | 13) | (true, 1, 1 | 4 | 5 | 6) => Signal::Refused(error),
         (false, 3, 1) | (true, 1, 3) => Signal::HostUnreachable(error.offender),
-        (false, 3, 0) | (true, 1, 0) | (false, 11, _) | (true, 3, _) => {
-            Signal::NetworkUnreachable(error.offender)
-        }
+        (false, 3, 0) | (true, 1, 0) => Signal::NetworkUnreachable(error.offender),
+        // Code 1 is about the reassembly of fragments.
+        (false, 11, 0) | (true, 3, 0) => Signal::RoutingLoop(error.offender),
         _ => return None,
     })
 }

@@ -79,8 +79,14 @@ catalogue! {
             "REFUSED from every server that answered.",
             "The server does not serve this zone or this client: check resolv.conf and the server's configuration.";
         DnsTimeout: "No name server answered.",
-            "Silence or an ICMP refusal from every server of resolv.conf, for every attempt.",
-            "Check that an egress policy admits port 53 over UDP and TCP, and that the DNS pods are ready.";
+            "Silence, or a refusal that names no filter, from every server of resolv.conf, for every attempt, and no policy that denies the way.",
+            "Check that the DNS pods are ready, and that no filter drops port 53 over UDP and TCP.";
+        DnsDenied: "The way to the name servers is denied.",
+            "An ICMP prohibition or the pod's own kernel for every question, or no answer while policies deny every name server.",
+            "Admit port 53 over UDP and TCP to the name servers; the explanation names the policy where one denies it.";
+        DnsTruncatedNoTcp: "The answer is too long for UDP and does not come over TCP.",
+            "A truncated answer over UDP, and silence or a refusal over TCP.",
+            "Admit port 53 over TCP to the name servers as well.";
     }
     Route {
         ProxyMisrouted: "A proxy variable sends an in-cluster name to a proxy that cannot serve it.",
@@ -109,6 +115,9 @@ catalogue! {
         Dropped: "The target lives, and packets to it vanish.",
             "Silence, while the target is proven alive.",
             "Look for filters that drop, return paths, and connection tracking on the target's node.";
+        PartialLoss: "Some connections come about, others get no answer.",
+            "Some source ports connect, others stay silent also after a SYN was sent again, to one address in one walk.",
+            "Look for one of several paths that is dead (a link of a bundle, a node of a load balancer), and for packet loss.";
         ConnectTimeout: "No answer, and nothing proves that the target lives.",
             "Silence, and no sign of life from the target.",
             "Check that the target's pods and nodes are healthy; the explanation says what would decide it.";
@@ -130,6 +139,9 @@ catalogue! {
         HostUnreachable: "The target's host cannot be reached.",
             "ICMP host unreachable, or a failed neighbour lookup: the address has no pod behind it.",
             "The pod is gone or its node is cut off: look at the endpoint's pod and node.";
+        RoutingLoop: "Packets to the target go round in circles.",
+            "ICMP time exceeded in transit.",
+            "Look at the routes of the router that sent it, and of the one it forwards to.";
         NetworkUnreachable: "There is no route to the target.",
             "ICMP network unreachable, or no route in the pod itself.",
             "Look at the routes of the node, and at the pod's own interface.";

@@ -32,7 +32,7 @@ async fn what_name_servers_answer_is_told_apart() -> Result<()> {
 }
 
 #[tokio::test]
-async fn dns_that_egress_does_not_admit_times_out() -> Result<()> {
+async fn dns_that_egress_does_not_admit_is_denied() -> Result<()> {
     play(async |scene| {
         let mut objects = vec![client(scene)];
         objects.extend(server(scene, "near", NODE_1));
@@ -44,8 +44,8 @@ async fn dns_that_egress_does_not_admit_times_out() -> Result<()> {
         scene.verdict("name", True, "AsExpected").await?;
         let admitted = json!({ "to": [object::in_namespace(&scene.name("server"))] });
         scene.apply(&[object::deny_egress(&scene.name(CLIENT), &[to_hub(), admitted])]).await?;
-        scene.verdict("name", False, "DnsTimeout").await?;
-        scene.verdict("reach", False, "DnsTimeout").await?;
+        scene.verdict("name", False, "DnsDenied").await?;
+        scene.verdict("reach", False, "DnsDenied").await?;
         Ok(())
     })
     .await

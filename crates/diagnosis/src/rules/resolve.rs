@@ -6,8 +6,10 @@ use peerwalk_model::{Because, Confidence, Observed, Reason, Stage, Verdict};
 use peerwalk_netpol::Decision;
 
 use super::unreachable;
+use crate::errno::EPERM;
 use crate::facts::{GRACE_OF_YOUNG_PODS, TargetFacts};
 use crate::policy_text;
+use crate::signal::is_prohibition;
 use crate::view::View;
 
 /// Resolution failed.
@@ -20,8 +22,11 @@ pub(super) fn name(view: &View) -> Option<Verdict> {
     }
     let (reason, confidence) = word(resolve);
     let mut because = Vec::new();
+    let (reason, confidence) = match reason {
+        Reason::DnsTimeout | Reason::DnsDenied => blocked(view, reason, confidence, &mut because),
+        _ => (reason, confidence),
+    };
     let confidence = match reason {
-        Reason::DnsTimeout => confidence.min(blocked(view, &mut because)),
         Reason::DnsNameNotFound | Reason::DnsNoData => confidence.min(lag(view, &mut because)),
         _ => confidence,
     };
@@ -79,7 +84,19 @@ fn word(resolve: &Resolve) -> (Reason, Confidence) {
     if any(|outcome| *outcome == QueryOutcome::Refused) {
         return (Reason::DnsRefused, Confidence::Likely);
     }
+    if any(|outcome| *outcome == QueryOutcome::Truncated) {
+        return (Reason::DnsTruncatedNoTcp, Confidence::Likely);
+    }
+    if all(is_denial) {
+        return (Reason::DnsDenied, Confidence::Likely);
+    }
     (Reason::DnsTimeout, Confidence::Likely)
+}
+
+/// A filter says so: by an ICMP prohibition, or in the pod's own kernel, which tells UDP (`EPERM` from `send()`).
+fn is_denial(outcome: &QueryOutcome) -> bool {
+    let QueryOutcome::Unreachable { errno, icmp } = outcome else { return false };
+    *errno == EPERM || icmp.as_ref().is_some_and(is_prohibition)
 }
 
 fn is_answer(outcome: &QueryOutcome) -> bool {
@@ -87,17 +104,23 @@ fn is_answer(outcome: &QueryOutcome) -> bool {
 }
 
 /// A name server that a policy blocks looks dead: says so, where the decisions do.
-fn blocked(view: &View, because: &mut Vec<Because>) -> Confidence {
+fn blocked(
+    view: &View,
+    reason: Reason,
+    confidence: Confidence,
+    because: &mut Vec<Because>,
+) -> (Reason, Confidence) {
     let current: Vec<&Decision> =
         view.facts.dns.iter().filter_map(|known| known.current()).map(|(_, decision)| decision).collect();
-    let Some(first) = current.first() else { return Confidence::Likely };
+    let Some(first) = current.first() else { return (reason, confidence) };
+    let confidence = confidence.min(changed_dns(view));
     if current.iter().any(|decision| decision.is_allowed()) {
         because.push(policy_text::allowance(first));
-        return changed_dns(view);
+        return (reason, confidence);
     }
     because.extend(policy_text::denial(first));
     because.extend(policy_text::fixes(first));
-    changed_dns(view)
+    (Reason::DnsDenied, confidence)
 }
 
 /// A decision about the name servers that changed during the walk or shortly before leaves it open which of

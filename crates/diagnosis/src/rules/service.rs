@@ -38,7 +38,10 @@ pub(super) fn no_endpoints(view: &View) -> Option<Verdict> {
         return None;
     }
     let explicit = way.iter().all(|address| {
-        matches!(address.answer, Answer::Refused(_) | Answer::Reset | Answer::NetworkUnreachable(_))
+        matches!(
+            address.answer,
+            Answer::Refused(_) | Answer::Reset | Answer::NetworkUnreachable(_) | Answer::RoutingLoop(_)
+        )
     });
     let confidence = if explicit { Confidence::Confirmed } else { Confidence::Likely };
     let because = vec![Because::new(Topic::Service, lead)];
@@ -178,7 +181,10 @@ fn unanswered(view: &View) -> Option<Confidence> {
         Answer::Silent | Answer::Unexplained(_) if view.repeated() => Some(Confidence::Likely),
         Answer::Silent | Answer::Unexplained(_) => Some(Confidence::Suspected),
         Answer::Reset | Answer::HostUnreachable(_) => Some(Confidence::Likely),
-        Answer::Refused(_) | Answer::NetworkUnreachable(_) => Some(Confidence::Confirmed),
+        // An address that nothing translates goes wherever the routes lead.
+        Answer::Refused(_) | Answer::NetworkUnreachable(_) | Answer::RoutingLoop(_) => {
+            Some(Confidence::Confirmed)
+        }
         _ => None,
     };
     let all: Option<Vec<Confidence>> = view.service_addresses().map(confidence).collect();

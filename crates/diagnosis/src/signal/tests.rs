@@ -28,6 +28,7 @@ fn name(signal: Signal<'_>) -> &'static str {
         Signal::Refused(_) => "refused",
         Signal::HostUnreachable(_) => "host unreachable",
         Signal::NetworkUnreachable(_) => "network unreachable",
+        Signal::RoutingLoop(_) => "routing loop",
         Signal::Forbidden => "forbidden",
         Signal::Resources(_) => "resources",
         Signal::Unexplained(_) => "unexplained",
@@ -53,8 +54,8 @@ fn the_error_queue_decides_and_not_the_error_number() {
         (true, 1, 3, 113, "host unreachable"),
         (false, 3, 0, 101, "network unreachable"),
         (true, 1, 0, 101, "network unreachable"),
-        (false, 11, 0, 113, "network unreachable"),
-        (true, 3, 0, 113, "network unreachable"),
+        (false, 11, 0, 113, "routing loop"),
+        (true, 3, 0, 113, "routing loop"),
     ] {
         let queue = vec![IcmpError { v6, kind, code, offender: None }];
         let dial = dial(DialOutcome::Failed { errno, immediate: false, queue });

@@ -116,7 +116,7 @@ fn a_silent_name_server_is_blamed_on_the_policy_in_force() {
         resolve.queries[0].outcome = QueryOutcome::Timeout;
     });
     world.settle();
-    assert_eq!(world.verdict(), "DnsTimeout likely");
+    assert_eq!(world.verdict(), "DnsDenied likely");
     assert!(world.explanation().contains("NetworkPolicy kube-system/deny"), "{}", world.explanation());
 }
 
