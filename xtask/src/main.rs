@@ -4,6 +4,7 @@ mod artifacts;
 mod bench;
 mod cluster;
 mod demo;
+mod faultlab;
 mod generate;
 mod images;
 mod own_cluster;
@@ -38,6 +39,8 @@ enum Command {
     Cluster(cluster::Arguments),
     /// See Peerwalk at work: a cluster, a small shop, and five things that break in it
     Demo(demo::Arguments),
+    /// Networks broken in every known way, and what the probe says of each
+    Faultlab(faultlab::Arguments),
     /// Build the static binaries and make images of them: OCI archives in target/images
     Images(images::Arguments),
     /// Write the generated files of the tree (crds/, reference pages), or check that they are fresh
@@ -64,6 +67,7 @@ fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Cluster(arguments) => cluster::run(arguments),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Faultlab(arguments) => faultlab::run(&arguments),
         Command::Images(arguments) => images::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Helm => {

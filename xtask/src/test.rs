@@ -16,6 +16,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use peerwalk_cluster::{Home, Options, Place, Terminal};
 
+use crate::faultlab;
 use crate::generate;
 use crate::images::{self, Profile};
 use crate::own_cluster::{OwnCluster, beside};
@@ -51,7 +52,7 @@ enum Only {
     Unit,
     /// Tests on etcd and an API server, and of the chart by Helm (e2e/tests/api_*)
     ControlPlane,
-    /// Tests on two nodes (e2e/tests/nodes_*), and of the cluster itself
+    /// Tests on two nodes (e2e/tests/nodes_*), of the cluster itself, and the fault lab
     Nodes,
 }
 
@@ -108,6 +109,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         run.report.skip("node tests", NODES_ARE_OURS);
     }
     Ok(run.report.finish())
+}
+
+/// Whether everything is to run, and not a part of the tests by their names.
+fn arguments_name_no_test(arguments: &Arguments) -> bool {
+    arguments.arguments.is_empty()
 }
 
 fn command(command: &mut Command) -> Result<Counts> {
@@ -168,6 +174,9 @@ impl Run<'_> {
                 archives = images::pack(Profile::Quick, &mut Terminal::default())?;
                 Ok(Counts::default())
             });
+        }
+        if compiled && self.wants(Only::Nodes) && arguments_name_no_test(self.arguments) {
+            self.report.step("fault lab", || command(faultlab::command()?.args(["--jobs", "8"])));
         }
         let Some(helm) = helm else { return };
         let (arguments, context) = (self.arguments, self.context);

@@ -26,6 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["peerwalk-api", "peerwalk-controller", "peerwalk-hub", "peerwalk-model", "peerwalk-webhook"],
     ),
     ("peerwalk-cluster", &[]),
+    ("peerwalk-faultlab", &[]),
     ("peerwalk-e2e", &["peerwalk-api", "peerwalk-cluster", "peerwalk-model"]),
     ("xtask", &["peerwalk-api", "peerwalk-cluster", "peerwalk-diagnosis", "peerwalk-model"]),
 ];

@@ -1,0 +1,160 @@
+//! The servers of a case: threads inside a namespace that end with their handle.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, TcpStream, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+use crate::case::{Does, Listening};
+use crate::lab::Lab;
+
+pub(crate) mod dns;
+
+/// How often a server looks whether it is to end.
+const LOOK: Duration = Duration::from_millis(20);
+/// More connections than this keep an accept queue of one full, whatever the kernel adds to it.
+const FILLING: usize = 4;
+
+/// A server; its sockets close when this goes.
+#[derive(Debug)]
+pub(crate) struct Server {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+    /// Sockets that nobody reads.
+    idle: Vec<Socket>,
+    filling: Vec<TcpStream>,
+}
+
+impl Server {
+    /// Begins to listen; it does so when this returns.
+    pub(crate) fn start(lab: &Lab, listening: &Listening, address: Option<SocketAddr>) -> Result<Self> {
+        let any = SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, listening.port, 0, 0);
+        let address = address.unwrap_or_else(|| any.into());
+        let mut server =
+            Self { stop: Arc::default(), threads: Vec::new(), idle: Vec::new(), filling: Vec::new() };
+        let begun = lab.within(listening.at, || server.begin(listening, address))?;
+        begun.with_context(|| format!("cannot listen on {address} at {:?}", listening.at))?;
+        Ok(server)
+    }
+
+    fn begin(&mut self, listening: &Listening, address: SocketAddr) -> Result<()> {
+        match &listening.does {
+            Does::Accept => self.idle.push(listener(address, 128)?),
+            Does::Full => {
+                self.idle.push(listener(address, 0)?);
+                let own = SocketAddr::new(Ipv6Addr::LOCALHOST.into(), listening.port);
+                for _ in 0..FILLING {
+                    // Those that find it full stay in SYN_SENT, and their time-out ends the wait.
+                    if let Ok(stream) = TcpStream::connect_timeout(&own, LOOK) {
+                        self.filling.push(stream);
+                    }
+                }
+            }
+            Does::Close => self.serve(listener(address, 128)?, drop),
+            Does::Reset => self.serve(listener(address, 128)?, |stream| {
+                // The client sees the RST whatever comes of this.
+                let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+            }),
+            Does::Http(status) => {
+                let answer =
+                    format!("HTTP/1.1 {status} Lab\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+                let stop = Arc::clone(&self.stop);
+                self.serve(listener(address, 128)?, move |mut stream| {
+                    // For as long as the case lasts: what was sent may be lost on the way.
+                    let mut request = [0; 4096];
+                    while !stop.load(Ordering::Relaxed) {
+                        match stream.read(&mut request) {
+                            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                            Ok(1..) => return drop(stream.write_all(answer.as_bytes())),
+                            Ok(0) | Err(_) => return,
+                        }
+                    }
+                });
+            }
+            Does::UdpEcho => self.answer(address, |datagram| Some(datagram.to_vec()))?,
+            Does::UdpMute => self.answer(address, |_| None)?,
+            Does::Dns(zone) => {
+                let (over_udp, over_tcp) = (zone.clone(), zone.clone());
+                self.answer(address, move |question| dns::over_udp(&over_udp, question))?;
+                self.serve(listener(address, 128)?, move |stream| dns::over_tcp(&over_tcp, stream));
+            }
+        }
+        Ok(())
+    }
+
+    /// Does something with each connection, one after the other.
+    fn serve(&mut self, listener: Socket, with: impl Fn(TcpStream) + Send + 'static) {
+        let (stop, listener) = (Arc::clone(&self.stop), TcpListener::from(listener));
+        self.threads.push(thread::spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                match listener.accept() {
+                    Ok((stream, _)) => {
+                        let _ = stream.set_nonblocking(false);
+                        let _ = stream.set_read_timeout(Some(LOOK));
+                        with(stream);
+                    }
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                        thread::sleep(Duration::from_millis(1));
+                    }
+                    Err(_) => return,
+                }
+            }
+        }));
+    }
+
+    /// Answers each datagram, or not.
+    fn answer(
+        &mut self,
+        address: SocketAddr,
+        with: impl Fn(&[u8]) -> Option<Vec<u8>> + Send + 'static,
+    ) -> Result<()> {
+        let socket = socket(address, Type::DGRAM, Protocol::UDP)?;
+        socket.set_read_timeout(Some(LOOK))?;
+        let (stop, socket) = (Arc::clone(&self.stop), UdpSocket::from(socket));
+        self.threads.push(thread::spawn(move || {
+            let mut datagram = [0; 4096];
+            while !stop.load(Ordering::Relaxed) {
+                if let Ok((length, from)) = socket.recv_from(&mut datagram)
+                    && let Some(answer) = with(&datagram[..length])
+                {
+                    // A client that has gone is no failure of the case.
+                    let _ = socket.send_to(&answer, from);
+                }
+            }
+        }));
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            // One that panicked has nothing left to end.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn listener(address: SocketAddr, backlog: i32) -> Result<Socket> {
+    let socket = socket(address, Type::STREAM, Protocol::TCP)?;
+    socket.listen(backlog)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// A bound socket; of both families on the unspecified address, as servers in Go and Rust open it.
+fn socket(address: SocketAddr, kind: Type, protocol: Protocol) -> Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
+    socket.set_reuse_address(true)?;
+    if address.ip() == Ipv6Addr::UNSPECIFIED {
+        socket.set_only_v6(false)?;
+    }
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
