@@ -62,6 +62,10 @@ pub enum Does {
     Full,
     /// Answers each request with this status.
     Http(u16),
+    /// Reads once and ends the connection with RST.
+    ReadThenReset,
+    /// Says this line at once and closes the connection with FIN.
+    Says(String),
     /// Sends each datagram back.
     UdpEcho,
     /// Reads datagrams and says nothing.

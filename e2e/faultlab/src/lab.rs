@@ -11,6 +11,7 @@ use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -96,7 +97,7 @@ impl Lab {
     /// Makes the namespaces and joins them.
     pub fn new(topology: Topology) -> Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let id = format!("pwf{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let id = format!("{PREFIX}{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let lab = Self { id, topology };
         lab.set_up().with_context(|| format!("cannot make a {topology:?} lab"))?;
         Ok(lab)
@@ -243,6 +244,23 @@ impl Drop for Lab {
             let _ = feed(Command::new("ip").args(["netns", "del", &self.name(at)]), "");
         }
     }
+}
+
+/// What the namespaces' names begin with, before the process id of who made them.
+const PREFIX: &str = "pwf";
+
+/// Removes the namespaces of runs that were killed.
+pub fn remove_remains() -> Result<()> {
+    // Without the folder there has never been a named namespace.
+    let Ok(entries) = fs::read_dir("/run/netns") else { return Ok(()) };
+    for name in entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()) {
+        let pid = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
+        let Some(pid) = pid.and_then(|pid| pid.parse::<u32>().ok()) else { continue };
+        if !Path::new(&format!("/proc/{pid}")).exists() {
+            feed(Command::new("ip").args(["netns", "del", &name]), "")?;
+        }
+    }
+    Ok(())
 }
 
 /// Runs a command with that input.

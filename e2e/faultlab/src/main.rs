@@ -10,6 +10,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use peerwalk_faultlab::case::{Case, Setting};
+use peerwalk_faultlab::lab::remove_remains;
 use peerwalk_faultlab::matrix::Matrix;
 use peerwalk_faultlab::run::{Grade, Played, play};
 
@@ -55,6 +56,7 @@ impl Turn<'_> {
 fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     let cases = read(&arguments.cases, &arguments.words)?;
+    remove_remains()?;
     let mut turns = VecDeque::new();
     for _ in 0..arguments.repeat {
         for (name, case) in &cases {

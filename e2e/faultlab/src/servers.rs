@@ -76,6 +76,18 @@ impl Server {
                     }
                 });
             }
+            Does::ReadThenReset => self.serve(listener(address, 128)?, |mut stream| {
+                let _ = stream.set_read_timeout(Some(Duration::from_secs(1)));
+                // What is read is all the same, as is what comes of the option.
+                let _ = stream.read(&mut [0; 4096]);
+                let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+            }),
+            Does::Says(line) => {
+                let line = format!("{line}\r\n");
+                self.serve(listener(address, 128)?, move |mut stream| {
+                    drop(stream.write_all(line.as_bytes()));
+                });
+            }
             Does::UdpEcho => self.answer(address, |datagram| Some(datagram.to_vec()))?,
             Does::UdpMute => self.answer(address, |_| None)?,
             Does::Dns(zone) => {
