@@ -66,10 +66,6 @@ pub enum Does {
     ReadThenReset,
     /// Says this line at once and closes the connection with FIN.
     Says(String),
-    /// Sends each datagram back.
-    UdpEcho,
-    /// Reads datagrams and says nothing.
-    UdpMute,
     /// A name server.
     Dns(Dns),
 }

@@ -15,12 +15,11 @@ use crate::case::{Case, Does, Fault, Setting, Words};
 use crate::lab::{At, Lab};
 use crate::servers::Server;
 
-/// A probe that takes longer, its start included, is ended.
+/// A probe that takes longer is ended; a machine that makes and removes namespaces stalls for half of that.
 const PATIENCE: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(5);
-/// What a probe's time may exceed on a machine with other work, before it counts as too late.
-const START: Duration = Duration::from_millis(500);
-
+/// What the time of a probe's stages may exceed on a machine with other work, before it counts as too late.
+const SLACK: Duration = Duration::from_millis(500);
 /// What was said of a case, against what is right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Grade {
@@ -41,7 +40,7 @@ pub struct Played {
     pub given: String,
     /// How right it is.
     pub grade: Grade,
-    /// From the start of the probe to its answer.
+    /// The time that the probe's stages took together.
     pub elapsed: Duration,
     /// What is not as expected, for people.
     pub complaints: Vec<String>,
@@ -72,9 +71,9 @@ pub fn play(case: &Case, setting: Setting, probe: &Path) -> Result<Played> {
         break_it(&lab, setting, number, fault)?;
     }
     let folder = tempfile::tempdir().context("cannot make a folder")?;
-    let (said, elapsed) = ask(&lab, setting, case, probe, folder.path())?;
+    let said = ask(&lab, setting, case, probe, folder.path())?;
     drop(servers);
-    Ok(grade(case, setting, &said, elapsed))
+    Ok(grade(case, setting, &said))
 }
 
 fn break_it(lab: &Lab, setting: Setting, number: usize, fault: &Fault) -> Result<()> {
@@ -105,7 +104,7 @@ fn command(lab: &Lab, setting: Setting, case: &Case, probe: &Path, folder: &Path
     let mut command = Command::new("nsenter");
     command.arg(format!("--net=/run/netns/{}", lab.name(At::Client)));
     command.args(["unshare", "--mount", "--propagation", "private", "sh", "-ec"]);
-    command.arg("mount --bind \"$1\" /etc/resolv.conf; mount --bind \"$2\" /etc/hosts; shift 2; cat /proc/uptime >&2; exec \"$@\"");
+    command.arg("mount --bind \"$1\" /etc/resolv.conf; mount --bind \"$2\" /etc/hosts; shift 2; exec \"$@\"");
     command.arg("sh").args([resolv_conf, hosts]);
     command.args([
         "setpriv",
@@ -127,8 +126,8 @@ fn command(lab: &Lab, setting: Setting, case: &Case, probe: &Path, folder: &Path
     Ok(command)
 }
 
-/// The probe's answer, and the time it took.
-fn ask(lab: &Lab, setting: Setting, case: &Case, probe: &Path, folder: &Path) -> Result<(Value, Duration)> {
+/// The probe's answer.
+fn ask(lab: &Lab, setting: Setting, case: &Case, probe: &Path, folder: &Path) -> Result<Value> {
     let mut command = command(lab, setting, case, probe, folder)?;
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let begun = Instant::now();
@@ -144,23 +143,14 @@ fn ask(lab: &Lab, setting: Setting, case: &Case, probe: &Path, folder: &Path) ->
         }
         thread::sleep(POLL);
     };
-    let ended = uptime(&fs::read_to_string("/proc/uptime").context("cannot read /proc/uptime")?);
     let (mut out, mut errors) = (String::new(), String::new());
     child.stdout.take().context("standard output is piped")?.read_to_string(&mut out)?;
     child.stderr.take().context("standard error is piped")?.read_to_string(&mut errors)?;
-    let said = serde_json::from_str(&out)
-        .with_context(|| format!("the probe ended with {status} and no answer: {out}{errors}"))?;
-    // Making its namespace and mounts may wait for those of other cases, which is no time of the probe's.
-    let elapsed = ended.zip(uptime(&errors)).map(|(ended, began)| ended.saturating_sub(began));
-    Ok((said, elapsed.context("the probe's start is not told")?))
+    serde_json::from_str(&out)
+        .with_context(|| format!("the probe ended with {status} and no answer: {out}{errors}"))
 }
 
-/// The first number of `/proc/uptime`, which has two decimals.
-fn uptime(text: &str) -> Option<Duration> {
-    Duration::try_from_secs_f64(text.split(' ').next()?.parse().ok()?).ok()
-}
-
-fn grade(case: &Case, setting: Setting, said: &Value, elapsed: Duration) -> Played {
+fn grade(case: &Case, setting: Setting, said: &Value) -> Played {
     let word = |name: &str| said[name].as_str().unwrap_or("none").to_owned();
     let [result, reason, stage, confidence] = ["result", "reason", "stage", "confidence"].map(word);
     let expect = &case.expect;
@@ -176,9 +166,12 @@ fn grade(case: &Case, setting: Setting, said: &Value, elapsed: Duration) -> Play
     let right_reason = held("reason", &expect.reason, &reason);
     held("stage", &expect.stage, &stage);
     held("confidence", &expect.confidence, &confidence);
-    let allowed = Duration::from_secs_f64(expect.within) + START;
-    if elapsed > allowed {
-        complaints.push(format!("{} ms instead of {}", elapsed.as_millis(), allowed.as_millis()));
+    let stages = said["stages"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let own = stages.iter().filter_map(|stage| stage["elapsedMs"].as_f64()).sum::<f64>() / 1000.0;
+    let own = Duration::try_from_secs_f64(own).unwrap_or_default();
+    let within = Duration::from_secs_f64(expect.within);
+    if own > within + SLACK {
+        complaints.push(format!("{} ms instead of {}", own.as_millis(), within.as_millis()));
     }
     for (pointer, wanted) in &expect.evidence {
         let wanted = match wanted {
@@ -209,5 +202,5 @@ fn grade(case: &Case, setting: Setting, said: &Value, elapsed: Duration) -> Play
         complaints.push(said.to_string());
     }
     let given = if reason == "none" { result } else { reason };
-    Played { given, grade, elapsed, complaints }
+    Played { given, grade, elapsed: own, complaints }
 }

@@ -88,8 +88,6 @@ impl Server {
                     drop(stream.write_all(line.as_bytes()));
                 });
             }
-            Does::UdpEcho => self.answer(address, |datagram| Some(datagram.to_vec()))?,
-            Does::UdpMute => self.answer(address, |_| None)?,
             Does::Dns(zone) => {
                 let (over_udp, over_tcp) = (zone.clone(), zone.clone());
                 self.answer(address, move |question| dns::over_udp(&over_udp, question))?;
