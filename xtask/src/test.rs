@@ -111,11 +111,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     Ok(run.report.finish())
 }
 
-/// Whether everything is to run, and not a part of the tests by their names.
-fn arguments_name_no_test(arguments: &Arguments) -> bool {
-    arguments.arguments.is_empty()
-}
-
 fn command(command: &mut Command) -> Result<Counts> {
     tree::must(command)?;
     Ok(Counts::default())
@@ -175,7 +170,8 @@ impl Run<'_> {
                 Ok(Counts::default())
             });
         }
-        if compiled && self.wants(Only::Nodes) && arguments_name_no_test(self.arguments) {
+        // Arguments name a part of the tests, and none of the cases.
+        if compiled && self.wants(Only::Nodes) && self.arguments.arguments.is_empty() {
             self.report.step("fault lab", || command(faultlab::command()?.args(["--jobs", "8"])));
         }
         let Some(helm) = helm else { return };

@@ -251,13 +251,9 @@ impl Setting {
             text =
                 text.replace(&format!("[{{{name}}}]"), &bracketed).replace(&format!("{{{name}}}"), address);
         };
-        for (name, at) in [
-            ("client", At::Client),
-            ("node", At::Node),
-            ("server", At::Server),
-            ("server2", At::Server2),
-            ("other", At::Other),
-        ] {
+        for (name, at) in
+            [("client", At::Client), ("node", At::Node), ("server", At::Server), ("other", At::Other)]
+        {
             put(name, &at.address(self.topology, self.v6));
         }
         let (service, nobody) =

@@ -3,8 +3,7 @@
 //! ```text
 //! client .10 ──┐
 //! server .11 ──┤ node (10.244.0.1, fd00:244::1; routed: 172.30.0.1, fd00:30::1)
-//! server2 .12 ─┤ Service 10.96.0.10:80, fd00:96::10 → server:8080
-//! other .13 ───┘
+//! other .13 ───┘ Service 10.96.0.10:80, fd00:96::10 → server:8080
 //! ```
 
 use std::fmt::Write as _;
@@ -40,8 +39,6 @@ pub enum At {
     Node,
     /// The pod that is probed.
     Server,
-    /// Another pod of the same Service.
-    Server2,
     /// A pod that is neither.
     Other,
 }
@@ -55,8 +52,7 @@ pub struct Lab {
 
 impl At {
     /// The pods, and the last byte of their addresses.
-    const PODS: [(Self, u8); 4] =
-        [(Self::Client, 10), (Self::Server, 11), (Self::Server2, 12), (Self::Other, 13)];
+    const PODS: [(Self, u8); 3] = [(Self::Client, 10), (Self::Server, 11), (Self::Other, 13)];
 
     /// The address of a family.
     pub fn address(self, topology: Topology, v6: bool) -> String {
@@ -76,7 +72,6 @@ impl At {
             Self::Client => "client",
             Self::Node => "node",
             Self::Server => "server",
-            Self::Server2 => "server2",
             Self::Other => "other",
         }
     }
@@ -121,7 +116,8 @@ impl Lab {
         self.ip(At::Node, &self.node())?;
         if self.topology == Topology::Bridge {
             let call = [("bridge/bridge-nf-call-iptables", "1"), ("bridge/bridge-nf-call-ip6tables", "1")];
-            self.sysctls(At::Node, &call)?;
+            let missing = "netfilter is not called for bridged packets: run `modprobe br_netfilter`";
+            self.sysctls(At::Node, &call).context(missing)?;
         }
         for (at, _) in At::PODS {
             if self.topology == Topology::Routed {

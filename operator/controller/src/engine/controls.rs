@@ -18,8 +18,8 @@ const CANDIDATES: usize = 32;
 
 impl Engine {
     /// For each node that holds endpoints which the source dials, and each address family of them: one pod there
-    /// that the source may reach by policy, with a port that it declares. On the source's own node the path needs no proof; there the
-    /// control tells that the source itself can connect, which ends a diagnosis early.
+    /// that the source may reach by policy, with a port that it declares. On the source's own node the path needs
+    /// no proof; there the control tells that the source itself can connect, which ends a diagnosis early.
     ///
     /// A control stays while it is good, whoever else comes: another one would be a change of the plan, and a
     /// walk of every pair.
