@@ -74,10 +74,10 @@ pub(super) fn partial_loss(view: &View) -> Option<Verdict> {
 fn parity(address: &Address) -> &'static str {
     match (address.silence.odd, address.silence.even) {
         (PORTS_LOST.., 0) => {
-            "only odd source ports got no answer: one of two paths that are chosen by a hash of the ports is dead"
+            "only odd source ports got no answer: one of two paths that are chosen by a hash of the ports may be dead"
         }
         (0, PORTS_LOST..) => {
-            "only even source ports got no answer: one of two paths that are chosen by a hash of the ports is dead"
+            "only even source ports got no answer: one of two paths that are chosen by a hash of the ports may be dead"
         }
         _ => "whether the same source ports stay silent would tell a dead path from packet loss",
     }
