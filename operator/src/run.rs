@@ -228,6 +228,7 @@ async fn forward(
             HubEvent::Detached { pod, at } => (SidecarEvent::Detached(pod), at),
             HubEvent::Heartbeat { pod, at, heartbeat } => (SidecarEvent::Heartbeat(pod, heartbeat), at),
             HubEvent::Evidence { pod, at, walk } => (SidecarEvent::Walk(pod, walk), at),
+            HubEvent::Saw { pod, at, id, saw } => (SidecarEvent::Saw(pod, id, saw), at),
             HubEvent::Transitions { pod, at, transitions } => {
                 (SidecarEvent::Transitions(pod, transitions), at)
             }
@@ -256,6 +257,12 @@ fn to_hub(hub: &HubHandle, pods: &KnownPods, output: Output) {
             hub.walk_now(&pod, targets);
         }
         Output::SendAll(pod) => hub.send_all(&pod),
+        Output::Watch(pod, window) => {
+            hub.watch(&pod, window);
+        }
+        Output::Look(pod, id, tuples) => {
+            hub.look(&pod, id, tuples);
+        }
         Output::Status(..) | Output::Event(_) | Output::ReadRoots(..) => {
             warn!("the controller carries this out itself");
         }

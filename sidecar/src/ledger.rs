@@ -6,7 +6,7 @@ mod summary;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use peerwalk_model::evidence::{DialOutcome, DialPurpose, LocalTrouble, Trigger, digest, signature};
-use peerwalk_model::report::{Heartbeat, TargetFreshness, Transition};
+use peerwalk_model::report::{Heartbeat, Sockets, TargetFreshness, Transition};
 use peerwalk_model::{Plan, TargetKey, Timestamp, Walk};
 use peerwalk_wire::{Transitions, limits};
 
@@ -212,6 +212,7 @@ impl Ledger {
         };
         let sent = self.records.iter().filter_map(|(key, record)| Some((key, record.sent?)));
         Heartbeat {
+            sockets: Sockets::default(),
             plan_generation: self.plan.generation,
             digest: digest(sent),
             targets: self.records.iter().map(fresh).collect(),

@@ -205,7 +205,10 @@ async fn outages_without_a_hub_are_told_afterwards() {
         match hub.event("the outage and the evidence", Some).await {
             HubEvent::Transitions { transitions: told, .. } => transitions = Some(told),
             HubEvent::Evidence { walk, .. } => evidence = Some(walk),
-            HubEvent::Attached { .. } | HubEvent::Detached { .. } | HubEvent::Heartbeat { .. } => {}
+            HubEvent::Saw { .. }
+            | HubEvent::Attached { .. }
+            | HubEvent::Detached { .. }
+            | HubEvent::Heartbeat { .. } => {}
         }
     }
     let found: Vec<_> =

@@ -211,6 +211,8 @@ fn the_largest_walk() {
     let mut queries = vec![query(unreachable); limits::QUERIES - 2];
     queries.extend(vec![query(QueryOutcome::Addresses(vec![v6; limits::ADDRESSES])); 2]);
     let dial = |purpose| Dial {
+        protocol: peerwalk_model::Protocol::Tcp,
+        mss: None,
         purpose,
         remote: socket,
         local: Some(socket),
@@ -263,7 +265,8 @@ fn the_largest_walk() {
         proxied: vec![used; limits::CONTAINERS],
         not_visible: vec![long(63); limits::CONTAINERS],
     });
-    walk.connect = Some(Connect { dials: vec![dial(DialPurpose::Control); limits::DIALS] });
+    walk.connect =
+        Some(Connect { dials: vec![dial(DialPurpose::Control); limits::DIALS], ..Connect::default() });
     (walk.tls, walk.request) = (Some(tls), Some(request));
     assert_sent(&walk);
 }

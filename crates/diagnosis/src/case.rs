@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use peerwalk_model::peer::Saw;
 use peerwalk_model::verdict::Expectation;
 use peerwalk_model::{Timestamp, Walk};
 use peerwalk_netpol::Decision;
@@ -43,13 +44,28 @@ pub struct PairEvidence {
     pub ended: Timestamp,
     /// How many walks it has, at least 1.
     pub consecutive: u32,
+    /// What sidecars of destination pods saw of its dials, as far as they were asked; in no order.
+    pub attestations: Vec<Attestation>,
+}
+
+/// What one pod's kernel held of dials, by the word of its sidecar.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attestation {
+    /// The pod, as `namespace/name`.
+    pub who: String,
+    /// It is an endpoint of the target, or was one within the last 30 s.
+    pub endpoint: bool,
+    /// When it looked.
+    pub at: Timestamp,
+    /// What it saw.
+    pub saw: Saw,
 }
 
 impl PairEvidence {
     /// The first walk of a run.
     pub fn first(walk: Walk) -> Self {
         let (started, ended) = (walk.started, walk.ended);
-        Self { walk, since: started, started, ended, consecutive: 1 }
+        Self { walk, since: started, started, ended, consecutive: 1, attestations: Vec::new() }
     }
 }
 

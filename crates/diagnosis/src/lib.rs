@@ -27,7 +27,7 @@ mod signal;
 mod stance;
 mod view;
 
-pub use case::{Case, EndpointDecision, PairEvidence};
+pub use case::{Attestation, Case, EndpointDecision, PairEvidence};
 pub use catalogue::reasons_markdown;
 pub use check::{Violation, check};
 pub use explain::explain;

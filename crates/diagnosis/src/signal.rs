@@ -42,6 +42,7 @@ pub(crate) enum Signal<'a> {
 pub(crate) fn classify(dial: &Dial) -> Signal<'_> {
     match &dial.outcome {
         DialOutcome::Connected { local_peer } => Signal::Connected(local_peer.as_ref()),
+        DialOutcome::Answered { .. } => Signal::Connected(None),
         DialOutcome::Silent => Signal::Silent,
         DialOutcome::NotAllowed => Signal::NotAllowed,
         DialOutcome::Skipped => Signal::Skipped,

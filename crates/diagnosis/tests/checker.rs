@@ -33,7 +33,10 @@ const ALIVE: Known = Known { heard: Some(100_600), path: Some(100_500), admitted
 fn pair(lines: &[&str]) -> PairEvidence {
     let key = TargetKey { check: "storefront".into(), target: "ledger-db".into() };
     let mut walk = Walk::begin(key, 1, Trigger::Interval, at(100_000));
-    walk.connect = Some(Connect { dials: lines.iter().flat_map(|line| dials(line, 100_000)).collect() });
+    walk.connect = Some(Connect {
+        dials: lines.iter().flat_map(|line| dials(line, 100_000)).collect(),
+        ..Connect::default()
+    });
     walk.ended = at(102_000);
     PairEvidence::first(walk)
 }

@@ -78,6 +78,8 @@ fn dial() -> impl Strategy<Value = Dial> {
     ];
     (place, prop::option::of(40_000_u16..40_020), moment(), 0_u32..3, outcome()).prop_map(
         |((purpose, remote), port, started, retransmits, outcome)| Dial {
+            protocol: peerwalk_model::Protocol::Tcp,
+            mss: None,
             purpose,
             remote: remote.parse().unwrap(),
             local: port.map(|port| SocketAddr::new(SOURCE.parse().unwrap(), port)),
@@ -202,6 +204,8 @@ fn route() -> impl Strategy<Value = Route> {
 fn attempt() -> impl Strategy<Value = ProxyAttempt> {
     let connected = Just(DialOutcome::Connected { local_peer: None });
     let dial = (prop_oneof![connected, outcome()], any::<bool>()).prop_map(|(outcome, v6)| Dial {
+        protocol: peerwalk_model::Protocol::Tcp,
+        mss: None,
         purpose: DialPurpose::Proxy,
         remote: if v6 { "[2001:db8::7]:3128" } else { "192.0.2.7:3128" }.parse().unwrap(),
         local: None,
@@ -241,7 +245,7 @@ prop_compose! {
     ) -> PairEvidence {
         let key = TargetKey { check: "storefront".into(), target: "ledger-db".into() };
         let mut walk = Walk::begin(key, 1, Trigger::Event, at(100_000));
-        walk.connect = (!dialled.is_empty()).then_some(Connect { dials: dialled });
+        walk.connect = (!dialled.is_empty()).then_some(Connect { dials: dialled, ..Connect::default() });
         walk.ended = at(102_000);
         walk.resolve = resolve;
         walk.tls = tls;
@@ -252,7 +256,7 @@ prop_compose! {
         walk.interim = interim;
         let since = if consecutive > 1 { 60_000 } else { 100_000 };
         let [since, started, ended] = if ordinary { [since, 100_000, 102_000] } else { times };
-        PairEvidence { walk, since: at(since), started: at(started), ended: at(ended), consecutive }
+        PairEvidence { attestations: Vec::new(), walk, since: at(since), started: at(started), ended: at(ended), consecutive }
     }
 }
 
@@ -444,7 +448,7 @@ prop_compose! {
         for (remote, said) in ENDPOINTS.iter().zip(endpoints) {
             dialled.extend(lines("endpoint", remote, said));
         }
-        walk.connect = Some(Connect { dials: dialled });
+        walk.connect = Some(Connect { dials: dialled, ..Connect::default() });
         walk.request = request;
         walk.ended = at(102_000);
         let decide = |(endpoint, changes): (&&str, Option<Changes>)| {
@@ -526,7 +530,7 @@ proptest! {
         let outcome = if denied { "icmp 3/13 from 10.90.0.1" } else { "connected" };
         let key = TargetKey { check: "storefront".into(), target: "ledger-db".into() };
         let mut walk = Walk::begin(key, 1, Trigger::Event, at(100_000));
-        walk.connect = Some(Connect { dials: dials(&format!("{purpose} {endpoint} {outcome}"), 100_000) });
+        walk.connect = Some(Connect { dials: dials(&format!("{purpose} {endpoint} {outcome}"), 100_000), ..Connect::default() });
         let url = "http://postgres/".into();
         let status = RequestOutcome::Status(direct);
         let elapsed = Duration::from_millis(1);
@@ -611,7 +615,7 @@ proptest! {
         dialled.extend((0..2_u16).map(|bit| socket("service", SERVICE, bit, service_answered & (1 << bit) != 0)));
         let key = TargetKey { check: "storefront".into(), target: "ledger-db".into() };
         let mut walk = Walk::begin(key, 1, Trigger::Event, at(100_000));
-        walk.connect = Some(Connect { dials: dialled });
+        walk.connect = Some(Connect { dials: dialled, ..Connect::default() });
         walk.ended = at(102_000);
         let evidence = PairEvidence::first(walk);
         let seen = |who: &str| Some(Sighting { who: who.into(), at: at(101_000) });

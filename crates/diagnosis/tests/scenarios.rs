@@ -227,7 +227,7 @@ impl ScenarioWalk {
         let key = TargetKey { check: "storefront".into(), target: "ledger-db".into() };
         let mut walk = Walk::begin(key, 1, Trigger::Interval, at(self.started));
         let dialled: Vec<_> = self.dials.iter().flat_map(|line| dials(line, self.started)).collect();
-        walk.connect = (!dialled.is_empty()).then_some(Connect { dials: dialled });
+        walk.connect = (!dialled.is_empty()).then_some(Connect { dials: dialled, ..Connect::default() });
         walk.ended = at(self.ended);
         walk.interim = self.interim;
         walk.resolve = self.resolve;
@@ -245,6 +245,7 @@ impl ScenarioWalk {
             elapsed: Duration::from_millis(3),
         });
         PairEvidence {
+            attestations: Vec::new(),
             walk,
             since: at(self.since.unwrap_or(self.started)),
             started: at(self.last_started.unwrap_or(self.started)),

@@ -1,19 +1,25 @@
 //! What a walk leaves behind: raw per stage, never pre-judged.
 
+pub mod after;
 pub mod connect;
+pub mod place;
 pub mod request;
 pub mod resolve;
 pub mod route;
 mod signature;
+pub mod strain;
 
 use crate::Timestamp;
 use crate::name::TargetKey;
 
-pub use connect::{Connect, Dial, DialOutcome, DialPurpose, IcmpError, LocalPeer};
+pub use after::{AfterConnect, Connection, SmallSegments};
+pub use connect::{Breaker, Connect, Dial, DialOutcome, DialPurpose, IcmpError, LocalPeer};
+pub use place::{Hop, Neighbour, NeighbourState};
 pub use request::{Request, RequestOutcome, Tls, TlsOutcome};
 pub use resolve::{Query, QueryOutcome, Resolve, ResolveSource, Transport};
 pub use route::{ProxyAttempt, ProxyUse, Route};
 pub use signature::{digest, signature};
+pub use strain::Strain;
 
 /// One source pod trying one target, stage by stage. A stage that was not reached is `None`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,12 +59,18 @@ pub struct Walk {
     /// The exchange of the direct way.
     #[cfg_attr(feature = "serde", serde(default))]
     pub request: Option<Request>,
+    /// What the kernel told of the direct connection, where its exchange got no answer.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub after: Option<AfterConnect>,
     /// The same through the proxy the variables name, when they name one.
     #[cfg_attr(feature = "serde", serde(default))]
     pub proxied: Option<ProxyAttempt>,
     /// The prober's own trouble, which voids the walk.
     #[cfg_attr(feature = "serde", serde(default))]
     pub local: Option<LocalTrouble>,
+    /// How the prober itself fared, where it was hard pressed.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub strain: Option<Strain>,
 }
 
 /// Why a walk was made.
@@ -106,8 +118,10 @@ impl Walk {
             connect: None,
             tls: None,
             request: None,
+            after: None,
             proxied: None,
             local: None,
+            strain: None,
         }
     }
 }

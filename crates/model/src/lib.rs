@@ -7,6 +7,7 @@ pub mod address;
 pub mod evidence;
 pub mod flow;
 pub mod name;
+pub mod peer;
 pub mod plan;
 pub mod proxy;
 pub mod reason;

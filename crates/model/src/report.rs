@@ -17,6 +17,21 @@ pub struct Heartbeat {
     pub targets: Vec<TargetFreshness>,
     /// Transitions that fell out of the ring before they were delivered.
     pub transitions_lost: u64,
+    /// The sidecar's own sockets.
+    pub sockets: Sockets,
+}
+
+/// The sidecar's own sockets to targets, at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sockets {
+    /// Open.
+    pub active: u32,
+    /// Dials that wait for their turn.
+    pub waiting: u32,
+    /// Open for longer than any dial may be, since the process began: a defect of ours.
+    pub leaked: u32,
+    /// Addresses whose circuit breaker is open or half-open.
+    pub breakers: u32,
 }
 
 /// How fresh the evidence of one target is.

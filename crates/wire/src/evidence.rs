@@ -1,6 +1,8 @@
 //! Conversion of walks.
 
+mod after;
 mod connect;
+mod place;
 mod request;
 mod resolve;
 mod route;
@@ -35,6 +37,8 @@ pub(crate) fn walk_message(walk: &Walk, sent_at: Timestamp) -> proto::Walk {
             .local
             .as_ref()
             .map(|local| proto::LocalTrouble { what: local.what.clone(), errno: local.errno }),
+        after: walk.after.as_ref().map(after::message),
+        strain: walk.strain.as_ref().map(after::strain_message),
     }
 }
 
@@ -62,5 +66,7 @@ pub(crate) fn walk(message: proto::Walk, received_at: Timestamp) -> Result<Walk,
         request: message.request.map(request::model).transpose()?,
         proxied: message.proxied.map(|attempt| route::attempt(attempt, received_at)).transpose()?,
         local: message.local.map(local).transpose()?,
+        after: message.after.map(after::model).transpose()?,
+        strain: message.strain.as_ref().map(after::strain),
     })
 }

@@ -14,6 +14,7 @@ pub mod grpc;
 mod handshake;
 pub mod limits;
 mod message;
+mod peer;
 mod plan;
 mod proto;
 mod report;

@@ -31,6 +31,12 @@ pub const QUERIES: usize = 64;
 pub const ADDRESSES: usize = 256;
 /// Dials of a walk, direct; and as many again through a proxy.
 pub const DIALS: usize = 128;
+/// Neighbours of a walk.
+pub const NEIGHBOURS: usize = 16;
+/// Hops of a walk.
+pub const HOPS: usize = 16;
+/// Dials that one look asks for.
+pub const TUPLES: usize = 64;
 /// Entries of one socket's error queue.
 pub const ICMP_ERRORS: usize = 16;
 /// Containers of a pod.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use peerwalk_model::peer::{Saw, Tuple};
 use peerwalk_model::report::{Heartbeat, Transition};
 use peerwalk_model::{PodRef, TargetKey, Timestamp, Walk};
 use prost::Message as _;
@@ -14,7 +15,7 @@ use crate::field::{
 use crate::frame::Frame;
 use crate::handshake::Versions;
 use crate::proto::{self, from_hub, from_sidecar};
-use crate::{evidence, limits, plan, report};
+use crate::{evidence, limits, peer, plan, report};
 
 /// What a sidecar sends.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +31,13 @@ pub enum FromSidecar {
     Heartbeat(Heartbeat),
     /// Changes, replayed until they are received.
     Transitions(Transitions),
+    /// An answer to [`FromHub::Look`].
+    Saw {
+        /// The number of the question.
+        id: u64,
+        /// What the pod holds.
+        saw: Saw,
+    },
 }
 
 /// The first message of a sidecar.
@@ -87,6 +95,18 @@ pub enum FromHub {
     WalkNow(Vec<TargetKey>),
     /// Send the evidence of all targets again.
     SendAll,
+    /// Dials of others to this pod are about to come: remember for so long which connections are closed.
+    Watch {
+        /// For how long from now on; whole milliseconds.
+        window: Duration,
+    },
+    /// Tell what this pod holds of these dials.
+    Look {
+        /// The number of the question.
+        id: u64,
+        /// The dials.
+        tuples: Vec<Tuple>,
+    },
     /// Transitions up to this number have been taken over.
     TransitionsReceived {
         /// The last of them.
@@ -169,6 +189,7 @@ impl FromSidecar {
             Self::Transitions(transitions) => {
                 Message::Transitions(report::transitions_message(transitions, sent_at))
             }
+            Self::Saw { id, saw } => Message::Saw(peer::saw_message(*id, saw)),
         };
         let frame = Frame::from(proto::FromSidecar { message: Some(message) }.encode_to_vec());
         Self::decode(&frame, sent_at)?;
@@ -196,6 +217,10 @@ impl FromSidecar {
             Message::Transitions(transitions) => {
                 Self::Transitions(report::transitions(transitions, received_at)?)
             }
+            Message::Saw(saw) => {
+                let (id, saw) = peer::saw(saw)?;
+                Self::Saw { id, saw }
+            }
         })
     }
 }
@@ -221,6 +246,10 @@ impl FromHub {
                 Message::WalkNow(proto::WalkNow { targets: targets.iter().map(key_message).collect() })
             }
             Self::SendAll => Message::SendAll(proto::SendAll {}),
+            Self::Watch { window } => Message::Watch(proto::Watch { window_ms: millis(*window) }),
+            Self::Look { id, tuples } => {
+                Message::Look(proto::Look { id: *id, tuples: peer::tuples_message(tuples) })
+            }
             Self::TransitionsReceived { through } => {
                 Message::TransitionsReceived(proto::TransitionsReceived { through: *through })
             }
@@ -253,6 +282,8 @@ impl FromHub {
                 Self::WalkNow(list("walk_now.targets", walk.targets, limits::TARGETS, one)?)
             }
             Message::SendAll(_) => Self::SendAll,
+            Message::Watch(watch) => Self::Watch { window: Duration::from_millis(watch.window_ms) },
+            Message::Look(look) => Self::Look { id: look.id, tuples: peer::tuples(look.tuples)? },
             Message::TransitionsReceived(received) => Self::TransitionsReceived { through: received.through },
             Message::Redirect(redirect) => {
                 Self::Redirect { address: crate::field::name("redirect.address", redirect.address)? }

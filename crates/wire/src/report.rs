@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use peerwalk_model::Timestamp;
-use peerwalk_model::report::{Heartbeat, TargetFreshness, Transition};
+use peerwalk_model::report::{Heartbeat, Sockets, TargetFreshness, Transition};
 
 use crate::error::WireError;
 use crate::field::{age, key, key_message, list, micros, moment, stage, stage_value};
@@ -25,6 +25,12 @@ pub(crate) fn heartbeat_message(heartbeat: &Heartbeat, sent_at: Timestamp) -> pr
         digest: heartbeat.digest,
         targets: heartbeat.targets.iter().map(one).collect(),
         transitions_lost: heartbeat.transitions_lost,
+        sockets: Some(proto::Sockets {
+            active: heartbeat.sockets.active,
+            waiting: heartbeat.sockets.waiting,
+            leaked: heartbeat.sockets.leaked,
+            breakers: heartbeat.sockets.breakers,
+        }),
     }
 }
 
@@ -45,7 +51,17 @@ pub(crate) fn heartbeat(message: proto::Heartbeat, received_at: Timestamp) -> Re
         digest: message.digest,
         targets: list("heartbeat.targets", message.targets, limits::TARGETS, one)?,
         transitions_lost: message.transitions_lost,
+        sockets: message.sockets.map(sockets).unwrap_or_default(),
     })
+}
+
+fn sockets(message: proto::Sockets) -> Sockets {
+    Sockets {
+        active: message.active,
+        waiting: message.waiting,
+        leaked: message.leaked,
+        breakers: message.breakers,
+    }
 }
 
 pub(crate) fn transitions_message(transitions: &Transitions, sent_at: Timestamp) -> proto::Transitions {

@@ -76,6 +76,8 @@ fn evidence(walk: Walk) -> Result<Frame, WireError> {
 
 fn dials(count: usize) -> Walk {
     let dial = Dial {
+        protocol: peerwalk_model::Protocol::Tcp,
+        mss: None,
         purpose: DialPurpose::Endpoint,
         remote: "10.0.0.1:80".parse().expect("an address"),
         local: None,
@@ -84,7 +86,7 @@ fn dials(count: usize) -> Walk {
         retransmits: 0,
         outcome: DialOutcome::Silent,
     };
-    Walk { connect: Some(Connect { dials: vec![dial; count] }), ..a_walk() }
+    Walk { connect: Some(Connect { dials: vec![dial; count], ..Connect::default() }), ..a_walk() }
 }
 
 fn resolved(name: String) -> Walk {

@@ -24,6 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use peerwalk_model::peer::{Saw, Tuple};
 use peerwalk_model::report::{Heartbeat, Transition};
 use peerwalk_model::{Plan, PodRef, TargetKey, Timestamp, Walk};
 
@@ -75,6 +76,8 @@ pub enum SidecarEvent {
     Walk(PodRef, Box<Walk>),
     /// What changed while nobody listened.
     Transitions(PodRef, Vec<Transition>),
+    /// What the pod holds of dials that it was asked about, with the number of the question.
+    Saw(PodRef, u64, Saw),
 }
 
 /// Something to be done.
@@ -88,6 +91,10 @@ pub enum Output {
     WalkNow(PodRef, Vec<TargetKey>),
     /// Send all evidence again.
     SendAll(PodRef),
+    /// Dials of others to this pod are about to come: remember for so long which connections are closed.
+    Watch(PodRef, Duration),
+    /// Tell what this pod holds of these dials, under this number.
+    Look(PodRef, u64, Vec<Tuple>),
     /// Write a status.
     Status(ObjectKey, Box<StatusWrite>),
     /// Publish an event.

@@ -201,7 +201,12 @@ fn carry_out(controller: &Controller, channels: &Channels, hub: &mut impl FnMut(
                 let _ = sender.send((map, entry, roots)).await;
             });
         }
-        output @ (Output::SetPlan(..) | Output::RemovePod(_) | Output::WalkNow(..) | Output::SendAll(_)) => {
+        output @ (Output::SetPlan(..)
+        | Output::RemovePod(_)
+        | Output::WalkNow(..)
+        | Output::SendAll(_)
+        | Output::Watch(..)
+        | Output::Look(..)) => {
             hub(output);
         }
     }

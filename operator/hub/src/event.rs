@@ -1,5 +1,6 @@
 //! What the hub tells.
 
+use peerwalk_model::peer::Saw;
 use peerwalk_model::report::{Heartbeat, Transition};
 use peerwalk_model::{PodRef, Timestamp, Walk};
 
@@ -37,6 +38,17 @@ pub enum HubEvent {
         at: Timestamp,
         /// What it found.
         walk: Box<Walk>,
+    },
+    /// What a pod holds of dials that it was asked about.
+    Saw {
+        /// Whose.
+        pod: PodRef,
+        /// When.
+        at: Timestamp,
+        /// The number of the question.
+        id: u64,
+        /// What it holds.
+        saw: Saw,
     },
     /// Changes of what walks found, oldest first. One that was told before a stream broke may be told again.
     Transitions {

@@ -1,11 +1,16 @@
 //! The hub as the rest of the operator drives it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use peerwalk_model::peer::Tuple;
 use peerwalk_model::{Plan, PodRef, TargetKey};
-use peerwalk_wire::{FromHub, PlanDelta, WireError};
+use peerwalk_wire::{FromHub, PlanDelta, WireError, limits};
 
 use crate::registry::Registry;
+
+/// Questions that wait for one stream.
+const LOOKS: usize = 16;
 
 /// Drives a hub. Clones drive the same one; no call blocks.
 #[derive(Clone, Debug)]
@@ -46,6 +51,26 @@ impl HubHandle {
     /// that is not attached sends all of it anyway when it is.
     pub fn send_all(&self, pod: &PodRef) {
         self.registry.send_all(pod);
+    }
+
+    /// Has the pod remember for so long which connections are closed, since dials of others to it are about to
+    /// come. False when it is not attached.
+    pub fn watch(&self, pod: &PodRef, window: Duration) -> bool {
+        self.registry.order(pod, |orders| orders.watch = orders.watch.max(window))
+    }
+
+    /// Asks the pod what it holds of these dials; the answer is [`crate::HubEvent::Saw`] with the same number. False
+    /// when it is not attached, or has more questions before it than it is asked at once.
+    pub fn look(&self, pod: &PodRef, id: u64, mut tuples: Vec<Tuple>) -> bool {
+        tuples.truncate(limits::TUPLES);
+        let mut taken = false;
+        self.registry.order(pod, |orders| {
+            taken = orders.looks.len() < LOOKS;
+            if taken {
+                orders.looks.push((id, tuples));
+            }
+        });
+        taken
     }
 
     /// Has the pod walk these targets now, all of them when there are none. False when it is not attached:

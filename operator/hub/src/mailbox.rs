@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use peerwalk_model::peer::Tuple;
 use peerwalk_model::{Plan, TargetKey};
 use peerwalk_wire::limits;
 use tokio::sync::Notify;
@@ -23,6 +25,10 @@ pub(crate) struct Orders {
     pub(crate) walk: WalkOrder,
     /// All evidence is wanted again.
     pub(crate) send_all: bool,
+    /// For how long closed connections are to be remembered; zero for not at all.
+    pub(crate) watch: Duration,
+    /// Dials that the pod is to look for, each question with its number.
+    pub(crate) looks: Vec<(u64, Vec<Tuple>)>,
 }
 
 /// Targets to walk now.

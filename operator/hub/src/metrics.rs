@@ -91,6 +91,7 @@ pub(crate) enum MessageKind {
     Evidence,
     Heartbeat,
     Transitions,
+    Saw,
     Malformed,
 }
 

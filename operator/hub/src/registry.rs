@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use peerwalk_model::{Plan, PodRef, TargetKey};
 
 use crate::handle::Role;
-use crate::mailbox::{Mailbox, WalkOrder};
+use crate::mailbox::{Mailbox, Orders, WalkOrder};
 
 /// The pods of one hub.
 #[derive(Debug, Default)]
@@ -61,10 +61,14 @@ impl Registry {
     }
 
     pub(crate) fn send_all(&self, pod: &PodRef) {
+        self.order(pod, |orders| orders.send_all = true);
+    }
+
+    /// Leaves an order to the stream of a pod; false when it has none.
+    pub(crate) fn order(&self, pod: &PodRef, order: impl FnOnce(&mut Orders)) -> bool {
         let state = self.lock();
-        if let Some(stream) = state.pods.get(pod).and_then(|entry| entry.stream.as_ref()) {
-            stream.leave(|orders| orders.send_all = true);
-        }
+        let stream = state.pods.get(pod).and_then(|entry| entry.stream.as_ref());
+        stream.map(|stream| stream.leave(order)).is_some()
     }
 
     pub(crate) fn set_role(&self, role: Role) {

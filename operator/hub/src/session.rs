@@ -175,6 +175,7 @@ impl Session {
             (State::Attached(attachment), FromSidecar::Transitions(transitions)) => {
                 attachment.transitions(transitions, at)
             }
+            (State::Attached(attachment), FromSidecar::Saw { id, saw }) => attachment.saw(id, saw, at),
             (State::Silent, _) => self.refuse(RefusalCode::Protocol, "the first message is not Hello"),
             _ => self.refuse(RefusalCode::Protocol, "Hello is the first message and no other"),
         }
@@ -262,6 +263,12 @@ impl Session {
             }
             WalkOrder::All => actions.push(Action::Send(FromHub::WalkNow(Vec::new()))),
         }
+        if !orders.watch.is_zero() {
+            actions.push(Action::Send(FromHub::Watch { window: orders.watch }));
+        }
+        for (id, tuples) in orders.looks {
+            actions.push(Action::Send(FromHub::Look { id, tuples }));
+        }
         if orders.send_all {
             actions.extend([Action::Count(Count::Resend), Action::Send(FromHub::SendAll)]);
         }
@@ -313,6 +320,7 @@ fn kind(message: &FromSidecar) -> MessageKind {
         FromSidecar::Evidence(_) => MessageKind::Evidence,
         FromSidecar::Heartbeat(_) => MessageKind::Heartbeat,
         FromSidecar::Transitions(_) => MessageKind::Transitions,
+        FromSidecar::Saw { .. } => MessageKind::Saw,
     }
 }
 

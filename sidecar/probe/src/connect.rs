@@ -248,7 +248,7 @@ impl Dialling<'_> {
         let mut dials = series.dials();
         self.connector.learn(self.key, &mut dials);
         dials.truncate(KEPT_DIALS);
-        Connect { dials }
+        Connect { dials, ..Connect::default() }
     }
 
     /// Takes the connection to speak over and closes the rest.
@@ -280,6 +280,8 @@ impl Connector {
 /// Evidence of an address that was not dialled.
 pub(crate) fn not_dialled(purpose: DialPurpose, remote: SocketAddr, outcome: DialOutcome) -> Dial {
     Dial {
+        protocol: peerwalk_model::Protocol::Tcp,
+        mss: None,
         purpose,
         remote,
         local: None,

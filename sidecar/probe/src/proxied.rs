@@ -101,7 +101,7 @@ async fn dial(
     }
     let until = Instant::now() + dialling.target.connect_timeout;
     series.drive(until.min(dialling.allowance.deadline())).await;
-    let Connect { dials } = dialling.evidence(&series);
+    let Connect { dials, .. } = dialling.evidence(&series);
     Ok((dials, series.take_stream(DialPurpose::Proxy).map(|(stream, _)| stream)))
 }
 

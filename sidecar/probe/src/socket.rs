@@ -161,6 +161,8 @@ impl Attempt {
             .clone()
             .unwrap_or_else(|| (DialOutcome::Silent, self.begun.elapsed(), self.retransmits()));
         Dial {
+            protocol: peerwalk_model::Protocol::Tcp,
+            mss: None,
             purpose: self.purpose,
             remote: self.remote,
             local: self.local,

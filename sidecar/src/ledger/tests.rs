@@ -110,6 +110,8 @@ fn interim_reports_are_sent_at_once_and_outdated_by_the_whole() {
 /// A walk of which these addresses were silent, or one that connected.
 fn dialled(silent: &[&str], trigger: Trigger, started: i64) -> Walk {
     let dial = |remote: &str, outcome| Dial {
+        protocol: peerwalk_model::Protocol::Tcp,
+        mss: None,
         purpose: DialPurpose::Endpoint,
         remote: remote.parse().expect("an address"),
         local: None,
@@ -122,7 +124,11 @@ fn dialled(silent: &[&str], trigger: Trigger, started: i64) -> Walk {
     if dials.is_empty() {
         dials.push(dial("10.244.0.9:80", DialOutcome::Connected { local_peer: None }));
     }
-    Walk { connect: Some(Connect { dials }), trigger, ..walk("a", "10.96.0.1", started) }
+    Walk {
+        connect: Some(Connect { dials, ..Connect::default() }),
+        trigger,
+        ..walk("a", "10.96.0.1", started)
+    }
 }
 
 fn interim(silent: &[&str], trigger: Trigger, started: i64) -> Walk {
@@ -305,6 +311,8 @@ fn trouble_of_the_prober_is_no_transition() {
 fn a_walk_that_dialled_nothing_takes_nothing_back() {
     let mut ledger = ledger(&[("db", 10)]);
     let dial = |outcome| Dial {
+        protocol: peerwalk_model::Protocol::Tcp,
+        mss: None,
         purpose: DialPurpose::ServiceAddress,
         remote: "10.96.0.7:5432".parse().expect("an address"),
         local: None,
@@ -314,7 +322,7 @@ fn a_walk_that_dialled_nothing_takes_nothing_back() {
         outcome,
     };
     let walked = |started, outcome| {
-        let connect = Connect { dials: vec![dial(outcome)] };
+        let connect = Connect { dials: vec![dial(outcome)], ..Connect::default() };
         Walk { connect: Some(connect), ..walk("db", "10.96.0.7", started) }
     };
     ledger.walk(walked(0, DialOutcome::Connected { local_peer: None }));
@@ -393,7 +401,7 @@ fn half_a_walk_replaces_no_whole_one() {
             outcome: outcome.clone(),
             ..template.clone()
         };
-        walk.connect = Some(Connect { dials: dials.iter().map(of).collect() });
+        walk.connect = Some(Connect { dials: dials.iter().map(of).collect(), ..Connect::default() });
         walk
     };
     let connected = DialOutcome::Connected { local_peer: None };

@@ -191,6 +191,7 @@ impl Stream<'_> {
                 info!("the hub asks for all evidence again");
                 self.ledger.send_all();
             }
+            FromHub::Watch { .. } | FromHub::Look { .. } if welcomed => {}
             FromHub::TransitionsReceived { through } if welcomed => self.ledger.received(through),
             FromHub::Redirect { address } => return Some(Ending::Redirected(address)),
             FromHub::RetryAfter { delay, reason } => {
@@ -213,6 +214,8 @@ impl Stream<'_> {
             | FromHub::PlanDelta(_)
             | FromHub::WalkNow(_)
             | FromHub::SendAll
+            | FromHub::Watch { .. }
+            | FromHub::Look { .. }
             | FromHub::TransitionsReceived { .. } => {
                 error!("the hub sends a message out of turn");
                 return Some(Ending::Broken { welcomed: false });

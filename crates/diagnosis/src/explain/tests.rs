@@ -20,6 +20,8 @@ fn walk() -> Walk {
     });
     walk.connect = Some(Connect {
         dials: vec![Dial {
+            protocol: peerwalk_model::Protocol::Tcp,
+            mss: None,
             purpose: DialPurpose::Endpoint,
             remote: "10.244.1.8:5432".parse().unwrap(),
             local: None,
@@ -28,6 +30,7 @@ fn walk() -> Walk {
             retransmits: 1,
             outcome: DialOutcome::Silent,
         }],
+        ..Connect::default()
     });
     walk
 }

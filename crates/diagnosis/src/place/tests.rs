@@ -33,6 +33,8 @@ fn facts(target_node: Arc<NodeFacts>) -> Facts {
 
 fn sides(facts: &Facts, offender: Option<&str>) -> (bool, bool) {
     let dial = Dial {
+        protocol: peerwalk_model::Protocol::Tcp,
+        mss: None,
         purpose: DialPurpose::Endpoint,
         remote: "10.244.1.8:5432".parse().unwrap(),
         local: None,

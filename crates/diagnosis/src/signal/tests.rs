@@ -9,6 +9,8 @@ use super::*;
 
 fn dial(outcome: DialOutcome) -> Dial {
     Dial {
+        protocol: peerwalk_model::Protocol::Tcp,
+        mss: None,
         purpose: DialPurpose::Endpoint,
         remote: "10.244.1.8:5432".parse().unwrap(),
         local: None,

@@ -157,6 +157,8 @@ pub fn dials(line: &str, started: i64) -> Vec<Dial> {
     let step = if has("even") { 2 } else { 1 };
     (0..count)
         .map(|number: u16| Dial {
+            protocol: peerwalk_model::Protocol::Tcp,
+            mss: None,
             purpose,
             remote: remote.parse().unwrap_or_else(|_| panic!("no address: {line}")),
             local: Some(SocketAddr::new(SOURCE.parse().unwrap(), 40_000 + number * step)),

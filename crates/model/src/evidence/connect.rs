@@ -3,7 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::place::{Hop, Neighbour};
 use crate::Timestamp;
+use crate::flow::Protocol;
 
 /// Every dial of the connect stage: the target's and the controls'.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,6 +17,15 @@ use crate::Timestamp;
 pub struct Connect {
     /// In the order they were begun; at most 128 are kept.
     pub dials: Vec<Dial>,
+    /// What the pod's own kernel knows of those it sends the packets to, where a dial got no answer; at most 16.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub neighbours: Vec<Neighbour>,
+    /// Who answered dials that may only go a few hops, where others got no answer; at most 16.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub hops: Vec<Hop>,
+    /// Circuit breakers that are not closed, by address; at most 128.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub breakers: Vec<Breaker>,
 }
 
 /// One socket and what became of it.
@@ -27,6 +38,9 @@ pub struct Connect {
 pub struct Dial {
     /// Why this address was dialled.
     pub purpose: DialPurpose,
+    /// TCP, or UDP over a connected socket.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub protocol: Protocol,
     /// The address dialled.
     pub remote: SocketAddr,
     /// The socket's own address, once it had one.
@@ -42,6 +56,10 @@ pub struct Dial {
     /// SYNs sent again, `tcpi_total_retrans` (`include/uapi/linux/tcp.h`).
     #[cfg_attr(feature = "serde", serde(default))]
     pub retransmits: u32,
+    /// The MSS that was announced in place of the usual one (`TCP_MAXSEG`, bytes): it marks the connection through
+    /// any translation of addresses, and no proxy passes it on.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub mss: Option<u16>,
     /// What became of it.
     pub outcome: DialOutcome,
 }
@@ -76,6 +94,11 @@ pub enum DialOutcome {
         /// `None` when the kernel was asked and it does not.
         #[cfg_attr(feature = "serde", serde(default))]
         local_peer: Option<LocalPeer>,
+    },
+    /// UDP: a datagram came back.
+    Answered {
+        /// Its size.
+        bytes: u32,
     },
     /// No answer by the time of the report.
     Silent,
@@ -130,4 +153,20 @@ pub enum LocalPeer {
     /// The kernel could not be asked (no `sock_diag`, as in gVisor, or too much to look through), so that
     /// nothing is known either way.
     Unknown,
+}
+
+/// A circuit breaker that is not closed: after failures in a row an address is dialled less often.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
+pub struct Breaker {
+    /// The address.
+    pub remote: SocketAddr,
+    /// Open: it was not dialled in this walk. Half-open: one socket was spent on it.
+    pub open: bool,
+    /// Failures in a row.
+    pub failures: u32,
 }

@@ -8,9 +8,10 @@ mod words;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::{Dial, DialOutcome, LocalPeer, Walk};
+use super::{Connect, Dial, DialOutcome, LocalPeer, NeighbourState, Walk};
+use crate::flow::Protocol;
 use crate::name::TargetKey;
-use words::{icmp, list, of, purpose, query, record, request, source, tls, used};
+use words::{after, icmp, list, of, purpose, query, record, request, source, tls, used};
 
 /// From this many silent sockets on, more of them say nothing new (`PolicyDenied` asks for eight).
 const ENOUGH_SOCKETS: usize = 8;
@@ -43,12 +44,16 @@ fn text(walk: &Walk) -> String {
     }
     if let Some(connect) = &walk.connect {
         let _ = write!(text, "connect {};", list(dials(&connect.dials)));
+        let _ = write!(text, "{}", around(connect));
     }
     if let Some(handshake) = &walk.tls {
         let _ = write!(text, "tls {};", tls(&handshake.outcome));
     }
     if let Some(exchange) = &walk.request {
         let _ = write!(text, "request {};", request(&exchange.outcome));
+    }
+    if let Some(found) = &walk.after {
+        let _ = write!(text, "after {};", after(found));
     }
     if let Some(proxied) = &walk.proxied {
         let _ = write!(
@@ -64,6 +69,9 @@ fn text(walk: &Walk) -> String {
     }
     if let Some(local) = &walk.local {
         let _ = write!(text, "local {} {};", of(&local.what), local.errno);
+    }
+    if walk.strain.is_some() {
+        text.push_str("strained;");
     }
     text
 }
@@ -88,6 +96,7 @@ fn dials(dials: &[Dial]) -> BTreeSet<String> {
             DialOutcome::Connected { local_peer: Some(LocalPeer::Socket { address, uid }) } => {
                 format!("{purpose} {remote} intercepted by {address} uid {uid}")
             }
+            DialOutcome::Answered { .. } => format!("{purpose} answered"),
             DialOutcome::Silent => silent(dial, dials),
             DialOutcome::Failed { errno, immediate, queue } => {
                 let queue: BTreeSet<String> = queue.iter().map(icmp).collect();
@@ -96,9 +105,25 @@ fn dials(dials: &[Dial]) -> BTreeSet<String> {
             DialOutcome::NotAllowed => format!("{purpose} {remote} not allowed"),
             DialOutcome::Skipped => continue,
         };
-        seen.insert(line);
+        seen.insert(if dial.protocol == Protocol::Udp { format!("udp {line}") } else { line });
     }
     seen
+}
+
+/// What is found beside the dials, where there is any of it: neighbours that do not answer, hops that do, and breakers,
+/// which turn from open to half-open and back while nothing changes.
+fn around(connect: &Connect) -> String {
+    let mut text = String::new();
+    let failed = connect.neighbours.iter().filter(|n| n.state == NeighbourState::Failed);
+    let parts = [
+        ("failed", failed.map(|neighbour| neighbour.address.to_string()).collect::<BTreeSet<String>>()),
+        ("hops", connect.hops.iter().map(|hop| format!("{} {}", hop.ttl, list(hop.from))).collect()),
+        ("breakers", connect.breakers.iter().map(|breaker| breaker.remote.to_string()).collect()),
+    ];
+    for (name, part) in parts.into_iter().filter(|(_, part)| !part.is_empty()) {
+        let _ = write!(text, "{name} {};", list(part));
+    }
+    text
 }
 
 /// Silence, in the steps that matter to judging: how many ports, and whether a SYN was sent again.

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use peerwalk_model::Protocol;
 use peerwalk_model::Timestamp;
-use peerwalk_model::evidence::{Connect, Dial, DialOutcome, DialPurpose, IcmpError, LocalPeer};
+use peerwalk_model::evidence::{Breaker, Connect, Dial, DialOutcome, DialPurpose, IcmpError, LocalPeer};
 
+use super::place;
 use crate::error::WireError;
 use crate::field::{
     age, ip, ip_bytes, list, micros, moment, required, small, socket, socket_message, unknown_enum,
@@ -13,11 +15,37 @@ use crate::limits;
 use crate::proto::{self, dial::Outcome};
 
 pub(super) fn message(connect: &Connect, sent_at: Timestamp) -> proto::Connect {
-    proto::Connect { dials: dials_message(&connect.dials, sent_at) }
+    proto::Connect {
+        dials: dials_message(&connect.dials, sent_at),
+        neighbours: connect.neighbours.iter().map(place::neighbour_message).collect(),
+        hops: connect.hops.iter().map(place::hop_message).collect(),
+        breakers: connect.breakers.iter().map(breaker_message).collect(),
+    }
 }
 
 pub(super) fn model(message: proto::Connect, received_at: Timestamp) -> Result<Connect, WireError> {
-    Ok(Connect { dials: dials("evidence.connect.dials", message.dials, received_at)? })
+    let hop = |hop| place::hop(&hop);
+    Ok(Connect {
+        dials: dials("evidence.connect.dials", message.dials, received_at)?,
+        neighbours: list("connect.neighbours", message.neighbours, limits::NEIGHBOURS, |neighbour| {
+            place::neighbour(&neighbour)
+        })?,
+        hops: list("connect.hops", message.hops, limits::HOPS, hop)?,
+        breakers: list("connect.breakers", message.breakers, limits::DIALS, breaker)?,
+    })
+}
+
+fn breaker_message(breaker: &Breaker) -> proto::Breaker {
+    proto::Breaker {
+        remote: Some(socket_message(breaker.remote)),
+        open: breaker.open,
+        failures: breaker.failures,
+    }
+}
+
+fn breaker(message: proto::Breaker) -> Result<Breaker, WireError> {
+    let remote = socket("connect.breakers.remote", message.remote)?;
+    Ok(Breaker { remote, open: message.open, failures: message.failures })
 }
 
 pub(super) fn dials_message(dials: &[Dial], sent_at: Timestamp) -> Vec<proto::Dial> {
@@ -35,6 +63,7 @@ pub(super) fn dials(
 fn dial_message(dial: &Dial, sent_at: Timestamp) -> proto::Dial {
     let outcome = match &dial.outcome {
         DialOutcome::Connected { local_peer } => Outcome::Connected(connected_message(local_peer.as_ref())),
+        DialOutcome::Answered { bytes } => Outcome::Answered(*bytes),
         DialOutcome::Silent => Outcome::Silent(proto::Empty {}),
         DialOutcome::Failed { errno, immediate, queue } => Outcome::Failed(proto::Failed {
             errno: *errno,
@@ -52,6 +81,12 @@ fn dial_message(dial: &Dial, sent_at: Timestamp) -> proto::Dial {
         elapsed_us: micros(dial.elapsed),
         retransmits: dial.retransmits,
         outcome: Some(outcome),
+        protocol: match dial.protocol {
+            Protocol::Udp => proto::Protocol::Udp,
+            Protocol::Tcp | Protocol::Sctp => proto::Protocol::Unspecified,
+        }
+        .into(),
+        mss: dial.mss.map(u32::from),
     }
 }
 
@@ -59,6 +94,7 @@ fn dial(message: proto::Dial, received_at: Timestamp) -> Result<Dial, WireError>
     let local = |address| socket("dial.local", Some(address));
     let outcome = match required("dial.outcome", message.outcome)? {
         Outcome::Connected(connected) => DialOutcome::Connected { local_peer: peer(connected)? },
+        Outcome::Answered(bytes) => DialOutcome::Answered { bytes },
         Outcome::Silent(_) => DialOutcome::Silent,
         Outcome::Failed(failed) => DialOutcome::Failed {
             errno: failed.errno,
@@ -76,6 +112,12 @@ fn dial(message: proto::Dial, received_at: Timestamp) -> Result<Dial, WireError>
         elapsed: Duration::from_micros(message.elapsed_us),
         retransmits: message.retransmits,
         outcome,
+        protocol: match proto::Protocol::try_from(message.protocol) {
+            Ok(proto::Protocol::Unspecified) => Protocol::Tcp,
+            Ok(proto::Protocol::Udp) => Protocol::Udp,
+            Err(_) => return Err(unknown_enum("dial.protocol", message.protocol)),
+        },
+        mss: message.mss.map(|mss| small("dial.mss", mss, "an MSS, at most 65535")).transpose()?,
     })
 }
 

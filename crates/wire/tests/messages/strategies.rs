@@ -6,16 +6,18 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use peerwalk_model::evidence::{
-    Connect, Dial, DialOutcome, DialPurpose, IcmpError, LocalPeer, LocalTrouble, ProxyAttempt, ProxyUse,
-    Query, QueryOutcome, Request, RequestOutcome, Resolve, ResolveSource, Route, Tls, TlsOutcome, Transport,
+    AfterConnect, Breaker, Connect, Connection, Dial, DialOutcome, DialPurpose, Hop, IcmpError, LocalPeer,
+    LocalTrouble, Neighbour, NeighbourState, ProxyAttempt, ProxyUse, Query, QueryOutcome, Request,
+    RequestOutcome, Resolve, ResolveSource, Route, SmallSegments, Strain, Tls, TlsOutcome, Transport,
     Trigger,
 };
+use peerwalk_model::peer::{Listener, PeerSocket, Saw, Seen, Tuple};
 use peerwalk_model::plan::{
     Control, DialScope, DnsTarget, HttpMethod, HttpRequest, PlannedTarget, RecordType, Retries,
     ServiceTarget, TargetKind, UrlTarget,
 };
-use peerwalk_model::report::{Heartbeat, TargetFreshness, Transition};
-use peerwalk_model::{PodRef, Stage, TargetKey, Timestamp, Walk};
+use peerwalk_model::report::{Heartbeat, Sockets, TargetFreshness, Transition};
+use peerwalk_model::{PodRef, Protocol, Stage, TargetKey, Timestamp, Walk};
 use peerwalk_wire::{
     FromHub, FromSidecar, Hello, PlanDelta, Refusal, RefusalCode, RetryReason, Transitions, Versions,
 };
@@ -84,6 +86,7 @@ fn dial() -> impl Strategy<Value = Dial> {
     ];
     let outcome = prop_oneof![
         of(peer).prop_map(|local_peer| DialOutcome::Connected { local_peer }),
+        any::<u32>().prop_map(|bytes| DialOutcome::Answered { bytes }),
         Just(DialOutcome::Silent),
         (any::<i32>(), any::<bool>(), vec(icmp(), 0..3))
             .prop_map(|(errno, immediate, queue)| DialOutcome::Failed { errno, immediate, queue }),
@@ -97,14 +100,18 @@ fn dial() -> impl Strategy<Value = Dial> {
         Just(DialPurpose::Control),
         Just(DialPurpose::Proxy),
     ];
-    (purpose, socket(), of(socket()), moment(), micros(), any::<u32>(), outcome).prop_map(
-        |(purpose, remote, local, started, elapsed, retransmits, outcome)| Dial {
+    let protocol = prop_oneof![Just(Protocol::Tcp), Just(Protocol::Udp)];
+    let kind = (purpose, protocol, of(any::<u16>()));
+    (kind, socket(), of(socket()), moment(), micros(), any::<u32>(), outcome).prop_map(
+        |((purpose, protocol, mss), remote, local, started, elapsed, retransmits, outcome)| Dial {
             purpose,
+            protocol,
             remote,
             local,
             started,
             elapsed,
             retransmits,
+            mss,
             outcome,
         },
     )
@@ -222,17 +229,121 @@ fn attempt() -> impl Strategy<Value = ProxyAttempt> {
     )
 }
 
+fn around() -> impl Strategy<Value = Connect> {
+    let state = prop_oneof![
+        Just(NeighbourState::Incomplete),
+        Just(NeighbourState::Reachable),
+        Just(NeighbourState::Stale),
+        Just(NeighbourState::Delay),
+        Just(NeighbourState::Probe),
+        Just(NeighbourState::Failed),
+        Just(NeighbourState::Fixed),
+        Just(NeighbourState::Absent),
+    ];
+    let neighbour = (any::<IpAddr>(), state).prop_map(|(address, state)| Neighbour { address, state });
+    let hop = (socket(), any::<u8>(), of(any::<IpAddr>())).prop_map(|(remote, ttl, from)| Hop {
+        remote,
+        ttl,
+        from,
+    });
+    let breaker = (socket(), any::<bool>(), any::<u32>()).prop_map(|(remote, open, failures)| Breaker {
+        remote,
+        open,
+        failures,
+    });
+    (vec(neighbour, 0..3), vec(hop, 0..3), vec(breaker, 0..3))
+        .prop_map(|(neighbours, hops, breakers)| Connect { dials: Vec::new(), neighbours, hops, breakers })
+}
+
+fn after() -> impl Strategy<Value = AfterConnect> {
+    let segments = (any::<u32>(), any::<u32>(), any::<u32>());
+    let bytes = (any::<u64>(), any::<u64>(), any::<u32>(), of(any::<u32>()));
+    let connection = (segments, bytes, vec(icmp(), 0..3)).prop_map(
+        |(
+            (unacked, retransmits, total_retransmits),
+            (bytes_acked, bytes_received, not_sent, peer_window),
+            queue,
+        )| {
+            Connection {
+                unacked,
+                retransmits,
+                total_retransmits,
+                bytes_acked,
+                bytes_received,
+                not_sent,
+                peer_window,
+                queue,
+            }
+        },
+    );
+    let small = (any::<u16>(), any::<bool>()).prop_map(|(mss, answered)| SmallSegments { mss, answered });
+    (connection, of(small))
+        .prop_map(|(connection, small_segments)| AfterConnect { connection, small_segments })
+}
+
+fn strain() -> impl Strategy<Value = Strain> {
+    (micros(), micros(), micros(), any::<u32>(), any::<u32>(), any::<u32>()).prop_map(
+        |(throttled, run_delay, timer_delay, descriptors, descriptors_limit, time_wait)| Strain {
+            throttled,
+            run_delay,
+            timer_delay,
+            descriptors,
+            descriptors_limit,
+            time_wait,
+        },
+    )
+}
+
+fn tuple() -> impl Strategy<Value = Tuple> {
+    (socket(), socket(), of(any::<u16>())).prop_map(|(source, destination, mss)| Tuple {
+        source,
+        destination,
+        mss,
+    })
+}
+
+fn saw() -> impl Strategy<Value = Saw> {
+    let socket = (socket(), any::<u8>(), any::<bool>(), any::<u32>(), any::<u32>(), micros()).prop_map(
+        |(source, state, closed, unread, retransmits, quiet)| PeerSocket {
+            source,
+            state,
+            closed,
+            unread,
+            retransmits,
+            quiet,
+        },
+    );
+    let listener = prop_oneof![
+        (any::<u32>(), any::<u32>()).prop_map(|(queue, backlog)| Listener::Listens { queue, backlog }),
+        of(self::socket()).prop_map(|elsewhere| Listener::Absent { elsewhere }),
+        Just(Listener::Unknown),
+    ];
+    let seen = (tuple(), of(socket), listener).prop_map(|(tuple, socket, listener)| Seen {
+        tuple,
+        socket,
+        listener,
+    });
+    (vec(seen, 0..3), any::<u64>(), any::<u64>(), any::<bool>()).prop_map(
+        |(seen, listen_overflows, syn_cookies, always_cookies)| Saw {
+            seen,
+            listen_overflows,
+            syn_cookies,
+            always_cookies,
+        },
+    )
+}
+
 pub fn walk() -> impl Strategy<Value = Walk> {
     let trigger = prop_oneof![Just(Trigger::Interval), Just(Trigger::Event)];
-    let connect = vec(dial(), 0..5).prop_map(|dials| Connect { dials });
+    let connect = (vec(dial(), 0..5), around()).prop_map(|(dials, around)| Connect { dials, ..around });
     let local = (text(), any::<i32>()).prop_map(|(what, errno)| LocalTrouble { what, errno });
     let head = (key(), any::<u64>(), trigger, any::<bool>(), moment(), moment());
-    let stages =
-        (of(resolve()), of(route()), of(connect), of(tls()), of(request()), of(attempt()), of(local));
+    let request = (of(tls()), of(request()), of(after()));
+    let stages = (of(resolve()), of(route()), of(connect), request, of(attempt()), of(local), of(strain()));
     (head, stages).prop_map(
         |(
             (target, plan_generation, trigger, interim, started, ended),
-            (resolve, route, connect, tls, request, proxied, local),
+            (resolve, route, connect, (tls, request, after), proxied, local, strain),
         )| Walk {
             target,
             plan_generation,
@@ -245,8 +356,10 @@ pub fn walk() -> impl Strategy<Value = Walk> {
             connect,
             tls,
             request,
+            after,
             proxied,
             local,
+            strain,
         },
     )
 }
@@ -290,12 +403,19 @@ fn heartbeat() -> impl Strategy<Value = Heartbeat> {
             elapsed,
         },
     );
-    (any::<u64>(), any::<u64>(), vec(fresh, 0..5), any::<u64>()).prop_map(
-        |(plan_generation, digest, targets, transitions_lost)| Heartbeat {
+    let sockets = any::<[u32; 4]>().prop_map(|[active, waiting, leaked, breakers]| Sockets {
+        active,
+        waiting,
+        leaked,
+        breakers,
+    });
+    (any::<u64>(), any::<u64>(), vec(fresh, 0..5), any::<u64>(), sockets).prop_map(
+        |(plan_generation, digest, targets, transitions_lost, sockets)| Heartbeat {
             plan_generation,
             digest,
             targets,
             transitions_lost,
+            sockets,
         },
     )
 }
@@ -314,6 +434,7 @@ pub fn from_sidecar() -> impl Strategy<Value = FromSidecar> {
         walk().prop_map(|walk| FromSidecar::Evidence(Box::new(walk))),
         heartbeat().prop_map(FromSidecar::Heartbeat),
         transitions().prop_map(FromSidecar::Transitions),
+        (any::<u64>(), saw()).prop_map(|(id, saw)| FromSidecar::Saw { id, saw }),
     ]
 }
 
@@ -402,6 +523,8 @@ pub fn from_hub() -> impl Strategy<Value = FromHub> {
         delta().prop_map(FromHub::PlanDelta),
         vec(key(), 0..5).prop_map(FromHub::WalkNow),
         Just(FromHub::SendAll),
+        millis().prop_map(|window| FromHub::Watch { window }),
+        (any::<u64>(), vec(tuple(), 0..4)).prop_map(|(id, tuples)| FromHub::Look { id, tuples }),
         any::<u64>().prop_map(|through| FromHub::TransitionsReceived { through }),
         name().prop_map(|address| FromHub::Redirect { address }),
         (millis(), reason).prop_map(|(delay, reason)| FromHub::RetryAfter { delay, reason }),

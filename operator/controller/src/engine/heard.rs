@@ -34,6 +34,7 @@ impl Engine {
                 return missing;
             }
             SidecarEvent::Walk(pod, walk) => self.take_walk(pod, *walk, at, now),
+            SidecarEvent::Saw(..) => {}
             SidecarEvent::Transitions(pod, transitions) => {
                 // A sidecar can make up as many as it likes.
                 for transition in transitions {

@@ -252,6 +252,7 @@ pub(super) fn answered(dial: &Dial) -> bool {
         DialOutcome::Failed { errno, immediate, queue } => {
             *errno == ECONNREFUSED && !immediate && queue.is_empty()
         }
+        DialOutcome::Answered { .. } => true,
         DialOutcome::Silent | DialOutcome::NotAllowed | DialOutcome::Skipped => false,
     }
 }

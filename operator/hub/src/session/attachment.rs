@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use peerwalk_model::evidence::{digest, signature};
+use peerwalk_model::peer::Saw;
 use peerwalk_model::report::Heartbeat;
 use peerwalk_model::{Plan, PodRef, TargetKey, Timestamp, Walk};
 use peerwalk_wire::{FromHub, PlanDelta, Transitions};
@@ -146,6 +147,11 @@ impl Attachment {
         }
         let event = HubEvent::Transitions { pod: self.pod.clone(), at, transitions };
         vec![Action::Deliver(event, Note::Transitions(through))]
+    }
+
+    pub(super) fn saw(&mut self, id: u64, saw: Saw, at: Timestamp) -> Vec<Action> {
+        let event = HubEvent::Saw { pod: self.pod.clone(), at, id, saw };
+        vec![Action::Deliver(event, Note::Nothing)]
     }
 
     /// Transitions up to this number were taken. Says so, unless earlier ones were not.

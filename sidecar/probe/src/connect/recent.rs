@@ -78,6 +78,8 @@ mod tests {
 
     fn dial(purpose: DialPurpose, started: i64, outcome: DialOutcome) -> Dial {
         Dial {
+            protocol: peerwalk_model::Protocol::Tcp,
+            mss: None,
             purpose,
             remote: A.parse().unwrap(),
             local: None,

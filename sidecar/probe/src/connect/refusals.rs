@@ -69,7 +69,7 @@ impl Refusals {
                         state.known.insert(dial.remote, (dial.clone(), now));
                     }
                 }
-                DialOutcome::Failed { .. } | DialOutcome::Connected { .. } => {
+                DialOutcome::Failed { .. } | DialOutcome::Connected { .. } | DialOutcome::Answered { .. } => {
                     state.known.remove(&dial.remote);
                 }
                 DialOutcome::Silent => {
@@ -108,6 +108,8 @@ mod tests {
 
     fn dial(remote: &str, started: i64, outcome: DialOutcome) -> Dial {
         Dial {
+            protocol: peerwalk_model::Protocol::Tcp,
+            mss: None,
             purpose: DialPurpose::Endpoint,
             remote: remote.parse().unwrap(),
             local: None,

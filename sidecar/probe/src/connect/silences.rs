@@ -85,6 +85,8 @@ mod tests {
 
     fn dial(local_port: u16, retransmits: u32, outcome: DialOutcome) -> Dial {
         Dial {
+            protocol: peerwalk_model::Protocol::Tcp,
+            mss: None,
             purpose: DialPurpose::Endpoint,
             remote: A.parse().unwrap(),
             local: Some(SocketAddr::from(([10, 244, 0, 5], local_port))),

@@ -40,6 +40,8 @@ fn dial(purpose: DialPurpose, remote: &str, local_port: u16) -> Dial {
         DialOutcome::Silent
     };
     Dial {
+        protocol: peerwalk_model::Protocol::Tcp,
+        mss: None,
         purpose,
         remote: address(remote),
         local: Some(SocketAddr::from(([10, 244, 0, 5], local_port))),

@@ -90,6 +90,8 @@ mod tests {
     fn walk(dials: &[(&str, DialOutcome)]) -> Walk {
         let key = TargetKey { check: "shop".into(), target: "db".into() };
         let dial = |(remote, outcome): &(&str, DialOutcome)| Dial {
+            protocol: peerwalk_model::Protocol::Tcp,
+            mss: None,
             purpose: if *remote == SERVICE { DialPurpose::ServiceAddress } else { DialPurpose::Endpoint },
             remote: remote.parse().unwrap(),
             local: None,
@@ -98,7 +100,7 @@ mod tests {
             retransmits: 0,
             outcome: outcome.clone(),
         };
-        let connect = Connect { dials: dials.iter().map(dial).collect() };
+        let connect = Connect { dials: dials.iter().map(dial).collect(), ..Connect::default() };
         let begun = Walk::begin(key, 1, Trigger::Interval, Timestamp::from_millis(0));
         Walk { connect: Some(connect), ..begun }
     }

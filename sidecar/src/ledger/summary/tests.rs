@@ -13,6 +13,8 @@ const CONNECTED: DialOutcome = DialOutcome::Connected { local_peer: None };
 
 fn dial(purpose: DialPurpose, outcome: &DialOutcome) -> Dial {
     Dial {
+        protocol: peerwalk_model::Protocol::Tcp,
+        mss: None,
         purpose,
         remote: "10.0.0.1:80".parse().expect("an address"),
         local: None,
@@ -32,7 +34,7 @@ fn walk(dials: &[(DialPurpose, DialOutcome)]) -> Walk {
     let key = TargetKey { check: "web".into(), target: "db".into() };
     let dials = dials.iter().map(|(purpose, outcome)| dial(*purpose, outcome)).collect();
     let begun = Walk::begin(key, 1, Trigger::Interval, Timestamp::from_millis(0));
-    Walk { connect: Some(Connect { dials }), ..begun }
+    Walk { connect: Some(Connect { dials, ..Connect::default() }), ..begun }
 }
 
 #[test]

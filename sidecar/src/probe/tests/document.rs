@@ -223,6 +223,8 @@ fn every_word_that_a_field_can_have_is_named() {
 async fn a_real_walk_has_the_documented_fields() {
     let (report, _) = walked(&[&format!("tcp://localhost:{}", closed().port()), "--family", "4"]).await;
     assert_eq!(paths(&report, &["evidence"]), table(section(""), "field"));
-    let dials = table(of(Stage::Connect), "field");
+    let documented = table(of(Stage::Connect), "field");
+    // Neighbours, hops and breakers are there where something is amiss.
+    let dials: BTreeSet<String> = documented.into_iter().filter(|path| path.starts_with("dials")).collect();
     assert_eq!(paths(&report["stages"][1]["evidence"], &["outcome"]), dials);
 }

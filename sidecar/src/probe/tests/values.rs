@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use peerwalk_model::Timestamp;
 use peerwalk_model::evidence::{
-    Connect, Dial, DialOutcome, DialPurpose, IcmpError, LocalPeer, ProxyAttempt, ProxyUse, Query,
-    QueryOutcome, Request, RequestOutcome, Resolve, ResolveSource, Route, Tls, TlsOutcome, Transport,
+    Breaker, Connect, Dial, DialOutcome, DialPurpose, Hop, IcmpError, LocalPeer, Neighbour, NeighbourState,
+    ProxyAttempt, ProxyUse, Query, QueryOutcome, Request, RequestOutcome, Resolve, ResolveSource, Route, Tls,
+    TlsOutcome, Transport,
 };
 use peerwalk_model::plan::{HttpMethod, RecordType};
 
@@ -100,6 +101,8 @@ pub(super) fn proxied() -> ProxyAttempt {
 pub(super) fn connect() -> Connect {
     Connect {
         dials: vec![Dial {
+            protocol: peerwalk_model::Protocol::Tcp,
+            mss: None,
             purpose: DialPurpose::Address,
             remote: "10.244.1.8:5432".parse().unwrap(),
             local: Some("10.244.0.5:40000".parse().unwrap()),
@@ -108,15 +111,23 @@ pub(super) fn connect() -> Connect {
             retransmits: 1,
             outcome: DialOutcome::Silent,
         }],
+        neighbours: vec![Neighbour { address: "10.244.0.1".parse().unwrap(), state: NeighbourState::Failed }],
+        hops: vec![Hop {
+            remote: "10.244.1.8:5432".parse().unwrap(),
+            ttl: 1,
+            from: Some("10.244.0.1".parse().unwrap()),
+        }],
+        breakers: vec![Breaker { remote: "10.244.1.8:5432".parse().unwrap(), open: true, failures: 5 }],
     }
 }
 
 pub(super) fn dial_outcomes() -> Vec<DialOutcome> {
-    use DialOutcome::{Connected, Failed, NotAllowed, Silent, Skipped};
+    use DialOutcome::{Answered, Connected, Failed, NotAllowed, Silent, Skipped};
     let peer = LocalPeer::Socket { address: "127.0.0.1:15001".parse().unwrap(), uid: 1337 };
     let all = vec![
         Connected { local_peer: Some(peer) },
         Connected { local_peer: Some(LocalPeer::Unknown) },
+        Answered { bytes: 12 },
         Silent,
         Failed { errno: 113, immediate: true, queue: vec![icmp()] },
         NotAllowed,
@@ -124,7 +135,7 @@ pub(super) fn dial_outcomes() -> Vec<DialOutcome> {
     ];
     for outcome in &all {
         match outcome {
-            Connected { .. } | Silent | Failed { .. } | NotAllowed | Skipped => {}
+            Connected { .. } | Answered { .. } | Silent | Failed { .. } | NotAllowed | Skipped => {}
         }
     }
     all

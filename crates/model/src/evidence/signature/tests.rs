@@ -13,6 +13,8 @@ use crate::plan::{HttpMethod, RecordType};
 
 fn dial(remote: &str, local_port: u16, outcome: DialOutcome) -> Dial {
     Dial {
+        protocol: crate::Protocol::Tcp,
+        mss: None,
         purpose: DialPurpose::Endpoint,
         remote: remote.parse().unwrap(),
         local: Some(SocketAddr::from(([10, 244, 0, 5], local_port))),
@@ -26,7 +28,7 @@ fn dial(remote: &str, local_port: u16, outcome: DialOutcome) -> Dial {
 fn walk(dials: Vec<Dial>) -> Walk {
     let key = TargetKey { check: "shop".into(), target: "db".into() };
     let mut walk = Walk::begin(key, 1, Trigger::Interval, Timestamp::from_millis(0));
-    walk.connect = Some(Connect { dials });
+    walk.connect = Some(Connect { dials, ..Connect::default() });
     walk
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use super::super::{
-    DialPurpose, IcmpError, ProxyUse, QueryOutcome, RequestOutcome, ResolveSource, TlsOutcome,
+    AfterConnect, DialPurpose, IcmpError, ProxyUse, QueryOutcome, RequestOutcome, ResolveSource, TlsOutcome,
 };
 use crate::plan::RecordType;
 
@@ -98,4 +98,18 @@ pub(super) fn request(outcome: &RequestOutcome) -> String {
 
 pub(super) fn icmp(error: &IcmpError) -> String {
     format!("{}/{} v6 {} from {}", error.kind, error.code, error.v6, list(error.offender))
+}
+
+/// What matters to judging, and no counts: they differ from walk to walk.
+pub(super) fn after(after: &AfterConnect) -> String {
+    let connection = &after.connection;
+    format!(
+        "unacked {} again {} received {} window {} small {} {}",
+        connection.unacked > 0,
+        connection.retransmits > 0,
+        connection.bytes_received > 0,
+        connection.peer_window != Some(0),
+        list(after.small_segments.map(|small| small.answered)),
+        list(connection.queue.iter().map(icmp))
+    )
 }

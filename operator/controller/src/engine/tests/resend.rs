@@ -23,7 +23,13 @@ fn tells(world: &mut World) -> Vec<Output> {
         consecutive: 9,
         elapsed: Duration::from_millis(3),
     };
-    let heartbeat = Heartbeat { plan_generation: 9, digest: 1, targets: vec![fresh], transitions_lost: 0 };
+    let heartbeat = Heartbeat {
+        sockets: peerwalk_model::report::Sockets::default(),
+        plan_generation: 9,
+        digest: 1,
+        targets: vec![fresh],
+        transitions_lost: 0,
+    };
     world.take(Input::Sidecar(SidecarEvent::Heartbeat(world::id("shop", "web-1"), heartbeat), world.now()))
 }
 

@@ -42,6 +42,8 @@ pub fn id(namespace: &str, name: &str) -> PodRef {
 
 pub fn dial(remote: &str, outcome: DialOutcome) -> Dial {
     Dial {
+        protocol: peerwalk_model::Protocol::Tcp,
+        mss: None,
         purpose: DialPurpose::Endpoint,
         remote: remote.parse().unwrap(),
         local: None,
@@ -468,7 +470,7 @@ impl World {
             dial.started = self.now;
         }
         walk.ended = self.now.plus(Duration::from_millis(1200));
-        walk.connect = Some(Connect { dials });
+        walk.connect = Some(Connect { dials, ..Connect::default() });
         walk
     }
 
@@ -542,7 +544,13 @@ impl World {
             })
             .collect();
         let sum = digest(targets.iter().map(|t| (&t.target, t.signature)));
-        Heartbeat { plan_generation: 1, digest: sum, targets, transitions_lost: 0 }
+        Heartbeat {
+            sockets: peerwalk_model::report::Sockets::default(),
+            plan_generation: 1,
+            digest: sum,
+            targets,
+            transitions_lost: 0,
+        }
     }
 }
 

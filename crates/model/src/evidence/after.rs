@@ -1,0 +1,59 @@
+//! Evidence of what happened to a connection after it was made, where its exchange got no answer.
+
+use super::connect::IcmpError;
+
+/// What the kernel told of a connection whose exchange failed, and what came of the same over small segments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
+pub struct AfterConnect {
+    /// The connection at the end of its time.
+    pub connection: Connection,
+    /// The same exchange over a new connection with a small `TCP_MAXSEG`; `None` where it was not made.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub small_segments: Option<SmallSegments>,
+}
+
+/// A connection, by `TCP_INFO` (`include/uapi/linux/tcp.h`) and its error queue.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields, default)
+)]
+pub struct Connection {
+    /// Segments sent and not acknowledged (`tcpi_unacked`).
+    pub unacked: u32,
+    /// Retransmissions in a row of the segment that waits (`tcpi_retransmits`).
+    pub retransmits: u32,
+    /// Retransmissions in all (`tcpi_total_retrans`).
+    pub total_retransmits: u32,
+    /// Bytes of ours that the peer's kernel acknowledged (`tcpi_bytes_acked`, less the SYN).
+    pub bytes_acked: u64,
+    /// Bytes received (`tcpi_bytes_received`).
+    pub bytes_received: u64,
+    /// Bytes not sent yet (`tcpi_notsent_bytes`).
+    pub not_sent: u32,
+    /// The peer's receive window in bytes (`tcpi_snd_wnd`); 0 says that nobody reads there. `None` where the kernel
+    /// does not tell (before Linux 5.4).
+    pub peer_window: Option<u32>,
+    /// ICMP errors for its packets.
+    pub queue: Vec<IcmpError>,
+}
+
+/// What came of an exchange over small segments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
+pub struct SmallSegments {
+    /// The MSS of both directions, bytes.
+    pub mss: u16,
+    /// Whether it got the answer that the other did not.
+    pub answered: bool,
+}
