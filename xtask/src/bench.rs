@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
-use peerwalk_cluster::{Image, Options, Place, Terminal};
+use peerwalk_cluster::{Image, Options, Terminal};
 
 use crate::artifacts;
 use crate::images::{self, Profile};
@@ -17,8 +17,9 @@ use crate::tree;
 
 #[derive(Args)]
 #[command(
-    after_help = "Each measures the programs as released (profile dist), on a cluster of its own that it ends.\n\n\
-Examples:\n  cargo xtask bench\n  cargo xtask bench change\n  PEERWALK_BENCH_MINUTES=1 cargo xtask bench steady"
+    after_help = "Each measures the programs as released (profile dist), on a cluster of its own that it ends, or in \
+network namespaces.\n\n\
+Examples:\n  cargo xtask bench\n  cargo xtask bench change\n  PEERWALK_BENCH_MINUTES=1 cargo xtask bench steady probe"
 )]
 pub(crate) struct Arguments {
     /// What to measure; everything when none is named
@@ -36,20 +37,35 @@ enum What {
     Change,
     /// Ten steady minutes: API writes, CPU and memory, beside blackbox_exporter
     Steady,
+    /// What probes cost: CPU beside blackbox_exporter and a bare loop, memory, what the workload notices (an hour and a
+    /// half, most of it for one plan; PEERWALK_BENCH_MINUTES sets the time of that)
+    Probe,
 }
 
 impl What {
-    const ALL: [Self; 4] = [Self::Size, Self::Scale, Self::Change, Self::Steady];
+    const ALL: [Self; 5] = [Self::Size, Self::Scale, Self::Change, Self::Steady, Self::Probe];
 
-    /// The bench of `e2e/benches`, and the nodes it needs.
-    fn bench(self) -> Option<(&'static str, u8)> {
+    /// Where it is measured.
+    fn place(self) -> Place {
         match self {
-            Self::Size => None,
-            Self::Scale => Some(("scale", 0)),
-            Self::Change => Some(("change", 2)),
-            Self::Steady => Some(("steady", 2)),
+            Self::Size => Place::Files,
+            Self::Scale => Place::Cluster { bench: "scale", nodes: 0 },
+            Self::Change => Place::Cluster { bench: "change", nodes: 2 },
+            Self::Steady => Place::Cluster { bench: "steady", nodes: 2 },
+            Self::Probe => Place::Namespaces,
         }
     }
+}
+
+/// Where something is measured.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// On the binaries themselves.
+    Files,
+    /// In network namespaces: the bench of `sidecar/benches/probe`.
+    Namespaces,
+    /// On a cluster with so many nodes: a bench of `e2e/benches`.
+    Cluster { bench: &'static str, nodes: u8 },
 }
 
 /// The cluster of an interrupted run ends by itself after this.
@@ -60,25 +76,51 @@ const EXPORTER: &str = "prometheus-blackbox-exporter";
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let all = if arguments.what.is_empty() { &What::ALL[..] } else { &arguments.what };
     let progress = &mut Terminal::default();
-    let nodes = all.iter().filter_map(|what| what.bench()).map(|(_, nodes)| nodes).max();
-    if let Some(nodes) = nodes {
-        peerwalk_cluster::check_rights()?;
-        peerwalk_cluster::check_go(nodes)?;
-        let mut missing = peerwalk_cluster::missing_packages(nodes);
-        missing.extend(peerwalk_cluster::missing_for_helm());
-        if all.contains(&What::Steady) && Command::new(EXPORTER).arg("--version").output().is_err() {
-            missing.extend([EXPORTER, "curl"]);
-        }
-        peerwalk_cluster::install_missing(&missing, progress)?;
-    }
+    install(all, progress)?;
     let archives = images::build(Profile::Dist, progress)?;
     for what in all {
-        match what.bench() {
-            None => sizes()?,
-            Some((name, nodes)) => on_cluster(name, nodes, &archives)?,
+        match what.place() {
+            Place::Files => sizes()?,
+            Place::Namespaces => in_namespaces()?,
+            Place::Cluster { bench, nodes } => on_cluster(bench, nodes, &archives)?,
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Installs what the benchmarks need and is not there.
+fn install(all: &[What], progress: &mut Terminal) -> Result<()> {
+    let places: Vec<Place> = all.iter().map(|what| what.place()).collect();
+    if places.iter().all(|place| *place == Place::Files) {
+        return Ok(());
+    }
+    peerwalk_cluster::check_rights()?;
+    let nodes = places.iter().filter_map(|place| match place {
+        Place::Cluster { nodes, .. } => Some(*nodes),
+        Place::Files | Place::Namespaces => None,
+    });
+    let mut missing = Vec::new();
+    if let Some(nodes) = nodes.max() {
+        peerwalk_cluster::check_go(nodes)?;
+        missing.extend(peerwalk_cluster::missing_packages(nodes));
+        missing.extend(peerwalk_cluster::missing_for_helm());
+    } else {
+        let of_namespaces = ["iproute2", "nftables", "util-linux"];
+        missing
+            .extend(peerwalk_cluster::missing_packages(1).into_iter().filter(|p| of_namespaces.contains(p)));
+    }
+    let compared = all.iter().any(|what| matches!(what, What::Steady | What::Probe));
+    if compared && Command::new(EXPORTER).arg("--version").output().is_err() {
+        missing.extend([EXPORTER, "curl"]);
+    }
+    peerwalk_cluster::install_missing(&missing, progress)
+}
+
+fn in_namespaces() -> Result<()> {
+    let profile = ["--profile", "dist"];
+    let bench = build("peerwalk-sidecar", "probe", &profile)?;
+    let sidecar = images::binaries(Profile::Dist).join("peerwalk-sidecar");
+    tree::must(Command::new(bench).env("PEERWALK_SIDECAR", sidecar))
 }
 
 fn sizes() -> Result<()> {
@@ -93,22 +135,23 @@ fn sizes() -> Result<()> {
 
 fn on_cluster(name: &str, nodes: u8, archives: &[PathBuf]) -> Result<()> {
     let progress = &mut Terminal::default();
-    let executable = build(name)?;
+    let executable = build("peerwalk-e2e", name, &[])?;
     let helm = peerwalk_cluster::helm(progress)?;
     let mut own = test::claim()?;
     let cluster = own.start(&Options { nodes, max_life: CLUSTER_LIFE, ..Options::default() })?;
     for archive in archives.iter().filter(|_| nodes > 0) {
         cluster.load_image(Image::Archive(archive), progress)?;
     }
-    let mut bench = cluster.exec(&Place::Network, &executable)?;
+    let mut bench = cluster.exec(&peerwalk_cluster::Place::Network, &executable)?;
     bench.env("HELM", helm).env("PEERWALK_BIN_DIR", images::binaries(Profile::Dist));
     bench.env("PEERWALK_CLUSTER_DIR", own.home().dir());
     tree::must(&mut bench)
 }
 
-fn build(name: &str) -> Result<PathBuf> {
-    let built =
-        artifacts::build(tree::cargo().args(["build", "--package", "peerwalk-e2e", "--bench", name]))?;
+fn build(package: &str, name: &str, arguments: &[&str]) -> Result<PathBuf> {
+    let mut cargo = tree::cargo();
+    cargo.args(["build", "--package", package, "--bench", name]).args(arguments);
+    let built = artifacts::build(&mut cargo)?;
     let made = built.into_iter().filter_map(|artifact| artifact.executable).next_back();
     made.with_context(|| format!("cargo made no program of the bench {name}"))
 }
