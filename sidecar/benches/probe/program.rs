@@ -27,7 +27,9 @@ const ROUND: Duration = Duration::from_mins(5);
 pub fn measure(sidecar: &Path) -> Result<()> {
     let minutes = env::var("PEERWALK_BENCH_MINUTES").ok().and_then(|minutes| minutes.parse().ok());
     let long = minutes.map_or(LONG, Duration::from_mins);
-    let mut rows = Vec::new();
+    println!(
+        "\n| plan of the released sidecar | time | RSS | of it its own | CPU of a core |\n|---|---|---|---|---|"
+    );
     for (plan, name, time) in [
         ("kinds", "every kind of probe once", Duration::ZERO),
         ("20-addresses", "20 single-address TCP targets every 10 s", STEADY),
@@ -40,17 +42,13 @@ pub fn measure(sidecar: &Path) -> Result<()> {
         let after = at_work.used()?;
         let share = after.cpu.saturating_sub(before.cpu).as_secs_f64() / time.as_secs_f64();
         let cpu = if time.is_zero() { "–".into() } else { format!("{:.3} %", share * 100.0) };
-        rows.push(format!(
+        println!(
             "| {name} | {} min | {} KiB | {} KiB | {cpu} |",
             time.as_secs() / 60,
             after.rss_kib,
             after.anonymous_kib
-        ));
+        );
     }
-    println!(
-        "\n| plan of the released sidecar | time | RSS | of it its own | CPU of a core |\n|---|---|---|---|---|"
-    );
-    rows.iter().for_each(|row| println!("{row}"));
     effect(sidecar)
 }
 

@@ -35,6 +35,8 @@ const PACE: Duration = Duration::from_millis(5);
 const PACED: u32 = 600;
 const EXPORTER: &str = "prometheus-blackbox-exporter";
 const EXPORTER_PORT: u16 = 19115;
+/// Probes that the exporter is asked for at the same time.
+const ASKING: usize = 10;
 /// Cores: what is measured has one for itself.
 const MEASURED: &str = "0";
 const OTHERS: &str = "1";
@@ -257,16 +259,17 @@ fn exporter() -> Result<Done> {
     asked
 }
 
+/// As a Prometheus server asks that has many targets: a few at the same time, each over a connection that it keeps.
 fn ask_exporter(pid: u32) -> Result<Done> {
+    let mut streams = Vec::new();
     let deadline = Instant::now() + Duration::from_secs(10);
-    let mut stream = loop {
+    while streams.len() < ASKING {
         match TcpStream::connect((Ipv4Addr::LOCALHOST, EXPORTER_PORT)) {
-            Ok(stream) => break stream,
+            Ok(stream) => streams.push(stream),
             Err(error) if Instant::now() > deadline => return Err(error.into()),
             Err(_) => thread::sleep(Duration::from_millis(20)),
         }
-    };
-    stream.set_nodelay(true)?;
+    }
     let used = || -> Result<Duration> {
         let mut cpu = Duration::ZERO;
         for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
@@ -274,19 +277,33 @@ fn ask_exporter(pid: u32) -> Result<Done> {
         }
         Ok(cpu)
     };
-    let (mut probes, mut ports) = (0, ports());
-    let (begun, before) = (Instant::now(), used()?);
-    while begun.elapsed() < TURN {
-        let remote = ports.next().ok_or("ports come for ever")?;
+    let before = used()?;
+    let asking: Vec<_> =
+        streams.into_iter().enumerate().map(|(n, stream)| thread::spawn(move || ask(stream, n))).collect();
+    let mut probes = 0;
+    for asked in asking {
+        probes += asked.join().map_err(|_| "whoever asked the exporter ended")??;
+    }
+    Ok(Done { probes, cpu: used()?.saturating_sub(before), median: Duration::ZERO })
+}
+
+/// Asks for one probe after the other; how many there were.
+fn ask(mut stream: TcpStream, skip: usize) -> std::result::Result<u32, String> {
+    let (begun, mut probes) = (Instant::now(), 0);
+    for remote in ports().skip(skip).step_by(ASKING) {
+        if begun.elapsed() >= TURN {
+            break;
+        }
         let request =
             format!("GET /probe?module=tcp_connect&target={remote} HTTP/1.1\r\nHost: localhost\r\n\r\n");
-        stream.write_all(request.as_bytes())?;
-        if !answer(&mut stream)?.contains("\nprobe_success 1") {
-            return Err(format!("the exporter did not reach {remote}").into());
+        stream.write_all(request.as_bytes()).map_err(|error| error.to_string())?;
+        let answer = answer(&mut stream).map_err(|error| error.to_string())?;
+        if !answer.contains("\nprobe_success 1") {
+            return Err(format!("the exporter did not reach {remote}"));
         }
         probes += 1;
     }
-    Ok(Done { probes, cpu: used()?.saturating_sub(before), median: Duration::ZERO })
+    Ok(probes)
 }
 
 /// One answer of HTTP/1.1 with a length or in chunks, as far as its last line.
