@@ -8,6 +8,7 @@ mod clock;
 mod connect;
 mod environment;
 mod limits;
+mod peer;
 mod proxied;
 mod random;
 mod request;
@@ -21,6 +22,7 @@ mod walk;
 
 pub use clock::now;
 pub use environment::{ContainerEnv, Environment, Family};
+pub use peer::Peer;
 pub use rules::DialRules;
 pub use url::{Scheme, TargetUrl, UrlError};
 pub use walk::Prober;

@@ -4,6 +4,7 @@
 //! leave conntrack sooner (10 s instead of 120 s) but servers count it as an interrupted handshake (MySQL
 //! blocks a host after 100 of them), and the budget keeps TIME_WAIT far below where it hurts.
 
+pub(crate) mod diag;
 mod local_peer;
 mod ports;
 mod queue;
