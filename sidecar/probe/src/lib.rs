@@ -19,6 +19,7 @@ mod socket;
 mod tls;
 mod url;
 mod walk;
+mod witness;
 
 pub use clock::now;
 pub use environment::{ContainerEnv, Environment, Family};
@@ -26,3 +27,4 @@ pub use peer::Peer;
 pub use rules::DialRules;
 pub use url::{Scheme, TargetUrl, UrlError};
 pub use walk::Prober;
+pub use witness::Witness;

@@ -32,9 +32,10 @@ impl Asked {
             debug!(id, "too many answers wait; a question is left out");
             return;
         }
-        match self.peer.look(tuples) {
-            Some(saw) => self.answers.push_back((id, saw)),
-            None => debug!(id, "asked too often; a question is left out"),
+        if let Some(saw) = self.peer.look(tuples) {
+            self.answers.push_back((id, saw));
+        } else {
+            debug!(id, "asked too often; a question is left out");
         }
     }
 
