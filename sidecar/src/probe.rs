@@ -48,11 +48,10 @@ pub async fn run(args: ProbeArgs) -> ExitCode {
         let attestations = peers.end(&walk).await;
         let evidence = PairEvidence { attestations, ..PairEvidence::first(walk) };
         let verdict = verdict(&evidence, &planned, expect);
-        let walk = &evidence.walk;
         code = worse(code, exit_code(expect, verdict.observed));
         // What follows a line that broke off would not be read as what it is.
         if written.is_ok() {
-            written = write(target, walk, &verdict, args.output);
+            written = write(target, &evidence, &verdict, args.output);
         }
     }
     if let Err(error) = written {
@@ -161,19 +160,20 @@ fn verdict(evidence: &PairEvidence, planned: &PlannedTarget, expect: Expectation
     })
 }
 
-fn write(target: &Target, walk: &Walk, verdict: &Verdict, format: Output) -> io::Result<()> {
-    let text = text(target, walk, verdict, format)?;
+fn write(target: &Target, evidence: &PairEvidence, verdict: &Verdict, format: Output) -> io::Result<()> {
+    let text = text(target, evidence, verdict, format)?;
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()
 }
 
-fn text(target: &Target, walk: &Walk, verdict: &Verdict, format: Output) -> io::Result<String> {
+fn text(target: &Target, evidence: &PairEvidence, verdict: &Verdict, format: Output) -> io::Result<String> {
+    let walk = &evidence.walk;
     let name = target.to_string();
     match format {
         Output::Text => Ok(peerwalk_diagnosis::explain("here", &name, verdict, Some(walk))),
         Output::Json => {
-            let report = output::Report::new(&name, walk, verdict);
+            let report = output::Report::new(&name, walk, verdict).with_peers(&evidence.attestations);
             Ok(format!("{}\n", serde_json::to_string(&report).map_err(io::Error::other)?))
         }
     }
