@@ -67,7 +67,8 @@ impl At {
         }
     }
 
-    fn word(self) -> &'static str {
+    /// What it is called.
+    pub fn word(self) -> &'static str {
         match self {
             Self::Client => "client",
             Self::Node => "node",

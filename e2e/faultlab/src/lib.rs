@@ -7,5 +7,6 @@
 pub mod case;
 pub mod lab;
 pub mod matrix;
+mod peers;
 pub mod run;
 mod servers;

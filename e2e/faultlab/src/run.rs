@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::case::{Case, Does, Fault, Setting, Words};
 use crate::lab::{At, Lab};
+use crate::peers::{Peers, UNPRIVILEGED};
 use crate::servers::Server;
 
 /// A probe that takes longer is ended; a machine that makes and removes namespaces stalls for half of that.
@@ -70,9 +71,10 @@ pub fn play(case: &Case, setting: Setting, probe: &Path) -> Result<Played> {
     for (number, fault) in case.faults.iter().enumerate() {
         break_it(&lab, setting, number, fault)?;
     }
+    let peers = Peers::start(&lab, &case.peers, probe)?;
     let folder = tempfile::tempdir().context("cannot make a folder")?;
-    let said = ask(&lab, setting, case, probe, folder.path())?;
-    drop(servers);
+    let said = ask(&lab, setting, case, (probe, &peers), folder.path())?;
+    drop((servers, peers));
     Ok(grade(case, setting, &said))
 }
 
@@ -93,7 +95,13 @@ fn break_it(lab: &Lab, setting: Setting, number: usize, fault: &Fault) -> Result
 }
 
 /// The command of a probe in the client's namespace, as the sidecar runs: uid 65532 and no capability.
-fn command(lab: &Lab, setting: Setting, case: &Case, probe: &Path, folder: &Path) -> Result<Command> {
+fn command(
+    lab: &Lab,
+    setting: Setting,
+    case: &Case,
+    (probe, peers): (&Path, &Peers),
+    folder: &Path,
+) -> Result<Command> {
     let write = |name: &str, text: &str| -> Result<PathBuf> {
         let file = folder.join(name);
         fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
@@ -106,18 +114,11 @@ fn command(lab: &Lab, setting: Setting, case: &Case, probe: &Path, folder: &Path
     command.args(["unshare", "--mount", "--propagation", "private", "sh", "-ec"]);
     command.arg("mount --bind \"$1\" /etc/resolv.conf; mount --bind \"$2\" /etc/hosts; shift 2; exec \"$@\"");
     command.arg("sh").args([resolv_conf, hosts]);
-    command.args([
-        "setpriv",
-        "--reuid",
-        "65532",
-        "--regid",
-        "65532",
-        "--clear-groups",
-        "--bounding-set",
-        "-all",
-    ]);
-    command.args(["--inh-caps", "-all", "--no-new-privs"]).arg(probe);
+    command.args(UNPRIVILEGED).arg(probe);
     command.args(["probe", "--output", "json"]);
+    for socket in peers.sockets() {
+        command.arg("--peer").arg(socket);
+    }
     command.args(case.probe.args.iter().map(|argument| setting.fill(argument)));
     command.arg(setting.fill(&case.probe.target));
     // Nothing of the machine's own, such as its proxies.
@@ -127,8 +128,8 @@ fn command(lab: &Lab, setting: Setting, case: &Case, probe: &Path, folder: &Path
 }
 
 /// The probe's answer.
-fn ask(lab: &Lab, setting: Setting, case: &Case, probe: &Path, folder: &Path) -> Result<Value> {
-    let mut command = command(lab, setting, case, probe, folder)?;
+fn ask(lab: &Lab, setting: Setting, case: &Case, asking: (&Path, &Peers), folder: &Path) -> Result<Value> {
+    let mut command = command(lab, setting, case, asking, folder)?;
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let begun = Instant::now();
     let mut child = command.spawn().context("cannot start nsenter")?;

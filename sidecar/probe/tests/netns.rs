@@ -9,8 +9,12 @@
 mod lab;
 #[path = "netns/late.rs"]
 mod late;
+#[path = "netns/peer.rs"]
+mod peer;
 #[path = "netns/steady.rs"]
 mod steady;
+#[path = "netns/witness.rs"]
+mod witness;
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
