@@ -135,6 +135,9 @@ struct ScenarioService {
     number: u16,
     #[serde(default)]
     headless: bool,
+    /// What its name may lead to.
+    #[serde(default)]
+    addresses: BTreeSet<IpAddr>,
     ready: usize,
     #[serde(default)]
     local: usize,
@@ -283,6 +286,7 @@ fn target(target: ScenarioTarget) -> TargetFacts {
             port_found: service.port_found,
             number: Some(service.number),
             headless: service.headless,
+            addresses: service.addresses,
             ready: service.ready,
             local: service.local,
             internal_traffic_policy_local: service.internal_traffic_policy_local,

@@ -7,7 +7,7 @@ use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose, LocalPeer};
 use peerwalk_model::{Confidence, Observed, Reason, Verdict};
 
 use super::denied::{looks_denied, prohibited, refusal};
-use super::{connected, out_of_resources, target_dials};
+use super::{connected, names, out_of_resources, target_dials};
 use crate::case::{Case, EndpointDecision, PairEvidence};
 use crate::errno::ECONNREFUSED;
 use crate::facts::{GRACE, TargetFacts};
@@ -28,6 +28,9 @@ pub(super) fn confirmed(case: &Case, verdict: &Verdict, must: &mut impl FnMut(bo
         Some(Reason::ServiceNotProgrammed) => not_programmed(case, pair, must),
         Some(Reason::NoEndpoints) => no_endpoints(case, pair, must),
         Some(Reason::NoLocalEndpoints) => no_local_endpoints(case, pair, must),
+        Some(Reason::DnsUnexpectedAddress) => names::unexpected_address(case, pair, must),
+        Some(Reason::DnsNameNotFound | Reason::DnsRefused) => names::not_there(case, pair, must),
+        Some(Reason::DnsSlow) => must(false, "DnsSlow is likely at most: other clients wait longer"),
         _ => {}
     }
 }
@@ -198,7 +201,7 @@ fn no_local_endpoints(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(bo
 }
 
 /// Two completed walks or more found the same, the last of them a grace period after the first.
-fn repeated(pair: &PairEvidence) -> bool {
+pub(super) fn repeated(pair: &PairEvidence) -> bool {
     !pair.walk.interim && pair.consecutive >= 2 && pair.since.plus(GRACE) <= pair.started
 }
 
