@@ -7,8 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use peerwalk_model::evidence::{
-    Connect, Dial, DialOutcome, DialPurpose, IcmpError, ProxyAttempt, ProxyUse, Query, QueryOutcome, Request,
-    RequestOutcome, Resolve, ResolveSource, Route, Tls, TlsOutcome, Transport, Trigger,
+    Connect, Dial, DialOutcome, DialPurpose, IcmpError, Pair, ProxyAttempt, ProxyUse, Query, QueryOutcome,
+    Request, RequestOutcome, Resolve, ResolveSource, Route, Tls, TlsOutcome, Transport, Trigger,
 };
 use peerwalk_model::plan::{
     DialScope, DnsTarget, HttpMethod, HttpRequest, PlannedTarget, RecordType, Retries, ServiceTarget,
@@ -192,6 +192,11 @@ async fn very_long_urls() {
     assert_eq!(request.url.len(), limits::URL_BYTES);
 }
 
+fn largest_pair(server: SocketAddr) -> Pair {
+    let addresses = QueryOutcome::Addresses(vec![server.ip(); 4]);
+    Pair { server, name: "n".repeat(255), tries: u32::MAX, a: addresses.clone(), aaaa: addresses }
+}
+
 /// Everything at once, each as large as the probe lets it become.
 #[test]
 fn the_largest_walk() {
@@ -204,6 +209,7 @@ fn the_largest_walk() {
         transport: Transport::Tcp,
         name: "n".repeat(255),
         record: RecordType::Aaaa,
+        late: Some(QueryOutcome::Unreachable { errno: -1, icmp: Some(icmp.clone()) }),
         outcome,
         elapsed,
     };
@@ -251,6 +257,8 @@ fn the_largest_walk() {
         addresses: vec![v6; limits::ADDRESSES],
         queries,
         elapsed,
+        spent: true,
+        pair: Some(largest_pair(socket)),
     });
     walk.proxied = Some(ProxyAttempt {
         container: long(63),

@@ -3,6 +3,7 @@
 
 mod claims;
 mod denied;
+mod names;
 mod peers;
 
 use std::collections::BTreeSet;
@@ -84,6 +85,7 @@ pub fn check(case: &Case, verdict: &Verdict) -> Vec<Violation> {
         if verdict.observed == Observed::Denied {
             denied::denied(case, pair, &mut must);
         }
+        names::about_names(pair, verdict, &mut must);
         proxied(case, pair, verdict, &mut must);
     }
     broken

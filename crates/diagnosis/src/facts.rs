@@ -89,6 +89,8 @@ pub struct ServiceFacts {
     pub number: Option<u16>,
     /// It has no cluster address.
     pub headless: bool,
+    /// What its name may lead to: its own addresses, and those of its endpoints, ready or not, at whatever port.
+    pub addresses: BTreeSet<IpAddr>,
     /// Ready endpoints for the port, in the whole cluster.
     pub ready: usize,
     /// Ready endpoints on the node of the source pod.

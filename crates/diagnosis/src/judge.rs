@@ -100,7 +100,7 @@ fn would_prove(reason: Option<Reason>, confidence: Confidence) -> String {
                 "{seen} has other causes than a policy: a policy that denies it, or an admitted pod that connects, would decide"
             )
         }
-        Some(Reason::DnsDenied | Reason::DnsTimeout | Reason::DnsTruncatedNoTcp) => {
+        Some(Reason::DnsDenied | Reason::DnsTimeout | Reason::DnsSlow | Reason::DnsTruncatedNoTcp) => {
             format!(
                 "{seen}: without an address nothing of the target itself was tried; name servers that answer would let that decide"
             )

@@ -15,6 +15,7 @@ mod explain;
 mod facts;
 mod judge;
 mod life;
+mod names;
 mod narrate;
 mod outcome;
 mod peer;

@@ -7,6 +7,7 @@ use peerwalk_model::evidence::{
 use peerwalk_model::verdict::Topic;
 
 use crate::address::{Address, Answer};
+use crate::names;
 use crate::peer;
 use crate::place::place;
 use crate::rules::said_of_proxy;
@@ -19,6 +20,8 @@ const NAMED: usize = 4;
 pub(crate) fn narrate(view: &View) -> Vec<Because> {
     let walk = view.walk;
     let mut lines: Vec<Because> = walk.resolve.as_ref().map(resolve).into_iter().collect();
+    let beside = walk.resolve.iter().flat_map(names::beside);
+    lines.extend(beside.map(|text| Because::new(Topic::Resolve, text)));
     lines.extend(walk.proxied.as_ref().map(|attempt| Because::new(Topic::Route, said_of_proxy(attempt))));
     lines.extend(connect(view));
     lines.extend(peer::told(view));
@@ -59,6 +62,7 @@ fn query(query: &Query) -> String {
         QueryOutcome::Refused => "REFUSED".into(),
         QueryOutcome::OtherCode(code) => format!("response code {code}"),
         QueryOutcome::Truncated => "truncated".into(),
+        QueryOutcome::Timeout if query.came_late() => "no answer in time, and one after it".into(),
         QueryOutcome::Timeout => "no answer".into(),
         QueryOutcome::Unreachable { errno, icmp: None } => format!("errno {errno}"),
         QueryOutcome::Unreachable { icmp: Some(error), .. } => {

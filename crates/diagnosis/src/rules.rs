@@ -23,11 +23,13 @@ use crate::view::{Rule, View};
 /// In the order of a walk: what voids it, then each stage, the more particular explanation before the plainer.
 const RULES: &[Rule] = &[
     local::prober_out_of_resources,
+    resolve::unexpected_address,
     coverage::address_not_allowed,
     route::proxied_elsewhere,
     service::headless_without_endpoints,
     resolve::name,
     resolve::name_is_the_target,
+    resolve::no_time_left,
     service::no_endpoints,
     route::not_walked,
     service::no_local_endpoints,

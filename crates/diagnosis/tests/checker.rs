@@ -5,13 +5,17 @@
 #[path = "support/scene.rs"]
 mod scene;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use peerwalk_diagnosis::{
     Case, EndpointDecision, EndpointFacts, Facts, PairEvidence, ServiceFacts, Sighting, SourceFacts,
     TargetFacts, check,
 };
-use peerwalk_model::evidence::{Connect, Trigger, Walk};
+use peerwalk_model::evidence::{
+    Connect, Query, QueryOutcome, Resolve, ResolveSource, Transport, Trigger, Walk,
+};
+use peerwalk_model::plan::RecordType;
 use peerwalk_model::verdict::{Expectation, Topic};
 use peerwalk_model::{Because, Confidence, Observed, Reason, Stage, TargetKey, Verdict};
 
@@ -195,5 +199,85 @@ fn what_became_certain_a_moment_ago_is_not_held_against_what_was_seen_before() {
         let verdict = confirmed(Observed::Unreachable, Reason::Filtered);
         let found = broken(&refused, &facts(ALIVE, service()), decision, &verdict);
         assert_eq!(found.is_empty(), sound, "certain since {since}: {found:?}");
+    }
+}
+
+/// A run of walks that resolved a name like this.
+fn resolved(
+    name: &str,
+    addresses: &[&str],
+    outcome: QueryOutcome,
+    late: Option<QueryOutcome>,
+) -> PairEvidence {
+    let query = Query {
+        server: "10.96.0.10:53".parse().unwrap(),
+        transport: Transport::Udp,
+        name: format!("{name}."),
+        record: RecordType::A,
+        outcome,
+        elapsed: Duration::from_millis(1),
+        late,
+    };
+    let resolve = Resolve {
+        name: name.into(),
+        source: ResolveSource::Dns,
+        answered: None,
+        addresses: addresses.iter().map(|ip| ip.parse().unwrap()).collect(),
+        queries: vec![query],
+        elapsed: Duration::from_millis(1),
+        spent: false,
+        pair: None,
+    };
+    let mut evidence = PairEvidence { since: at(60_000), consecutive: 5, ..pair(&[]) };
+    evidence.walk.resolve = Some(resolve);
+    evidence
+}
+
+#[test]
+fn an_address_that_is_not_the_services_is_found_again_and_no_news_of_it_is_on_its_way() {
+    let own = || ServiceFacts { addresses: BTreeSet::from(["10.96.3.7".parse().unwrap()]), ..service() };
+    let changed = |at_ms| ServiceFacts { changed: Some(at(at_ms)), ..own() };
+    let walk = |ips: &[&str]| {
+        let answer = QueryOutcome::Addresses(ips.iter().map(|ip| ip.parse().unwrap()).collect());
+        resolved("postgres.ledger.svc", ips, answer, None)
+    };
+    let elsewhere = || walk(&["192.0.2.7"]);
+    for (about, sound, walk, service) in [
+        ("elsewhere, again and again", true, elsewhere(), own()),
+        ("elsewhere in one walk", false, PairEvidence { consecutive: 1, ..elsewhere() }, own()),
+        ("after a change of long ago", true, elsewhere(), changed(60_000)),
+        ("after a change of just now", false, elsewhere(), changed(80_000)),
+        ("the Service's among them", false, walk(&["192.0.2.7", "10.96.3.7"]), own()),
+        ("nobody knows the Service's", false, elsewhere(), service()),
+    ] {
+        let verdict = confirmed(Observed::Unreachable, Reason::DnsUnexpectedAddress);
+        let found = broken(&walk, &facts(ALIVE, service), decided(&[(0, &[])]), &verdict);
+        assert_eq!(found.is_empty(), sound, "{about}: {found:?}");
+    }
+}
+
+#[test]
+fn what_a_name_server_says_and_when_bounds_what_is_claimed() {
+    use QueryOutcome::{NameNotFound, Timeout};
+    let likely =
+        |reason| Verdict { confidence: Confidence::Likely, ..confirmed(Observed::Unreachable, reason) };
+    let sure = |reason| confirmed(Observed::Unreachable, reason);
+    let of = |outcome, late| resolved("postgres.ledger.svc", &[], outcome, late);
+    let (no_name, silent, late) =
+        (of(NameNotFound, None), of(Timeout, None), of(Timeout, Some(NameNotFound)));
+    let elsewhere = resolved("db.example.com", &[], NameNotFound, None);
+    for (about, sound, walk, verdict) in [
+        ("late, and slow", true, &late, likely(Reason::DnsSlow)),
+        ("late, and slow for certain", false, &late, sure(Reason::DnsSlow)),
+        ("silent, and slow", false, &silent, likely(Reason::DnsSlow)),
+        ("late, and dead", false, &late, likely(Reason::DnsTimeout)),
+        ("late, and denied", false, &late, likely(Reason::DnsDenied)),
+        ("silent, and dead", true, &silent, likely(Reason::DnsTimeout)),
+        ("a Service that is not there for certain", false, &no_name, sure(Reason::DnsNameNotFound)),
+        ("a Service that is not there", true, &no_name, likely(Reason::DnsNameNotFound)),
+        ("another name that is not there for certain", true, &elsewhere, sure(Reason::DnsNameNotFound)),
+    ] {
+        let found = broken(walk, &facts(ALIVE, service()), decided(&[(0, &[])]), &verdict);
+        assert_eq!(found.is_empty(), sound, "{about}: {found:?}");
     }
 }

@@ -15,9 +15,9 @@ use peerwalk_diagnosis::{
     Sighting, SourceFacts, TargetFacts, check, explain, judge,
 };
 use peerwalk_model::evidence::{
-    Connect, Dial, DialOutcome, DialPurpose, IcmpError, LocalPeer, LocalTrouble, ProxyAttempt, ProxyUse,
-    Query, QueryOutcome, Request, RequestOutcome, Resolve, ResolveSource, Route, Tls, TlsOutcome, Transport,
-    Trigger, Walk,
+    Connect, Dial, DialOutcome, DialPurpose, IcmpError, LocalPeer, LocalTrouble, Pair, ProxyAttempt,
+    ProxyUse, Query, QueryOutcome, Request, RequestOutcome, Resolve, ResolveSource, Route, Tls, TlsOutcome,
+    Transport, Trigger, Walk,
 };
 use peerwalk_model::peer::{Listener, PeerSocket, Saw, Seen, Tuple};
 use peerwalk_model::plan::{Control, HttpMethod, RecordType};
@@ -195,25 +195,40 @@ fn resolve() -> impl Strategy<Value = Resolve> {
         QueryOutcome::Unreachable { errno: 111, icmp: None },
         QueryOutcome::Malformed,
     ]);
-    let query = (outcome, any::<bool>()).prop_map(|(outcome, second)| Query {
-        server: "10.96.0.10:53".parse().unwrap(),
+    let late = prop::option::weighted(0.2, outcome.clone());
+    let server = select(vec!["10.96.0.10:53", "169.254.20.10:53"]);
+    let query = (outcome, any::<bool>(), late, server).prop_map(|(outcome, second, late, server)| Query {
+        server: server.parse().unwrap(),
         transport: Transport::Udp,
         name: if second { "a.b." } else { "a." }.into(),
         record: RecordType::A,
+        late: late.filter(|_| outcome == QueryOutcome::Timeout),
         outcome,
         elapsed: Duration::from_millis(1),
     });
     let address = select(vec!["10.96.3.7", "10.0.0.1"]).prop_map(|ip| ip.parse::<IpAddr>().unwrap());
-    (prop::collection::vec(address, 0..2), prop::collection::vec(query, 0..4)).prop_map(
-        |(addresses, queries)| Resolve {
+    let pair = prop::option::weighted(0.2, 1_u32..4).prop_map(|tries| {
+        tries.map(|tries| Pair {
+            server: "10.96.0.10:53".parse().unwrap(),
+            name: "a.".into(),
+            tries,
+            a: QueryOutcome::NoData,
+            aaaa: QueryOutcome::Timeout,
+        })
+    });
+    let found = (prop::collection::vec(address, 0..2), prop::collection::vec(query, 0..4));
+    (found, any::<bool>(), pair, any::<bool>()).prop_map(|((addresses, queries), spent, pair, answered)| {
+        Resolve {
             name: "postgres.ledger.svc".into(),
             source: ResolveSource::Dns,
-            answered: None,
+            answered: answered.then(|| "a.".into()),
             addresses,
             queries,
             elapsed: Duration::from_millis(1),
-        },
-    )
+            spent,
+            pair,
+        }
+    })
 }
 
 fn tls() -> impl Strategy<Value = Tls> {
@@ -362,7 +377,7 @@ prop_compose! {
 }
 
 fn target() -> impl Strategy<Value = TargetFacts> {
-    let service = (any::<[bool; 2]>(), 0_usize..3, 0_usize..2, prop::option::of(moment())).prop_map(
+    let service = (any::<[bool; 3]>(), 0_usize..3, 0_usize..2, prop::option::of(moment())).prop_map(
         |(flags, ready, local, changed)| {
             TargetFacts::Service(ServiceFacts {
                 name: "ledger/postgres".into(),
@@ -371,6 +386,7 @@ fn target() -> impl Strategy<Value = TargetFacts> {
                 port_found: true,
                 number: Some(5432),
                 headless: flags[0],
+                addresses: flags[2].then(|| ip("10.96.3.7:5432")).into_iter().collect(),
                 ready,
                 local,
                 internal_traffic_policy_local: flags[1],

@@ -233,6 +233,9 @@ struct ScenarioService {
     number: u16,
     #[serde(default)]
     headless: bool,
+    /// What its name may lead to.
+    #[serde(default)]
+    addresses: BTreeSet<IpAddr>,
     ready: usize,
     #[serde(default)]
     local: usize,
@@ -381,6 +384,7 @@ fn target(target: ScenarioTarget) -> TargetFacts {
             port_found: service.port_found,
             number: Some(service.number),
             headless: service.headless,
+            addresses: service.addresses,
             ready: service.ready,
             local: service.local,
             internal_traffic_policy_local: service.internal_traffic_policy_local,

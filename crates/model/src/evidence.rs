@@ -16,7 +16,7 @@ pub use after::{AfterConnect, Connection, SmallSegments};
 pub use connect::{Breaker, Connect, Dial, DialOutcome, DialPurpose, IcmpError, LocalPeer};
 pub use place::{Hop, Neighbour, NeighbourState};
 pub use request::{Request, RequestOutcome, Tls, TlsOutcome};
-pub use resolve::{Query, QueryOutcome, Resolve, ResolveSource, Transport};
+pub use resolve::{Pair, Query, QueryOutcome, Resolve, ResolveSource, Transport};
 pub use route::{ProxyAttempt, ProxyUse, Route};
 pub use signature::{digest, signature};
 pub use strain::Strain;

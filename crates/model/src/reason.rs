@@ -81,9 +81,15 @@ catalogue! {
         DnsTimeout: "No name server answered.",
             "Silence, or a refusal that names no filter, from every server of resolv.conf, for every attempt, and no policy that denies the way.",
             "Check that the DNS pods are ready, and that no filter drops port 53 over UDP and TCP.";
+        DnsSlow: "A name server answers, and not in time.",
+            "Every question that matters was answered after its deadline, within the time that its socket stayed open; or the name took the whole time of the walk, so that what comes after it had none.",
+            "Look at the load of the name servers and at their upstream servers; where answers take their time by nature, give the check longer timeouts.";
         DnsDenied: "The way to the name servers is denied.",
             "An ICMP prohibition or the pod's own kernel for every question, or no answer while policies deny every name server.",
             "Admit port 53 over UDP and TCP to the name servers; the explanation names the policy where one denies it.";
+        DnsUnexpectedAddress: "The name of a Service leads to addresses that are not the Service's.",
+            "Every address in the answer is neither the Service's own nor one of its endpoints'; confirmed when it is found again and the Service has not changed for a while.",
+            "The explanation names what answered: another suffix of the search list has the name (write it out, with a final dot), a record is stale or overridden in the name server, or the pod's hosts file (hostAliases) has it.";
         DnsTruncatedNoTcp: "The answer is too long for UDP and does not come over TCP.",
             "A truncated answer over UDP, and silence or a refusal over TCP.",
             "Admit port 53 over TCP to the name servers as well.";

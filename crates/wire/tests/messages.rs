@@ -97,6 +97,8 @@ fn resolved(name: String) -> Walk {
         addresses: Vec::new(),
         queries: Vec::new(),
         elapsed: Duration::ZERO,
+        spent: false,
+        pair: None,
     };
     Walk { resolve: Some(resolve), ..a_walk() }
 }

@@ -1,6 +1,6 @@
 //! A case as its file has it: what is broken, what is probed, and what must be said.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -30,6 +30,9 @@ pub struct Case {
     /// What is broken, in this order.
     #[serde(default)]
     pub faults: Vec<Fault>,
+    /// Questions of others to the name server at `server`, each second, while the probe asks.
+    #[serde(default, rename = "questionsPerSecond")]
+    pub questions_per_second: u32,
     /// What is asked.
     pub probe: Probe,
     /// What must be said.
@@ -85,8 +88,12 @@ pub struct Dns {
     pub tcp: Answers,
     /// To questions for AAAA over UDP, where that is different.
     pub aaaa: Option<Answers>,
+    /// Names that get SERVFAIL.
+    pub failing: BTreeSet<String>,
     /// Milliseconds before each answer.
     pub delay_ms: u64,
+    /// Only the first question of each source port is answered, as where conntrack loses the second of a pair.
+    pub first_only: bool,
 }
 
 /// What comes of a question.
@@ -154,6 +161,9 @@ pub struct Probe {
     /// The pod's resolv.conf.
     #[serde(default)]
     pub resolv_conf: String,
+    /// What the pod's hosts file has beside the usual.
+    #[serde(default)]
+    pub hosts: String,
     /// Environment variables.
     #[serde(default)]
     pub env: BTreeMap<String, String>,

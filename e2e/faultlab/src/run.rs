@@ -21,6 +21,8 @@ const PATIENCE: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(5);
 /// What the time of a probe's stages may exceed on a machine with other work, before it counts as too late.
 const SLACK: Duration = Duration::from_millis(500);
+/// The port of name servers.
+const DNS: u16 = 53;
 /// What was said of a case, against what is right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Grade {
@@ -72,6 +74,11 @@ pub fn play(case: &Case, setting: Setting, probe: &Path) -> Result<Played> {
         break_it(&lab, setting, number, fault)?;
     }
     let peers = Peers::start(&lab, &case.peers, probe)?;
+    if case.questions_per_second > 0 {
+        let server = setting.fill("{server}").parse().context("the server has no address")?;
+        let server = SocketAddr::new(server, DNS);
+        servers.push(Server::load(&lab, At::Other, server, case.questions_per_second)?);
+    }
     let folder = tempfile::tempdir().context("cannot make a folder")?;
     let said = ask(&lab, setting, case, (probe, &peers), folder.path())?;
     drop((servers, peers));
@@ -108,7 +115,8 @@ fn command(
         Ok(file)
     };
     let resolv_conf = write("resolv.conf", &setting.fill(&case.probe.resolv_conf))?;
-    let hosts = write("hosts", "127.0.0.1 localhost\n::1 localhost\n")?;
+    let own = setting.fill(&case.probe.hosts);
+    let hosts = write("hosts", &format!("127.0.0.1 localhost\n::1 localhost\n{own}"))?;
     let mut command = Command::new("nsenter");
     command.arg(format!("--net=/run/netns/{}", lab.name(At::Client)));
     command.args(["unshare", "--mount", "--propagation", "private", "sh", "-ec"]);

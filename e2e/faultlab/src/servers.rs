@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::case::{Does, Listening};
-use crate::lab::Lab;
+use crate::lab::{At, Lab};
 
 pub(crate) mod dns;
 
@@ -89,8 +89,8 @@ impl Server {
                 });
             }
             Does::Dns(zone) => {
-                let (over_udp, over_tcp) = (zone.clone(), zone.clone());
-                self.answer(address, move |question| dns::over_udp(&over_udp, question))?;
+                let (over_udp, over_tcp) = (dns::OverUdp::new(zone.clone()), zone.clone());
+                self.answer(address, over_udp)?;
                 self.serve(listener(address, 128)?, move |stream| dns::over_tcp(&over_tcp, stream));
             }
         }
@@ -117,23 +117,30 @@ impl Server {
         }));
     }
 
+    /// Asks a name server as others would, so many times a second.
+    pub(crate) fn load(lab: &Lab, at: At, server: SocketAddr, per_second: u32) -> Result<Self> {
+        let stop = Arc::<AtomicBool>::default();
+        let threads = lab.within(at, || {
+            let stop = Arc::clone(&stop);
+            vec![thread::spawn(move || dns::load(server, per_second, &stop))]
+        })?;
+        Ok(Self { stop, threads, idle: Vec::new(), filling: Vec::new() })
+    }
+
     /// Answers each datagram, or not.
-    fn answer(
-        &mut self,
-        address: SocketAddr,
-        with: impl Fn(&[u8]) -> Option<Vec<u8>> + Send + 'static,
-    ) -> Result<()> {
+    fn answer(&mut self, address: SocketAddr, mut with: dns::OverUdp) -> Result<()> {
         let socket = socket(address, Type::DGRAM, Protocol::UDP)?;
-        socket.set_read_timeout(Some(LOOK))?;
+        socket.set_read_timeout(Some(LOOK / 10))?;
         let (stop, socket) = (Arc::clone(&self.stop), UdpSocket::from(socket));
         self.threads.push(thread::spawn(move || {
             let mut datagram = [0; 4096];
             while !stop.load(Ordering::Relaxed) {
-                if let Ok((length, from)) = socket.recv_from(&mut datagram)
-                    && let Some(answer) = with(&datagram[..length])
-                {
+                if let Ok((length, from)) = socket.recv_from(&mut datagram) {
+                    with.ask(&datagram[..length], from);
+                }
+                while let Some((to, answer)) = with.next() {
                     // A client that has gone is no failure of the case.
-                    let _ = socket.send_to(&answer, from);
+                    let _ = socket.send_to(&answer, to);
                 }
             }
         }));

@@ -6,6 +6,8 @@ use std::net::IpAddr;
 
 /// Addresses of one DNS answer, and of both types that a name leads to together.
 pub(crate) const ADDRESSES: usize = 256;
+/// Addresses of an answer beside those that count: one that came late, and those of a pair.
+pub(crate) const SAMPLE: usize = 4;
 /// DNS queries.
 pub(crate) const QUERIES: usize = 64;
 /// Proxies that the variables of all containers together lead to.

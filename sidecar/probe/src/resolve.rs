@@ -7,13 +7,15 @@
 mod cache;
 mod exchange;
 mod kept;
+mod late;
 mod message;
+mod pair;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use futures::future::join_all;
-use peerwalk_model::evidence::{LocalTrouble, Query, QueryOutcome, Resolve, ResolveSource, Transport};
+use peerwalk_model::evidence::{LocalTrouble, Pair, Query, QueryOutcome, Resolve, ResolveSource, Transport};
 use peerwalk_model::plan::{RecordType, Retries};
 use tokio::time::{Instant, sleep};
 
@@ -22,7 +24,10 @@ use crate::environment::resolv_conf::ResolvConf;
 use crate::environment::{Environment, Family, hosts};
 use crate::{environment, limits, random};
 use cache::Cache;
+use exchange::Open;
+use late::Asking;
 use message::Question;
+use pair::Pairs;
 
 /// The shortest time one query is given.
 const LEAST_PATIENCE: Duration = Duration::from_millis(200);
@@ -36,12 +41,17 @@ pub(crate) struct Patience {
     pub(crate) total: Duration,
     /// The longest time one query is given.
     pub(crate) longest: Duration,
+    /// How long, since the first question that was left open, a late answer is waited for when there is no other.
+    pub(crate) late: Duration,
 }
+
+pub(crate) use late::PATIENCE as LATE;
 
 /// What names resolved to, and answers that may still be reused.
 #[derive(Debug, Default)]
 pub(crate) struct Resolver {
     cache: Cache,
+    pairs: Pairs,
 }
 
 /// One resolution: whom to ask, how, and within which time.
@@ -56,7 +66,7 @@ struct Session<'a> {
 
 /// What was asked for one name and type.
 struct Asked {
-    queries: Vec<Query>,
+    queries: Vec<Asking>,
     /// It is an answer of before whose TTL is over, for want of budget.
     stale: bool,
 }
@@ -85,12 +95,17 @@ impl Resolver {
             addresses: Vec::new(),
             queries: Vec::new(),
             elapsed: Duration::ZERO,
+            spent: false,
+            pair: None,
         };
         if listed.is_empty() {
             let conf = ResolvConf::parse(&read(&environment.resolv_conf)?);
-            Session { resolver: self, gate, allowance, conf, patience, reuse }
-                .search(records, &mut resolve)
-                .await?;
+            let session = Session { resolver: self, gate, allowance, conf, patience, reuse };
+            let mut asked = session.search(records, &mut resolve).await?;
+            if resolve.addresses.is_empty() {
+                late::wait(&mut asked, patience.late).await;
+            }
+            resolve.queries = asked.into_iter().map(|asking| asking.query).collect();
         } else {
             resolve.source = ResolveSource::HostsFile;
             resolve.addresses = listed;
@@ -100,13 +115,23 @@ impl Resolver {
         resolve.elapsed = begun.elapsed();
         Ok(resolve)
     }
+
+    /// What comes of both types of a name that was resolved, asked at once; not more often than is due.
+    pub(crate) async fn pair(&self, resolve: &Resolve, gate: &Gate, event: bool) -> Option<Pair> {
+        self.pairs.of(resolve, gate, event).await
+    }
 }
 
 impl Session<'_> {
     /// Goes through the search list as glibc does: on after NXDOMAIN, no data and SERVFAIL; anything else
     /// that is no answer ends the search.
-    async fn search(&self, records: &[RecordType], resolve: &mut Resolve) -> Result<(), LocalTrouble> {
+    async fn search(
+        &self,
+        records: &[RecordType],
+        resolve: &mut Resolve,
+    ) -> Result<Vec<Asking>, LocalTrouble> {
         let mut outdated = false;
+        let mut all = Vec::new();
         for name in self.conf.candidates(&resolve.name) {
             // Both types at once, apart from each other: one may be answered and the other not.
             let asked = join_all(records.iter().map(|record| self.ask(&name, *record))).await;
@@ -114,7 +139,7 @@ impl Session<'_> {
             for asked in asked {
                 let Asked { queries, stale } = asked?;
                 outdated |= stale;
-                match queries.last().map(|query| &query.outcome) {
+                match queries.last().map(|asking| &asking.query.outcome) {
                     Some(QueryOutcome::Addresses(addresses)) => {
                         resolve.addresses.extend(addresses);
                         resolve.answered = Some(name.clone());
@@ -123,14 +148,15 @@ impl Session<'_> {
                     }
                     _ => go_on = false,
                 }
-                resolve.queries.extend(queries);
+                all.extend(queries);
             }
+            late::bound(&mut all);
             if !resolve.addresses.is_empty() || !go_on {
                 break;
             }
         }
         // An older address still says something. That there is none may be over.
-        if outdated && resolve.addresses.is_empty() { Err(out_of_budget()) } else { Ok(()) }
+        if outdated && resolve.addresses.is_empty() { Err(out_of_budget()) } else { Ok(all) }
     }
 
     /// Asks for one name and type, or takes what was answered before.
@@ -138,21 +164,21 @@ impl Session<'_> {
         if self.reuse
             && let Some(query) = self.resolver.cache.get(name, record)
         {
-            return Ok(Asked { queries: vec![query], stale: false });
+            return Ok(Asked { queries: vec![query.into()], stale: false });
         }
         if self.reuse
             && !self.gate.may_query()
             && let Some(query) = self.resolver.cache.stale(name, record)
         {
-            return Ok(Asked { queries: vec![query], stale: true });
+            return Ok(Asked { queries: vec![query.into()], stale: true });
         }
         let queries = self.ask_servers(name, record).await?;
         Ok(Asked { queries, stale: false })
     }
 
     /// Asks each server in turn, and all of them again after a wait.
-    async fn ask_servers(&self, name: &str, record: RecordType) -> Result<Vec<Query>, LocalTrouble> {
-        let mut queries = Vec::new();
+    async fn ask_servers(&self, name: &str, record: RecordType) -> Result<Vec<Asking>, LocalTrouble> {
+        let mut queries: Vec<Asking> = Vec::new();
         for attempt in 0..self.patience.retries.attempts.max(1) {
             if attempt > 0 {
                 let wait = backoff(&self.patience.retries, attempt);
@@ -168,7 +194,7 @@ impl Session<'_> {
                 }
             }
             // A server that refuses will refuse again.
-            if queries.iter().all(|query| query.outcome == QueryOutcome::Refused) {
+            if queries.iter().all(|asking| asking.query.outcome == QueryOutcome::Refused) {
                 break;
             }
         }
@@ -181,7 +207,7 @@ impl Session<'_> {
         server: SocketAddr,
         name: &str,
         record: RecordType,
-        queries: &mut Vec<Query>,
+        queries: &mut Vec<Asking>,
     ) -> Result<bool, LocalTrouble> {
         for transport in [Transport::Udp, Transport::Tcp] {
             if !self.gate.query(self.allowance).await {
@@ -191,27 +217,22 @@ impl Session<'_> {
             let deadline = self.patience.query(self.conf.servers.len()).min(self.allowance.left());
             let Some(question) = Question::new(name, record) else {
                 // A name that cannot be written down exists nowhere; no server need be asked.
-                queries.push(query(server, transport, name, record, QueryOutcome::NameNotFound, begun));
+                queries
+                    .push(query(server, transport, name, record, QueryOutcome::NameNotFound, begun).into());
                 return Ok(true);
             };
-            let answer = match transport {
-                Transport::Udp => exchange::udp(server, &question, deadline).await?,
-                Transport::Tcp => exchange::tcp(server, &question, deadline).await?,
+            let (answer, open): (_, Option<Open>) = match transport {
+                Transport::Udp => exchange::udp(server, question, deadline).await?,
+                Transport::Tcp => (exchange::tcp(server, &question, deadline).await?, None),
             };
-            let answered = query(server, transport, name, record, answer.outcome, begun);
-            if matches!(
-                answered.outcome,
-                QueryOutcome::Addresses(_) | QueryOutcome::NoData | QueryOutcome::NameNotFound
-            ) {
-                self.resolver.cache.keep(&answered, answer.reuse);
+            let query = query(server, transport, name, record, answer.outcome, begun);
+            let (done, again) = (query.outcome.is_final(), query.outcome == QueryOutcome::Truncated);
+            if done {
+                self.resolver.cache.keep(&query, answer.reuse);
             }
-            queries.push(answered);
-            match queries.last().map(|query| &query.outcome) {
-                Some(QueryOutcome::Truncated) => {}
-                Some(QueryOutcome::Addresses(_) | QueryOutcome::NoData | QueryOutcome::NameNotFound) => {
-                    return Ok(true);
-                }
-                _ => return Ok(false),
+            queries.push(Asking { query, open });
+            if !again {
+                return Ok(done);
             }
         }
         Ok(false)
@@ -248,7 +269,7 @@ fn query(
     begun: Instant,
 ) -> Query {
     let name = limits::cut(name, limits::NAME).to_owned();
-    Query { server, transport, name, record, outcome, elapsed: begun.elapsed() }
+    Query { server, transport, name, record, outcome, elapsed: begun.elapsed(), late: None }
 }
 
 fn out_of_budget() -> LocalTrouble {

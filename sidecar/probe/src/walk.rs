@@ -18,7 +18,7 @@ use crate::connect::{Choice, Connected, Connector, Dialling, Order};
 use crate::environment::{Environment, Family};
 use crate::proxied::{self, Through};
 use crate::request::{Form, exchange};
-use crate::resolve::{Patience, Resolver, backoff, record_of};
+use crate::resolve::{self, Patience, Resolver, backoff, record_of};
 use crate::route::route;
 use crate::socket::Locals;
 use crate::tls;
@@ -28,6 +28,9 @@ use memory::{Memory, Remembered};
 
 /// Time for [`Prober::addresses`].
 const ADDRESSES_TIME: Duration = Duration::from_secs(3);
+
+/// Less than this is no time for what comes after the name.
+const NEEDED: Duration = Duration::from_millis(100);
 
 /// Walks targets, and remembers between walks what must not be asked or paid for twice.
 #[derive(Debug, Default)]
@@ -103,7 +106,8 @@ impl Prober {
             return vec![ip];
         }
         let retries = Retries { attempts: 2, backoff: ADDRESSES_TIME / 10, max_backoff: ADDRESSES_TIME / 10 };
-        let patience = Patience { retries, total: ADDRESSES_TIME, longest: ADDRESSES_TIME };
+        let late = Duration::ZERO;
+        let patience = Patience { retries, total: ADDRESSES_TIME, longest: ADDRESSES_TIME, late };
         let allowance = Allowance::new(ADDRESSES_TIME);
         let shared = (&self.gate, &allowance);
         let resolved =
@@ -129,8 +133,14 @@ impl Tour<'_> {
         let addresses = if let Ok(ip) = way.host.parse() {
             vec![ip]
         } else {
-            let resolve = self.resolve(&way.host, &self.prober.records()).await?;
+            let mut resolve = self.resolve(&way.host, &self.prober.records()).await?;
+            resolve.spent = self.allowance.left() < NEEDED;
             walk.resolve.insert(resolve).addresses.clone()
+        };
+        let resolved = walk.resolve.clone();
+        let pair = async {
+            let event = self.trigger == Trigger::Event;
+            self.prober.resolver.pair(resolved.as_ref()?, &self.prober.gate, event).await
         };
         let environment = &self.prober.environment;
         walk.route = way
@@ -149,8 +159,11 @@ impl Tour<'_> {
             }
         };
         let direct = self.direct(&dialling, &way, &addresses, walk, report);
-        let (direct, through): (_, Result<Option<ProxyAttempt>, LocalTrouble>) =
-            tokio::join!(direct, through);
+        let (direct, through, pair): (_, Result<Option<ProxyAttempt>, LocalTrouble>, _) =
+            tokio::join!(direct, through, pair);
+        if let Some(resolve) = &mut walk.resolve {
+            resolve.pair = pair;
+        }
         direct?;
         walk.proxied = through?;
         Ok(())
@@ -264,6 +277,7 @@ impl Tour<'_> {
             retries: target.retries,
             total: target.total_timeout,
             longest: target.connect_timeout,
+            late: resolve::LATE,
         };
         let prober = self.prober;
         let reuse = self.trigger == Trigger::Interval;

@@ -108,6 +108,8 @@ impl World {
             addresses: vec![[10, 0, 0, u8::try_from(self.clock % 2).expect("a bit")].into()],
             queries: Vec::new(),
             elapsed: Duration::ZERO,
+            spent: false,
+            pair: None,
         };
         let begun =
             Walk::begin(key(name), self.number, Trigger::Interval, Timestamp::from_millis(self.clock));

@@ -44,6 +44,8 @@ fn walk(target: &str, address: &str, started: i64) -> Walk {
         addresses: address.parse().into_iter().collect(),
         queries: Vec::new(),
         elapsed: Duration::ZERO,
+        spent: false,
+        pair: None,
     };
     let begun = Walk::begin(key(target), 1, Trigger::Interval, at(started));
     Walk { resolve: Some(resolve), ended: at(started + 5), ..begun }

@@ -253,6 +253,8 @@ pub fn walk(target: &str, address: &str) -> Walk {
         addresses: address.parse().into_iter().collect(),
         queries: Vec::new(),
         elapsed: Duration::ZERO,
+        spent: false,
+        pair: None,
     };
     Walk { resolve: Some(resolve), ..Walk::begin(key(target), 1, Trigger::Interval, now()) }
 }

@@ -7,7 +7,7 @@ use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose, LocalPeer};
 use peerwalk_model::{Confidence, Observed, Reason, Verdict};
 
 use super::denied::{looks_denied, prohibited, refusal};
-use super::{connected, out_of_resources, target_dials};
+use super::{connected, names, out_of_resources, target_dials};
 use crate::case::{Case, EndpointDecision, PairEvidence};
 use crate::errno::ECONNREFUSED;
 use crate::facts::{GRACE, TargetFacts};
@@ -35,6 +35,9 @@ pub(super) fn confirmed(case: &Case, verdict: &Verdict, must: &mut impl FnMut(bo
             | Reason::EndpointNotReady
             | Reason::PeerNotReading,
         ) => must(false, "what has other explanations is likely at most"),
+        Some(Reason::DnsUnexpectedAddress) => names::unexpected_address(case, pair, must),
+        Some(Reason::DnsNameNotFound | Reason::DnsRefused) => names::not_there(case, pair, must),
+        Some(Reason::DnsSlow) => must(false, "DnsSlow is likely at most: other clients wait longer"),
         _ => {}
     }
 }

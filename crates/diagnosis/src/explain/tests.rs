@@ -17,6 +17,8 @@ fn walk() -> Walk {
         addresses: vec!["10.96.3.7".parse().unwrap()],
         queries: Vec::new(),
         elapsed: Duration::from_micros(2_100),
+        spent: false,
+        pair: None,
     });
     walk.connect = Some(Connect {
         dials: vec![Dial {

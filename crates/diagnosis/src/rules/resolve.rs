@@ -1,9 +1,15 @@
 //! A name that does not become addresses.
 
-use peerwalk_model::evidence::{Query, QueryOutcome, Resolve};
+mod of_service;
+
+use std::net::{IpAddr, SocketAddr};
+
+use peerwalk_model::evidence::{Query, QueryOutcome, RequestOutcome, Resolve, TlsOutcome};
 use peerwalk_model::verdict::Topic;
 use peerwalk_model::{Because, Confidence, Observed, Reason, Stage, Verdict};
 use peerwalk_netpol::Decision;
+
+pub(super) use of_service::unexpected_address;
 
 use super::unreachable;
 use crate::errno::EPERM;
@@ -23,14 +29,38 @@ pub(super) fn name(view: &View) -> Option<Verdict> {
     let (reason, confidence) = word(resolve);
     let mut because = Vec::new();
     let (reason, confidence) = match reason {
-        Reason::DnsTimeout | Reason::DnsDenied => blocked(view, reason, confidence, &mut because),
+        Reason::DnsTimeout | Reason::DnsDenied => blocked(view, resolve, (reason, confidence), &mut because),
         _ => (reason, confidence),
     };
     let confidence = match reason {
-        Reason::DnsNameNotFound | Reason::DnsNoData => confidence.min(lag(view, &mut because)),
+        Reason::DnsNameNotFound => {
+            confidence.min(lag(view, &mut because)).min(of_service::exists(view, resolve, &mut because))
+        }
+        Reason::DnsRefused => confidence.min(of_service::exists(view, resolve, &mut because)),
+        Reason::DnsNoData => confidence.min(lag(view, &mut because)),
         _ => confidence,
     };
     Some(unreachable(reason, Stage::Resolve, confidence, because))
+}
+
+/// The name took all the time that there was, and what comes after it failed for want of time alone.
+pub(super) fn no_time_left(view: &View) -> Option<Verdict> {
+    let resolve =
+        view.walk.resolve.as_ref().filter(|resolve| resolve.spent && !resolve.addresses.is_empty())?;
+    let untried = !view.addresses.iter().any(|address| address.answer.was_tried());
+    let cut_short = view.connects() && waited_in_vain(view);
+    (untried || cut_short).then(|| {
+        let text = format!("{} took the whole time of the walk: what comes after it had none", resolve.name);
+        let because = vec![Because::new(Topic::Missing, text)];
+        unreachable(Reason::DnsSlow, Stage::Resolve, Confidence::Likely, because)
+    })
+}
+
+/// The handshake or the exchange ended without an answer.
+fn waited_in_vain(view: &View) -> bool {
+    let tls = view.walk.tls.as_ref().is_some_and(|tls| tls.outcome == TlsOutcome::Timeout);
+    let request = view.walk.request.as_ref();
+    tls || request.is_some_and(|request| request.outcome == RequestOutcome::NoResponse)
 }
 
 /// A target that is a name alone is reached when the name resolves.
@@ -58,7 +88,7 @@ pub(super) fn has_no_address(resolve: &Resolve) -> bool {
 
 /// What the queries say together. A question that one server left open and another answered is answered.
 fn word(resolve: &Resolve) -> (Reason, Confidence) {
-    let answered = |query: &Query| is_answer(&query.outcome);
+    let answered = |query: &Query| query.outcome.is_final();
     let same = |one: &Query, other: &Query| one.name == other.name && one.record == other.record;
     let open: Vec<&Query> = resolve
         .queries
@@ -87,10 +117,25 @@ fn word(resolve: &Resolve) -> (Reason, Confidence) {
     if any(|outcome| *outcome == QueryOutcome::Truncated) {
         return (Reason::DnsTruncatedNoTcp, Confidence::Likely);
     }
+    if let Some(reason) = late(&open) {
+        return (reason, Confidence::Likely);
+    }
     if all(is_denial) {
         return (Reason::DnsDenied, Confidence::Likely);
     }
     (Reason::DnsTimeout, Confidence::Likely)
+}
+
+/// What a server said after all. It lives and the way to it is open; an answer of failure is one all the same.
+fn late(open: &[&Query]) -> Option<Reason> {
+    let came: Vec<&QueryOutcome> = open.iter().filter_map(|query| query.late.as_ref()).collect();
+    if came.iter().any(|late| late.is_final() || **late == QueryOutcome::Truncated) {
+        return Some(Reason::DnsSlow);
+    }
+    if came.iter().any(|late| **late == QueryOutcome::Refused) {
+        return Some(Reason::DnsRefused);
+    }
+    came.iter().any(|late| late.is_from_server()).then_some(Reason::DnsServerFailure)
 }
 
 /// A filter says so: by an ICMP prohibition, or in the pod's own kernel, which tells UDP (`EPERM` from `send()`).
@@ -99,17 +144,19 @@ fn is_denial(outcome: &QueryOutcome) -> bool {
     *errno == EPERM || icmp.as_ref().is_some_and(is_prohibition)
 }
 
-fn is_answer(outcome: &QueryOutcome) -> bool {
-    matches!(outcome, QueryOutcome::Addresses(_) | QueryOutcome::NoData | QueryOutcome::NameNotFound)
-}
-
 /// A name server that a policy blocks looks dead: says so, where the decisions do.
 fn blocked(
     view: &View,
-    reason: Reason,
-    confidence: Confidence,
+    resolve: &Resolve,
+    (reason, confidence): (Reason, Confidence),
     because: &mut Vec<Because>,
 ) -> (Reason, Confidence) {
+    if let Some(server) = resolve.queries.iter().map(|query| query.server).find(|s| is_of_node(view, *s)) {
+        let text =
+            format!("{} is on the source's own node, where policies of pods do not apply", server.ip());
+        because.push(Because::new(Topic::Policy, text));
+        return (reason, confidence);
+    }
     let current: Vec<&Decision> =
         view.facts.dns.iter().filter_map(|known| known.current()).map(|(_, decision)| decision).collect();
     let Some(first) = current.first() else { return (reason, confidence) };
@@ -121,6 +168,16 @@ fn blocked(
     because.extend(policy_text::denial(first));
     because.extend(policy_text::fixes(first));
     (Reason::DnsDenied, confidence)
+}
+
+/// A name server on the node, as a cache for its pods: at a link-local address, or at one of the node's own.
+fn is_of_node(view: &View, server: SocketAddr) -> bool {
+    let link_local = match server.ip().to_canonical() {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    let node = view.facts.source.node.as_ref();
+    link_local || node.is_some_and(|node| node.addresses.contains(&server.ip()))
 }
 
 /// A decision about the name servers that changed during the walk or shortly before leaves it open which of

@@ -6,6 +6,7 @@ use peerwalk_model::{Because, Confidence, Observed, Reason, Stage, Verdict};
 use peerwalk_netpol::Decision;
 
 use crate::address::{Address, Answer};
+use crate::names;
 use crate::policy_text;
 use crate::rules::connect::{interceptor, unasked};
 use crate::rules::{backends, route};
@@ -102,7 +103,11 @@ pub(super) fn reachable(view: &View) -> Verdict {
         because.push(Because::new(Topic::Missing, text));
     }
     because.extend(unasked(view).map(|text| Because::new(Topic::Missing, text)));
-    let certain = because.is_empty() && interceptor(view).is_none();
+    let certain = because.is_empty()
+        && interceptor(view).is_none()
+        && !view.walk.resolve.as_ref().is_some_and(names::some_clients_fail);
+    let fix = view.walk.resolve.as_ref().and_then(names::lost_fix);
+    because.extend(fix.map(|text| Because::new(Topic::Fix, text)));
     passed(view, if certain { Confidence::Confirmed } else { Confidence::Likely }, because)
 }
 

@@ -30,6 +30,33 @@ pub struct Resolve {
     /// The whole resolution, retries included.
     #[cfg_attr(feature = "serde", serde(rename = "elapsedMs", with = "crate::serde_ms"))]
     pub elapsed: Duration,
+    /// It left no time of the walk's own for what comes after it.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub spent: bool,
+    /// A and AAAA as a pair, where that was asked within the last minute.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub pair: Option<Pair>,
+}
+
+/// A and AAAA asked at once from one socket, as glibc and musl do: what keeps state of the two may lose one, while
+/// each alone is answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
+pub struct Pair {
+    /// The server, which had answered both apart.
+    pub server: SocketAddr,
+    /// The fully qualified name asked for.
+    pub name: String,
+    /// How often in a row the pair was asked with the same loss, each time from a new socket.
+    pub tries: u32,
+    /// What came of the question for A, the last time.
+    pub a: QueryOutcome,
+    /// What came of the question for AAAA, the last time.
+    pub aaaa: QueryOutcome,
 }
 
 /// Where addresses came from.
@@ -40,6 +67,26 @@ pub enum ResolveSource {
     HostsFile,
     /// The servers of the pod's resolv.conf.
     Dns,
+}
+
+impl Pair {
+    /// A pair that loses one is asked so often: of packets that are lost at random one in twenty may be, and those say
+    /// nothing.
+    pub const TRIES: u32 = 3;
+
+    /// The type whose question was lost while the other was answered, every time that they were asked.
+    pub fn lost(&self) -> Option<RecordType> {
+        self.loses().filter(|_| self.tries >= Self::TRIES)
+    }
+
+    /// The same for the last time alone.
+    pub fn loses(&self) -> Option<RecordType> {
+        match (self.a.is_final(), self.aaaa.is_final()) {
+            (true, false) if self.aaaa == QueryOutcome::Timeout => Some(RecordType::Aaaa),
+            (false, true) if self.a == QueryOutcome::Timeout => Some(RecordType::A),
+            _ => None,
+        }
+    }
 }
 
 /// One query to one server.
@@ -63,6 +110,9 @@ pub struct Query {
     /// From sending to the outcome.
     #[cfg_attr(feature = "serde", serde(rename = "elapsedMs", with = "crate::serde_ms"))]
     pub elapsed: Duration,
+    /// What came after the deadline, where the outcome is a timeout and something did.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub late: Option<QueryOutcome>,
 }
 
 /// The transport of a DNS query (RFC 1035, section 4.2).
@@ -108,4 +158,23 @@ pub enum QueryOutcome {
     },
     /// The answer could not be read, or did not fit the question.
     Malformed,
+}
+
+impl Query {
+    /// Whether the server answered after the deadline: it is slow and not dead.
+    pub fn came_late(&self) -> bool {
+        self.late.as_ref().is_some_and(QueryOutcome::is_from_server)
+    }
+}
+
+impl QueryOutcome {
+    /// Whether it answers the question: with addresses, or with the word that there are none.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Addresses(_) | Self::NoData | Self::NameNotFound)
+    }
+
+    /// Whether the server itself said something, whatever it was.
+    pub fn is_from_server(&self) -> bool {
+        !matches!(self, Self::Timeout | Self::Unreachable { .. })
+    }
 }

@@ -8,7 +8,7 @@ mod words;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::{Connect, Dial, DialOutcome, LocalPeer, NeighbourState, Walk};
+use super::{Connect, Dial, DialOutcome, LocalPeer, NeighbourState, Pair, Query, Resolve, Walk};
 use crate::flow::Protocol;
 use crate::name::TargetKey;
 use words::{after, icmp, list, of, purpose, query, record, request, source, tls, used};
@@ -37,6 +37,7 @@ fn text(walk: &Walk) -> String {
             .map(|q| format!("{} {} {}", of(&q.name), record(q.record), query(&q.outcome)))
             .collect();
         let _ = write!(text, "resolve {} {} {};", source(resolve.source), list(addresses), list(outcomes));
+        let _ = write!(text, "{}", how(resolve));
     }
     if let Some(route) = &walk.route {
         let hidden = route.not_visible.iter().map(|container| of(container));
@@ -108,6 +109,44 @@ fn dials(dials: &[Dial]) -> BTreeSet<String> {
         seen.insert(if dial.protocol == Protocol::Udp { format!("udp {line}") } else { line });
     }
     seen
+}
+
+/// How an answer was come by, where that was not at the first word: which suffix it was and after how many names, who
+/// left questions open before it, and what came too late.
+fn how(resolve: &Resolve) -> String {
+    let mut text = String::new();
+    if let Some(answered) = resolve.answered.as_deref().filter(|name| !same_name(name, &resolve.name)) {
+        let names: BTreeSet<&str> = resolve.queries.iter().map(|q| q.name.as_str()).collect();
+        let _ = write!(text, "as {} of {};", of(answered), names.len());
+    }
+    let found = !resolve.addresses.is_empty();
+    let open = resolve.queries.iter().filter(|q| found && !q.outcome.is_final());
+    let servers = resolve.queries.iter().filter(|q| q.came_late());
+    let parts = [
+        ("open", open.map(|q| format!("{} {} {}", record(q.record), q.server, query(&q.outcome))).collect()),
+        ("late", servers.map(late).collect()),
+        ("lost", resolve.pair.iter().filter_map(Pair::lost).map(|lost| record(lost).into()).collect()),
+    ];
+    for (name, part) in parts.into_iter().filter(|(_, part): &(_, BTreeSet<String>)| !part.is_empty()) {
+        let _ = write!(text, "{name} {};", list(part));
+    }
+    if resolve.spent {
+        text.push_str("spent;");
+    }
+    text
+}
+
+/// What came too late. Addresses that did are none of the name's.
+fn late(asked: &Query) -> String {
+    let outcome = match &asked.late {
+        Some(outcome) if !outcome.is_final() => query(outcome),
+        _ => "answer".into(),
+    };
+    format!("{} {outcome}", asked.server)
+}
+
+fn same_name(one: &str, other: &str) -> bool {
+    one.trim_end_matches('.') == other.trim_end_matches('.')
 }
 
 /// What is found beside the dials, where there is any of it: neighbours that do not answer, hops that do, and breakers,

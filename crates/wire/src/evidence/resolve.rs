@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use peerwalk_model::evidence::{Query, QueryOutcome, Resolve, ResolveSource, Transport};
+use peerwalk_model::evidence::{Pair, Query, QueryOutcome, Resolve, ResolveSource, Transport};
 
 use super::connect::{icmp, icmp_message};
 use crate::error::WireError;
@@ -11,7 +11,7 @@ use crate::field::{
 };
 use crate::limits;
 use crate::plan::{record, record_value};
-use crate::proto::{self, query::Outcome};
+use crate::proto::{self, query::Outcome, query_outcome::Outcome as Other};
 
 pub(super) fn message(resolve: &Resolve) -> proto::Resolve {
     proto::Resolve {
@@ -25,6 +25,8 @@ pub(super) fn message(resolve: &Resolve) -> proto::Resolve {
         addresses: ips_bytes(&resolve.addresses),
         queries: resolve.queries.iter().map(query_message).collect(),
         elapsed_us: micros(resolve.elapsed),
+        spent: resolve.spent,
+        pair: resolve.pair.as_ref().map(pair_message),
     }
 }
 
@@ -43,12 +45,50 @@ pub(super) fn model(message: proto::Resolve) -> Result<Resolve, WireError> {
         addresses: ips("resolve.addresses", message.addresses, limits::ADDRESSES)?,
         queries: list("resolve.queries", message.queries, limits::QUERIES, query)?,
         elapsed: Duration::from_micros(message.elapsed_us),
+        spent: message.spent,
+        pair: message.pair.map(pair).transpose()?,
+    })
+}
+
+fn pair_message(pair: &Pair) -> proto::Pair {
+    proto::Pair {
+        server: Some(socket_message(pair.server)),
+        name: pair.name.clone(),
+        tries: pair.tries,
+        a: Some(other_message(&pair.a)),
+        aaaa: Some(other_message(&pair.aaaa)),
+    }
+}
+
+fn pair(message: proto::Pair) -> Result<Pair, WireError> {
+    Ok(Pair {
+        server: socket("pair.server", message.server)?,
+        name: text("pair.name", message.name)?,
+        tries: message.tries,
+        a: other("pair.a", message.a)?,
+        aaaa: other("pair.aaaa", message.aaaa)?,
     })
 }
 
 fn query_message(query: &Query) -> proto::Query {
+    proto::Query {
+        server: Some(socket_message(query.server)),
+        transport: match query.transport {
+            Transport::Udp => proto::Transport::Udp,
+            Transport::Tcp => proto::Transport::Tcp,
+        }
+        .into(),
+        name: query.name.clone(),
+        record: record_value(query.record),
+        elapsed_us: micros(query.elapsed),
+        outcome: Some(outcome_message(&query.outcome)),
+        late: query.late.as_ref().map(other_message),
+    }
+}
+
+fn outcome_message(outcome: &QueryOutcome) -> Outcome {
     let nothing = proto::Empty {};
-    let outcome = match &query.outcome {
+    match outcome {
         QueryOutcome::Addresses(addresses) => {
             Outcome::Addresses(proto::Addresses { addresses: ips_bytes(addresses) })
         }
@@ -63,19 +103,40 @@ fn query_message(query: &Query) -> proto::Query {
             Outcome::Unreachable(proto::Unreachable { errno: *errno, icmp: icmp.as_ref().map(icmp_message) })
         }
         QueryOutcome::Malformed => Outcome::Malformed(nothing),
-    };
-    proto::Query {
-        server: Some(socket_message(query.server)),
-        transport: match query.transport {
-            Transport::Udp => proto::Transport::Udp,
-            Transport::Tcp => proto::Transport::Tcp,
-        }
-        .into(),
-        name: query.name.clone(),
-        record: record_value(query.record),
-        elapsed_us: micros(query.elapsed),
-        outcome: Some(outcome),
     }
+}
+
+/// An outcome outside a query, which has its own message: the fields of both have the same numbers.
+fn other_message(outcome: &QueryOutcome) -> proto::QueryOutcome {
+    let outcome = match outcome_message(outcome) {
+        Outcome::Addresses(list) => Other::Addresses(list),
+        Outcome::NoData(nothing) => Other::NoData(nothing),
+        Outcome::NameNotFound(nothing) => Other::NameNotFound(nothing),
+        Outcome::ServerFailure(nothing) => Other::ServerFailure(nothing),
+        Outcome::Refused(nothing) => Other::Refused(nothing),
+        Outcome::OtherCode(code) => Other::OtherCode(code),
+        Outcome::Truncated(nothing) => Other::Truncated(nothing),
+        Outcome::Timeout(nothing) => Other::Timeout(nothing),
+        Outcome::Unreachable(unreachable) => Other::Unreachable(unreachable),
+        Outcome::Malformed(nothing) => Other::Malformed(nothing),
+    };
+    proto::QueryOutcome { outcome: Some(outcome) }
+}
+
+fn other(field: &'static str, message: Option<proto::QueryOutcome>) -> Result<QueryOutcome, WireError> {
+    let message = required(field, message)?;
+    outcome(match required(field, message.outcome)? {
+        Other::Addresses(list) => Outcome::Addresses(list),
+        Other::NoData(nothing) => Outcome::NoData(nothing),
+        Other::NameNotFound(nothing) => Outcome::NameNotFound(nothing),
+        Other::ServerFailure(nothing) => Outcome::ServerFailure(nothing),
+        Other::Refused(nothing) => Outcome::Refused(nothing),
+        Other::OtherCode(code) => Outcome::OtherCode(code),
+        Other::Truncated(nothing) => Outcome::Truncated(nothing),
+        Other::Timeout(nothing) => Outcome::Timeout(nothing),
+        Other::Unreachable(unreachable) => Outcome::Unreachable(unreachable),
+        Other::Malformed(nothing) => Outcome::Malformed(nothing),
+    })
 }
 
 fn query(message: proto::Query) -> Result<Query, WireError> {
@@ -93,6 +154,7 @@ fn query(message: proto::Query) -> Result<Query, WireError> {
         record: record("query.record", message.record)?,
         outcome: outcome(required("query.outcome", message.outcome)?)?,
         elapsed: Duration::from_micros(message.elapsed_us),
+        late: message.late.map(|late| other("query.late", Some(late))).transpose()?,
     })
 }
 

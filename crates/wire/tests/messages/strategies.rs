@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use peerwalk_model::evidence::{
     AfterConnect, Breaker, Connect, Connection, Dial, DialOutcome, DialPurpose, Hop, IcmpError, LocalPeer,
-    LocalTrouble, Neighbour, NeighbourState, ProxyAttempt, ProxyUse, Query, QueryOutcome, Request,
+    LocalTrouble, Neighbour, NeighbourState, Pair, ProxyAttempt, ProxyUse, Query, QueryOutcome, Request,
     RequestOutcome, Resolve, ResolveSource, Route, SmallSegments, Strain, Tls, TlsOutcome, Transport,
     Trigger,
 };
@@ -117,8 +117,8 @@ fn dial() -> impl Strategy<Value = Dial> {
     )
 }
 
-fn query() -> impl Strategy<Value = Query> {
-    let outcome = prop_oneof![
+fn query_outcome() -> impl Strategy<Value = QueryOutcome> {
+    prop_oneof![
         vec(any::<IpAddr>(), 0..4).prop_map(QueryOutcome::Addresses),
         Just(QueryOutcome::NoData),
         Just(QueryOutcome::NameNotFound),
@@ -129,30 +129,42 @@ fn query() -> impl Strategy<Value = Query> {
         Just(QueryOutcome::Timeout),
         (any::<i32>(), of(icmp())).prop_map(|(errno, icmp)| QueryOutcome::Unreachable { errno, icmp }),
         Just(QueryOutcome::Malformed),
-    ];
+    ]
+}
+
+fn query() -> impl Strategy<Value = Query> {
     let transport = prop_oneof![Just(Transport::Udp), Just(Transport::Tcp)];
-    (socket(), transport, text(), record(), outcome, micros()).prop_map(
-        |(server, transport, name, record, outcome, elapsed)| Query {
+    (socket(), transport, text(), record(), query_outcome(), micros(), of(query_outcome())).prop_map(
+        |(server, transport, name, record, outcome, elapsed, late)| Query {
             server,
             transport,
             name,
             record,
             outcome,
             elapsed,
+            late,
         },
     )
 }
 
+fn pair() -> impl Strategy<Value = Pair> {
+    (socket(), text(), any::<u32>(), query_outcome(), query_outcome())
+        .prop_map(|(server, name, tries, a, aaaa)| Pair { server, name, tries, a, aaaa })
+}
+
 fn resolve() -> impl Strategy<Value = Resolve> {
     let source = prop_oneof![Just(ResolveSource::HostsFile), Just(ResolveSource::Dns)];
-    (text(), source, of(text()), vec(any::<IpAddr>(), 0..4), vec(query(), 0..4), micros()).prop_map(
-        |(name, source, answered, addresses, queries, elapsed)| Resolve {
+    let found = (of(text()), vec(any::<IpAddr>(), 0..4), vec(query(), 0..4));
+    (text(), source, found, micros(), any::<bool>(), of(pair())).prop_map(
+        |(name, source, (answered, addresses, queries), elapsed, spent, pair)| Resolve {
             name,
             source,
             answered,
             addresses,
             queries,
             elapsed,
+            spent,
+            pair,
         },
     )
 }

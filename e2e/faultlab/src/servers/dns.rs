@@ -1,11 +1,13 @@
 //! A name server that answers as it is told, right or wrong.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::io::{Read, Write};
-use std::net::{IpAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use hickory_proto::op::{Message, OpCode, ResponseCode};
+use hickory_proto::op::{Message, OpCode, Query, ResponseCode};
 use hickory_proto::rr::rdata::{A, AAAA};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
@@ -16,13 +18,53 @@ const TTL: u32 = 5;
 /// For a question over TCP.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The answer to a datagram.
-pub(crate) fn over_udp(zone: &Dns, question: &[u8]) -> Option<Vec<u8>> {
-    let asked = Message::from_vec(question).ok()?;
-    let for_aaaa = asked.queries.first()?.query_type == RecordType::AAAA;
-    let how = zone.aaaa.filter(|_| for_aaaa).unwrap_or(zone.udp);
-    thread::sleep(Duration::from_millis(zone.delay_ms));
-    answer(zone, &asked, how)
+/// A server over UDP. Each answer has its own delay, so that one does not wait for another.
+pub(crate) struct OverUdp {
+    zone: Dns,
+    /// Source ports that have asked.
+    known: BTreeSet<SocketAddr>,
+    /// Answers that are due, in their order: all have the same delay.
+    due: VecDeque<(Instant, SocketAddr, Vec<u8>)>,
+}
+
+impl OverUdp {
+    pub(crate) fn new(zone: Dns) -> Self {
+        Self { zone, known: BTreeSet::new(), due: VecDeque::new() }
+    }
+
+    /// Takes in a datagram.
+    pub(crate) fn ask(&mut self, question: &[u8], from: SocketAddr) {
+        let Ok(asked) = Message::from_vec(question) else { return };
+        let Some(query) = asked.queries.first() else { return };
+        let for_aaaa = query.query_type == RecordType::AAAA;
+        let how = self.zone.aaaa.filter(|_| for_aaaa).unwrap_or(self.zone.udp);
+        let first = self.known.insert(from);
+        if let Some(answer) = answer(&self.zone, &asked, how).filter(|_| first || !self.zone.first_only) {
+            self.due.push_back((Instant::now() + Duration::from_millis(self.zone.delay_ms), from, answer));
+        }
+    }
+
+    /// The next answer whose time has come.
+    pub(crate) fn next(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
+        self.due.pop_front_if(|(at, ..)| *at <= Instant::now()).map(|(_, to, answer)| (to, answer))
+    }
+}
+
+/// Asks a server from the namespace of the calling thread, from ever new ports, until it is told to stop. What comes
+/// of it is all the same.
+pub(crate) fn load(server: SocketAddr, per_second: u32, stop: &AtomicBool) {
+    let Ok(name) = Name::from_ascii("load.lab.test.") else { return };
+    let mut message = Message::query();
+    message.add_query(Query::query(name, RecordType::A));
+    let Ok(question) = message.to_vec() else { return };
+    while !stop.load(Ordering::Relaxed) {
+        let any: IpAddr =
+            if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        if let Ok(socket) = UdpSocket::bind((any, 0)) {
+            let _ = socket.send_to(&question, server);
+        }
+        thread::sleep(Duration::from_secs(1) / per_second.max(1));
+    }
 }
 
 /// Answers the one question of a connection (RFC 1035, section 4.2.2).
@@ -68,6 +110,10 @@ fn answer(zone: &Dns, asked: &Message, how: Answers) -> Option<Vec<u8>> {
 
 fn fill(zone: &Dns, name: &Name, record: RecordType, answer: &mut Message) {
     let asked = name.to_ascii().trim_end_matches('.').to_ascii_lowercase();
+    if zone.failing.contains(&asked) {
+        answer.metadata.response_code = ResponseCode::ServFail;
+        return;
+    }
     let Some(addresses) = zone.names.get(&asked) else {
         answer.metadata.response_code = ResponseCode::NXDomain;
         return;

@@ -100,6 +100,14 @@ pub fn resolve(
     })
 }
 
+/// What the name of a Service may lead to: its own addresses, and those of its endpoints, ready or not, at whatever
+/// port.
+pub fn members(index: &Index, service: &ObjectKey) -> BTreeSet<IpAddr> {
+    let own = index.service(service).into_iter().flat_map(|record| record.addresses.clone());
+    let slices = index.slices(service).flat_map(|slice| &slice.endpoints);
+    own.chain(slices.flat_map(|endpoint| endpoint.addresses.iter().copied())).collect()
+}
+
 /// The endpoints behind an address and port; `None` when the address is not a Service's own. Policies apply to
 /// them, as data planes translate first.
 pub fn behind(index: &Index, address: SocketAddr, protocol: Protocol) -> Option<Vec<Endpoint>> {

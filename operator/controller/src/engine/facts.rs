@@ -216,6 +216,7 @@ impl Engine {
                 port_found: found.as_ref().is_some_and(|f| f.port.is_some()),
                 number: found.as_ref().and_then(|f| f.port),
                 headless: found.as_ref().is_some_and(|f| f.headless),
+                addresses: service::members(&self.index, key),
                 ready: found.iter().flat_map(|f| &f.endpoints).filter(|e| e.ready).count(),
                 local: found
                     .iter()

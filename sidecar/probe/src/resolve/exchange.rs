@@ -9,7 +9,7 @@ use socket2::{Protocol, SockRef, Type};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::message::{Answer, Question};
 use crate::socket::{self, Attempt, is_without_family, own_trouble, read_queue, trouble};
@@ -17,47 +17,131 @@ use crate::socket::{self, Attempt, is_without_family, own_trouble, read_queue, t
 /// The largest datagram that is read; without EDNS servers send at most 512 bytes (RFC 1035, 4.2.1).
 const DATAGRAM: usize = 4096;
 
-/// Asks over UDP, with a new socket and source port.
+/// A question whose answer did not come in time, with the socket that it may still come to.
+#[derive(Debug)]
+pub(crate) struct Open {
+    fd: AsyncFd<UdpSocket>,
+    question: Question,
+    /// When it was sent.
+    pub(crate) sent: Instant,
+}
+
+impl Open {
+    /// What comes after all, whenever that is.
+    pub(crate) async fn late(&self) -> Result<Answer, LocalTrouble> {
+        receive(&self.fd, |bytes| self.question.read(bytes)).await.map(Received::answer)
+    }
+}
+
+/// What came to a socket.
+enum Received<T> {
+    Read(T),
+    /// An error of the network.
+    Failed(Answer),
+}
+
+impl Received<Answer> {
+    fn answer(self) -> Answer {
+        match self {
+            Self::Read(answer) | Self::Failed(answer) => answer,
+        }
+    }
+}
+
+/// Asks over UDP, with a new socket and source port. What is left open may be answered late.
 pub(crate) async fn udp(
     server: SocketAddr,
-    question: &Question,
+    question: Question,
     deadline: Duration,
-) -> Result<Answer, LocalTrouble> {
+) -> Result<(Answer, Option<Open>), LocalTrouble> {
+    let fd = match send(server, &[&question])? {
+        Received::Read(fd) => fd,
+        Received::Failed(answer) => return Ok((answer, None)),
+    };
+    let sent = Instant::now();
+    match timeout(deadline, receive(&fd, |bytes| question.read(bytes))).await {
+        Ok(received) => Ok((received?.answer(), None)),
+        Err(_) => Ok((once(QueryOutcome::Timeout), Some(Open { fd, question, sent }))),
+    }
+}
+
+/// Asks two questions at once from one socket, with a new source port, as glibc and musl do.
+pub(crate) async fn both(
+    server: SocketAddr,
+    questions: [&Question; 2],
+    deadline: Duration,
+) -> Result<[QueryOutcome; 2], LocalTrouble> {
+    let fd = match send(server, &questions)? {
+        Received::Read(fd) => fd,
+        Received::Failed(Answer { outcome, .. }) => return Ok([outcome.clone(), outcome]),
+    };
+    let mut outcomes = [QueryOutcome::Timeout, QueryOutcome::Timeout];
+    let exchange = async {
+        while outcomes.contains(&QueryOutcome::Timeout) {
+            let read = |bytes: &[u8]| {
+                questions.iter().zip(0..).find_map(|(question, place)| Some((place, question.read(bytes)?)))
+            };
+            match receive(&fd, read).await? {
+                Received::Read((place, answer)) => {
+                    let place: usize = place;
+                    outcomes[place] = answer.sample();
+                }
+                Received::Failed(answer) => {
+                    let open = outcomes.iter_mut().filter(|outcome| **outcome == QueryOutcome::Timeout);
+                    open.for_each(|outcome| *outcome = answer.outcome.clone());
+                }
+            }
+        }
+        Ok(())
+    };
+    timeout(deadline, exchange).await.unwrap_or(Ok(()))?;
+    Ok(outcomes)
+}
+
+/// Sends questions from a new connected socket, one right after the other.
+fn send(server: SocketAddr, questions: &[&Question]) -> Result<Received<AsyncFd<UdpSocket>>, LocalTrouble> {
     let socket = match socket::open(server, Type::DGRAM, Protocol::UDP) {
-        Err(trouble) if is_without_family(&trouble) => return Ok(without_family()),
+        Err(trouble) if is_without_family(&trouble) => return Ok(Received::Failed(without_family())),
         opened => opened?,
     };
     if let Err(error) = socket.connect(&server.into()) {
         // No address of the family to send from; a lack of ports is another error here.
         let without_address = error.raw_os_error() == Some(libc::EADDRNOTAVAIL);
-        return if without_address { Ok(without_family()) } else { failed(&error, &socket) };
+        let answer = if without_address { without_family() } else { failed(&error, &socket)? };
+        return Ok(Received::Failed(answer));
     }
     let interest = Interest::READABLE | Interest::ERROR;
     let fd = socket::watch(UdpSocket::from(socket), interest).map_err(|e| trouble("epoll", &e))?;
-    // EPERM here is a filter in our own OUTPUT chain; TCP would only see silence.
-    if let Err(error) = fd.get_ref().send(&question.bytes) {
-        return failed(&error, &SockRef::from(fd.get_ref()));
+    for question in questions {
+        // EPERM here is a filter in our own OUTPUT chain; TCP would only see silence.
+        if let Err(error) = fd.get_ref().send(&question.bytes) {
+            return failed(&error, &SockRef::from(fd.get_ref())).map(Received::Failed);
+        }
     }
-    timeout(deadline, receive(&fd, question)).await.unwrap_or_else(|_| Ok(once(QueryOutcome::Timeout)))
+    Ok(Received::Read(fd))
 }
 
-async fn receive(fd: &AsyncFd<UdpSocket>, question: &Question) -> Result<Answer, LocalTrouble> {
+/// The first datagram that can be read as what is wanted, or an error.
+async fn receive<T>(
+    fd: &AsyncFd<UdpSocket>,
+    read: impl Fn(&[u8]) -> Option<T>,
+) -> Result<Received<T>, LocalTrouble> {
     let mut buffer = vec![0; DATAGRAM];
     loop {
         let mut guard =
             fd.ready(Interest::READABLE | Interest::ERROR).await.map_err(|e| trouble("epoll", &e))?;
         // The error first: reading the queue would reset it.
         if let Ok(Some(error)) = fd.get_ref().take_error() {
-            return failed(&error, &SockRef::from(fd.get_ref()));
+            return failed(&error, &SockRef::from(fd.get_ref())).map(Received::Failed);
         }
         match fd.get_ref().recv(&mut buffer) {
             Ok(length) => {
-                if let Some(answer) = question.read(&buffer[..length]) {
-                    return Ok(answer);
+                if let Some(read) = read(&buffer[..length]) {
+                    return Ok(Received::Read(read));
                 }
             }
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => guard.clear_ready(),
-            Err(error) => return failed(&error, &SockRef::from(fd.get_ref())),
+            Err(error) => return failed(&error, &SockRef::from(fd.get_ref())).map(Received::Failed),
         }
     }
 }

@@ -53,6 +53,7 @@ mod tests {
             record: RecordType::A,
             outcome,
             elapsed: Duration::ZERO,
+            late: None,
         }
     }
 

@@ -29,6 +29,18 @@ pub(crate) struct Answer {
     pub(crate) reuse: Duration,
 }
 
+impl Answer {
+    /// What it says, with some of its addresses.
+    pub(crate) fn sample(self) -> QueryOutcome {
+        match self.outcome {
+            QueryOutcome::Addresses(addresses) => {
+                QueryOutcome::Addresses(limits::kept(addresses, limits::SAMPLE))
+            }
+            other => other,
+        }
+    }
+}
+
 impl Question {
     /// `None` for a name that cannot be asked for (a label longer than 63 bytes, or empty).
     pub(crate) fn new(name: &str, record: RecordType) -> Option<Self> {

@@ -1,5 +1,6 @@
 //! The resolver against a name server on loopback that answers as it is told.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::sync::{Arc, Mutex};
 
@@ -12,6 +13,9 @@ use tokio::net::{TcpListener, UdpSocket};
 
 use super::*;
 
+/// For late answers.
+const LATER: Duration = Duration::from_secs(2);
+
 /// What the server does with a question.
 #[derive(Clone)]
 enum Does {
@@ -20,6 +24,10 @@ enum Does {
     Truncates(Vec<IpAddr>),
     Garbles,
     Keeps,
+    /// Answers the question before, once it is asked another.
+    Late(Box<Does>),
+    /// Answers what is the first question of its port.
+    First(Box<Does>),
 }
 
 type Script = Arc<dyn Fn(&str, WireType) -> Does + Send + Sync>;
@@ -48,11 +56,15 @@ impl Server {
 
 async fn serve_udp(udp: UdpSocket, script: Script, asked: Arc<Mutex<Vec<String>>>) {
     let mut buffer = [0; 512];
+    let (mut ports, mut late) = (BTreeSet::new(), None);
     while let Ok((length, from)) = udp.recv_from(&mut buffer).await {
-        let (reply, question) = reply(&buffer[..length], &script, false);
-        asked.lock().unwrap().push(question);
-        if let Some(bytes) = reply {
-            udp.send_to(&bytes, from).await.unwrap();
+        let known = !ports.insert(from.port());
+        let replied = reply(&buffer[..length], &script, known, false);
+        asked.lock().unwrap().push(replied.question);
+        let now = replied.bytes.map(|bytes| (bytes, from));
+        let now = if replied.late { std::mem::replace(&mut late, now) } else { now };
+        if let Some((bytes, to)) = now {
+            udp.send_to(&bytes, to).await.unwrap();
         }
     }
 }
@@ -62,33 +74,49 @@ async fn serve_tcp(tcp: TcpListener, script: Script) {
         let length = stream.read_u16().await.unwrap();
         let mut bytes = vec![0; length.into()];
         stream.read_exact(&mut bytes).await.unwrap();
-        if let (Some(bytes), _) = reply(&bytes, &script, true) {
+        if let Some(bytes) = reply(&bytes, &script, false, true).bytes {
             stream.write_u16(u16::try_from(bytes.len()).unwrap()).await.unwrap();
             stream.write_all(&bytes).await.unwrap();
         }
     }
 }
 
-fn reply(bytes: &[u8], script: &Script, over_tcp: bool) -> (Option<Vec<u8>>, String) {
+#[derive(Default)]
+struct Replied {
+    question: String,
+    bytes: Option<Vec<u8>>,
+    late: bool,
+}
+
+fn reply(bytes: &[u8], script: &Script, known_port: bool, over_tcp: bool) -> Replied {
     let query = Message::from_vec(bytes).unwrap();
     let question = query.queries[0].clone();
     let (name, kind) = (question.name.to_ascii(), question.query_type);
     let mut message = Message::response(query.metadata.id, OpCode::Query);
     message.add_query(question.clone());
     let mut garble = false;
-    match script(&name, kind) {
+    let mut replied = Replied { question: format!("{name} {kind}"), ..Replied::default() };
+    let mut does = script(&name, kind);
+    if let Does::First(other) = does {
+        does = if known_port { Does::Keeps } else { *other };
+    }
+    if let Does::Late(other) = does {
+        replied.late = true;
+        does = *other;
+    }
+    match does {
         Does::Answers(ips) => answer(&mut message, &question.name, kind, &ips),
         Does::Code(code) => message.metadata.response_code = code,
         Does::Truncates(ips) if over_tcp => answer(&mut message, &question.name, kind, &ips),
         Does::Truncates(_) => message.metadata.truncation = true,
         Does::Garbles => garble = true,
-        Does::Keeps => return (None, format!("{name} {kind}")),
+        Does::Keeps | Does::Late(_) | Does::First(_) => return replied,
     }
     let mut bytes = message.to_vec().unwrap();
     if garble {
         bytes.truncate(14);
     }
-    (Some(bytes), format!("{name} {kind}"))
+    Replied { bytes: Some(bytes), ..replied }
 }
 
 fn answer(message: &mut Message, name: &hickory_proto::rr::Name, kind: WireType, ips: &[IpAddr]) {
@@ -139,8 +167,12 @@ impl Pod {
         let retries =
             Retries { attempts: 2, backoff: Duration::from_millis(1), max_backoff: Duration::from_millis(2) };
         // Short queries: servers on loopback answer at once or never.
-        let patience =
-            Patience { retries, total: Duration::from_secs(2), longest: Duration::from_millis(250) };
+        let patience = Patience {
+            retries,
+            total: Duration::from_secs(2),
+            longest: Duration::from_millis(250),
+            late: LATER,
+        };
         let allowance = Allowance::new(Duration::from_secs(20));
         let records = [RecordType::A, RecordType::Aaaa];
         self.resolver
@@ -190,7 +222,7 @@ async fn each_failure_has_its_own_outcome() {
         let resolve = asking(server.address).resolve("db").await;
         let found = outcomes(&resolve, RecordType::A);
         assert!(!found.is_empty() && found.iter().all(|o| *o == expected), "{expected:?}: {found:?}");
-        let asked: std::collections::BTreeSet<_> = resolve.queries.iter().map(|q| &q.name).collect();
+        let asked: BTreeSet<_> = resolve.queries.iter().map(|q| &q.name).collect();
         assert_eq!(asked.len(), names, "{expected:?} asks for so many names of the search list");
         assert!(resolve.addresses.is_empty(), "{expected:?} is no address");
     }
@@ -306,10 +338,70 @@ async fn without_budget_the_walk_is_void() {
     // The patience of the process' other walks is gone too: these take what comes in the next seconds.
     while pod.gate.query(&allowance).await {}
     let retries = Retries { attempts: 1, backoff: Duration::ZERO, max_backoff: Duration::ZERO };
-    let patience = Patience { retries, total: Duration::from_secs(3), longest: Duration::from_secs(1) };
+    let patience =
+        Patience { retries, total: Duration::from_secs(3), longest: Duration::from_secs(1), late: LATER };
     let result = pod
         .resolver
         .resolve(&pod.environment, "db.", &[RecordType::A], patience, (&pod.gate, &allowance), false)
         .await;
     assert_eq!(result.unwrap_err().what, "the budget for DNS queries");
+}
+
+#[tokio::test]
+async fn what_comes_too_late_is_noted_as_such() {
+    let answers = || Does::Answers(ips(&["10.0.0.7"]));
+    for (does, expected) in [
+        (answers(), QueryOutcome::Addresses(ips(&["10.0.0.7"]))),
+        (Does::Code(ResponseCode::ServFail), QueryOutcome::ServerFailure),
+    ] {
+        let server = Server::start(move |_, kind| match kind {
+            WireType::A => Does::Late(Box::new(does.clone())),
+            _ => Does::Answers(vec![]),
+        })
+        .await;
+        let resolve = asking(server.address).resolve("db.test.").await;
+        let of_a: Vec<_> = resolve.queries.iter().filter(|q| q.record == RecordType::A).collect();
+        let [first, second] = of_a[..] else { panic!("two attempts: {of_a:?}") };
+        assert_eq!(
+            (&first.outcome, &first.late),
+            (&QueryOutcome::Timeout, &Some(expected)),
+            "the first, which was answered during the second"
+        );
+        assert_eq!((&second.outcome, &second.late), (&QueryOutcome::Timeout, &None), "the second");
+        assert!(resolve.addresses.is_empty(), "it was not in time");
+    }
+}
+
+#[tokio::test]
+async fn a_pair_of_which_one_is_lost_every_time() {
+    for (first_only, tries, aaaa) in
+        [(true, 3, QueryOutcome::Timeout), (false, 1, QueryOutcome::Addresses(ips(&["fd00::7"])))]
+    {
+        let server = Server::start(move |_, _| {
+            let answers = Does::Answers(ips(&["10.0.0.7", "fd00::7"]));
+            if first_only { Does::First(Box::new(answers)) } else { answers }
+        })
+        .await;
+        let pod = asking(server.address);
+        let resolve = pod.resolve("db.test.").await;
+        assert_eq!(resolve.addresses, ips(&["10.0.0.7", "fd00::7"]), "apart, both are answered");
+        let a = QueryOutcome::Addresses(ips(&["10.0.0.7"]));
+        let expected = Pair { server: server.address, name: "db.test.".into(), tries, a, aaaa };
+        assert_eq!(pod.resolver.pair(&resolve, &pod.gate, true).await, Some(expected.clone()));
+        let asked = server.asked().len();
+        let again = pod.resolver.pair(&resolve, &pod.gate, false).await;
+        assert_eq!((again, server.asked().len()), (Some(expected), asked), "it stands for a minute");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_answered_apart_is_not_asked_as_a_pair() {
+    let server = Server::start(|_, kind| match kind {
+        WireType::A => Does::Answers(ips(&["10.0.0.7"])),
+        _ => Does::Keeps,
+    })
+    .await;
+    let pod = asking(server.address);
+    let resolve = pod.resolve("db.test.").await;
+    assert_eq!(pod.resolver.pair(&resolve, &pod.gate, true).await, None);
 }

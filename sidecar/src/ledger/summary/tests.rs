@@ -75,6 +75,8 @@ fn through(attempt: ProxyAttempt, clients: usize, direct: usize) -> Walk {
         addresses: Vec::new(),
         queries: Vec::new(),
         elapsed: Duration::ZERO,
+        spent: false,
+        pair: None,
     };
     let route = Some(Route { proxied: vec![used], not_visible: Vec::new() });
     Walk { resolve: Some(resolve), route, connect: None, proxied: Some(attempt), ..walk(&[]) }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use peerwalk_model::Timestamp;
 use peerwalk_model::evidence::{
     Breaker, Connect, Dial, DialOutcome, DialPurpose, Hop, IcmpError, LocalPeer, Neighbour, NeighbourState,
-    ProxyAttempt, ProxyUse, Query, QueryOutcome, Request, RequestOutcome, Resolve, ResolveSource, Route, Tls,
-    TlsOutcome, Transport,
+    Pair, ProxyAttempt, ProxyUse, Query, QueryOutcome, Request, RequestOutcome, Resolve, ResolveSource,
+    Route, Tls, TlsOutcome, Transport,
 };
 use peerwalk_model::plan::{HttpMethod, RecordType};
 
@@ -30,8 +30,17 @@ pub(super) fn resolve() -> Resolve {
             record: RecordType::A,
             outcome: QueryOutcome::NoData,
             elapsed: ELAPSED,
+            late: Some(QueryOutcome::NoData),
         }],
         elapsed: ELAPSED,
+        spent: true,
+        pair: Some(Pair {
+            server: "10.96.0.10:53".parse().unwrap(),
+            name: "db.shop.svc.cluster.local.".to_owned(),
+            tries: 3,
+            a: QueryOutcome::NoData,
+            aaaa: QueryOutcome::Timeout,
+        }),
     }
 }
 

@@ -1,11 +1,12 @@
 //! What a signature must and must not depend on.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::super::{
-    Connect, DialPurpose, IcmpError, LocalTrouble, ProxyAttempt, ProxyUse, Query, QueryOutcome, Request,
-    RequestOutcome, Resolve, ResolveSource, Route, Tls, TlsOutcome, Transport, Trigger,
+    Connect, DialPurpose, IcmpError, LocalTrouble, Pair, ProxyAttempt, ProxyUse, Query, QueryOutcome,
+    Request, RequestOutcome, Resolve, ResolveSource, Route, Tls, TlsOutcome, Transport, Trigger,
 };
 use super::*;
 use crate::Timestamp;
@@ -121,6 +122,7 @@ fn asked(record: RecordType, outcome: QueryOutcome) -> Query {
         record,
         outcome,
         elapsed: Duration::ZERO,
+        late: None,
     }
 }
 
@@ -132,6 +134,8 @@ fn resolved(source: ResolveSource, addresses: &[&str], queries: Vec<Query>) -> R
         addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
         queries,
         elapsed: Duration::ZERO,
+        spent: false,
+        pair: None,
     }
 }
 
@@ -142,6 +146,57 @@ fn exchanged(outcome: RequestOutcome) -> Request {
 
 fn shaken(outcome: TlsOutcome) -> Tls {
     Tls { server_name: "db.example".into(), outcome, elapsed: Duration::ZERO }
+}
+
+#[test]
+fn how_a_name_was_answered_is_news_and_how_long_it_took_is_not() {
+    let of = |change: &dyn Fn(&mut Resolve)| {
+        let answer = QueryOutcome::Addresses(vec!["10.0.0.1".parse().unwrap()]);
+        let mut resolve = resolved(ResolveSource::Dns, &["10.0.0.1"], vec![asked(RecordType::A, answer)]);
+        resolve.answered = Some("db.example.".into());
+        change(&mut resolve);
+        signature(&Walk { resolve: Some(resolve), ..walk(vec![]) })
+    };
+    let plain = of(&|_| {});
+    let pair = |tries, aaaa| Pair {
+        server: "10.96.0.10:53".parse().unwrap(),
+        name: "db.example.".into(),
+        tries,
+        a: QueryOutcome::NoData,
+        aaaa,
+    };
+    let same: [&dyn Fn(&mut Resolve); 3] = [
+        &|resolve| resolve.elapsed = Duration::from_secs(1),
+        &|resolve| resolve.pair = Some(pair(1, QueryOutcome::NoData)),
+        &|resolve| resolve.pair = Some(pair(1, QueryOutcome::Timeout)),
+    ];
+    for change in same {
+        assert_eq!(of(change), plain, "it says the same of the name");
+    }
+    let silent = |late| Query { late, ..asked(RecordType::A, QueryOutcome::Timeout) };
+    let other: [&dyn Fn(&mut Resolve); 6] = [
+        &|resolve| resolve.spent = true,
+        &|resolve| resolve.pair = Some(pair(3, QueryOutcome::Timeout)),
+        &|resolve| resolve.answered = Some("db.example.shop.".into()),
+        &|resolve| resolve.queries.insert(0, silent(None)),
+        &|resolve| (resolve.addresses, resolve.queries) = (vec![], vec![silent(None)]),
+        &|resolve| {
+            (resolve.addresses, resolve.queries) = (vec![], vec![silent(Some(QueryOutcome::NameNotFound))]);
+        },
+    ];
+    let mut seen = BTreeSet::from([plain]);
+    for (number, change) in other.into_iter().enumerate() {
+        assert!(seen.insert(of(change)), "change {number} says something else");
+    }
+    let late = |outcome| {
+        of(&|resolve| {
+            resolve.addresses = vec![];
+            resolve.queries = vec![silent(Some(QueryOutcome::clone(&outcome)))];
+        })
+    };
+    let address = QueryOutcome::Addresses(vec!["10.0.0.9".parse().unwrap()]);
+    assert_eq!(late(address), late(QueryOutcome::NoData), "which answer came late is no news");
+    assert_ne!(late(QueryOutcome::ServerFailure), late(QueryOutcome::NoData), "that it was a failure is");
 }
 
 /// A walk in which every stage found something.

@@ -70,6 +70,8 @@ fn resolved(walk: &mut Walk) {
         queries: Vec::new(),
         answered: None,
         elapsed: Duration::from_millis(2),
+        spent: false,
+        pair: None,
     });
 }
 

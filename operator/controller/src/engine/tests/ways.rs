@@ -41,8 +41,11 @@ fn asked(walk: &mut Walk) {
             record: RecordType::A,
             outcome: QueryOutcome::Addresses(answer),
             elapsed: Duration::from_millis(1),
+            late: None,
         }],
         elapsed: Duration::from_millis(1),
+        spent: false,
+        pair: None,
     });
 }
 
@@ -118,6 +121,48 @@ fn a_silent_name_server_is_blamed_on_the_policy_in_force() {
     world.settle();
     assert_eq!(world.verdict(), "DnsDenied likely");
     assert!(world.explanation().contains("NetworkPolicy kube-system/deny"), "{}", world.explanation());
+}
+
+#[test]
+fn a_silent_name_server_on_the_node_is_blamed_on_no_policy() {
+    for server in ["169.254.20.10:53", "10.90.0.1:53"] {
+        let mut world = resolving();
+        world.policy("kube-system", "deny", &deny_all());
+        world.settle();
+        world.pass(10);
+        world.walk_with("web-1", Vec::new(), |walk| {
+            asked(walk);
+            let resolve = walk.resolve.as_mut().unwrap();
+            resolve.addresses.clear();
+            resolve.queries[0].outcome = QueryOutcome::Timeout;
+            resolve.queries[0].server = server.parse().unwrap();
+        });
+        world.settle();
+        assert_eq!(world.verdict(), "DnsTimeout likely", "{server}: {}", world.explanation());
+    }
+}
+
+#[test]
+fn a_name_that_leads_elsewhere_again_and_again_is_told_by_the_services_addresses() {
+    for (address, expected) in [
+        ("192.0.2.7", ["DnsUnexpectedAddress likely", "DnsUnexpectedAddress confirmed"]),
+        ("10.96.0.7", ["Reachable confirmed", "Reachable confirmed"]),
+        ("10.244.1.8", ["Reachable confirmed", "Reachable confirmed"]),
+    ] {
+        let mut world = resolving();
+        world.pass(40);
+        world.walk_with("web-1", world::connected(), |walk| {
+            asked(walk);
+            walk.resolve.as_mut().unwrap().addresses = vec![address.parse().unwrap()];
+        });
+        world.settle();
+        let first = world.verdict();
+        world.pass(10);
+        world.heartbeat("web-1");
+        world.settle();
+        let verdicts = [first.as_str(), &world.verdict()];
+        assert_eq!(verdicts, expected, "{address}: {}", world.explanation());
+    }
 }
 
 #[test]
