@@ -8,6 +8,7 @@ mod fixtures;
 mod interrupted;
 mod outcomes;
 mod plans;
+mod profiles;
 mod recreated;
 mod resend;
 mod restart;
