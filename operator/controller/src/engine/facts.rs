@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use peerwalk_diagnosis::{
-    Coverage, EndpointDecision, EndpointFacts, Facts, NodeFacts, ServiceFacts, Sighting, SourceFacts,
-    TargetFacts,
+    Coverage, EndpointDecision, EndpointFacts, Facts, Latency, NodeFacts, ServiceFacts, Sighting,
+    SourceFacts, TargetFacts,
 };
 use peerwalk_model::evidence::{DialOutcome, DialPurpose};
 use peerwalk_model::{Protocol, TargetKey, Timestamp};
@@ -61,7 +61,23 @@ impl Engine {
             dns: self.dns_decisions(pair),
             unreadable_policy_kinds: self.unreadable_policy_kinds(),
             stale_after: pair.stale_after,
+            latency: self.latency_of(pair),
         }
+    }
+
+    /// How long the target takes to answer the source pod, and how long it may.
+    fn latency_of(&self, pair: &Pair<'_>) -> Option<Latency> {
+        let plan = self.plans.get(&pair.source.id)?;
+        let planned = plan.plan.targets.get(pair.key)?;
+        let measured = self.evidence.pod(&pair.source.id)?.latency(pair.key, plan.asked_since(pair.key)?)?;
+        let (connect, whole) = measured.told();
+        Some(Latency {
+            samples: measured.walks(),
+            connect,
+            whole,
+            connect_limit: planned.connect_timeout,
+            whole_limit: planned.total_timeout,
+        })
     }
 
     /// What policies may rest on and is not known here: kinds that nobody can read, and what was not heard of.

@@ -17,6 +17,7 @@ mod sightings;
 mod stalled;
 mod targets;
 mod templates;
+mod times;
 mod translated;
 mod unreadable;
 mod ways;
