@@ -3,6 +3,7 @@
 
 mod claims;
 mod denied;
+mod slow;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -83,6 +84,7 @@ pub fn check(case: &Case, verdict: &Verdict) -> Vec<Violation> {
             denied::denied(case, pair, &mut must);
         }
         proxied(case, pair, verdict, &mut must);
+        slow::slow(case, pair, verdict, &mut must);
     }
     broken
 }

@@ -8,6 +8,7 @@ mod request;
 mod resolve;
 mod route;
 mod service;
+mod slow;
 mod tls;
 mod works;
 
@@ -41,10 +42,12 @@ const RULES: &[Rule] = &[
     connect::refused,
     connect::no_host,
     connect::reset,
+    slow::connecting,
     connect::silent,
     connect::unexplained,
     connect::nothing_tried,
     route::proxy,
+    slow::answering,
     tls::handshake,
     request::exchange,
     works::incomplete,

@@ -167,6 +167,9 @@ catalogue! {
         NoResponse: "The connection was made and no answer came.",
             "No byte of an answer within the deadline.",
             "The target is overloaded or stuck, or accepts and does not speak HTTP.";
+        SlowResponse: "The target answers, and sometimes later than the check allows.",
+            "A connection, a handshake or an answer that did not come within its time, from a target that lives, no more than ten walks in a row, while one in a hundred of the walks that passed took half of that time or more; twenty of them at least. Never where every source port is silent or a policy denies.",
+            "Set timeouts.total or timeouts.connect as the message says, or another profile, or make the target faster.";
     }
     Local {
         LocalResources: "The prober itself ran out of something.",

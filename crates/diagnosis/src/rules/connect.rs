@@ -240,7 +240,7 @@ pub(super) fn nothing_tried(view: &View) -> Option<Verdict> {
 
 /// The addresses that failed, unless a connection came about the way an application makes it. Endpoints come
 /// before the service address, whose answers are theirs, translated.
-fn failing<'v, 'a>(view: &'v View<'a>) -> Vec<&'v Address<'a>> {
+pub(super) fn failing<'v, 'a>(view: &'v View<'a>) -> Vec<&'v Address<'a>> {
     if view.connects() || interceptor(view).is_some() {
         return Vec::new();
     }

@@ -8,7 +8,7 @@ use peerwalk_netpol::Decision;
 use crate::address::{Address, Answer};
 use crate::policy_text;
 use crate::rules::connect::{interceptor, unasked};
-use crate::rules::route;
+use crate::rules::{route, slow};
 use crate::view::View;
 
 /// Where a denial is expected, a connection is reachable enough, whatever comes after it.
@@ -100,6 +100,7 @@ pub(super) fn reachable(view: &View) -> Verdict {
     }
     because.extend(unasked(view).map(|text| Because::new(Topic::Missing, text)));
     let certain = because.is_empty() && interceptor(view).is_none();
+    because.extend(slow::warning(view));
     passed(view, if certain { Confidence::Confirmed } else { Confidence::Likely }, because)
 }
 

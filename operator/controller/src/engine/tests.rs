@@ -14,6 +14,7 @@ mod resend;
 mod restart;
 mod roots;
 mod sightings;
+mod slow;
 mod stalled;
 mod targets;
 mod templates;
