@@ -124,6 +124,8 @@ pub struct ServiceFacts {
     pub internal_traffic_policy_local: bool,
     /// When the Service or its ready endpoints last changed, as far as seen.
     pub changed: Option<Timestamp>,
+    /// Who made the pods behind its ready endpoints, such as `Deployment web`.
+    pub owners: BTreeSet<String>,
 }
 
 /// The source pod.

@@ -297,6 +297,7 @@ fn target() -> impl Strategy<Value = TargetFacts> {
                 local,
                 internal_traffic_policy_local: flags[1],
                 changed: changed.map(at),
+                owners: BTreeSet::new(),
             })
         },
     );

@@ -142,6 +142,8 @@ struct ScenarioService {
     #[serde(default)]
     internal_traffic_policy_local: bool,
     changed: Option<i64>,
+    #[serde(default)]
+    owners: BTreeSet<String>,
 }
 
 fn default_number() -> u16 {
@@ -319,6 +321,7 @@ fn target(target: ScenarioTarget) -> TargetFacts {
             local: service.local,
             internal_traffic_policy_local: service.internal_traffic_policy_local,
             changed: service.changed.map(at),
+            owners: service.owners,
         }),
     }
 }

@@ -190,8 +190,8 @@ catalogue! {
             "The age of the last completed walk exceeds staleAfter.",
             "Look at the sidecar's log in the source pod, and at its CPU limit.";
         TargetNotFound: "The target does not exist.",
-            "No Service of that name in that namespace.",
-            "Correct the name and namespace in the check, or create the Service.";
+            "No Service of that name in that namespace, or one of type ExternalName, which is an alias in DNS with nothing behind it.",
+            "Correct the name and namespace in the check, or create the Service. For an alias give the check the url that it stands for.";
         TargetNotAllowed: "The operator's configuration does not allow this target.",
             "The address of a URL is outside the cluster and not allowed, or the name leads to addresses that are never dialled: loopback, link-local, multicast, metadata.",
             "Ask for the address or host to be added to allowedTargets of the Peerwalk chart.";

@@ -223,6 +223,13 @@ impl Engine {
         servers.into_iter().filter_map(|to| self.decisions.get(&pair.source.id, to)).cloned().collect()
     }
 
+    /// Who made the pods behind ready endpoints.
+    fn owners<'e>(&self, endpoints: impl Iterator<Item = &'e Endpoint>) -> BTreeSet<String> {
+        let ready = endpoints.filter(|endpoint| endpoint.ready);
+        let pods = ready.filter_map(|endpoint| self.index.pod(endpoint.pod.as_ref()?));
+        pods.filter_map(|pod| pod.owner.clone()).collect()
+    }
+
     fn target_facts(&self, pair: &Pair<'_>) -> TargetFacts {
         match pair.resolved {
             Resolved::Service(key, port, found) => TargetFacts::Service(ServiceFacts {
@@ -240,6 +247,7 @@ impl Engine {
                     .count(),
                 internal_traffic_policy_local: found.as_ref().is_some_and(|f| f.internal_local),
                 changed: self.seen.service_changed(key),
+                owners: self.owners(found.iter().flat_map(|f| &f.endpoints)),
             }),
             Resolved::Url { allowed, .. } => TargetFacts::Url { allowed: *allowed },
             Resolved::Dns => TargetFacts::Dns,
