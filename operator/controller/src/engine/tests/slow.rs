@@ -58,7 +58,10 @@ fn a_slow_target_is_told_with_what_would_be_enough_and_a_dead_one_is_not() {
     let message = &world.last().targets[0].message;
     assert!(message.contains("99 of 100 up to 2s, and timeouts.total is 3s"), "{message}");
     assert!(world.last().targets[0].samples.iter().any(|s| s.contains("timeouts.total of at least 5s")));
-    unanswered(&mut world, 4, 13);
+    for n in 4..=13 {
+        unanswered(&mut world, n, n);
+        assert_eq!(ready(world.last()).0, "False", "walk {n}: {:#?}", world.last());
+    }
     assert_eq!(ready(world.last()), ("False", "NoResponse"), "it has stopped to answer: {:#?}", world.last());
 }
 
