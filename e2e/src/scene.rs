@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use futures::FutureExt as _;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::api::{Api, DeleteParams, DynamicObject, LogParams, Patch, PatchParams};
 use kube::core::{ApiResource, TypeMeta};
 use kube::runtime::wait::{Condition, await_condition};
@@ -125,6 +125,13 @@ impl<'a> Scene<'a> {
                 .with_context(|| format!("cannot apply {} {name}", object["kind"]))?;
         }
         Ok(())
+    }
+
+    /// The cluster address of a Service.
+    pub async fn service_address(&self, namespace: &str, name: &str) -> Result<String> {
+        let services: Api<Service> = Api::namespaced(self.nodes.client.clone(), namespace);
+        let service = services.get(name).await.with_context(|| format!("no Service {namespace}/{name}"))?;
+        service.spec.and_then(|spec| spec.cluster_ip).context("a Service has an address")
     }
 
     /// Deletes an object, without waiting.

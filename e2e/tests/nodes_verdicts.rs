@@ -9,6 +9,8 @@
 mod denial;
 #[path = "nodes_verdicts/dns.rs"]
 mod dns;
+#[path = "nodes_verdicts/endpoints.rs"]
+mod endpoints;
 #[path = "nodes_verdicts/policy.rs"]
 mod policy;
 #[path = "nodes_verdicts/route.rs"]

@@ -2,15 +2,17 @@
 //! send.
 
 mod summary;
+mod took;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use peerwalk_model::evidence::{DialOutcome, DialPurpose, LocalTrouble, Trigger, digest, signature};
-use peerwalk_model::report::{Heartbeat, Sockets, TargetFreshness, Transition};
+use peerwalk_model::report::{Heartbeat, Sockets, TargetFreshness, Took, Transition};
 use peerwalk_model::{Plan, TargetKey, Timestamp, Walk};
 use peerwalk_wire::{Transitions, limits};
 
 use summary::{Summary, silent, summary};
+use took::took;
 
 /// Interim reports that wait; they are worth little when they are late.
 const INTERIMS: usize = 32;
@@ -44,6 +46,7 @@ struct Record {
     number: u64,
     signature: u64,
     summary: Summary,
+    took: Option<Took>,
     since: Timestamp,
     consecutive: u32,
     /// Signature of what was sent last on the present stream.
@@ -144,7 +147,8 @@ impl Ledger {
             || before.as_ref().is_none_or(|before| before.wanted || before.signature != signature);
         let sent = before.and_then(|before| before.sent);
         let key = walk.target.clone();
-        let record = Record { walk, number, signature, summary, since, consecutive, sent, wanted };
+        let took = took(&walk).filter(|_| summary.passed);
+        let record = Record { walk, number, signature, summary, took, since, consecutive, sent, wanted };
         self.records.insert(key, record);
     }
 
@@ -209,6 +213,7 @@ impl Ledger {
             since: record.since,
             consecutive: record.consecutive,
             elapsed: record.walk.ended.since(record.walk.started),
+            took: record.took.filter(|_| holds(&self.meant_since, key, record.number)),
         };
         let sent = self.records.iter().filter_map(|(key, record)| Some((key, record.sent?)));
         Heartbeat {

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::duration::DurationString;
+use crate::profile::{self, Profile};
 use crate::rule::{rules, within};
 use crate::selector::LabelSelector;
 use crate::status::ConnectivityCheckStatus;
@@ -75,12 +76,7 @@ use crate::target::Target;
     )
 )]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = rules(&[(
-    "!has(self.staleAfter) || (duration(self.staleAfter) >= duration('60s') && duration(self.staleAfter) >= \
-     duration(self.interval) + duration(self.interval) + duration(self.timeouts.total))",
-    "staleAfter must be at least 60s and at least 2 × interval + timeouts.total, or healthy results would \
-     count as stale: raise it, or remove it for the default",
-)])))]
+#[schemars(extend("x-kubernetes-validations" = profile::rules_of_limits()))]
 pub struct ConnectivityCheckSpec {
     /// Whether checking rests. The result is then Suspended and Ready is Unknown.
     #[serde(default)]
@@ -96,7 +92,12 @@ pub struct ConnectivityCheckSpec {
     )]
     pub targets: Vec<Target>,
 
-    /// How long an answer may take.
+    /// How far away the targets are, and so how long an answer may take: Lan 2s for one connection and 3s for
+    /// one walk, CrossRegion 5s and 10s, Batch 10s and 30s.
+    #[serde(default)]
+    pub profile: Profile,
+
+    /// How long an answer may take, where that is not what the profile says.
     #[serde(default)]
     pub timeouts: Timeouts,
 
@@ -128,7 +129,7 @@ pub struct ConnectivityCheckSpec {
     pub progress_deadline: DurationString,
 
     /// How old the last completed walk may be before its result no longer counts, up to 24h. The default
-    /// is 2 × interval + timeouts.total, and at least 60s.
+    /// is 2 × interval + the time for one walk, and at least 60s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-kubernetes-validations" = within("staleAfter", "60s", "24h")))]
     pub stale_after: Option<DurationString>,
@@ -156,23 +157,19 @@ pub struct Source {
     pub max_pods: u32,
 }
 
-/// How long an answer may take.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// How long an answer may take, where that is not what the profile says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = rules(&[(
-    "duration(self.connect) <= duration(self.total)",
-    "timeouts.connect must not be longer than timeouts.total: lower connect or raise total",
-)])))]
 pub struct Timeouts {
     /// For one connection, 100ms to 30s.
-    #[serde(default = "default_connect")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-kubernetes-validations" = within("timeouts.connect", "100ms", "30s")))]
-    pub connect: DurationString,
+    pub connect: Option<DurationString>,
 
     /// For one walk, all its attempts included, 100ms to 1m.
-    #[serde(default = "default_total")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-kubernetes-validations" = within("timeouts.total", "100ms", "1m")))]
-    pub total: DurationString,
+    pub total: Option<DurationString>,
 }
 
 /// How resolving and requesting are tried again within a walk.
@@ -200,10 +197,20 @@ pub struct Retries {
 }
 
 impl ConnectivityCheckSpec {
+    /// How long one connection may take: what `timeouts` says, else what the profile says.
+    pub fn connect_timeout(&self) -> Duration {
+        self.timeouts.connect.as_ref().map_or_else(|| self.profile.connect(), DurationString::get)
+    }
+
+    /// How long one walk may take, all its attempts included: what `timeouts` says, else what the profile says.
+    pub fn total_timeout(&self) -> Duration {
+        self.timeouts.total.as_ref().map_or_else(|| self.profile.total(), DurationString::get)
+    }
+
     /// How old the last completed walk may be: `staleAfter`, or its default of twice the interval and one
     /// walk, and at least a minute.
     pub fn stale_after(&self) -> Duration {
-        let default = || (self.interval.get() * 2 + self.timeouts.total.get()).max(Duration::from_mins(1));
+        let default = || (self.interval.get() * 2 + self.total_timeout()).max(Duration::from_mins(1));
         self.stale_after.as_ref().map_or_else(default, DurationString::get)
     }
 }
@@ -215,12 +222,6 @@ impl From<&Retries> for peerwalk_model::plan::Retries {
             backoff: retries.backoff.get(),
             max_backoff: retries.max_backoff.get(),
         }
-    }
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self { connect: default_connect(), total: default_total() }
     }
 }
 
@@ -236,14 +237,6 @@ fn default_interval() -> DurationString {
 
 fn default_progress_deadline() -> DurationString {
     Duration::from_mins(2).into()
-}
-
-fn default_connect() -> DurationString {
-    Duration::from_secs(2).into()
-}
-
-fn default_total() -> DurationString {
-    Duration::from_secs(3).into()
 }
 
 fn default_backoff() -> DurationString {

@@ -10,6 +10,7 @@ pub mod check;
 pub mod condition;
 pub mod crd;
 pub mod duration;
+pub mod profile;
 mod rule;
 pub mod selector;
 pub mod status;
@@ -19,6 +20,7 @@ pub use check::{ConnectivityCheck, ConnectivityCheckSpec, Retries, Source, Timeo
 pub use condition::{Condition, ConditionStatus};
 pub use crd::{crd, crd_yaml};
 pub use duration::{DurationString, ParseDurationError};
+pub use profile::Profile;
 pub use selector::LabelSelector;
 pub use status::{CheckResult, ConnectivityCheckStatus, Summary, TargetStatus};
 pub use target::{Target, TargetKind};

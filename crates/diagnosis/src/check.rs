@@ -5,6 +5,7 @@ mod claims;
 mod denied;
 mod names;
 mod peers;
+mod slow;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -87,6 +88,7 @@ pub fn check(case: &Case, verdict: &Verdict) -> Vec<Violation> {
         }
         names::about_names(pair, verdict, &mut must);
         proxied(case, pair, verdict, &mut must);
+        slow::slow(case, pair, verdict, &mut must);
     }
     broken
 }

@@ -43,6 +43,33 @@ pub struct Facts {
     pub unreadable_policy_kinds: Vec<String>,
     /// From which age on evidence is stale.
     pub stale_after: Duration,
+    /// How long the target takes to answer this pod; `None` without walks that passed, as in the one-shot probe.
+    pub latency: Option<Latency>,
+}
+
+/// How long a target takes to answer one source pod, by the walks that passed not long ago, and how long it may. The
+/// numbers change rarely: verdicts rest on them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Latency {
+    /// How many walks that is known of.
+    pub samples: usize,
+    /// The connection.
+    pub connect: Quantiles,
+    /// All stages together.
+    pub whole: Quantiles,
+    /// For one connection.
+    pub connect_limit: Duration,
+    /// For one walk.
+    pub whole_limit: Duration,
+}
+
+/// Two points of a distribution of times; walks that ran into a limit are not in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quantiles {
+    /// Half take no longer.
+    pub p50: Duration,
+    /// All but one in a hundred take no longer.
+    pub p99: Duration,
 }
 
 /// Whether a source pod can report at all.
@@ -99,6 +126,8 @@ pub struct ServiceFacts {
     pub internal_traffic_policy_local: bool,
     /// When the Service or its ready endpoints last changed, as far as seen.
     pub changed: Option<Timestamp>,
+    /// Who made the pods behind its ready endpoints, such as `Deployment web`.
+    pub owners: BTreeSet<String>,
 }
 
 /// The source pod.
@@ -176,6 +205,7 @@ impl Facts {
             dns: Vec::new(),
             unreadable_policy_kinds: Vec::new(),
             stale_after: Duration::from_mins(1),
+            latency: None,
         }
     }
 

@@ -34,8 +34,8 @@ pub use catalogue::reasons_markdown;
 pub use check::{Violation, check};
 pub use explain::explain;
 pub use facts::{
-    Coverage, EndpointFacts, Facts, GRACE, GRACE_OF_YOUNG_PODS, NodeFacts, ServiceFacts, Sighting,
-    SourceFacts, TargetFacts,
+    Coverage, EndpointFacts, Facts, GRACE, GRACE_OF_YOUNG_PODS, Latency, NodeFacts, Quantiles, ServiceFacts,
+    Sighting, SourceFacts, TargetFacts,
 };
 pub use judge::judge;
 pub use outcome::{Run, Says, Thresholds, outcome, says};

@@ -27,7 +27,22 @@ pub(crate) fn narrate(view: &View) -> Vec<Because> {
     lines.extend(peer::told(view));
     lines.extend(walk.tls.as_ref().map(tls));
     lines.extend(walk.request.as_ref().map(request));
+    lines.extend(owners(view));
     lines
+}
+
+/// The pods behind a Service are of several makers: a selector that is too wide looks like this. All of them are its
+/// endpoints, so that whichever answers is no wrong one.
+fn owners(view: &View) -> Option<Because> {
+    let service = view.facts.service().filter(|service| service.owners.len() > 1)?;
+    let named: Vec<&str> = service.owners.iter().take(NAMED).map(String::as_str).collect();
+    let text = format!(
+        "the pods that Service {} selects are of {} owners, and any of them may answer: {}",
+        service.name,
+        service.owners.len(),
+        named.join(", ")
+    );
+    Some(Because::new(Topic::Service, text))
 }
 
 fn resolve(resolve: &Resolve) -> Because {

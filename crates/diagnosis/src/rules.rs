@@ -10,6 +10,7 @@ mod request;
 mod resolve;
 mod route;
 mod service;
+mod slow;
 mod tls;
 mod works;
 
@@ -52,11 +53,13 @@ const RULES: &[Rule] = &[
     connect::refused,
     connect::no_host,
     connect::reset,
+    slow::connecting,
     connect::silent,
     connect::unexplained,
     connect::nothing_tried,
     route::proxy,
     peer::exchange,
+    slow::answering,
     tls::handshake,
     request::exchange,
     works::incomplete,

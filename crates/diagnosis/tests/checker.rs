@@ -6,16 +6,18 @@
 mod scene;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use peerwalk_diagnosis::{
-    Case, EndpointDecision, EndpointFacts, Facts, PairEvidence, ServiceFacts, Sighting, SourceFacts,
-    TargetFacts, check,
+    Case, EndpointDecision, EndpointFacts, Facts, Latency, PairEvidence, Quantiles, ServiceFacts, Sighting,
+    SourceFacts, TargetFacts, check,
 };
 use peerwalk_model::evidence::{
     Connect, Query, QueryOutcome, Resolve, ResolveSource, Transport, Trigger, Walk,
 };
 use peerwalk_model::plan::RecordType;
+use peerwalk_model::evidence::{Connect, Tls, TlsOutcome, Trigger, Walk};
 use peerwalk_model::verdict::{Expectation, Topic};
 use peerwalk_model::{Because, Confidence, Observed, Reason, Stage, TargetKey, Verdict};
 
@@ -278,6 +280,59 @@ fn what_a_name_server_says_and_when_bounds_what_is_claimed() {
         ("another name that is not there for certain", true, &elsewhere, sure(Reason::DnsNameNotFound)),
     ] {
         let found = broken(walk, &facts(ALIVE, service()), decided(&[(0, &[])]), &verdict);
+/// A connection, and no answer to the handshake in time.
+fn late() -> PairEvidence {
+    let mut pair = pair(&["endpoint 10.244.1.8:5432 connected"]);
+    let outcome = TlsOutcome::Timeout;
+    let elapsed = Duration::from_millis(2990);
+    pair.walk.tls = Some(Tls { server_name: "postgres".into(), outcome, elapsed });
+    pair
+}
+
+/// What walks took that passed, and the limits of the profile Lan.
+fn measured(samples: usize, p99: u64) -> Latency {
+    let took = Quantiles { p50: Duration::from_millis(5), p99: Duration::from_millis(p99) };
+    let (connect_limit, whole_limit) = (Duration::from_secs(2), Duration::from_secs(3));
+    Latency { samples, connect: took, whole: took, connect_limit, whole_limit }
+}
+
+#[test]
+fn slowness_is_measured_and_explains_nothing_else() {
+    let slow = Verdict::unknown(Reason::SlowResponse, Stage::Tls, Vec::new());
+    let slow = Verdict { observed: Observed::Unreachable, confidence: Confidence::Likely, ..slow };
+    let connecting = Verdict { stage: Stage::Connect, ..slow.clone() };
+    let certain = Verdict { confidence: Confidence::Confirmed, ..slow.clone() };
+    let few = || pair(&["endpoint 10.244.1.8:5432 silent 4"]);
+    let again = |pair| PairEvidence { since: at(1000), consecutive: 11, ..pair };
+    let mut begun = late();
+    begun.walk.interim = true;
+    let mut answered = late();
+    answered.walk.tls = None;
+    for (about, sound, pair, latency, denies, verdict) in [
+        ("an answer", true, late(), Some(measured(20, 1500)), &[][..], &slow),
+        ("never measured", false, late(), None, &[], &slow),
+        ("measured too little", false, late(), Some(measured(19, 1500)), &[], &slow),
+        ("fast", false, late(), Some(measured(20, 1499)), &[], &slow),
+        ("denied", false, late(), Some(measured(20, 1500)), &["egress"], &slow),
+        ("for long", false, again(late()), Some(measured(20, 1500)), &[], &slow),
+        ("only begun", false, begun, Some(measured(20, 1500)), &[], &slow),
+        ("nothing was late", false, answered, Some(measured(20, 1500)), &[], &slow),
+        ("confirmed", false, late(), Some(measured(20, 1500)), &[], &certain),
+        ("no connection", false, few(), Some(measured(20, 1500)), &[], &slow),
+        ("a connection", true, few(), Some(measured(20, 1000)), &[], &connecting),
+        ("fast to accept", false, few(), Some(measured(20, 999)), &[], &connecting),
+        (
+            "a full series of silence",
+            false,
+            self::pair(&[SILENT]),
+            Some(measured(20, 1500)),
+            &[],
+            &connecting,
+        ),
+        ("it connects", false, late(), Some(measured(20, 1500)), &[], &connecting),
+    ] {
+        let facts = Facts { latency, ..facts(ALIVE, service()) };
+        let found = broken(&pair, &facts, decided(&[(0, denies)]), verdict);
         assert_eq!(found.is_empty(), sound, "{about}: {found:?}");
     }
 }

@@ -11,8 +11,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use peerwalk_diagnosis::{
-    Attestation, Case, Coverage, EndpointDecision, EndpointFacts, Facts, PairEvidence, ServiceFacts,
-    Sighting, SourceFacts, TargetFacts, check, explain, judge,
+    Attestation, Case, Coverage, EndpointDecision, EndpointFacts, Facts, Latency, PairEvidence, Quantiles,
+    ServiceFacts, Sighting, SourceFacts, TargetFacts, check, explain, judge,
 };
 use peerwalk_model::evidence::{
     Connect, Dial, DialOutcome, DialPurpose, IcmpError, LocalPeer, LocalTrouble, Pair, ProxyAttempt,
@@ -335,6 +335,7 @@ prop_compose! {
         ordinary in prop::bool::weighted(0.8),
         consecutive in 0_u32..4,
         attestations in attestations(),
+        consecutive in prop_oneof![0_u32..4, 9_u32..13],
     ) -> PairEvidence {
         let key = TargetKey { check: "storefront".into(), target: "ledger-db".into() };
         let mut walk = Walk::begin(key, 1, Trigger::Event, at(100_000));
@@ -391,10 +392,25 @@ fn target() -> impl Strategy<Value = TargetFacts> {
                 local,
                 internal_traffic_policy_local: flags[1],
                 changed: changed.map(at),
+                owners: BTreeSet::new(),
             })
         },
     );
     prop_oneof![6 => service, 2 => Just(TargetFacts::Url { allowed: true }), 1 => Just(TargetFacts::Dns)]
+}
+
+/// Times of walks that passed, near the points where they begin to matter, in milliseconds.
+fn latency() -> impl Strategy<Value = Latency> {
+    let quantiles = |limit: u64| {
+        select(vec![0, limit / 10, limit / 2 - 1, limit / 2, limit]).prop_map(|p99| Quantiles {
+            p50: Duration::from_millis(p99 / 3),
+            p99: Duration::from_millis(p99),
+        })
+    };
+    (select(vec![0, 19, 20, 700]), quantiles(2000), quantiles(3000)).prop_map(|(samples, connect, whole)| {
+        let (connect_limit, whole_limit) = (Duration::from_secs(2), Duration::from_secs(3));
+        Latency { samples, connect, whole, connect_limit, whole_limit }
+    })
 }
 
 prop_compose! {
@@ -405,6 +421,7 @@ prop_compose! {
         source_started in prop::option::of(moment()),
         unreadable in prop::bool::weighted(0.1),
         reporting in any::<bool>(),
+        latency in prop::option::of(latency()),
     ) -> Facts {
         let endpoints = ENDPOINTS.iter().zip(endpoints).take(known);
         Facts {
@@ -423,6 +440,7 @@ prop_compose! {
                 proves: vec![ip(ENDPOINTS[0])],
             }],
             unreadable_policy_kinds: if unreadable { vec!["CiliumNetworkPolicy".into()] } else { Vec::new() },
+            latency,
             ..Facts::alone(target)
         }
     }
@@ -686,6 +704,38 @@ proptest! {
         };
         let verdict = judge(&case);
         prop_assert_eq!(check(&case, &verdict), Vec::new(), "no invariant is broken by {:#?}", verdict);
+    }
+
+    /// Health first, latency second: what was measured of the time makes a plain word more particular, and nothing
+    /// surer or other than it is.
+    #[test]
+    fn measured_times_change_a_plain_word_alone(
+        expect in expectation(),
+        wants_request in any::<bool>(),
+        evidence in evidence(),
+        decisions in decisions(),
+        facts in facts(),
+        latency in latency(),
+    ) {
+        let untimed = Facts { latency: None, ..facts.clone() };
+        let timed = Facts { latency: Some(latency), ..facts };
+        let case = |facts| Case {
+            expect,
+            wants_request,
+            evidence: Some(&evidence),
+            decisions: &decisions,
+            facts,
+            now: at(102_500),
+        };
+        let (plain, found) = (judge(&case(&untimed)), judge(&case(&timed)));
+        prop_assert_eq!((plain.observed, plain.stage, plain.confidence), (found.observed, found.stage, found.confidence));
+        prop_assert_eq!(&plain.policy, &found.policy);
+        let words = [Reason::NoResponse, Reason::TlsHandshakeFailed, Reason::ConnectTimeout, Reason::Dropped];
+        let particular = found.reason == Some(Reason::SlowResponse)
+            && plain.confidence < Confidence::Confirmed
+            && plain.reason.is_some_and(|reason| words.contains(&reason));
+        prop_assert!(plain.reason == found.reason || particular, "{plain:#?} became {found:#?}");
+        prop_assert_eq!(check(&case(&timed), &found), Vec::new(), "no invariant is broken by {:#?}", found);
     }
 
     /// Every proof is at hand, policies deny, allow or are unknown; some sockets of the eight are answered.

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use peerwalk_diagnosis::{
-    Attestation, Case, Coverage, EndpointFacts, Facts, PairEvidence, Run, ServiceFacts, Sighting,
-    SourceFacts, TargetFacts, Thresholds, check, explain, judge, outcome,
+    Attestation, Case, Coverage, EndpointFacts, Facts, Latency, PairEvidence, Quantiles, Run, ServiceFacts,
+    Sighting, SourceFacts, TargetFacts, Thresholds, check, explain, judge, outcome,
 };
 use peerwalk_model::evidence::{
     Connect, LocalTrouble, ProxyAttempt, Request, Resolve, Route, Tls, Trigger, Walk,
@@ -62,6 +62,7 @@ struct Scenario {
     unreadable_policy_kinds: Vec<String>,
     #[serde(default)]
     coverage: ScenarioCoverage,
+    latency: Option<ScenarioLatency>,
     verdict: Expected,
 }
 
@@ -242,6 +243,8 @@ struct ScenarioService {
     #[serde(default)]
     internal_traffic_policy_local: bool,
     changed: Option<i64>,
+    #[serde(default)]
+    owners: BTreeSet<String>,
 }
 
 fn default_number() -> u16 {
@@ -275,6 +278,37 @@ struct ScenarioEndpoint {
     last_heard: Option<i64>,
     admitted: Option<i64>,
     path: Option<i64>,
+}
+
+/// What walks that passed took: half of them, and nearly all. In milliseconds.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ScenarioLatency {
+    #[serde(default = "hundred")]
+    samples: usize,
+    connect: [u64; 2],
+    whole: [u64; 2],
+}
+
+fn hundred() -> usize {
+    100
+}
+
+impl ScenarioLatency {
+    /// Under the limits of the profile Lan.
+    fn facts(&self) -> Latency {
+        let quantiles = |[p50, p99]: [u64; 2]| Quantiles {
+            p50: Duration::from_millis(p50),
+            p99: Duration::from_millis(p99),
+        };
+        Latency {
+            samples: self.samples,
+            connect: quantiles(self.connect),
+            whole: quantiles(self.whole),
+            connect_limit: Duration::from_secs(2),
+            whole_limit: Duration::from_secs(3),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -389,6 +423,7 @@ fn target(target: ScenarioTarget) -> TargetFacts {
             local: service.local,
             internal_traffic_policy_local: service.internal_traffic_policy_local,
             changed: service.changed.map(at),
+            owners: service.owners,
         }),
     }
 }
@@ -443,6 +478,7 @@ fn run(path: &Path) -> datatest_stable::Result<()> {
         pod_offenders: scenario.pod_offenders,
         controls: scenario.controls.into_iter().map(control).collect(),
         unreadable_policy_kinds: scenario.unreadable_policy_kinds,
+        latency: scenario.latency.as_ref().map(ScenarioLatency::facts),
         url_of_service: matches!(scenario.target, ScenarioTarget::Url { of_service: true, .. }),
         ..Facts::alone(target(scenario.target))
     };

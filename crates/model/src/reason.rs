@@ -200,6 +200,9 @@ catalogue! {
         PeerNotReading: "The target does not read what it was sent.",
             "No answer, while the target's kernel has received bytes that its application has not read.",
             "Look at the target's application: it is stuck, or out of threads.";
+        SlowResponse: "The target answers, and sometimes later than the check allows.",
+            "A connection, a handshake or an answer that did not come within its time, from a target that lives, no more than ten walks in a row, while one in a hundred of the walks that passed took half of that time or more; twenty of them at least. Never where every source port is silent or a policy denies.",
+            "Set timeouts.total or timeouts.connect as the message says, or another profile, or make the target faster.";
     }
     Local {
         LocalResources: "The prober itself ran out of something.",
@@ -220,8 +223,8 @@ catalogue! {
             "The age of the last completed walk exceeds staleAfter.",
             "Look at the sidecar's log in the source pod, and at its CPU limit.";
         TargetNotFound: "The target does not exist.",
-            "No Service of that name in that namespace.",
-            "Correct the name and namespace in the check, or create the Service.";
+            "No Service of that name in that namespace, or one of type ExternalName, which is an alias in DNS with nothing behind it.",
+            "Correct the name and namespace in the check, or create the Service. For an alias give the check the url that it stands for.";
         TargetNotAllowed: "The operator's configuration does not allow this target.",
             "The address of a URL is outside the cluster and not allowed, or the name leads to addresses that are never dialled: loopback, link-local, multicast, metadata.",
             "Ask for the address or host to be added to allowedTargets of the Peerwalk chart.";

@@ -52,6 +52,18 @@ pub struct TargetFreshness {
     pub consecutive: u32,
     /// How long the last completed walk took.
     pub elapsed: Duration,
+    /// How long its stages took, where all of them passed on the direct way; the whole walk also waits for budget and
+    /// for addresses that are silent.
+    pub took: Option<Took>,
+}
+
+/// How long the stages of a walk took that passed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Took {
+    /// The connection that an application would use.
+    pub connect: Duration,
+    /// Name, connection, handshake and exchange together.
+    pub whole: Duration,
 }
 
 /// A change of what a walk found, kept in a bounded ring and replayed when the sidecar attaches.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use peerwalk_model::Timestamp;
-use peerwalk_model::report::{Heartbeat, Sockets, TargetFreshness, Transition};
+use peerwalk_model::report::{Heartbeat, Sockets, TargetFreshness, Took, Transition};
 
 use crate::error::WireError;
 use crate::field::{age, key, key_message, list, micros, moment, stage, stage_value};
@@ -19,6 +19,9 @@ pub(crate) fn heartbeat_message(heartbeat: &Heartbeat, sent_at: Timestamp) -> pr
         since_age_ms: age(sent_at, fresh.since),
         consecutive: fresh.consecutive,
         elapsed_us: micros(fresh.elapsed),
+        took: fresh
+            .took
+            .map(|took| proto::Took { connect_us: micros(took.connect), whole_us: micros(took.whole) }),
     };
     proto::Heartbeat {
         plan_generation: heartbeat.plan_generation,
@@ -44,6 +47,10 @@ pub(crate) fn heartbeat(message: proto::Heartbeat, received_at: Timestamp) -> Re
             since: moment(received_at, fresh.since_age_ms),
             consecutive: fresh.consecutive,
             elapsed: Duration::from_micros(fresh.elapsed_us),
+            took: fresh.took.map(|took| Took {
+                connect: Duration::from_micros(took.connect_us),
+                whole: Duration::from_micros(took.whole_us),
+            }),
         })
     };
     Ok(Heartbeat {

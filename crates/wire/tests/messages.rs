@@ -127,6 +127,7 @@ fn what_is_too_large_is_neither_sent_nor_taken() {
         since: SENT_AT,
         consecutive: 1,
         elapsed: Duration::ZERO,
+        took: None,
     };
     let heartbeat = Heartbeat { targets: vec![fresh; limits::TARGETS + 1], ..Heartbeat::default() };
     assert_eq!(

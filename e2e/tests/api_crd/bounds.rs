@@ -88,6 +88,7 @@ fn of_numbers() -> Vec<Bound> {
     let failures = |n: i64| json!({ "failureThreshold": n });
     let successes = |n: i64| json!({ "successThreshold": n });
     let attempts = |n: i64| json!({ "retries": { "attempts": n } });
+    let profile = |word: &str| json!({ "profile": word });
     vec![
         bound(".source.minPods", "minimum", [pods(0, 1), pods(-1, 1)]),
         bound(".source.minPods", "maximum", [pods(100, 100), pods(101, 101)]),
@@ -97,6 +98,7 @@ fn of_numbers() -> Vec<Bound> {
         bound(".failureThreshold", "maximum", [failures(100), failures(101)]),
         bound(".successThreshold", "minimum", [successes(1), successes(0)]),
         bound(".successThreshold", "maximum", [successes(100), successes(101)]),
+        bound(".profile", "enum", [profile("CrossRegion"), profile("Wan")]),
         bound(".retries.attempts", "minimum", [attempts(1), attempts(0)]),
         bound(".retries.attempts", "maximum", [attempts(5), attempts(6)]),
     ]

@@ -199,3 +199,43 @@ async fn an_answer_confirms_that_nobody_enforces_the_policy() -> Result<()> {
     })
     .await
 }
+
+/// What an https URL of a Service shows is its own address alone, to which every ICMP error is rewritten: the denial is
+/// likely at most, and told with the policy.
+#[tokio::test]
+async fn a_denial_that_only_a_services_address_shows_is_not_proven() -> Result<()> {
+    play_alone(async |scene, alone| {
+        let namespace = scene.name(SERVER);
+        let mut objects = vec![client(scene), object::deny_ingress(&namespace)];
+        objects.extend(server(scene, "far", NODE_2));
+        if let Some(ports) = objects.last_mut().and_then(|service| service["spec"]["ports"].get_mut(0)) {
+            ports["port"] = json!(443);
+        }
+        scene.deploy(&objects).await?;
+        let address = scene.service_address(&namespace, "far").await?;
+        let url = json!({ "name": "far", "url": format!("https://far.{namespace}.svc/") });
+        for (mode, reasons, seen) in [
+            (Deny::Drop, &["Dropped", "ConnectTimeout"][..], "no answer from".to_owned()),
+            (Deny::Reject, &["Filtered"], format!("refused by ICMP 3/3 from {address}")),
+            (Deny::Prohibited, &["Filtered"], format!("refused by ICMP 3/13 from {address}")),
+            (Deny::Reset, &["ConnectionRefused"], "refused by a TCP reset".to_owned()),
+        ] {
+            alone.deny(mode)?;
+            let name = format!("by-{mode:?}").to_lowercase();
+            scene.apply(&[check(scene, &name, "client", std::slice::from_ref(&url))]).await?;
+            let likely = |row: &TargetStatus| {
+                row.outcome == Outcome::Failed
+                    && row.confidence == Some(Confidence::Likely)
+                    && row.reason.as_deref().is_some_and(|reason| reasons.contains(&reason))
+            };
+            let what = format!("says {reasons:?} and is not sure");
+            scene.rows(&name, &what, |rows| rows.iter().any(likely)).await?;
+            let explanation = scene.nodes.explain(&scene.name(CLIENT), &name).await?;
+            for words in [&seen, &format!("{namespace}/deny-ingress")] {
+                ensure!(explanation.contains(words), "expected {words:?} under {mode:?}: {explanation}");
+            }
+        }
+        Ok(())
+    })
+    .await
+}

@@ -17,6 +17,7 @@ mod sightings;
 mod status;
 mod target;
 mod tell;
+mod times;
 mod url;
 mod ways;
 

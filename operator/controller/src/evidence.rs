@@ -8,6 +8,8 @@ use peerwalk_model::evidence::{DialPurpose, signature};
 use peerwalk_model::report::Heartbeat;
 use peerwalk_model::{PodRef, TargetKey, Timestamp, Walk};
 
+use crate::latency::Latency;
+
 /// Everything that sidecars have told.
 #[derive(Debug, Default)]
 pub struct EvidenceStore {
@@ -24,6 +26,7 @@ pub struct PodEvidence {
     /// When its last stream ended.
     pub detached: Option<Timestamp>,
     targets: BTreeMap<TargetKey, TargetEvidence>,
+    latencies: BTreeMap<TargetKey, Latency>,
 }
 
 /// The evidence of one pair.
@@ -119,6 +122,28 @@ impl EvidenceStore {
         }
     }
 
+    /// Takes the times of walks that passed into account; `asked` gives the generation of the plan since which the
+    /// same is asked of a target, where it is planned.
+    pub fn learn_times(
+        &mut self,
+        pod: &PodRef,
+        heartbeat: &Heartbeat,
+        asked: impl Fn(&TargetKey) -> Option<u64>,
+    ) {
+        let Some(entry) = self.pods.get_mut(pod) else { return };
+        for fresh in &heartbeat.targets {
+            let (Some(took), Some(asked)) = (fresh.took, asked(&fresh.target)) else { continue };
+            if heartbeat.plan_generation < asked {
+                continue;
+            }
+            let latency = entry.latencies.entry(fresh.target.clone()).or_insert_with(|| Latency::new(asked));
+            if !latency.is_of(asked) {
+                *latency = Latency::new(asked);
+            }
+            latency.add((fresh.signature, fresh.consecutive), took);
+        }
+    }
+
     /// What one sidecar has told.
     pub fn pod(&self, pod: &PodRef) -> Option<&PodEvidence> {
         self.pods.get(pod)
@@ -128,6 +153,7 @@ impl EvidenceStore {
     pub fn retain(&mut self, pod: &PodRef, keep: impl Fn(&TargetKey) -> bool) {
         if let Some(entry) = self.pods.get_mut(pod) {
             entry.targets.retain(|key, _| keep(key));
+            entry.latencies.retain(|key, _| keep(key));
         }
     }
 }
@@ -136,6 +162,11 @@ impl PodEvidence {
     /// The evidence of a target.
     pub fn target(&self, key: &TargetKey) -> Option<&TargetEvidence> {
         self.targets.get(key)
+    }
+
+    /// How long a target takes to answer, where it has been asked the same since `asked`.
+    pub fn latency(&self, key: &TargetKey, asked: u64) -> Option<&Latency> {
+        self.latencies.get(key).filter(|latency| latency.is_of(asked))
     }
 
     /// The evidence of every target.

@@ -10,6 +10,7 @@ mod decisions;
 mod discovery;
 pub mod engine;
 mod evidence;
+mod latency;
 pub mod metrics;
 pub mod publish;
 mod run;

@@ -1,7 +1,9 @@
-//! The controller's metrics. Labels come from closed enums, but for those of `check_ready`, which name the check.
+//! The controller's metrics. Labels come from closed enums, but for those of `check_ready` and
+//! `check_latency_seconds`, which name the check, and its target.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
@@ -38,6 +40,14 @@ struct ByName {
     status: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByQuantile {
+    namespace: String,
+    name: String,
+    target: String,
+    quantile: &'static str,
+}
+
 /// Counters and gauges, shared by cloning.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics(Arc<Inner>);
@@ -51,6 +61,7 @@ struct Inner {
     pairs: Gauge,
     pods: Gauge,
     ready: Family<ByName, Gauge<i64, AtomicI64>>,
+    latency: Family<ByQuantile, Gauge<f64, AtomicU64>>,
 }
 
 impl Metrics {
@@ -71,6 +82,11 @@ impl Metrics {
             "check_ready",
             "Ready condition of each check: 1 for the status it has, 0 for the others",
             inner.ready.clone(),
+        );
+        registry.register(
+            "check_latency_seconds",
+            "How long walks of a target take that pass, over the pods of the check",
+            inner.latency.clone(),
         );
     }
 
@@ -104,6 +120,22 @@ impl Metrics {
     pub fn sizes(&self, pairs: usize, pods: usize) {
         self.0.pairs.set(i64::try_from(pairs).unwrap_or(i64::MAX));
         self.0.pods.set(i64::try_from(pods).unwrap_or(i64::MAX));
+    }
+
+    /// How long walks of a target take, by half and by 99 of 100 of them; `None` when that is not known any more.
+    pub fn latency(&self, namespace: &str, name: &str, target: &str, times: Option<(Duration, Duration)>) {
+        for (quantile, time) in [("0.5", times.map(|times| times.0)), ("0.99", times.map(|times| times.1))] {
+            let (namespace, name, target) = (namespace.to_owned(), name.to_owned(), target.to_owned());
+            let labels = ByQuantile { namespace, name, target, quantile };
+            match time {
+                Some(time) => {
+                    self.0.latency.get_or_create(&labels).set(time.as_secs_f64());
+                }
+                None => {
+                    self.0.latency.remove(&labels);
+                }
+            }
+        }
     }
 
     /// The Ready condition of a check; `None` when the check is gone.

@@ -464,3 +464,32 @@ fn a_walk_without_queries_left_leaves_what_is_known() {
     ledger.walk(Walk { local: local("file descriptors"), ..walk("a", "", 300) });
     assert_eq!(sent(&mut ledger), [("a".to_owned(), 300)], "and this is trouble");
 }
+
+#[test]
+fn the_time_of_a_walk_is_told_while_it_is_about_the_target_as_it_is() {
+    let mut ledger = ledger(&[("a", 10)]);
+    let dial = |outcome| Dial {
+        purpose: DialPurpose::Address,
+        protocol: peerwalk_model::Protocol::Tcp,
+        remote: ([10, 0, 0, 1], 80).into(),
+        local: None,
+        started: at(0),
+        elapsed: Duration::from_millis(20),
+        retransmits: 0,
+        mss: None,
+        outcome,
+    };
+    let dialled = |outcome, started| Walk {
+        connect: Some(Connect { dials: vec![dial(outcome)], ..Connect::default() }),
+        ..walk("a", "10.0.0.1", started)
+    };
+    let took = |ledger: &Ledger| ledger.heartbeat().targets[0].took.map(|took| took.connect.as_millis());
+    ledger.walk(dialled(DialOutcome::Connected { local_peer: None }, 0));
+    assert_eq!(took(&ledger), Some(20), "it passed");
+    ledger.plan(plan(2, &[("a", 20)]), false);
+    assert_eq!(took(&ledger), None, "the target is another one now");
+    ledger.walk(Walk { plan_generation: 2, ..dialled(DialOutcome::Connected { local_peer: None }, 10) });
+    assert_eq!(took(&ledger), Some(20), "and this is a walk of it");
+    ledger.walk(Walk { plan_generation: 2, ..dialled(DialOutcome::Silent, 20) });
+    assert_eq!(took(&ledger), None, "it failed");
+}

@@ -101,6 +101,7 @@ fn nothing_is_accepted_that_is_not_implemented() {
     let expected = [
         "failureThreshold",
         "interval",
+        "profile",
         "progressDeadline",
         "retries",
         "source",

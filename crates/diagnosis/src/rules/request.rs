@@ -3,11 +3,13 @@
 use peerwalk_model::evidence::{Request, RequestOutcome};
 use peerwalk_model::{Confidence, Reason, Stage, Verdict};
 
-use super::unreachable;
+use super::{slow, unreachable};
 use crate::view::View;
 
 pub(super) fn exchange(view: &View) -> Option<Verdict> {
-    judged(view.walk.request.as_ref()?)
+    let mut verdict = judged(view.walk.request.as_ref()?)?;
+    verdict.because.extend(slow::stopped(view));
+    Some(verdict)
 }
 
 /// The verdict of an exchange; `None` when it passed. What the target's application does is no proven cause,

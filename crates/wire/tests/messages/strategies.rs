@@ -16,7 +16,7 @@ use peerwalk_model::plan::{
     Control, DialScope, DnsTarget, HttpMethod, HttpRequest, PlannedTarget, RecordType, Retries,
     ServiceTarget, TargetKind, UrlTarget,
 };
-use peerwalk_model::report::{Heartbeat, Sockets, TargetFreshness, Transition};
+use peerwalk_model::report::{Heartbeat, Sockets, TargetFreshness, Took, Transition};
 use peerwalk_model::{PodRef, Protocol, Stage, TargetKey, Timestamp, Walk};
 use peerwalk_wire::{
     FromHub, FromSidecar, Hello, PlanDelta, Refusal, RefusalCode, RetryReason, Transitions, Versions,
@@ -404,8 +404,10 @@ fn hello() -> impl Strategy<Value = FromSidecar> {
 }
 
 fn heartbeat() -> impl Strategy<Value = Heartbeat> {
-    let fresh = (key(), any::<u64>(), moment(), moment(), moment(), any::<u32>(), micros()).prop_map(
-        |(target, signature, started, ended, since, consecutive, elapsed)| TargetFreshness {
+    let took = (micros(), micros()).prop_map(|(connect, whole)| Took { connect, whole });
+    let took = prop::option::of(took);
+    let fresh = (key(), any::<u64>(), moment(), moment(), moment(), any::<u32>(), micros(), took).prop_map(
+        |(target, signature, started, ended, since, consecutive, elapsed, took)| TargetFreshness {
             target,
             signature,
             started,
@@ -413,6 +415,7 @@ fn heartbeat() -> impl Strategy<Value = Heartbeat> {
             since,
             consecutive,
             elapsed,
+            took,
         },
     );
     let sockets = any::<[u32; 4]>().prop_map(|[active, waiting, leaked, breakers]| Sockets {

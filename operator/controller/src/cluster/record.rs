@@ -59,6 +59,8 @@ pub struct Pod {
     /// What stands for its template: `pod-template-hash`, `controller-revision-hash`, the controller's uid,
     /// or its own uid.
     pub template: String,
+    /// Who made it, such as `Deployment web`; `None` for a pod that nothing controls.
+    pub owner: Option<String>,
     /// It has our sidecar.
     pub injected: bool,
     /// It runs Windows, for which there is no sidecar.

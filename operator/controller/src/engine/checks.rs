@@ -42,6 +42,8 @@ pub struct CheckState {
     pub waiting: bool,
     /// Whether a sign of life may make a verdict surer.
     pub uncertain: bool,
+    /// Targets whose times the metrics show.
+    pub timed: BTreeSet<String>,
 }
 
 /// What was said of one pair.
@@ -105,6 +107,7 @@ impl Engine {
         }
         for key in gone {
             if let Some(state) = self.checks.remove(&key) {
+                self.hide_times(&key, &state);
                 pods.extend(state.selection.sampled);
             }
             self.metrics.ready(&key.namespace, &key.name, None);
@@ -152,9 +155,10 @@ impl Engine {
         let mut state = match self.checks.remove(key) {
             Some(state) if state.uid == uid => state,
             before => {
+                let timed = before.as_ref().map(|state| state.timed.clone()).unwrap_or_default();
                 let pods = before.into_iter().flat_map(|state| state.selection.sampled);
                 self.renew(pods, key, now, nudged);
-                CheckState { uid, ..CheckState::default() }
+                CheckState { uid, timed, ..CheckState::default() }
             }
         };
         let selection = select(&self.index, key, check);

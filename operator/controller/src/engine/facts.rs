@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use peerwalk_diagnosis::{
-    Coverage, EndpointDecision, EndpointFacts, Facts, NodeFacts, ServiceFacts, Sighting, SourceFacts,
-    TargetFacts,
+    Coverage, EndpointDecision, EndpointFacts, Facts, Latency, NodeFacts, ServiceFacts, Sighting,
+    SourceFacts, TargetFacts,
 };
 use peerwalk_model::evidence::{DialOutcome, DialPurpose};
 use peerwalk_model::{Protocol, TargetKey, Timestamp};
@@ -61,7 +61,23 @@ impl Engine {
             dns: self.dns_decisions(pair),
             unreadable_policy_kinds: self.unreadable_policy_kinds(),
             stale_after: pair.stale_after,
+            latency: self.latency_of(pair),
         }
+    }
+
+    /// How long the target takes to answer the source pod, and how long it may.
+    fn latency_of(&self, pair: &Pair<'_>) -> Option<Latency> {
+        let plan = self.plans.get(&pair.source.id)?;
+        let planned = plan.plan.targets.get(pair.key)?;
+        let measured = self.evidence.pod(&pair.source.id)?.latency(pair.key, plan.asked_since(pair.key)?)?;
+        let (connect, whole) = measured.told();
+        Some(Latency {
+            samples: measured.walks(),
+            connect,
+            whole,
+            connect_limit: planned.connect_timeout,
+            whole_limit: planned.total_timeout,
+        })
     }
 
     /// What policies may rest on and is not known here: kinds that nobody can read, and what was not heard of.
@@ -207,6 +223,13 @@ impl Engine {
         servers.into_iter().filter_map(|to| self.decisions.get(&pair.source.id, to)).cloned().collect()
     }
 
+    /// Who made the pods behind ready endpoints.
+    fn owners<'e>(&self, endpoints: impl Iterator<Item = &'e Endpoint>) -> BTreeSet<String> {
+        let ready = endpoints.filter(|endpoint| endpoint.ready);
+        let pods = ready.filter_map(|endpoint| self.index.pod(endpoint.pod.as_ref()?));
+        pods.filter_map(|pod| pod.owner.clone()).collect()
+    }
+
     fn target_facts(&self, pair: &Pair<'_>) -> TargetFacts {
         match pair.resolved {
             Resolved::Service(key, port, found) => TargetFacts::Service(ServiceFacts {
@@ -225,6 +248,7 @@ impl Engine {
                     .count(),
                 internal_traffic_policy_local: found.as_ref().is_some_and(|f| f.internal_local),
                 changed: self.seen.service_changed(key),
+                owners: self.owners(found.iter().flat_map(|f| &f.endpoints)),
             }),
             Resolved::Url { allowed, .. } => TargetFacts::Url { allowed: *allowed },
             Resolved::Dns => TargetFacts::Dns,

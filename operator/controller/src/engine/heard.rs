@@ -29,6 +29,8 @@ impl Engine {
                 self.see_again(&pod, &heartbeat);
                 let reported = self.evidence.pod(&pod).is_some_and(|t| t.reports(at, self.settings.silence));
                 self.evidence.heartbeat(&pod, at, &heartbeat);
+                let plan = self.plans.get(&pod);
+                self.evidence.learn_times(&pod, &heartbeat, |key| plan?.asked_since(key));
                 let missing = self.ask_for_missing(&pod, &heartbeat, now);
                 self.touched.news(pod).reports |= !reported;
                 return missing;

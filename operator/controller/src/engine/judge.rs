@@ -98,6 +98,9 @@ impl Engine {
             self.tell_check(key, &check, &mut state, &base, now, outputs);
             self.tell_pods(fallen, &base, now, outputs);
         }
+        if due.whole {
+            self.show_times(key, &mut state);
+        }
         self.checks.insert(key.clone(), state);
     }
 

@@ -30,6 +30,8 @@ struct Meant {
     generation: u64,
     /// When its check was made anew. The sidecar is not told: to it nothing has changed.
     renewed: Option<Timestamp>,
+    /// The generation of the last change of what is asked, whatever time it may take.
+    asked: u64,
 }
 
 impl PodPlan {
@@ -52,7 +54,10 @@ impl PodPlan {
             changed.push(key.clone());
             self.changed.insert(key.clone(), now);
             if old.is_none_or(|old| !means_the_same(old, target)) {
-                self.meant_since.insert(key.clone(), Meant { generation, renewed: None });
+                let same = old.is_some_and(|old| asks_the_same(old, target));
+                let asked =
+                    self.meant_since.get(key).filter(|_| same).map_or(generation, |meant| meant.asked);
+                self.meant_since.insert(key.clone(), Meant { generation, renewed: None, asked });
             }
         }
         self.meant_since.retain(|key, _| targets.contains_key(key));
@@ -72,6 +77,12 @@ impl PodPlan {
         self.meant_since.get(key).is_some_and(|meant| {
             generation >= meant.generation && meant.renewed.is_none_or(|renewed| began >= renewed)
         })
+    }
+
+    /// Since which generation a target is asked the same, under whatever limits of time: how long its answers take
+    /// does not depend on how long they may.
+    pub fn asked_since(&self, key: &TargetKey) -> Option<u64> {
+        self.meant_since.get(key).map(|meant| meant.asked)
     }
 
     /// A check of that name was made anew: earlier walks say nothing of it. Returns its targets.
@@ -117,6 +128,16 @@ fn means_the_same(old: &PlannedTarget, new: &PlannedTarget) -> bool {
     bare(old) == bare(new)
 }
 
+/// Whether a target still is what it was, but for how long and how often it is walked.
+fn asks_the_same(old: &PlannedTarget, new: &PlannedTarget) -> bool {
+    let mut other_limits = old.clone();
+    other_limits.connect_timeout = new.connect_timeout;
+    other_limits.total_timeout = new.total_timeout;
+    other_limits.interval = new.interval;
+    other_limits.retries = new.retries;
+    means_the_same(&other_limits, new)
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -159,6 +180,25 @@ mod tests {
         plan.replace(BTreeMap::from([(key.clone(), service(81, "10.0.0.2:80"))]), NOW);
         assert!(!plan.counts(&key, 2, NOW), "evidence of another port does not");
         assert!(plan.counts(&key, 3, NOW), "evidence of the new one does");
+    }
+
+    #[test]
+    fn other_limits_of_time_ask_the_same() {
+        let key = TargetKey { check: "c".into(), target: "t".into() };
+        let mut plan = PodPlan::default();
+        let slower =
+            |target: PlannedTarget| PlannedTarget { total_timeout: Duration::from_secs(30), ..target };
+        for (target, asked) in [
+            (service(80, "10.0.0.1:80"), 1),
+            (slower(service(80, "10.0.0.1:80")), 1),
+            (slower(service(80, "10.0.0.2:80")), 1),
+            (slower(service(81, "10.0.0.2:80")), 4),
+            (service(81, "10.0.0.2:80"), 4),
+        ] {
+            plan.replace(BTreeMap::from([(key.clone(), target.clone())]), NOW);
+            assert_eq!(plan.asked_since(&key), Some(asked), "{target:?}");
+        }
+        assert!(!plan.counts(&key, 4, NOW), "a verdict under the old limits does not count all the same");
     }
 
     #[test]

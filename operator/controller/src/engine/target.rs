@@ -90,8 +90,8 @@ impl Engine {
         Some(PlannedTarget {
             kind,
             http: target.http_request(),
-            connect_timeout: spec.timeouts.connect.get(),
-            total_timeout: spec.timeouts.total.get(),
+            connect_timeout: spec.connect_timeout(),
+            total_timeout: spec.total_timeout(),
             interval: spec.interval.get(),
             retries: (&spec.retries).into(),
             controls: Vec::new(),

@@ -138,6 +138,7 @@ impl Decode for SlimPod {
         let Self { metadata, spec, status } = self;
         let uid = metadata.uid.clone().unwrap_or_default();
         let template = template(&metadata, &uid);
+        let owner = owner(&metadata);
         let sidecar = status.init_container_statuses.iter().find(|c| c.name == SIDECAR_CONTAINER);
         Object::Pod(Box::new(Pod {
             running: status.phase.as_deref() == Some("Running"),
@@ -157,6 +158,7 @@ impl Decode for SlimPod {
             windows: spec.is_windows(),
             ports: ports(&spec),
             template,
+            owner,
             labels: metadata.labels.unwrap_or_default(),
             id: PodRef {
                 namespace: metadata.namespace.unwrap_or_default(),
@@ -193,6 +195,18 @@ fn ports(spec: &Spec) -> Vec<ContainerPort> {
             })
         })
         .collect()
+}
+
+/// What controls a pod, and the Deployment where that is one of its ReplicaSets: those come and go with each rollout.
+fn owner(metadata: &ObjectMeta) -> Option<String> {
+    let owners = metadata.owner_references.as_deref().unwrap_or_default();
+    let owner = owners.iter().find(|owner| owner.controller == Some(true))?;
+    let hash = metadata.labels.as_ref().and_then(|labels| labels.get("pod-template-hash"));
+    let deployment = hash.and_then(|hash| owner.name.strip_suffix(&format!("-{hash}")));
+    Some(match deployment.filter(|_| owner.kind == "ReplicaSet") {
+        Some(name) => format!("Deployment {name}"),
+        None => format!("{} {}", owner.kind, owner.name),
+    })
 }
 
 /// The hash labels that the workload controllers set, else who controls the pod, else the pod itself.

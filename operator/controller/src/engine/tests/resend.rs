@@ -22,6 +22,7 @@ fn tells(world: &mut World) -> Vec<Output> {
         since: world.now(),
         consecutive: 9,
         elapsed: Duration::from_millis(3),
+        took: None,
     };
     let heartbeat = Heartbeat {
         sockets: peerwalk_model::report::Sockets::default(),

@@ -7,7 +7,7 @@ use peerwalk_model::plan::{DialScope, ServiceTarget, UrlTarget};
 
 use super::world::acts::ready;
 use super::*;
-use crate::cluster::decode::{SlimEndpointSlice, SlimService};
+use crate::cluster::decode::{SlimEndpointSlice, SlimPod, SlimService};
 
 fn url(url: &str) -> serde_json::Value {
     json!({"name": "db", "url": url})
@@ -164,6 +164,37 @@ fn a_denial_behind_an_https_url_does_not_stay_green() {
     }
 }
 
+/// Through a Service's address every ICMP error comes from that address, whoever sent it.
+#[test]
+fn a_denial_that_only_a_services_address_shows_is_likely_and_tells_of_the_policy() {
+    let refused = |code| {
+        let offender = Some("10.96.0.7".parse().unwrap());
+        let queue = vec![IcmpError { v6: false, kind: 3, code, offender }];
+        to_the_address(DialOutcome::Failed {
+            errno: if code == 3 { 111 } else { 113 },
+            immediate: false,
+            queue,
+        })
+    };
+    let reset = DialOutcome::Failed { errno: 111, immediate: false, queue: vec![] };
+    for (about, dials, expected) in [
+        ("drop", silent_address(), "ConnectTimeout likely"),
+        ("reject", refused(3), "Filtered likely"),
+        ("prohibited", refused(13), "Filtered likely"),
+        ("reset", to_the_address(reset), "ConnectionRefused likely"),
+    ] {
+        let mut world = World::shop();
+        world.policy("ledger", "default-deny", &json!({"podSelector": {}, "policyTypes": ["Ingress"]}));
+        world.check_with_target(url("https://db.ledger.svc:5432/"));
+        world.attach("web-1");
+        world.pass(40);
+        world.walk_with("web-1", dials, resolved);
+        world.settle();
+        assert_eq!(world.verdict(), expected, "{about}: {}", world.explanation());
+        assert!(world.explanation().contains("NetworkPolicy ledger/default-deny"), "{about}");
+    }
+}
+
 #[test]
 fn a_name_outside_that_leads_to_a_service_is_judged_by_its_endpoints() {
     let mut world = World::shop();
@@ -281,4 +312,84 @@ fn no_policy_says_anything_about_a_services_own_address() {
         let to = crate::cluster::flow::Destination::direct(address.parse().unwrap());
         assert_eq!(decisions.once(index, source, to).is_some(), expected, "{address}");
     }
+}
+
+/// Two pods behind one Service, each with the controller that made it and its template.
+fn made_by(world: &mut World, name: &str, ip: &str, owner: (&str, &str), hash: &str) {
+    world.apply::<SlimPod>(json!({
+        "metadata": {
+            "namespace": "ledger", "name": name, "uid": format!("uid-{name}"),
+            "labels": {"app": "db", "pod-template-hash": hash},
+            "ownerReferences": [{"apiVersion": "apps/v1", "kind": owner.0, "name": owner.1, "uid": owner.1,
+                "controller": true}],
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+        },
+        "spec": {"nodeName": "n2", "containers": [{"name": "app"}]},
+        "status": {"phase": "Running", "podIP": ip, "podIPs": [{"ip": ip}],
+            "conditions": [{"type": "Ready", "status": "True"}]},
+    }));
+}
+
+/// The endpoints of Service ledger/db: address, pod, and the conditions of each.
+fn endpoints(world: &mut World, all: &[(&str, &str, serde_json::Value)]) {
+    let endpoint = |(ip, pod, conditions): &(&str, &str, serde_json::Value)| {
+        json!({"addresses": [ip], "conditions": conditions, "nodeName": "n2",
+            "targetRef": {"kind": "Pod", "name": pod}})
+    };
+    world.apply::<SlimEndpointSlice>(json!({
+        "metadata": {
+            "namespace": "ledger", "name": "db-1", "labels": {"kubernetes.io/service-name": "db"},
+        },
+        "addressType": "IPv4",
+        "endpoints": all.iter().map(endpoint).collect::<Vec<_>>(),
+        "ports": [{"name": "main", "port": 5432, "protocol": "TCP"}],
+    }));
+}
+
+#[test]
+fn pods_of_two_owners_behind_a_service_are_told_and_no_fault() {
+    for (about, second, told) in [
+        ("another Deployment", ("ReplicaSet", "old-bbb"), true),
+        ("another kind", ("StatefulSet", "db"), true),
+        ("a rollout of the same Deployment", ("ReplicaSet", "db-bbb"), false),
+    ] {
+        let mut world = World::shop();
+        made_by(&mut world, "db-0", "10.244.1.8", ("ReplicaSet", "db-aaa"), "aaa");
+        made_by(&mut world, "db-1", "10.244.1.11", second, "bbb");
+        let ready = json!({"ready": true});
+        endpoints(&mut world, &[("10.244.1.8", "db-0", ready.clone()), ("10.244.1.11", "db-1", ready)]);
+        world.attach("web-1");
+        world.pass(40);
+        world.walk("web-1", world::connected());
+        world.settle();
+        assert_eq!(world.verdict(), "Reachable confirmed", "{about}: {}", world.explanation());
+        let says = world.explanation().contains("of 2 owners, and any of them may answer: Deployment db");
+        assert_eq!(says, told, "{about}: {}", world.explanation());
+    }
+}
+
+#[test]
+fn an_endpoint_that_shuts_down_is_not_dialled_and_serves_to_its_end() {
+    let mut world = World::good();
+    let ending = json!({"ready": false, "serving": true, "terminating": true});
+    endpoints(&mut world, &[("10.244.1.8", "db-0", ending)]);
+    let outputs = world.settle();
+    let plan = world::plan_of(&outputs, "web-1").expect("a new plan");
+    let TargetKind::Service(service) = &plan.targets.values().next().unwrap().kind else {
+        panic!("it is a Service")
+    };
+    assert!(service.endpoints.is_empty(), "it takes no new connections of its own: {service:?}");
+    let own = |outcome| {
+        vec![Dial { purpose: DialPurpose::ServiceAddress, ..world::dial("10.96.0.7:5432", outcome) }]
+    };
+    world.pass(10);
+    world.walk("web-1", own(DialOutcome::Connected { local_peer: None }));
+    world.settle();
+    assert_eq!(world.verdict(), "Reachable confirmed", "the Service leads to it: {}", world.explanation());
+    assert!(world.explanation().contains("one that shuts down and still serves"), "{}", world.explanation());
+    endpoints(&mut world, &[]);
+    world.pass(10);
+    world.walk("web-1", own(DialOutcome::Failed { errno: 111, immediate: false, queue: vec![] }));
+    world.settle();
+    assert_eq!(world.verdict(), "NoEndpoints confirmed", "and now it is gone: {}", world.explanation());
 }

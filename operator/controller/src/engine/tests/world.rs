@@ -541,6 +541,7 @@ impl World {
                 since: e.since,
                 consecutive: e.consecutive + 1,
                 elapsed: Duration::from_millis(3),
+                took: None,
             })
             .collect();
         let sum = digest(targets.iter().map(|t| (&t.target, t.signature)));
