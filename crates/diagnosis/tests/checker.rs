@@ -6,7 +6,6 @@
 mod scene;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use peerwalk_diagnosis::{
@@ -14,10 +13,9 @@ use peerwalk_diagnosis::{
     SourceFacts, TargetFacts, check,
 };
 use peerwalk_model::evidence::{
-    Connect, Query, QueryOutcome, Resolve, ResolveSource, Transport, Trigger, Walk,
+    Connect, Query, QueryOutcome, Resolve, ResolveSource, Tls, TlsOutcome, Transport, Trigger, Walk,
 };
 use peerwalk_model::plan::RecordType;
-use peerwalk_model::evidence::{Connect, Tls, TlsOutcome, Trigger, Walk};
 use peerwalk_model::verdict::{Expectation, Topic};
 use peerwalk_model::{Because, Confidence, Observed, Reason, Stage, TargetKey, Verdict};
 
@@ -280,6 +278,10 @@ fn what_a_name_server_says_and_when_bounds_what_is_claimed() {
         ("another name that is not there for certain", true, &elsewhere, sure(Reason::DnsNameNotFound)),
     ] {
         let found = broken(walk, &facts(ALIVE, service()), decided(&[(0, &[])]), &verdict);
+        assert_eq!(found.is_empty(), sound, "{about}: {found:?}");
+    }
+}
+
 /// A connection, and no answer to the handshake in time.
 fn late() -> PairEvidence {
     let mut pair = pair(&["endpoint 10.244.1.8:5432 connected"]);

@@ -9,8 +9,7 @@ use crate::address::{Address, Answer};
 use crate::names;
 use crate::policy_text;
 use crate::rules::connect::{interceptor, unasked};
-use crate::rules::{backends, route};
-use crate::rules::{route, slow};
+use crate::rules::{backends, route, slow};
 use crate::view::View;
 
 /// Where a denial is expected, a connection is reachable enough, whatever comes after it.
@@ -109,7 +108,6 @@ pub(super) fn reachable(view: &View) -> Verdict {
         && !view.walk.resolve.as_ref().is_some_and(names::some_clients_fail);
     let fix = view.walk.resolve.as_ref().and_then(names::lost_fix);
     because.extend(fix.map(|text| Because::new(Topic::Fix, text)));
-    let certain = because.is_empty() && interceptor(view).is_none();
     because.extend(slow::warning(view));
     passed(view, if certain { Confidence::Confirmed } else { Confidence::Likely }, because)
 }
