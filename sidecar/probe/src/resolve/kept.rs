@@ -33,7 +33,9 @@ fn replaces(later: &Query, query: &Query) -> bool {
         later.outcome,
         QueryOutcome::Addresses(_) | QueryOutcome::NoData | QueryOutcome::NameNotFound
     );
-    later.name == query.name && later.record == query.record && (answered || later.outcome == query.outcome)
+    // That a server answered late tells it from a dead one.
+    let repeats = later.outcome == query.outcome && (query.late.is_none() || later.late.is_some());
+    later.name == query.name && later.record == query.record && (answered || repeats)
 }
 
 #[cfg(test)]
@@ -55,6 +57,10 @@ mod tests {
             elapsed: Duration::ZERO,
             late: None,
         }
+    }
+
+    fn late(name: &str) -> Query {
+        Query { late: Some(QueryOutcome::NoData), ..query(name, QueryOutcome::Timeout) }
     }
 
     fn short(queries: &[Query]) -> Vec<String> {
@@ -92,6 +98,11 @@ mod tests {
                 vec![query("a.", Timeout), query("b.", Timeout), query("c.", Timeout), query("d.", Timeout)],
                 &["b. Timeout", "c. Timeout", "d. Timeout"],
                 "the last ones, where all say the same",
+            ),
+            (
+                vec![late("a."), query("a.", Timeout), query("b.", Timeout), query("b.", Timeout)],
+                &["a. Timeout", "a. Timeout", "b. Timeout"],
+                "that a server answered late",
             ),
             (missing(2).collect(), &["db.s0. NameNotFound", "db.s1. NameNotFound"], "all that fit"),
         ] {
