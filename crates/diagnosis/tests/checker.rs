@@ -9,18 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use peerwalk_diagnosis::{
-    Case, EndpointDecision, EndpointFacts, Facts, Latency, PairEvidence, Quantiles, ServiceFacts, Sighting,
-    SourceFacts, TargetFacts, check,
+    Attestation, Case, EndpointDecision, EndpointFacts, Facts, Latency, PairEvidence, Quantiles,
+    ServiceFacts, Sighting, SourceFacts, TargetFacts, check,
 };
 use peerwalk_model::evidence::{
     Connect, Query, QueryOutcome, Resolve, ResolveSource, Tls, TlsOutcome, Transport, Trigger, Walk,
 };
-use peerwalk_model::plan::RecordType;
-    Attestation, Case, EndpointDecision, EndpointFacts, Facts, PairEvidence, ServiceFacts, Sighting,
-    SourceFacts, TargetFacts, check,
-};
-use peerwalk_model::evidence::{Connect, Trigger, Walk};
 use peerwalk_model::peer::{Listener, PeerSocket, Saw, Seen, Tuple};
+use peerwalk_model::plan::RecordType;
 use peerwalk_model::verdict::{Expectation, Topic};
 use peerwalk_model::{Because, Confidence, Observed, Reason, Stage, TargetKey, Verdict};
 
@@ -258,31 +254,6 @@ fn an_address_that_is_not_the_services_is_found_again_and_no_news_of_it_is_on_it
         let verdict = confirmed(Observed::Unreachable, Reason::DnsUnexpectedAddress);
         let found = broken(&walk, &facts(ALIVE, service), decided(&[(0, &[])]), &verdict);
         assert_eq!(found.is_empty(), sound, "{about}: {found:?}");
-/// What the target's sidecar saw at a moment of a dial from port 40000 on.
-fn look(ms: i64, ports: u16, listener: &Listener, state: Option<u8>, overflows: u64) -> Attestation {
-    let source = |port| std::net::SocketAddr::new(SOURCE.parse().unwrap(), port);
-    let socket = |port| PeerSocket {
-        source: source(port),
-        state: state.unwrap_or_default(),
-        closed: false,
-        unread: 0,
-        retransmits: 0,
-        quiet: std::time::Duration::ZERO,
-    };
-    let seen = |port| Seen {
-        tuple: Tuple { source: source(port), destination: ENDPOINT.parse().unwrap(), mss: None },
-        socket: state.map(|_| socket(port)),
-        listener: listener.clone(),
-    };
-    Attestation {
-        who: "ledger/postgres-0".into(),
-        endpoint: true,
-        at: at(ms),
-        saw: Saw {
-            seen: (40_000..40_000 + ports).map(seen).collect(),
-            listen_overflows: overflows,
-            ..Saw::default()
-        },
     }
 }
 
@@ -365,6 +336,39 @@ fn slowness_is_measured_and_explains_nothing_else() {
     ] {
         let facts = Facts { latency, ..facts(ALIVE, service()) };
         let found = broken(&pair, &facts, decided(&[(0, denies)]), verdict);
+        assert_eq!(found.is_empty(), sound, "{about}: {found:?}");
+    }
+}
+
+/// What the target's sidecar saw at a moment of a dial from port 40000 on.
+fn look(ms: i64, ports: u16, listener: &Listener, state: Option<u8>, overflows: u64) -> Attestation {
+    let source = |port| std::net::SocketAddr::new(SOURCE.parse().unwrap(), port);
+    let socket = |port| PeerSocket {
+        source: source(port),
+        state: state.unwrap_or_default(),
+        closed: false,
+        unread: 0,
+        retransmits: 0,
+        quiet: Duration::ZERO,
+    };
+    let seen = |port| Seen {
+        tuple: Tuple { source: source(port), destination: ENDPOINT.parse().unwrap(), mss: None },
+        socket: state.map(|_| socket(port)),
+        listener: listener.clone(),
+    };
+    Attestation {
+        who: "ledger/postgres-0".into(),
+        endpoint: true,
+        at: at(ms),
+        saw: Saw {
+            seen: (40_000..40_000 + ports).map(seen).collect(),
+            listen_overflows: overflows,
+            ..Saw::default()
+        },
+    }
+}
+
+#[test]
 fn what_rests_on_the_targets_word_needs_it() {
     const RESET: &str = "endpoint 10.244.1.8:5432 reset times 3";
     let absent = |ms| look(ms, 3, &Listener::Absent { elsewhere: None }, None, 0);

@@ -333,7 +333,6 @@ prop_compose! {
         interim in prop::bool::weighted(0.2),
         times in [moment(), moment(), moment()],
         ordinary in prop::bool::weighted(0.8),
-        consecutive in 0_u32..4,
         attestations in attestations(),
         consecutive in prop_oneof![0_u32..4, 9_u32..13],
     ) -> PairEvidence {
