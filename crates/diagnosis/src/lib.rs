@@ -4,7 +4,7 @@
 //! what was observed, why, and how sure that is. It reads no clock and no environment, and it never guesses:
 //! without evidence the answer is unknown. [`outcome`] holds a verdict against what the check wants, [`explain`]
 //! prints it, and [`check`] tells which invariants one breaks. The decisions behind it are in
-//! `docs/adr/0002-judging.md`.
+//! `docs/adr/0002-judging.md`. With the feature `scenarios`, [`scenario`] reads the files of the tests.
 
 mod address;
 mod case;
@@ -21,6 +21,8 @@ mod place;
 mod policy_text;
 mod proof;
 mod rules;
+#[cfg(feature = "scenarios")]
+pub mod scenario;
 #[cfg(test)]
 mod scene;
 mod signal;
@@ -28,7 +30,7 @@ mod stance;
 mod view;
 
 pub use case::{Attestation, Case, EndpointDecision, PairEvidence};
-pub use catalogue::reasons_markdown;
+pub use catalogue::{Example, WITHOUT_WALK, reason_markdown, reasons_markdown};
 pub use check::{Violation, check};
 pub use explain::explain;
 pub use facts::{
