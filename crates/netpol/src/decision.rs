@@ -15,6 +15,7 @@ use crate::selector::Requirement;
 
 /// Whether policies let a connection pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "camelCase"))]
 pub enum Verdict {
     /// They do.
     Allowed,
@@ -24,6 +25,11 @@ pub enum Verdict {
 
 /// What policies say about a flow. Prints as one sentence a person can read.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(into = "crate::record::Record", try_from = "crate::record::Record")
+)]
 pub struct Decision {
     /// The flow that was asked about.
     pub flow: Flow,
@@ -42,21 +48,30 @@ pub struct Decision {
 
 /// What the policies of one end say.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
 pub struct DirectionDecision {
     /// Whether this direction lets the connection pass.
     pub verdict: Verdict,
     /// Why.
     pub cause: Cause,
     /// Every policy that selects the subject in this direction, ordered by name; empty when exempt.
+    #[cfg_attr(feature = "serde", serde(default))]
     pub steps: Vec<PolicyStep>,
     /// For a denial: the rules that would have admitted the flow but for one thing, nearest first.
+    #[cfg_attr(feature = "serde", serde(default))]
     pub nearest_misses: Vec<NearestMiss>,
     /// Every point left to the implementation that decided this direction.
+    #[cfg_attr(feature = "serde", serde(default))]
     pub caveats: BTreeSet<Caveat>,
 }
 
 /// Why a direction was decided as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "camelCase"))]
 pub enum Cause {
     /// Policies isolate the subject, and a rule admits the flow.
     RuleMatch,
@@ -70,6 +85,7 @@ pub enum Cause {
 
 /// Why policies do not apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "camelCase"))]
 pub enum Exemption {
     /// The subject is a node or an address outside the cluster.
     NotAPod,
@@ -85,21 +101,34 @@ pub enum Exemption {
 
 /// What one policy that selects the subject says.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
 pub struct PolicyStep {
     /// Which policy.
     pub policy: PolicyRef,
     /// Its rules of this direction, in order; empty when it has none and so admits nothing.
+    #[cfg_attr(feature = "serde", serde(default))]
     pub rules: Vec<RuleStep>,
 }
 
 /// How one rule compares with the flow.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
 pub struct RuleStep {
     /// Position in the policy, from 1.
     pub index: usize,
     /// Empty when the peer matches; else what separates it from the nearest item of `from` or `to`.
+    #[cfg_attr(feature = "serde", serde(default))]
     pub peer: Vec<PeerDifference>,
     /// Empty when the port matches; else why not, for each item of `ports`.
+    #[cfg_attr(feature = "serde", serde(default))]
     pub port: Vec<PortDifference>,
 }
 
@@ -114,6 +143,11 @@ pub struct RuleRef {
 
 /// A rule that would have admitted the flow but for one thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
 pub struct NearestMiss {
     /// Which policy.
     pub policy: PolicyRef,
@@ -125,6 +159,7 @@ pub struct NearestMiss {
 
 /// The one thing that kept a rule from matching.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "camelCase"))]
 pub enum Difference {
     /// The peer is not the right one.
     Peer(PeerDifference),
@@ -134,6 +169,11 @@ pub enum Difference {
 
 /// What separates a peer from an item of `from` or `to`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", rename_all_fields = "camelCase")
+)]
 pub enum PeerDifference {
     /// The item selects pods, and the other end is none: an address outside, a node, or a finished pod.
     NotAPod,
@@ -189,6 +229,11 @@ pub enum PeerDifference {
 
 /// Why an item of `ports` does not match.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
 pub struct PortDifference {
     /// What the rule lists.
     pub listed: RulePort,
@@ -198,6 +243,7 @@ pub struct PortDifference {
 
 /// Why an item of `ports` does not match.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "camelCase"))]
 pub enum PortReason {
     /// Another protocol; the number fits.
     OtherProtocol,

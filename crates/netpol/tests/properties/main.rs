@@ -55,6 +55,24 @@ proptest! {
     }
 
     #[test]
+    fn a_decision_reads_back_from_a_file(cluster in cluster()) {
+        let index = cluster.index();
+        for flow in &cluster.flows {
+            for profile in &PROFILES {
+                let decision = evaluate(&index, flow, profile);
+                let file = serde_json::to_string(&decision).expect("it can be written");
+                let read: Decision = serde_json::from_str(&file).map_err(|e| TestCaseError::fail(format!("{e}: {file}")))?;
+                let told = |decision: &Decision| {
+                    let sentences = DIRECTIONS.map(|direction| decision.sentence(direction).to_string());
+                    let Decision { verdict, egress, ingress, caveats, .. } = decision.clone();
+                    (verdict, egress, ingress, caveats, sentences, decision.admitting_rules())
+                };
+                prop_assert_eq!(told(&read), told(&decision));
+            }
+        }
+    }
+
+    #[test]
     fn order_is_irrelevant(cluster in cluster()) {
         let index = cluster.index();
         let reversed = PolicyIndex::new(
