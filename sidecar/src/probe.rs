@@ -1,6 +1,7 @@
 //! `peerwalk-sidecar probe`: walks targets once, from wherever it runs, and says what it found.
 
 mod args;
+mod decision;
 mod output;
 mod target;
 
@@ -8,7 +9,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use peerwalk_diagnosis::{Case, Facts, PairEvidence, TargetFacts, judge};
+use peerwalk_diagnosis::{Case, Facts, Known, PairEvidence, TargetFacts, judge};
 use peerwalk_model::evidence::Trigger;
 use peerwalk_model::plan::{Control, PlannedTarget, RecordType, Retries, TargetKind};
 use peerwalk_model::verdict::Expectation;
@@ -39,7 +40,10 @@ pub async fn run(args: ProbeArgs) -> ExitCode {
     for target in &args.targets {
         let planned = plan(target, &args, controls.clone());
         let (walk, planned) = walk(&prober, target, planned, args.family).await;
-        let verdict = verdict(&walk, &planned, expect);
+        let (verdict, missing) = verdict(&walk, &planned, expect, args.decision.as_deref());
+        if let Some(missing) = missing {
+            let _ = writeln!(io::stderr(), "warning: --decision says nothing about {target}: {missing}");
+        }
         code = worse(code, exit_code(expect, verdict.observed));
         // What follows a line that broke off would not be read as what it is.
         if written.is_ok() {
@@ -123,9 +127,14 @@ async fn walk(
     (walk, planned)
 }
 
-/// Judges with what a probe alone can know: nothing of the cluster. A control that was given stands on the
-/// way to every address.
-fn verdict(walk: &Walk, planned: &PlannedTarget, expect: Expectation) -> Verdict {
+/// Judges with what a probe alone can know, nothing of the cluster, or with what an operator knows; and says why
+/// that is nothing, where it is. A control that was given stands on the way to every address.
+fn verdict(
+    walk: &Walk,
+    planned: &PlannedTarget,
+    expect: Expectation,
+    known: Option<&Known>,
+) -> (Verdict, Option<String>) {
     let target = match planned.kind {
         TargetKind::Dns(_) => TargetFacts::Dns,
         TargetKind::Service(_) | TargetKind::Url(_) => TargetFacts::Url { allowed: true },
@@ -135,15 +144,20 @@ fn verdict(walk: &Walk, planned: &PlannedTarget, expect: Expectation) -> Verdict
         walk.connect.iter().flat_map(|connect| &connect.dials).map(|dial| dial.remote.ip()).collect();
     let proves = |control: &Control| Control { proves: dialled.clone(), ..control.clone() };
     facts.controls = planned.controls.iter().map(proves).collect();
+    let (facts, decisions, missing) = match known {
+        Some(known) => decision::add(known, walk, facts, decision::own_address),
+        None => (facts, Vec::new(), None),
+    };
     let evidence = PairEvidence::first(walk.clone());
-    judge(&Case {
+    let verdict = judge(&Case {
         expect,
         wants_request: planned.http.is_some(),
         evidence: Some(&evidence),
-        decisions: &[],
+        decisions: &decisions,
         facts: &facts,
         now: walk.ended,
-    })
+    });
+    (verdict, missing)
 }
 
 fn write(target: &Target, walk: &Walk, verdict: &Verdict, format: Output) -> io::Result<()> {

@@ -121,7 +121,8 @@ fn every_whole_example_is_what_would_be_printed() {
         };
         assert_eq!(to_value(Report::new(name, &walk, &said)).unwrap(), example, "printed, documented");
         let args = args(&[name]);
-        let judged = verdict(&walk, &plan(&args.targets[0], &args, vec![]), Expectation::Reachable);
+        let planned = plan(&args.targets[0], &args, vec![]);
+        let (judged, _) = verdict(&walk, &planned, Expectation::Reachable, None);
         assert_eq!(judged, said, "judged, documented: {name}");
         results.insert(said.observed);
     }
