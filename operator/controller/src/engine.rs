@@ -40,6 +40,7 @@ use crate::settings::Settings;
 use crate::watch::WatchEvent;
 
 use checks::CheckState;
+pub use explain::Form;
 use missing::Missing;
 use plans::PodPlan;
 pub use roots::RootsRead;
