@@ -48,24 +48,16 @@ pub struct Decision {
 
 /// What the policies of one end say.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "camelCase", deny_unknown_fields)
-)]
 pub struct DirectionDecision {
     /// Whether this direction lets the connection pass.
     pub verdict: Verdict,
     /// Why.
     pub cause: Cause,
     /// Every policy that selects the subject in this direction, ordered by name; empty when exempt.
-    #[cfg_attr(feature = "serde", serde(default))]
     pub steps: Vec<PolicyStep>,
     /// For a denial: the rules that would have admitted the flow but for one thing, nearest first.
-    #[cfg_attr(feature = "serde", serde(default))]
     pub nearest_misses: Vec<NearestMiss>,
     /// Every point left to the implementation that decided this direction.
-    #[cfg_attr(feature = "serde", serde(default))]
     pub caveats: BTreeSet<Caveat>,
 }
 
@@ -101,34 +93,21 @@ pub enum Exemption {
 
 /// What one policy that selects the subject says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "camelCase", deny_unknown_fields)
-)]
 pub struct PolicyStep {
     /// Which policy.
     pub policy: PolicyRef,
     /// Its rules of this direction, in order; empty when it has none and so admits nothing.
-    #[cfg_attr(feature = "serde", serde(default))]
     pub rules: Vec<RuleStep>,
 }
 
 /// How one rule compares with the flow.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "camelCase", deny_unknown_fields)
-)]
 pub struct RuleStep {
     /// Position in the policy, from 1.
     pub index: usize,
     /// Empty when the peer matches; else what separates it from the nearest item of `from` or `to`.
-    #[cfg_attr(feature = "serde", serde(default))]
     pub peer: Vec<PeerDifference>,
     /// Empty when the port matches; else why not, for each item of `ports`.
-    #[cfg_attr(feature = "serde", serde(default))]
     pub port: Vec<PortDifference>,
 }
 
@@ -143,11 +122,6 @@ pub struct RuleRef {
 
 /// A rule that would have admitted the flow but for one thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "camelCase", deny_unknown_fields)
-)]
 pub struct NearestMiss {
     /// Which policy.
     pub policy: PolicyRef,
@@ -159,7 +133,6 @@ pub struct NearestMiss {
 
 /// The one thing that kept a rule from matching.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "camelCase"))]
 pub enum Difference {
     /// The peer is not the right one.
     Peer(PeerDifference),
@@ -169,11 +142,6 @@ pub enum Difference {
 
 /// What separates a peer from an item of `from` or `to`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "camelCase", rename_all_fields = "camelCase")
-)]
 pub enum PeerDifference {
     /// The item selects pods, and the other end is none: an address outside, a node, or a finished pod.
     NotAPod,
@@ -225,15 +193,12 @@ pub enum PeerDifference {
         /// The address.
         address: IpAddr,
     },
+    /// In the words of who evaluated it: this decision was read from a file.
+    Told(String),
 }
 
 /// Why an item of `ports` does not match.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "camelCase", deny_unknown_fields)
-)]
 pub struct PortDifference {
     /// What the rule lists.
     pub listed: RulePort,
@@ -243,7 +208,6 @@ pub struct PortDifference {
 
 /// Why an item of `ports` does not match.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "camelCase"))]
 pub enum PortReason {
     /// Another protocol; the number fits.
     OtherProtocol,

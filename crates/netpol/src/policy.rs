@@ -110,11 +110,6 @@ pub enum RulePeer {
 
 /// One item of `ports`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "camelCase", deny_unknown_fields)
-)]
 pub struct RulePort {
     /// Transport protocol.
     pub protocol: Protocol,
@@ -124,7 +119,6 @@ pub struct RulePort {
 
 /// Ports of one protocol.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "camelCase"))]
 pub enum Ports {
     /// All.
     All,

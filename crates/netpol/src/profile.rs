@@ -5,11 +5,6 @@ use crate::cluster::Pod;
 /// How a data plane reads what the API leaves open. The readings that decide an answer are listed with it as
 /// [`Caveat`](crate::Caveat)s, whatever the profile says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "camelCase", deny_unknown_fields)
-)]
 pub struct Profile {
     /// Whether an `ipBlock` applies to the addresses of pods.
     pub ip_block_matches_pods: bool,
@@ -19,7 +14,6 @@ pub struct Profile {
 
 /// What a host-network pod is to a policy: "limited to 2 possibilities" by the NetworkPolicy documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "camelCase"))]
 pub enum HostNetwork {
     /// Its node: never selected, only seen by its address. The common model.
     AsNode,

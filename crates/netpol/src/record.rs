@@ -1,5 +1,6 @@
-//! The form of a decision in files: what the operator writes and the one-shot probe reads. Of the pods, only what
-//! explanations print. What follows from the rest is written for people, and held against it when read.
+//! The form of a decision in files: what the operator writes and the one-shot probe reads. Of pods and rules, only what
+//! explanations print: why a rule does not match is a text. What follows from the rest is written for people, and held
+//! against it when read. Decisions of other profiles than [`Profile::UPSTREAM`] have no form.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -12,9 +13,13 @@ use thiserror::Error;
 use crate::admit::telling_labels;
 use crate::caveat::Caveat;
 use crate::cluster::{Node, Pod};
-use crate::decision::{Cause, Decision, DirectionDecision, Exemption, PolicyStep, Verdict};
+use crate::decision::{
+    Cause, Decision, Difference, DirectionDecision, Exemption, NearestMiss, PeerDifference, PolicyStep,
+    RuleStep, Verdict,
+};
 use crate::evaluate::decision;
 use crate::flow::{Flow, Peer, PeerKind};
+use crate::policy::PolicyRef;
 use crate::profile::Profile;
 
 /// A decision as it is written.
@@ -28,13 +33,52 @@ pub(crate) struct Record {
     #[serde(default)]
     service: Option<SocketAddr>,
     #[serde(default)]
-    profile: Profile,
-    #[serde(default)]
     verdict: Option<Verdict>,
-    egress: DirectionDecision,
-    ingress: DirectionDecision,
+    egress: Way,
+    ingress: Way,
     #[serde(default)]
     caveats: Option<BTreeSet<Caveat>>,
+}
+
+/// One direction.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Way {
+    verdict: Verdict,
+    cause: Cause,
+    #[serde(default)]
+    steps: Vec<Step>,
+    #[serde(default)]
+    nearest_miss: Option<Miss>,
+    #[serde(default)]
+    caveats: BTreeSet<Caveat>,
+}
+
+/// A policy that selects the subject.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Step {
+    policy: PolicyRef,
+    #[serde(default)]
+    rules: Vec<Compared>,
+}
+
+/// A rule of it.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Compared {
+    index: usize,
+    /// Why it does not match; `None` when it does.
+    differs: Option<String>,
+}
+
+/// The rule that comes nearest.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Miss {
+    policy: PolicyRef,
+    rule: usize,
+    difference: String,
 }
 
 /// One end of the connection. With neither pod nor node it is outside the cluster.
@@ -84,10 +128,9 @@ impl From<Decision> for Record {
             protocol: decision.flow.protocol,
             port: decision.flow.port,
             service: decision.flow.service,
-            profile: decision.profile,
             verdict: Some(decision.verdict),
-            egress: decision.egress,
-            ingress: decision.ingress,
+            egress: Way::from(decision.egress),
+            ingress: Way::from(decision.ingress),
             caveats: Some(decision.caveats),
         }
     }
@@ -104,9 +147,11 @@ impl TryFrom<Record> for Decision {
             port: record.port,
             service: record.service,
         };
-        fits("egress", &record.egress)?;
-        fits("ingress", &record.ingress)?;
-        let made = decision(flow, record.profile, record.egress, record.ingress);
+        let egress = DirectionDecision::from(record.egress);
+        let ingress = DirectionDecision::from(record.ingress);
+        fits("egress", &egress)?;
+        fits("ingress", &ingress)?;
+        let made = decision(flow, Profile::UPSTREAM, egress, ingress);
         match (record.verdict, record.caveats) {
             (Some(given), _) if given != made.verdict => {
                 Err(Inconsistent::Verdict { given, follows: made.verdict })
@@ -131,9 +176,67 @@ fn fits(way: &'static str, decided: &DirectionDecision) -> Result<(), Inconsiste
     match cause {
         Cause::RuleMatch if !admits => wrong("name the policy and the rule that admits"),
         Cause::NoRuleMatches if steps.is_empty() => wrong("name the policies that isolate"),
-        Cause::NoRuleMatches if admits => wrong("a rule without peer and port differences admits"),
+        Cause::NoRuleMatches if admits => wrong("a rule that differs in nothing admits"),
         Cause::Default | Cause::Exempt(_) if !steps.is_empty() => wrong("no policy takes part"),
         _ => Ok(()),
+    }
+}
+
+impl From<DirectionDecision> for Way {
+    fn from(decided: DirectionDecision) -> Self {
+        let miss = decided.nearest_misses.into_iter().next();
+        Self {
+            verdict: decided.verdict,
+            cause: decided.cause,
+            steps: decided.steps.into_iter().map(Step::from).collect(),
+            nearest_miss: miss.map(|miss| Miss {
+                policy: miss.policy,
+                rule: miss.rule,
+                difference: miss.difference.to_string(),
+            }),
+            caveats: decided.caveats,
+        }
+    }
+}
+
+impl From<Way> for DirectionDecision {
+    fn from(way: Way) -> Self {
+        let miss = way.nearest_miss.map(|miss| NearestMiss {
+            policy: miss.policy,
+            rule: miss.rule,
+            difference: Difference::Peer(PeerDifference::Told(miss.difference)),
+        });
+        Self {
+            verdict: way.verdict,
+            cause: way.cause,
+            steps: way.steps.into_iter().map(PolicyStep::from).collect(),
+            nearest_misses: miss.into_iter().collect(),
+            caveats: way.caveats,
+        }
+    }
+}
+
+impl From<PolicyStep> for Step {
+    fn from(step: PolicyStep) -> Self {
+        let compared = |rule: RuleStep| {
+            let peer = rule.peer.into_iter().map(Difference::Peer);
+            let port = (!rule.port.is_empty()).then_some(Difference::Port(rule.port));
+            let differs: Vec<String> = peer.chain(port).map(|difference| difference.to_string()).collect();
+            let differs = (!differs.is_empty()).then(|| differs.join("; "));
+            Compared { index: rule.index, differs }
+        };
+        Self { policy: step.policy, rules: step.rules.into_iter().map(compared).collect() }
+    }
+}
+
+impl From<Step> for PolicyStep {
+    fn from(step: Step) -> Self {
+        let compared = |rule: Compared| RuleStep {
+            index: rule.index,
+            peer: rule.differs.into_iter().map(PeerDifference::Told).collect(),
+            port: Vec::new(),
+        };
+        Self { policy: step.policy, rules: step.rules.into_iter().map(compared).collect() }
     }
 }
 
@@ -156,7 +259,7 @@ impl From<&Peer> for End {
 
 impl End {
     /// The end, as the direction that it is the subject of tells whether it has finished.
-    fn peer(self, subject: &DirectionDecision) -> Result<Peer, Inconsistent> {
+    fn peer(self, subject: &Way) -> Result<Peer, Inconsistent> {
         let kind = match (self.pod, self.node) {
             (Some(named), _) => {
                 let Some((namespace, name)) = named.split_once('/') else {

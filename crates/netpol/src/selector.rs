@@ -39,11 +39,6 @@ impl Selector {
 
 /// One requirement on one label.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "camelCase", deny_unknown_fields)
-)]
 pub struct Requirement {
     /// Label key.
     pub key: String,
@@ -55,7 +50,6 @@ pub struct Requirement {
 
 /// How a label is compared (`k8s.io/apimachinery/pkg/apis/meta/v1`, `LabelSelectorOperator`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Operator {
     /// Present with one of the values.
     In,

@@ -118,6 +118,11 @@ fn command(lab: &Lab, setting: Setting, case: &Case, probe: &Path, folder: &Path
     ]);
     command.args(["--inh-caps", "-all", "--no-new-privs"]).arg(probe);
     command.args(["probe", "--output", "json"]);
+    if let Some(decision) = &case.probe.decision {
+        let mut decision = decision.clone();
+        setting.fill_all(&mut decision);
+        command.arg("--decision").arg(write("decision.json", &decision.to_string())?);
+    }
     command.args(case.probe.args.iter().map(|argument| setting.fill(argument)));
     command.arg(setting.fill(&case.probe.target));
     // Nothing of the machine's own, such as its proxies.

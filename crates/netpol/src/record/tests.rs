@@ -57,7 +57,7 @@ fn what_contradicts_itself_is_refused_with_the_field() {
         ("/egress/cause", json!("ruleMatch"), "name the policy and the rule that admits"),
         ("/egress/steps", admitting.clone(), "egress.steps do not fit the cause Default"),
         ("/ingress/steps", json!([]), "name the policies that isolate"),
-        ("/ingress/steps", admitting, "a rule without peer and port differences admits"),
+        ("/ingress/steps", admitting, "a rule that differs in nothing admits"),
         ("/source/pod", json!("web"), "write it as shop/web"),
         ("/ingress/rule", json!(1), "unknown field `rule`"),
         ("/protocol", json!("tcp"), "unknown variant `tcp`"),
