@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use peerwalk_controller::Explain;
 use peerwalk_controller::cluster::ObjectKey;
+use peerwalk_controller::{Explain, Form};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -79,7 +79,8 @@ pub fn metrics(registry: Registry) -> Router {
     Router::new().route("/metrics", get(answer)).with_state(Arc::new(registry))
 }
 
-/// `/explain/NAMESPACE/CHECK`: every pair of a check as a walk that a person can read.
+/// `/explain/NAMESPACE/CHECK`: every pair of a check as a walk that a person can read; with `?output=json` or where
+/// JSON is accepted, what it is judged by (`docs/decision.md`).
 pub fn explain(requests: mpsc::Sender<Explain>) -> Router {
     Router::new().route("/explain/{namespace}/{check}", get(explain_one)).with_state(requests)
 }
@@ -87,20 +88,41 @@ pub fn explain(requests: mpsc::Sender<Explain>) -> Router {
 async fn explain_one(
     State(requests): State<mpsc::Sender<Explain>>,
     Path((namespace, name)): Path<(String, String)>,
+    uri: Uri,
+    headers: HeaderMap,
 ) -> Response {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let form = match form(uri.query().unwrap_or_default(), accept) {
+        Ok(form) => form,
+        Err(error) => return (StatusCode::BAD_REQUEST, error).into_response(),
+    };
     let (answer, text) = oneshot::channel();
     let check = ObjectKey::new(namespace, name);
     let missing = format!("there is no ConnectivityCheck {check}\n");
     let asked = async {
-        requests.send(Explain { check, answer }).await.ok()?;
+        requests.send(Explain { check, form, answer }).await.ok()?;
         text.await.ok()
     };
     match timeout(EXPLAIN_TIMEOUT, asked).await {
+        Ok(Some(Some(text))) if form == Form::Json => {
+            ([(header::CONTENT_TYPE, "application/json")], text).into_response()
+        }
         Ok(Some(Some(text))) => text.into_response(),
         Ok(Some(None)) => (StatusCode::NOT_FOUND, missing).into_response(),
         Ok(None) | Err(_) => {
             (StatusCode::SERVICE_UNAVAILABLE, "the controller does not answer\n").into_response()
         }
+    }
+}
+
+/// What is asked for: by the query, or else by what is accepted.
+fn form(query: &str, accept: &str) -> Result<Form, String> {
+    match query.split('&').find_map(|pair| pair.strip_prefix("output=")) {
+        Some("json") => Ok(Form::Json),
+        Some("text") => Ok(Form::Text),
+        Some(other) => Err(format!("output {other:?} is not known: write output=json or output=text\n")),
+        None if accept.contains("application/json") => Ok(Form::Json),
+        None => Ok(Form::Text),
     }
 }
 
@@ -116,6 +138,44 @@ pub async fn serve(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_form_is_asked_for_by_the_query_or_by_what_is_accepted() {
+        for (query, accept, expected) in [
+            ("", "", Some(Form::Text)),
+            ("", "*/*", Some(Form::Text)),
+            ("", "application/json, */*", Some(Form::Json)),
+            ("output=json", "*/*", Some(Form::Json)),
+            ("a=b&output=text", "application/json", Some(Form::Text)),
+            ("output=yaml", "", None),
+        ] {
+            assert_eq!(form(query, accept).ok(), expected, "{query:?} {accept:?}");
+        }
+        assert!(form("output=yaml", "").is_err_and(|error| error.contains("output=json")));
+    }
+
+    #[tokio::test]
+    async fn a_check_is_given_in_the_form_that_is_asked_for() {
+        let (requests, mut asked) = mpsc::channel::<Explain>(1);
+        let answer = tokio::spawn(async move {
+            while let Some(request) = asked.recv().await {
+                let _ = request.answer.send(Some(format!("{} {:?}", request.check, request.form)));
+            }
+        });
+        for (uri, body, kind) in [
+            ("/explain/shop/storefront", "shop/storefront Text", "text/plain; charset=utf-8"),
+            ("/explain/shop/storefront?output=json", "shop/storefront Json", "application/json"),
+        ] {
+            let check = Path(("shop".to_owned(), "storefront".to_owned()));
+            let response =
+                explain_one(State(requests.clone()), check, uri.parse().unwrap(), HeaderMap::new()).await;
+            assert_eq!(response.headers()[header::CONTENT_TYPE], kind);
+            let found = axum::body::to_bytes(response.into_body(), 1024).await.unwrap();
+            assert_eq!(found, body.as_bytes());
+        }
+        drop(requests);
+        answer.await.unwrap();
+    }
 
     #[test]
     fn ready_is_what_has_both_and_the_rest_says_what_is_missing() {

@@ -1,6 +1,7 @@
 //! `peerwalk-sidecar probe`: walks targets once, from wherever it runs, and says what it found.
 
 mod args;
+mod decision;
 mod output;
 mod peers;
 mod target;
@@ -10,7 +11,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use peerwalk_diagnosis::{Case, Facts, PairEvidence, TargetFacts, judge};
+use peerwalk_diagnosis::{Case, Facts, Known, PairEvidence, TargetFacts, judge};
 use peerwalk_model::evidence::Trigger;
 use peerwalk_model::plan::{Control, PlannedTarget, RecordType, Retries, TargetKind};
 use peerwalk_model::verdict::Expectation;
@@ -47,7 +48,10 @@ pub async fn run(args: ProbeArgs) -> ExitCode {
         let (walk, planned) = walk(&prober, target, planned, args.family).await;
         let attestations = peers.end(&walk).await;
         let evidence = PairEvidence { attestations, ..PairEvidence::first(walk) };
-        let verdict = verdict(&evidence, &planned, expect);
+        let (verdict, missing) = verdict(&evidence, &planned, expect, args.decision.as_deref());
+        if let Some(missing) = missing {
+            let _ = writeln!(io::stderr(), "warning: --decision says nothing about {target}: {missing}");
+        }
         code = worse(code, exit_code(expect, verdict.observed));
         // What follows a line that broke off would not be read as what it is.
         if written.is_ok() {
@@ -137,9 +141,14 @@ async fn walk(
     (walk, planned)
 }
 
-/// Judges with what a probe alone can know: nothing of the cluster. A control that was given stands on the
-/// way to every address.
-fn verdict(evidence: &PairEvidence, planned: &PlannedTarget, expect: Expectation) -> Verdict {
+/// Judges with what a probe alone can know, nothing of the cluster, or with what an operator knows; and says why
+/// that is nothing, where it is. A control that was given stands on the way to every address.
+fn verdict(
+    evidence: &PairEvidence,
+    planned: &PlannedTarget,
+    expect: Expectation,
+    known: Option<&Known>,
+) -> (Verdict, Option<String>) {
     let target = match planned.kind {
         TargetKind::Dns(_) => TargetFacts::Dns,
         TargetKind::Service(_) | TargetKind::Url(_) => TargetFacts::Url { allowed: true },
@@ -150,14 +159,19 @@ fn verdict(evidence: &PairEvidence, planned: &PlannedTarget, expect: Expectation
         walk.connect.iter().flat_map(|connect| &connect.dials).map(|dial| dial.remote.ip()).collect();
     let proves = |control: &Control| Control { proves: dialled.clone(), ..control.clone() };
     facts.controls = planned.controls.iter().map(proves).collect();
-    judge(&Case {
+    let (facts, decisions, missing) = match known {
+        Some(known) => decision::add(known, walk, facts, decision::own_address),
+        None => (facts, Vec::new(), None),
+    };
+    let verdict = judge(&Case {
         expect,
         wants_request: planned.http.is_some(),
         evidence: Some(evidence),
-        decisions: &[],
+        decisions: &decisions,
         facts: &facts,
         now: walk.ended,
-    })
+    });
+    (verdict, missing)
 }
 
 fn write(target: &Target, evidence: &PairEvidence, verdict: &Verdict, format: Output) -> io::Result<()> {

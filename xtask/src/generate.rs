@@ -1,5 +1,7 @@
 //! `cargo xtask generate`: files of the tree that are written by code, and the check that they are fresh.
 
+mod reasons;
+
 use std::fs;
 use std::process::ExitCode;
 
@@ -8,16 +10,26 @@ use clap::Args;
 
 use crate::tree;
 
-/// A generated file: its path from the root of the tree, and the code that gives its text.
-type Generated = (&'static str, fn() -> Result<String>);
+/// A file of the tree, its path from the root.
+struct Generated {
+    path: String,
+    /// What it must hold; `None` where there must be none.
+    text: Option<String>,
+}
 
-/// Every generated file there is.
-const FILES: &[Generated] = &[
-    ("crds/peerwalk.dev_connectivitychecks.yaml", || Ok(peerwalk_api::crd_yaml()?)),
-    // Helm packages nothing from outside the chart's folder.
-    ("charts/peerwalk/files/crds/peerwalk.dev_connectivitychecks.yaml", || Ok(peerwalk_api::crd_yaml()?)),
-    ("docs/reasons.md", || Ok(peerwalk_diagnosis::reasons_markdown())),
-];
+/// Every generated file there is, and those that must not be there.
+fn files() -> Result<Vec<Generated>> {
+    let file = |path: &str, text| Generated { path: path.to_owned(), text: Some(text) };
+    let crd = peerwalk_api::crd_yaml().context("cannot generate the CRD")?;
+    let mut files = vec![
+        file("crds/peerwalk.dev_connectivitychecks.yaml", crd.clone()),
+        // Helm packages nothing from outside the chart's folder.
+        file("charts/peerwalk/files/crds/peerwalk.dev_connectivitychecks.yaml", crd),
+        file("docs/reasons.md", peerwalk_diagnosis::reasons_markdown()),
+    ];
+    files.extend(reasons::pages()?);
+    Ok(files)
+}
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -31,8 +43,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         check()?;
         return Ok(ExitCode::SUCCESS);
     }
-    for (path, text) in stale()? {
-        let file = tree::root().join(path);
+    for Generated { path, text } in stale()? {
+        let file = tree::root().join(&path);
+        let Some(text) = text else {
+            fs::remove_file(&file).with_context(|| format!("cannot remove {path}"))?;
+            tree::say(&format!("removed {path}"));
+            continue;
+        };
         if let Some(folder) = file.parent() {
             fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         }
@@ -44,7 +61,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 
 /// Fails when a file is not fresh, naming it.
 pub(crate) fn check() -> Result<()> {
-    let stale: Vec<_> = stale()?.into_iter().map(|(path, _)| path).collect();
+    let stale: Vec<_> = stale()?.into_iter().map(|file| file.path).collect();
     if !stale.is_empty() {
         bail!("run `cargo xtask generate` and commit {}", stale.join(", "));
     }
@@ -52,13 +69,17 @@ pub(crate) fn check() -> Result<()> {
 }
 
 /// Files that are not what they would be, with what they would be.
-fn stale() -> Result<Vec<(&'static str, String)>> {
-    let mut stale = Vec::new();
-    for (path, text) in FILES {
-        let text = text().with_context(|| format!("cannot generate {path}"))?;
-        if !fs::read_to_string(tree::root().join(path)).is_ok_and(|found| found == text) {
-            stale.push((*path, text));
-        }
+fn stale() -> Result<Vec<Generated>> {
+    let fresh = |file: &Generated| fs::read_to_string(tree::root().join(&file.path)).ok() == file.text;
+    Ok(files()?.into_iter().filter(|file| !fresh(file)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_committed_is_fresh() {
+        check().unwrap();
     }
-    Ok(stale)
 }

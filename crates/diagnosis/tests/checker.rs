@@ -2,9 +2,6 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // All of it is test code.
 
-#[path = "support/scene.rs"]
-mod scene;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -20,7 +17,7 @@ use peerwalk_model::plan::RecordType;
 use peerwalk_model::verdict::{Expectation, Topic};
 use peerwalk_model::{Because, Confidence, Observed, Reason, Stage, TargetKey, Verdict};
 
-use scene::{SOURCE, at, dials, history, node};
+use peerwalk_diagnosis::scenario::scene::{SOURCE, at, dials, history, node};
 
 const ENDPOINT: &str = "10.244.1.8:5432";
 const SILENT: &str = "endpoint 10.244.1.8:5432 silent 8 again";

@@ -3,9 +3,6 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // All of it is test code.
 
-#[path = "support/scene.rs"]
-mod scene;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -26,7 +23,7 @@ use peerwalk_model::{Confidence, Observed, Reason, TargetKey};
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use scene::{SOURCE, at, dials, history, node};
+use peerwalk_diagnosis::scenario::scene::{SOURCE, at, dials, history, node};
 
 const ENDPOINTS: [&str; 3] = ["10.244.1.8:5432", "10.244.0.9:5432", "198.51.100.10:5432"];
 const SERVICE: &str = "10.96.3.7:5432";

@@ -89,7 +89,8 @@ impl Decision {
     }
 }
 
-fn telling_labels(pod: &Pod) -> BTreeMap<String, String> {
+/// The labels of a pod by which a rule would select it and its siblings.
+pub(crate) fn telling_labels(pod: &Pod) -> BTreeMap<String, String> {
     let only = |wanted: &dyn Fn(&str) -> bool| -> BTreeMap<String, String> {
         let labels = pod.labels.iter().filter(|(key, _)| wanted(key));
         labels.map(|(key, value)| (key.clone(), value.clone())).collect()

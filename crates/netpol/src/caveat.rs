@@ -5,6 +5,7 @@ use std::fmt;
 /// A point left to the data plane that decided: under another permitted reading, the answer would be, or
 /// could be, the other one. A point that made no difference to the verdict is not listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "camelCase"))]
 pub enum Caveat {
     /// An `ipBlock` holds the address of a pod. The API says blocks "should be cluster-external IPs"; the
     /// sig-network e2e tests require the match, Cilium does not match by default.

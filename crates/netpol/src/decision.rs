@@ -15,6 +15,7 @@ use crate::selector::Requirement;
 
 /// Whether policies let a connection pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "camelCase"))]
 pub enum Verdict {
     /// They do.
     Allowed,
@@ -24,6 +25,11 @@ pub enum Verdict {
 
 /// What policies say about a flow. Prints as one sentence a person can read.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(into = "crate::record::Record", try_from = "crate::record::Record")
+)]
 pub struct Decision {
     /// The flow that was asked about.
     pub flow: Flow,
@@ -57,6 +63,7 @@ pub struct DirectionDecision {
 
 /// Why a direction was decided as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "camelCase"))]
 pub enum Cause {
     /// Policies isolate the subject, and a rule admits the flow.
     RuleMatch,
@@ -70,6 +77,7 @@ pub enum Cause {
 
 /// Why policies do not apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "camelCase"))]
 pub enum Exemption {
     /// The subject is a node or an address outside the cluster.
     NotAPod,
@@ -185,6 +193,8 @@ pub enum PeerDifference {
         /// The address.
         address: IpAddr,
     },
+    /// In the words of who evaluated it: this decision was read from a file.
+    Told(String),
 }
 
 /// Why an item of `ports` does not match.

@@ -31,15 +31,18 @@ pub fn evaluate(index: &PolicyIndex, flow: &Flow, profile: &Profile) -> Decision
     let profile = *profile;
     let egress = decide(index, flow, profile, Direction::Egress);
     let ingress = decide(index, flow, profile, Direction::Ingress);
+    decision(flow.clone(), profile, egress, ingress)
+}
+
+/// The decision that both directions make.
+pub(crate) fn decision(
+    flow: Flow,
+    profile: Profile,
+    egress: DirectionDecision,
+    ingress: DirectionDecision,
+) -> Decision {
     let both = answer_of(&egress).and(answer_of(&ingress));
-    Decision {
-        flow: flow.clone(),
-        profile,
-        verdict: verdict(both.holds),
-        egress,
-        ingress,
-        caveats: both.doubts,
-    }
+    Decision { flow, profile, verdict: verdict(both.holds), egress, ingress, caveats: both.doubts }
 }
 
 fn verdict(allowed: bool) -> Verdict {

@@ -3,7 +3,7 @@
 //! Policies, namespaces, pods and flows go in as plain data; a [`Decision`] comes out with every policy and
 //! rule that took part, the nearest misses, and every point of the answer that the Kubernetes API leaves to
 //! the implementation ([`Caveat`]). Nothing here does I/O, knows the time or speaks to a cluster. With the
-//! feature `k8s`, [`lower`] reads the Kubernetes types.
+//! feature `k8s`, [`lower`] reads the Kubernetes types; with `serde`, a decision has a form for files.
 //!
 //! The semantics are those of `networking.k8s.io/v1` (`staging/src/k8s.io/api/networking/v1/types.go`, its
 //! defaulting and validation, the NetworkPolicy page of kubernetes.io, and the sig-network e2e tests).
@@ -21,6 +21,8 @@ mod index;
 pub mod lower;
 mod policy;
 mod profile;
+#[cfg(feature = "serde")]
+mod record;
 mod selector;
 mod text;
 

@@ -12,6 +12,7 @@ use crate::selector::Selector;
 
 /// The kind of a policy object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum PolicyKind {
     /// `networking.k8s.io/v1` NetworkPolicy.
     NetworkPolicy,
@@ -27,6 +28,11 @@ impl fmt::Display for PolicyKind {
 
 /// The name of a policy object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
 pub struct PolicyRef {
     /// Kind.
     pub kind: PolicyKind,

@@ -149,6 +149,7 @@ impl Display for PeerDifference {
                 write!(f, "the pod's labels do not meet {requirement} ")?;
                 write_actual(f, requirement, actual.as_deref())
             }
+            Self::Told(text) => f.write_str(text),
             Self::OutsideBlock { cidr, address } => write!(f, "{address} is not in {cidr}"),
             Self::Excepted { cidr, except, address } => {
                 write!(f, "{address} is in {except}, which it excepts from {cidr}")

@@ -158,6 +158,9 @@ pub struct Probe {
     /// Further arguments.
     #[serde(default)]
     pub args: Vec<String>,
+    /// What the policies say, as `docs/decision.md` has it; the probe gets it as `--decision`.
+    #[serde(default)]
+    pub decision: Option<Value>,
     /// The pod's resolv.conf.
     #[serde(default)]
     pub resolv_conf: String,
@@ -274,5 +277,15 @@ impl Setting {
         put("service", service);
         put("nobody", nobody);
         text
+    }
+
+    /// The same in every text of a value.
+    pub fn fill_all(self, value: &mut Value) {
+        match value {
+            Value::String(text) => *text = self.fill(text),
+            Value::Array(items) => items.iter_mut().for_each(|item| self.fill_all(item)),
+            Value::Object(fields) => fields.values_mut().for_each(|field| self.fill_all(field)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
     }
 }

@@ -127,6 +127,11 @@ fn command(
     for socket in peers.sockets() {
         command.arg("--peer").arg(socket);
     }
+    if let Some(decision) = &case.probe.decision {
+        let mut decision = decision.clone();
+        setting.fill_all(&mut decision);
+        command.arg("--decision").arg(write("decision.json", &decision.to_string())?);
+    }
     command.args(case.probe.args.iter().map(|argument| setting.fill(argument)));
     command.arg(setting.fill(&case.probe.target));
     // Nothing of the machine's own, such as its proxies.

@@ -42,6 +42,7 @@ use crate::settings::Settings;
 use crate::watch::WatchEvent;
 
 use checks::CheckState;
+pub use explain::Form;
 use missing::Missing;
 use peers::Peers;
 use plans::PodPlan;

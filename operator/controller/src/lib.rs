@@ -19,7 +19,7 @@ mod seen;
 mod settings;
 pub mod watch;
 
-pub use engine::{Engine, Input, Output, SidecarEvent};
+pub use engine::{Engine, Form, Input, Output, SidecarEvent};
 pub use run::{Controller, Error, Explain, Links, run};
 pub use settings::{Allow, AllowEntry, Settings};
 

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::cluster::record::ObjectKey;
-use crate::engine::{Engine, Input, Output, RootsRead, SidecarEvent};
+use crate::engine::{Engine, Form, Input, Output, RootsRead, SidecarEvent};
 use crate::metrics::Metrics;
 use crate::publish::{EventRecord, Outbox, Written, publish_events, write_statuses};
 use crate::settings::{ROOTS_BYTES, Settings};
@@ -65,6 +65,8 @@ pub struct Links<F> {
 pub struct Explain {
     /// Which check.
     pub check: ObjectKey,
+    /// In which form.
+    pub form: Form,
     /// Where the text goes; `None` when there is no such check.
     pub answer: oneshot::Sender<Option<String>>,
 }
@@ -113,9 +115,9 @@ pub async fn run<F: FnMut(Output)>(
             Some((map, entry, roots)) = channels.roots.recv() => {
                 inputs.push_back(Input::Roots(map, entry, roots));
             }
-            Some(Explain { check, answer }) = links.explain.recv() => {
+            Some(Explain { check, form, answer }) = links.explain.recv() => {
                 // Whoever asked may be gone; that is no one's loss.
-                let _ = answer.send(engine.explain(&check));
+                let _ = answer.send(engine.explain(&check, form, (links.now)()));
             }
             _ = ticks.tick() => inputs.push_back(Input::Tick),
             // At shutdown the writer ends too, and rightly.

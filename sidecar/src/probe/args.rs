@@ -5,26 +5,28 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
 use clap::{Arg, Args, Command, ValueEnum};
+use peerwalk_diagnosis::Known;
 use peerwalk_model::verdict::Expectation;
 use peerwalk_probe::Family;
 
-use super::Target;
+use super::{Target, decision};
 
 const EXAMPLES: &str = "\
 Examples:
   peerwalk-sidecar probe tcp://postgres.ledger.svc:5432
   peerwalk-sidecar probe http://catalog.shop.svc/healthz dns:kubernetes.default.svc
   peerwalk-sidecar probe tcp://10.244.1.8:5432 --control 10.244.1.8:8080 --output json
-  peerwalk-sidecar probe tcp://postgres.ledger.svc:5432 --expect denied
+  peerwalk-sidecar probe tcp://10.244.1.8:5432 --expect denied --decision decision.json
 
 Exit codes: 0 everything as expected, 1 something is not, 2 wrong usage, 3 something is unknown.
-The worst wins, in the order 2, 1, 3, 0. A probe alone knows no policy: with --expect denied, a target that
-does not answer is unknown.";
+The worst wins, in the order 2, 1, 3, 0. Without --decision a probe knows no policy: with --expect denied, a
+target that does not answer is unknown.";
 
 /// Walk targets once and say what was found.
 ///
@@ -54,6 +56,10 @@ pub struct ProbeArgs {
     /// holds of them. May be given several times.
     #[arg(long, value_name = "PATH")]
     pub peer: Vec<PathBuf>,
+    /// What the policies say, as the operator gives it at /explain/NAMESPACE/CHECK?output=json; - reads it from the
+    /// standard input (docs/decision.md).
+    #[arg(long, value_name = "FILE", value_parser = decision::parse)]
+    pub decision: Option<Arc<Known>>,
     /// What is expected of the targets.
     #[arg(long, value_enum, default_value = "reachable")]
     pub expect: Expect,

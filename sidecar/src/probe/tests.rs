@@ -9,6 +9,7 @@ use super::*;
 
 mod document;
 mod values;
+mod with_decision;
 
 #[derive(Debug, Parser)]
 struct Command {
@@ -27,7 +28,7 @@ async fn walked(words: &[&str]) -> (Value, Verdict) {
     let target = &args.targets[0];
     let controls = controls(&prober, &args.control).await;
     let (walk, planned) = walk(&prober, target, plan(target, &args, controls), args.family).await;
-    let verdict = verdict(&PairEvidence::first(walk.clone()), &planned, args.expect.expectation());
+    let (verdict, _) = verdict(&PairEvidence::first(walk.clone()), &planned, args.expect.expectation(), None);
     let report = serde_json::to_value(output::Report::new(&target.to_string(), &walk, &verdict)).unwrap();
     (report, verdict)
 }

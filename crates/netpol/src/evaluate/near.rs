@@ -45,6 +45,6 @@ fn rank(difference: &PeerDifference) -> u8 {
         | PeerDifference::PodAddress { .. }
         | PeerDifference::HostNetworkPod => 3,
         PeerDifference::OutsideBlock { .. } => 4,
-        PeerDifference::NotAPod => 5,
+        PeerDifference::NotAPod | PeerDifference::Told(_) => 5,
     }
 }

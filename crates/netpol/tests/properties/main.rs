@@ -55,6 +55,19 @@ proptest! {
     }
 
     #[test]
+    fn a_decision_reads_back_from_a_file(cluster in cluster()) {
+        let index = cluster.index();
+        for flow in &cluster.flows {
+            let decision = evaluate(&index, flow, &Profile::UPSTREAM);
+            let file = serde_json::to_string(&decision).expect("it can be written");
+            let read: Decision =
+                serde_json::from_str(&file).map_err(|e| TestCaseError::fail(format!("{e}: {file}")))?;
+            prop_assert_eq!(told(&read), told(&decision));
+            prop_assert_eq!(&serde_json::to_string(&read).expect("and again"), &file);
+        }
+    }
+
+    #[test]
     fn order_is_irrelevant(cluster in cluster()) {
         let index = cluster.index();
         let reversed = PolicyIndex::new(
@@ -180,6 +193,22 @@ fn numbers_alone(mut policies: Vec<Policy>) -> Vec<Policy> {
         rules.retain(|rule| !needs_a_pod(rule));
     }
     policies
+}
+
+/// What judging and explanations take from a decision.
+fn told(decision: &Decision) -> impl PartialEq + std::fmt::Debug {
+    let ways = DIRECTIONS.map(|direction| {
+        let decided = decision.direction(direction);
+        let steps: Vec<_> = decided
+            .steps
+            .iter()
+            .map(|step| (step.policy.clone(), step.rules.len(), step.admitting().collect::<Vec<_>>()))
+            .collect();
+        let near = decided.nearest_miss().map(ToString::to_string);
+        let sentence = decision.sentence(direction).to_string();
+        (decided.verdict, decided.cause, decided.caveats.clone(), steps, near, sentence)
+    });
+    (decision.verdict, decision.caveats.clone(), ways, decision.admitting_rules())
 }
 
 fn indexed(cluster: &Cluster, policies: impl IntoIterator<Item = Policy>) -> PolicyIndex {

@@ -81,7 +81,7 @@ impl Engine {
     }
 
     /// What policies may rest on and is not known here: kinds that nobody can read, and what was not heard of.
-    fn unreadable_policy_kinds(&self) -> Vec<String> {
+    pub(super) fn unreadable_policy_kinds(&self) -> Vec<String> {
         let mut kinds = self.unreadable_kinds.clone().unwrap_or_else(|| vec![UNDISCOVERED.into()]);
         let unheard = self.interrupted.keys();
         kinds.extend(unheard.map(|kind| format!("any: the watch of {kind:?} is interrupted")));

@@ -3,6 +3,7 @@
 mod ages;
 mod churn;
 mod events;
+mod explained;
 mod families;
 mod fixtures;
 mod interrupted;

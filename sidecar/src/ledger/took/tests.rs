@@ -61,6 +61,8 @@ fn the_whole_is_the_sum_of_the_stages_and_not_the_walk() {
         answered: None,
         addresses: vec![],
         queries: vec![],
+        spent: false,
+        pair: None,
         elapsed: ms(3),
     };
     let tls = Tls { server_name: "db".into(), outcome: TlsOutcome::Established, elapsed: ms(40) };

@@ -122,11 +122,9 @@ fn every_whole_example_is_what_would_be_printed() {
         };
         assert_eq!(to_value(Report::new(name, &walk, &said)).unwrap(), example, "printed, documented");
         let args = args(&[name]);
-        let judged = verdict(
-            &PairEvidence::first(walk.clone()),
-            &plan(&args.targets[0], &args, vec![]),
-            Expectation::Reachable,
-        );
+        let planned = plan(&args.targets[0], &args, vec![]);
+        let evidence = PairEvidence::first(walk.clone());
+        let (judged, _) = verdict(&evidence, &planned, Expectation::Reachable, None);
         assert_eq!(judged, said, "judged, documented: {name}");
         results.insert(said.observed);
     }

@@ -308,6 +308,7 @@ fn a_request_without_an_answer_is_made_again_and_watched() {
         since: world.now(),
         consecutive: 2,
         elapsed: Duration::from_millis(3),
+        took: None,
     };
     assert_ne!(fresh.signature, signature(&walk), "it has no request");
     let heartbeat = Heartbeat { targets: vec![fresh], ..world.heartbeat_of("shop", "web-1") };

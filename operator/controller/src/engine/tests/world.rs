@@ -482,7 +482,13 @@ impl World {
 
     /// The lines of the explanation of what was last said of the one pair there is.
     pub fn explanation(&self) -> String {
-        self.engine.explain(&ObjectKey::new("shop", "storefront")).expect("the check exists")
+        self.explained(Form::Text)
+    }
+
+    /// The check explained.
+    pub fn explained(&self, form: Form) -> String {
+        let check = ObjectKey::new("shop", "storefront");
+        self.engine.explain(&check, form, self.now).expect("the check exists")
     }
 
     /// The one target that a pod of namespace shop is asked to walk, if any.

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use peerwalk_diagnosis::{EndpointDecision, NodeFacts};
 use peerwalk_model::Timestamp;
 use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose, IcmpError, LocalPeer};
 use peerwalk_netpol::{
@@ -15,12 +14,17 @@ use peerwalk_netpol::{
     RulePeer, Selector, evaluate,
 };
 
+use crate::{EndpointDecision, NodeFacts};
+
+/// The address of shop/web.
 pub const SOURCE: &str = "10.244.0.5";
 
+/// A moment, in milliseconds.
 pub fn at(ms: i64) -> Timestamp {
     Timestamp::from_millis(ms)
 }
 
+/// One of the nodes.
 pub fn node(name: &str) -> Arc<NodeFacts> {
     let (address, network) = match name {
         "n1" => ("10.90.0.1", "10.244.0.0/24"),
@@ -154,6 +158,7 @@ pub fn dials(line: &str, started: i64) -> Vec<Dial> {
         other => panic!("no outcome {other}: {line}"),
     };
     let earlier: i64 = after("earlier").map_or(0, |ms| ms.parse().unwrap());
+    let elapsed = if outcome == DialOutcome::Silent { 1_031 } else { 1 };
     let step = if has("even") { 2 } else { 1 };
     (0..count)
         .map(|number: u16| Dial {
@@ -163,7 +168,7 @@ pub fn dials(line: &str, started: i64) -> Vec<Dial> {
             remote: remote.parse().unwrap_or_else(|_| panic!("no address: {line}")),
             local: Some(SocketAddr::new(SOURCE.parse().unwrap(), 40_000 + number * step)),
             started: at(started - earlier),
-            elapsed: std::time::Duration::from_millis(1),
+            elapsed: std::time::Duration::from_millis(elapsed),
             retransmits: u32::from(has("again")),
             outcome: outcome.clone(),
         })

@@ -1,23 +1,18 @@
-//! Evidence in, verdict out: one file a scenario, in a folder named after the code. An unknown key is an error.
+//! Scenarios, as the tests and the pages of the reason codes read them: evidence in, verdict out, one file a scenario,
+//! in a folder named after the code. An unknown key is an error.
 //!
 //! What a file leaves out is ordinary: a walk from 100 000 to 102 000 ms, judged at 102 500 ms, decisions that
 //! were in force long before, one Service with one ready endpoint.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // All of it is test code.
 
-#[path = "support/scene.rs"]
-mod scene;
+pub mod scene;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use peerwalk_diagnosis::{
-    Attestation, Case, Coverage, EndpointFacts, Facts, Latency, PairEvidence, Quantiles, Run, ServiceFacts,
-    Sighting, SourceFacts, TargetFacts, Thresholds, check, explain, judge, outcome,
-};
 use peerwalk_model::evidence::{
     Connect, LocalTrouble, ProxyAttempt, Request, Resolve, Route, Tls, Trigger, Walk,
 };
@@ -27,13 +22,21 @@ use peerwalk_model::verdict::Expectation;
 use peerwalk_model::{Confidence, Observed, Outcome, Reason, Stage, TargetKey, Verdict};
 use serde::Deserialize;
 
+use crate::{
+    Attestation, Case, Coverage, EndpointDecision, EndpointFacts, Facts, Latency, PairEvidence, Quantiles,
+    ServiceFacts, Sighting, SourceFacts, TargetFacts, explain,
+};
 use scene::{SOURCE, at, decision, dials, history, node};
 
-#[derive(Deserialize)]
+/// One file: what is seen and known, and what must be said of it.
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Scenario {
+pub struct Scenario {
     /// What it is about, in a sentence.
-    about: String,
+    pub about: String,
+    /// The page of the code shows it, rather than the first by name.
+    #[serde(default)]
+    pub example: bool,
     #[serde(default)]
     expect: Expectation,
     #[serde(default)]
@@ -63,14 +66,15 @@ struct Scenario {
     #[serde(default)]
     coverage: ScenarioCoverage,
     latency: Option<ScenarioLatency>,
-    verdict: Expected,
+    /// What must be said.
+    pub verdict: Expected,
 }
 
 fn after_the_walk() -> i64 {
     102_500
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct ScenarioWalk {
     #[serde(default = "started")]
@@ -96,7 +100,7 @@ struct ScenarioWalk {
 }
 
 /// What one pod held of dials from some source ports, 40000 where it does not say which.
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct ScenarioAttestation {
     who: String,
@@ -118,7 +122,7 @@ struct ScenarioAttestation {
     always_cookies: bool,
 }
 
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct ScenarioSocket {
     state: u8,
@@ -134,7 +138,7 @@ struct ScenarioSocket {
     quiet: u64,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 enum ScenarioListener {
     #[default]
@@ -201,7 +205,7 @@ fn one() -> u32 {
     1
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct ScenarioProxied {
     #[serde(default)]
@@ -211,7 +215,7 @@ struct ScenarioProxied {
     request: Option<Request>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 enum ScenarioTarget {
     Service(ScenarioService),
@@ -223,7 +227,7 @@ enum ScenarioTarget {
     Dns,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct ScenarioService {
     #[serde(default = "yes")]
@@ -255,7 +259,7 @@ fn yes() -> bool {
     true
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct ScenarioSource {
     started: Option<i64>,
@@ -263,7 +267,7 @@ struct ScenarioSource {
     host_network: bool,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct ScenarioEndpoint {
     pod: Option<String>,
@@ -281,7 +285,7 @@ struct ScenarioEndpoint {
 }
 
 /// What walks that passed took: half of them, and nearly all. In milliseconds.
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct ScenarioLatency {
     #[serde(default = "hundred")]
@@ -311,7 +315,7 @@ impl ScenarioLatency {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Change {
     #[serde(default)]
@@ -320,7 +324,7 @@ struct Change {
     deny: Vec<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct ScenarioControl {
     pod: String,
@@ -328,7 +332,7 @@ struct ScenarioControl {
     proves: Vec<IpAddr>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 enum ScenarioCoverage {
     #[default]
@@ -340,21 +344,28 @@ enum ScenarioCoverage {
     },
 }
 
-#[derive(Deserialize)]
+/// What must be said.
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Expected {
-    observed: Observed,
-    reason: Option<Reason>,
-    stage: Stage,
-    confidence: Confidence,
+pub struct Expected {
+    /// What was observed.
+    pub observed: Observed,
+    /// The code.
+    pub reason: Option<Reason>,
+    /// Its stage.
+    pub stage: Stage,
+    /// How sure it is.
+    pub confidence: Confidence,
     /// `namespace/name direction`.
-    policy: Option<String>,
-    outcome: Outcome,
+    pub policy: Option<String>,
+    /// What comes of it, by the first walk.
+    pub outcome: Outcome,
     /// Each is part of some line, which begins with the topic.
     #[serde(default)]
-    says: Vec<String>,
+    pub says: Vec<String>,
+    /// None is part of any line.
     #[serde(default)]
-    never_says: Vec<String>,
+    pub never_says: Vec<String>,
 }
 
 impl ScenarioWalk {
@@ -431,7 +442,7 @@ fn target(target: ScenarioTarget) -> TargetFacts {
 fn histories(
     changes: &BTreeMap<SocketAddr, Vec<Change>>,
     endpoints: &BTreeMap<IpAddr, ScenarioEndpoint>,
-) -> Vec<peerwalk_diagnosis::EndpointDecision> {
+) -> Vec<EndpointDecision> {
     let history_of = |(endpoint, changes): (&SocketAddr, &Vec<Change>)| {
         let pod = endpoints.get(&endpoint.ip()).and_then(|endpoint| endpoint.pod.as_deref());
         let changes: Vec<_> = changes.iter().map(|change| (change.at, change.deny.clone())).collect();
@@ -452,75 +463,98 @@ fn coverage(coverage: &ScenarioCoverage) -> Coverage {
     }
 }
 
-fn run(path: &Path) -> datatest_stable::Result<()> {
-    let text = std::fs::read_to_string(path)?;
-    let scenario: Scenario = serde_saphyr::from_str(&text)?;
-    let attestations: Vec<Attestation> =
-        scenario.attestations.iter().map(ScenarioAttestation::attestation).collect();
-    let evidence = scenario.walk.map(|walk| PairEvidence { attestations, ..walk.evidence() });
-    let decisions = histories(&scenario.decisions, &scenario.endpoints);
-    let control = |control: ScenarioControl| Control {
-        pod: control.pod,
-        address: control.address,
-        proves: control.proves,
-    };
-    let facts = Facts {
-        coverage: coverage(&scenario.coverage),
-        source: SourceFacts {
-            pod: "shop/web".into(),
-            addresses: vec![SOURCE.parse()?],
-            node: Some(node("n1")),
-            host_network: scenario.source.host_network,
-            started: scenario.source.started.map(at),
-        },
-        dns: histories(&scenario.dns_decisions, &scenario.endpoints),
-        endpoints: scenario.endpoints.iter().map(|(ip, endpoint)| (*ip, endpoint.facts())).collect(),
-        pod_offenders: scenario.pod_offenders,
-        controls: scenario.controls.into_iter().map(control).collect(),
-        unreadable_policy_kinds: scenario.unreadable_policy_kinds,
-        latency: scenario.latency.as_ref().map(ScenarioLatency::facts),
-        url_of_service: matches!(scenario.target, ScenarioTarget::Url { of_service: true, .. }),
-        ..Facts::alone(target(scenario.target))
-    };
-    let case = Case {
-        expect: scenario.expect,
-        wants_request: scenario.wants_request,
-        evidence: evidence.as_ref(),
-        decisions: &decisions,
-        facts: &facts,
-        now: at(scenario.now),
-    };
-    let verdict = judge(&case);
-    let walk = evidence.as_ref().map(|evidence| &evidence.walk);
-    let explained = explain("shop/web", "ledger/postgres:5432", &verdict, walk);
-    compare(&scenario.about, &case, &scenario.verdict, &verdict, &explained);
-    Ok(())
+/// Everything a [`Case`] borrows.
+#[derive(Debug)]
+pub struct Situation {
+    expect: Expectation,
+    wants_request: bool,
+    evidence: Option<PairEvidence>,
+    decisions: Vec<EndpointDecision>,
+    facts: Facts,
+    now: i64,
 }
 
-fn compare(about: &str, case: &Case, expected: &Expected, verdict: &Verdict, explained: &str) {
-    let found = (verdict.observed, verdict.reason, verdict.stage, verdict.confidence);
-    let wanted = (expected.observed, expected.reason, expected.stage, expected.confidence);
-    assert_eq!(found, wanted, "{about}\n{explained}");
-    let policy = verdict.policy.as_ref().map(|policy| {
-        let rule = policy.rule.map(|rule| format!(" rule {rule}")).unwrap_or_default();
-        format!("{}/{} {}{rule}", policy.namespace, policy.name, policy.direction)
-    });
-    assert_eq!(policy, expected.policy, "the policy: {about}\n{explained}");
-    let lines: Vec<String> =
-        verdict.because.iter().map(|line| format!("{} {}", line.topic, line.text)).collect();
-    for part in &expected.says {
-        assert!(lines.iter().any(|line| line.contains(part)), "says {part:?}: {about}\n{explained}");
+impl Scenario {
+    /// Reads the text of a file.
+    pub fn read(text: &str) -> Result<Self, serde_saphyr::Error> {
+        serde_saphyr::from_str(text)
     }
-    for part in &expected.never_says {
-        assert!(!lines.iter().any(|line| line.contains(part)), "never says {part:?}: {about}\n{explained}");
+
+    /// The code that a user sees of it. What is reachable has one only where a denial was expected.
+    pub fn shows(&self) -> Option<Reason> {
+        let violates =
+            self.verdict.observed == Observed::Reachable && self.verdict.outcome == Outcome::Failed;
+        self.verdict.reason.or(violates.then_some(Reason::UnexpectedlyReachable))
     }
-    let run = Run { failures: 1, successes: 1, ..Run::default() };
-    let found = outcome(case.expect, verdict, run, Thresholds::default());
-    assert_eq!(found, expected.outcome, "the outcome of the first walk: {about}\n{explained}");
-    assert_eq!(check(case, verdict), Vec::new(), "no invariant is broken: {about}\n{explained}");
-    assert_eq!(&judge(case), verdict, "the same case gives the same verdict: {about}");
+
+    /// What is judged.
+    pub fn situation(self) -> Situation {
+        let control = |control: ScenarioControl| Control {
+            pod: control.pod,
+            address: control.address,
+            proves: control.proves,
+        };
+        let facts = Facts {
+            coverage: coverage(&self.coverage),
+            source: SourceFacts {
+                pod: "shop/web".into(),
+                addresses: vec![SOURCE.parse().unwrap()],
+                node: Some(node("n1")),
+                host_network: self.source.host_network,
+                started: self.source.started.map(at),
+            },
+            dns: histories(&self.dns_decisions, &self.endpoints),
+            endpoints: self.endpoints.iter().map(|(ip, endpoint)| (*ip, endpoint.facts())).collect(),
+            pod_offenders: self.pod_offenders,
+            controls: self.controls.into_iter().map(control).collect(),
+            unreadable_policy_kinds: self.unreadable_policy_kinds,
+            latency: self.latency.as_ref().map(ScenarioLatency::facts),
+            url_of_service: matches!(self.target, ScenarioTarget::Url { of_service: true, .. }),
+            ..Facts::alone(target(self.target))
+        };
+        let attestations = self.attestations.iter().map(ScenarioAttestation::attestation).collect();
+        let evidence = self.walk.map(|walk| PairEvidence { attestations, ..walk.evidence() });
+        Situation {
+            expect: self.expect,
+            wants_request: self.wants_request,
+            evidence,
+            decisions: histories(&self.decisions, &self.endpoints),
+            facts,
+            now: self.now,
+        }
+    }
 }
 
-datatest_stable::harness! {
-    { test = run, root = "tests/scenarios", pattern = r"\.yaml$" },
+impl Situation {
+    /// The case of it.
+    pub fn case(&self) -> Case<'_> {
+        Case {
+            expect: self.expect,
+            wants_request: self.wants_request,
+            evidence: self.evidence.as_ref(),
+            decisions: &self.decisions,
+            facts: &self.facts,
+            now: at(self.now),
+        }
+    }
+
+    /// What a person reads of a verdict about it.
+    pub fn explained(&self, verdict: &Verdict) -> String {
+        let walk = self.evidence.as_ref().map(|evidence| &evidence.walk);
+        explain("shop/web", &self.aim(), verdict, walk)
+    }
+
+    /// The target as the operator would name it.
+    fn aim(&self) -> String {
+        let walk = self.evidence.as_ref().map(|evidence| &evidence.walk);
+        let name = || Some(walk?.resolve.as_ref()?.name.clone());
+        let url = || Some(walk?.request.as_ref()?.url.clone());
+        let dialled = || Some(format!("tcp://{}", walk?.connect.as_ref()?.dials.first()?.remote));
+        let known = match &self.facts.target {
+            TargetFacts::Service(service) => Some(format!("{}:{}", service.name, service.port)),
+            TargetFacts::Url { .. } => url().or_else(dialled).or_else(name),
+            TargetFacts::Dns => name(),
+        };
+        known.unwrap_or_else(|| "https://payments.example.com".to_owned())
+    }
 }

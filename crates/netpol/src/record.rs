@@ -1,0 +1,286 @@
+//! The form of a decision in files: what the operator writes and the one-shot probe reads. Of pods and rules, only what
+//! explanations print: why a rule does not match is a text. What follows from the rest is written for people, and held
+//! against it when read. Decisions of other profiles than [`Profile::UPSTREAM`] have no form.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use peerwalk_model::Protocol;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::admit::telling_labels;
+use crate::caveat::Caveat;
+use crate::cluster::{Node, Pod};
+use crate::decision::{
+    Cause, Decision, Difference, DirectionDecision, Exemption, NearestMiss, PeerDifference, PolicyStep,
+    RuleStep, Verdict,
+};
+use crate::evaluate::decision;
+use crate::flow::{Flow, Peer, PeerKind};
+use crate::policy::PolicyRef;
+use crate::profile::Profile;
+
+/// A decision as it is written.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Record {
+    source: End,
+    destination: End,
+    protocol: Protocol,
+    port: u16,
+    #[serde(default)]
+    service: Option<SocketAddr>,
+    #[serde(default)]
+    verdict: Option<Verdict>,
+    egress: Way,
+    ingress: Way,
+    #[serde(default)]
+    caveats: Option<BTreeSet<Caveat>>,
+}
+
+/// One direction.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Way {
+    verdict: Verdict,
+    cause: Cause,
+    #[serde(default)]
+    steps: Vec<Step>,
+    #[serde(default)]
+    nearest_miss: Option<Miss>,
+    #[serde(default)]
+    caveats: BTreeSet<Caveat>,
+}
+
+/// A policy that selects the subject.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Step {
+    policy: PolicyRef,
+    #[serde(default)]
+    rules: Vec<Compared>,
+}
+
+/// A rule of it.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Compared {
+    index: usize,
+    /// Why it does not match; `None` when it does.
+    differs: Option<String>,
+}
+
+/// The rule that comes nearest.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Miss {
+    policy: PolicyRef,
+    rule: usize,
+    difference: String,
+}
+
+/// One end of the connection. With neither pod nor node it is outside the cluster.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct End {
+    address: IpAddr,
+    /// `namespace/name`.
+    #[serde(default)]
+    pod: Option<String>,
+    /// The node whose own address it is.
+    #[serde(default)]
+    node: Option<String>,
+    /// Labels of the pod by which a rule would select it.
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    #[serde(default)]
+    host_network: bool,
+}
+
+/// What of a record contradicts the rest.
+#[derive(Debug, Error)]
+pub(crate) enum Inconsistent {
+    #[error("pod {0:?} is no namespace/name; write it as shop/web")]
+    Pod(String),
+    #[error(
+        "verdict is {given:?}, and egress and ingress make it {follows:?}; correct one of them or leave verdict out"
+    )]
+    Verdict { given: Verdict, follows: Verdict },
+    #[error(
+        "caveats are {given:?}, and those of egress and ingress make them {follows:?}; correct them or leave them out"
+    )]
+    Caveats { given: BTreeSet<Caveat>, follows: BTreeSet<Caveat> },
+    #[error(
+        "{way}.verdict is {verdict:?}, which the cause {cause:?} contradicts; noRuleMatches denies, every other cause allows"
+    )]
+    Cause { way: &'static str, verdict: Verdict, cause: Cause },
+    #[error("{way}.steps do not fit the cause {cause:?}: {remedy}")]
+    Steps { way: &'static str, cause: Cause, remedy: &'static str },
+}
+
+impl From<Decision> for Record {
+    fn from(decision: Decision) -> Self {
+        Self {
+            source: End::from(&decision.flow.source),
+            destination: End::from(&decision.flow.destination),
+            protocol: decision.flow.protocol,
+            port: decision.flow.port,
+            service: decision.flow.service,
+            verdict: Some(decision.verdict),
+            egress: Way::from(decision.egress),
+            ingress: Way::from(decision.ingress),
+            caveats: Some(decision.caveats),
+        }
+    }
+}
+
+impl TryFrom<Record> for Decision {
+    type Error = Inconsistent;
+
+    fn try_from(record: Record) -> Result<Self, Inconsistent> {
+        let flow = Flow {
+            source: record.source.peer(&record.egress)?,
+            destination: record.destination.peer(&record.ingress)?,
+            protocol: record.protocol,
+            port: record.port,
+            service: record.service,
+        };
+        let egress = DirectionDecision::from(record.egress);
+        let ingress = DirectionDecision::from(record.ingress);
+        fits("egress", &egress)?;
+        fits("ingress", &ingress)?;
+        let made = decision(flow, Profile::UPSTREAM, egress, ingress);
+        match (record.verdict, record.caveats) {
+            (Some(given), _) if given != made.verdict => {
+                Err(Inconsistent::Verdict { given, follows: made.verdict })
+            }
+            (_, Some(given)) if given != made.caveats => {
+                Err(Inconsistent::Caveats { given, follows: made.caveats })
+            }
+            _ => Ok(made),
+        }
+    }
+}
+
+/// Whether verdict, cause and steps of a direction are of one decision.
+fn fits(way: &'static str, decided: &DirectionDecision) -> Result<(), Inconsistent> {
+    let DirectionDecision { verdict, cause, steps, .. } = decided;
+    let (verdict, cause) = (*verdict, *cause);
+    if (verdict == Verdict::Denied) != (cause == Cause::NoRuleMatches) {
+        return Err(Inconsistent::Cause { way, verdict, cause });
+    }
+    let admits = steps.iter().flat_map(PolicyStep::admitting).next().is_some();
+    let wrong = |remedy| Err(Inconsistent::Steps { way, cause, remedy });
+    match cause {
+        Cause::RuleMatch if !admits => wrong("name the policy and the rule that admits"),
+        Cause::NoRuleMatches if steps.is_empty() => wrong("name the policies that isolate"),
+        Cause::NoRuleMatches if admits => wrong("a rule that differs in nothing admits"),
+        Cause::Default | Cause::Exempt(_) if !steps.is_empty() => wrong("no policy takes part"),
+        _ => Ok(()),
+    }
+}
+
+impl From<DirectionDecision> for Way {
+    fn from(decided: DirectionDecision) -> Self {
+        let miss = decided.nearest_misses.into_iter().next();
+        Self {
+            verdict: decided.verdict,
+            cause: decided.cause,
+            steps: decided.steps.into_iter().map(Step::from).collect(),
+            nearest_miss: miss.map(|miss| Miss {
+                policy: miss.policy,
+                rule: miss.rule,
+                difference: miss.difference.to_string(),
+            }),
+            caveats: decided.caveats,
+        }
+    }
+}
+
+impl From<Way> for DirectionDecision {
+    fn from(way: Way) -> Self {
+        let miss = way.nearest_miss.map(|miss| NearestMiss {
+            policy: miss.policy,
+            rule: miss.rule,
+            difference: Difference::Peer(PeerDifference::Told(miss.difference)),
+        });
+        Self {
+            verdict: way.verdict,
+            cause: way.cause,
+            steps: way.steps.into_iter().map(PolicyStep::from).collect(),
+            nearest_misses: miss.into_iter().collect(),
+            caveats: way.caveats,
+        }
+    }
+}
+
+impl From<PolicyStep> for Step {
+    fn from(step: PolicyStep) -> Self {
+        let compared = |rule: RuleStep| {
+            let peer = rule.peer.into_iter().map(Difference::Peer);
+            let port = (!rule.port.is_empty()).then_some(Difference::Port(rule.port));
+            let differs: Vec<String> = peer.chain(port).map(|difference| difference.to_string()).collect();
+            let differs = (!differs.is_empty()).then(|| differs.join("; "));
+            Compared { index: rule.index, differs }
+        };
+        Self { policy: step.policy, rules: step.rules.into_iter().map(compared).collect() }
+    }
+}
+
+impl From<Step> for PolicyStep {
+    fn from(step: Step) -> Self {
+        let compared = |rule: Compared| RuleStep {
+            index: rule.index,
+            peer: rule.differs.into_iter().map(PeerDifference::Told).collect(),
+            port: Vec::new(),
+        };
+        Self { policy: step.policy, rules: step.rules.into_iter().map(compared).collect() }
+    }
+}
+
+impl From<&Peer> for End {
+    fn from(peer: &Peer) -> Self {
+        let outside =
+            Self { address: peer.ip, pod: None, node: None, labels: BTreeMap::new(), host_network: false };
+        match &peer.kind {
+            PeerKind::Pod(pod) => Self {
+                pod: Some(format!("{}/{}", pod.namespace, pod.name)),
+                labels: telling_labels(pod),
+                host_network: pod.host_network,
+                ..outside
+            },
+            PeerKind::Node(node) => Self { node: Some(node.name.clone()), ..outside },
+            PeerKind::External => outside,
+        }
+    }
+}
+
+impl End {
+    /// The end, as the direction that it is the subject of tells whether it has finished.
+    fn peer(self, subject: &Way) -> Result<Peer, Inconsistent> {
+        let kind = match (self.pod, self.node) {
+            (Some(named), _) => {
+                let Some((namespace, name)) = named.split_once('/') else {
+                    return Err(Inconsistent::Pod(named));
+                };
+                PeerKind::Pod(Arc::new(Pod {
+                    namespace: namespace.to_owned(),
+                    name: name.to_owned(),
+                    labels: self.labels,
+                    ips: vec![self.address],
+                    host_network: self.host_network,
+                    finished: subject.cause == Cause::Exempt(Exemption::Finished),
+                    ..Pod::default()
+                }))
+            }
+            (None, Some(name)) => PeerKind::Node(Arc::new(Node { name, addresses: vec![self.address] })),
+            (None, None) => PeerKind::External,
+        };
+        Ok(Peer { ip: self.address, kind })
+    }
+}
+
+#[cfg(test)]
+mod tests;
