@@ -9,6 +9,10 @@ use serde_json::Value;
 
 use crate::lab::{At, Topology};
 
+mod cluster;
+
+pub use cluster::{Cluster, Step};
+
 /// One file of `cases/`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,16 +25,37 @@ pub struct Case {
     /// In which families, 4 and 6; both unless it is said otherwise.
     #[serde(default = "both_families")]
     pub families: Vec<u8>,
+    /// Who says it.
+    #[serde(default)]
+    pub by: By,
     /// Who listens; one that accepts on 8080 and 8082 of `server` unless it is said otherwise.
     #[serde(default = "usual_servers")]
     pub servers: Vec<Listening>,
     /// What is broken, in this order.
     #[serde(default)]
     pub faults: Vec<Fault>,
-    /// What is asked.
+    /// What is asked of the probe.
+    #[serde(default)]
     pub probe: Probe,
+    /// What the API server would tell, for `by: cluster`.
+    #[serde(default)]
+    pub cluster: Cluster,
     /// What must be said.
     pub expect: Expect,
+    /// What happens after that was said, one after the other, for `by: cluster`.
+    #[serde(default)]
+    pub then: Vec<Step>,
+}
+
+/// Who says what is the matter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum By {
+    /// The one-shot probe alone.
+    #[default]
+    Probe,
+    /// Hub, sidecars and judge, as the status of a check.
+    Cluster,
 }
 
 /// A server of the case.
@@ -140,7 +165,7 @@ pub struct Rules {
 }
 
 /// What is asked of the one-shot probe.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Probe {
     /// The target.
@@ -160,8 +185,17 @@ pub struct Probe {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expect {
-    /// `Reachable`, `Unreachable`, `Unknown`.
+    /// `Reachable`, `Unreachable`, `Unknown`, and by a cluster `Denied`.
     pub result: Words,
+    /// `AsExpected`, `Failed`, `Unknown`, by a cluster alone.
+    #[serde(default)]
+    pub outcome: Option<Words>,
+    /// The name of the policy that decides, by a cluster alone.
+    #[serde(default)]
+    pub policy: Option<Words>,
+    /// Codes that may be claimed on the way there, by a cluster alone.
+    #[serde(default)]
+    pub meanwhile: Vec<String>,
     /// The code; `none` for what is reachable.
     pub reason: Words,
     /// The stage.
@@ -170,7 +204,7 @@ pub struct Expect {
     pub confidence: Words,
     /// Seconds in which it must be said.
     pub within: f64,
-    /// JSON pointers into the answer, and what is there.
+    /// JSON pointers into the answer, by a cluster the status of the check, and what is there.
     #[serde(default)]
     pub evidence: BTreeMap<String, Value>,
     /// Words that some line of the explanation has.
@@ -194,6 +228,14 @@ impl Words {
         match self {
             Self::One(one) => one == word,
             Self::Any(any) => any.iter().any(|one| one == word),
+        }
+    }
+
+    /// All of them.
+    pub fn all(&self) -> &[String] {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Any(any) => any,
         }
     }
 
@@ -246,6 +288,7 @@ impl Setting {
     /// the family.
     pub fn fill(self, text: &str) -> String {
         let mut text = text.replace("{ip}", if self.v6 { "ip6" } else { "ip" });
+        text = text.replace("{family}", if self.v6 { "IPv6" } else { "IPv4" });
         let mut put = |name: &str, address: &str| {
             let bracketed = if self.v6 { format!("[{address}]") } else { address.to_owned() };
             text =
@@ -256,10 +299,40 @@ impl Setting {
         {
             put(name, &at.address(self.topology, self.v6));
         }
-        let (service, nobody) =
-            if self.v6 { ("fd00:96::10", "fd00:244::99") } else { ("10.96.0.10", "10.244.0.99") };
-        put("service", service);
-        put("nobody", nobody);
+        let by_family = if self.v6 {
+            [
+                ("service", "fd00:96::10"),
+                ("nobody", "fd00:244::99"),
+                ("hubService", "fd00:96::99"),
+                ("dnsService", "fd00:96::53"),
+                ("hub", "fd80:9::2"),
+                ("dns", "fd80:9::3"),
+            ]
+        } else {
+            [
+                ("service", "10.96.0.10"),
+                ("nobody", "10.244.0.99"),
+                ("hubService", "10.96.0.99"),
+                ("dnsService", "10.96.0.53"),
+                ("hub", "10.244.9.2"),
+                ("dns", "10.244.9.3"),
+            ]
+        };
+        for (name, address) in by_family {
+            put(name, address);
+        }
         text
+    }
+
+    /// Fills in every text of a value.
+    pub fn fill_value(self, value: Value) -> Value {
+        match value {
+            Value::String(text) => Value::String(self.fill(&text)),
+            Value::Array(values) => values.into_iter().map(|value| self.fill_value(value)).collect(),
+            Value::Object(fields) => {
+                fields.into_iter().map(|(name, value)| (name, self.fill_value(value))).collect()
+            }
+            other => other,
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Plays the cases of the fault lab and tells what was said. `cargo xtask faultlab` builds the probe and calls this.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
@@ -9,7 +10,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use peerwalk_faultlab::case::{Case, Setting};
+use peerwalk_faultlab::case::{By, Case, Setting};
 use peerwalk_faultlab::lab::remove_remains;
 use peerwalk_faultlab::matrix::Matrix;
 use peerwalk_faultlab::run::{Grade, Played, play};
@@ -85,7 +86,7 @@ fn main() -> Result<ExitCode> {
             });
         }
     });
-    let mut matrix = Matrix::default();
+    let mut matrices: BTreeMap<By, Matrix> = BTreeMap::new();
     let mut failed = 0;
     let mut tell = |line: &str| {
         failed += 1;
@@ -97,7 +98,7 @@ fn main() -> Result<ExitCode> {
     for (turn, result) in &played {
         match result {
             Ok(played) => {
-                matrix.add(turn.case.expect.reason.first(), played);
+                matrices.entry(turn.case.by).or_default().add(played);
                 if played.grade != Grade::Right {
                     tell(&complaint(turn, played));
                 }
@@ -108,7 +109,14 @@ fn main() -> Result<ExitCode> {
     if failed > TOLD {
         say(&format!("and {} more", failed - TOLD));
     }
-    let text = matrix.markdown();
+    let mut text = String::new();
+    for (by, matrix) in &matrices {
+        let title = match by {
+            By::Probe => "The one-shot probe alone",
+            By::Cluster => "Hub, sidecars and judge",
+        };
+        let _ = write!(text, "## {title}\n\n{}\n", matrix.markdown());
+    }
     say(&text);
     if let Some(file) = &arguments.markdown {
         std::fs::write(file, &text).with_context(|| format!("cannot write {}", file.display()))?;

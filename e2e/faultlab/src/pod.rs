@@ -1,0 +1,32 @@
+//! Programs in the pods of a case, as our container runs: uid 65532, no capability, files of its own in `/etc`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::lab::{At, Lab};
+
+/// The beginning of a command in a pod, for a program and its arguments to follow. Files go into the folder.
+pub(crate) fn command(lab: &Lab, at: At, resolv_conf: &str, folder: &Path) -> Result<Command> {
+    let resolv_conf = write(folder, &format!("{}-resolv.conf", at.word()), resolv_conf)?;
+    let hosts = write(folder, &format!("{}-hosts", at.word()), "127.0.0.1 localhost\n::1 localhost\n")?;
+    let mut command = Command::new("nsenter");
+    command.arg(format!("--net=/run/netns/{}", lab.name(at)));
+    command.args(["unshare", "--mount", "--propagation", "private", "sh", "-ec"]);
+    command.arg("mount --bind \"$1\" /etc/resolv.conf; mount --bind \"$2\" /etc/hosts; shift 2; exec \"$@\"");
+    command.arg("sh").args([resolv_conf, hosts]);
+    command.args(["setpriv", "--reuid", "65532", "--regid", "65532", "--clear-groups"]);
+    command.args(["--bounding-set", "-all", "--inh-caps", "-all", "--no-new-privs"]);
+    // Nothing of the machine's own, such as its proxies.
+    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    Ok(command)
+}
+
+/// Writes a file that everybody may read.
+pub(crate) fn write(folder: &Path, name: &str, text: &str) -> Result<PathBuf> {
+    let file = folder.join(name);
+    fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    Ok(file)
+}
