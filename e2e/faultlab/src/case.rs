@@ -25,12 +25,21 @@ pub struct Case {
     /// In which families, 4 and 6; both unless it is said otherwise.
     #[serde(default = "both_families")]
     pub families: Vec<u8>,
+    /// Which rows of `coverage.yaml` it is of.
+    #[serde(default)]
+    pub covers: Vec<String>,
+    /// It takes long, and is played only where time is no matter.
+    #[serde(default)]
+    pub long: bool,
     /// Who says it.
     #[serde(default)]
     pub by: By,
     /// Who listens; one that accepts on 8080 and 8082 of `server` unless it is said otherwise.
     #[serde(default = "usual_servers")]
     pub servers: Vec<Listening>,
+    /// Connections of the client that are there before anything is broken, and stay.
+    #[serde(default)]
+    pub held: Vec<String>,
     /// What is broken, in this order.
     #[serde(default)]
     pub faults: Vec<Fault>,
@@ -170,6 +179,9 @@ pub struct Rules {
 pub struct Probe {
     /// The target.
     pub target: String,
+    /// Pods that ask at the same time, each for itself; the client alone unless it is said otherwise.
+    #[serde(default = "client")]
+    pub from: Vec<At>,
     /// Further arguments.
     #[serde(default)]
     pub args: Vec<String>,
@@ -256,6 +268,10 @@ fn both_families() -> Vec<u8> {
     vec![4, 6]
 }
 
+fn client() -> Vec<At> {
+    vec![At::Client]
+}
+
 fn filter() -> String {
     "filter".to_owned()
 }
@@ -271,6 +287,26 @@ impl Case {
         let text =
             std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
         serde_saphyr::from_str(&text).with_context(|| format!("{} is no case", file.display()))
+    }
+
+    /// The cases below a folder with their names, in order.
+    pub fn all(folder: &Path) -> Result<Vec<(String, Self)>> {
+        let mut found = Vec::new();
+        let mut folders = vec![folder.to_path_buf()];
+        while let Some(below) = folders.pop() {
+            let unreadable = || format!("cannot read {}", below.display());
+            for entry in std::fs::read_dir(&below).with_context(unreadable)? {
+                let path = entry.with_context(unreadable)?.path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|extension| extension == "yaml") {
+                    let name = path.strip_prefix(folder).unwrap_or(&path).with_extension("");
+                    found.push((name.display().to_string(), Self::read(&path)?));
+                }
+            }
+        }
+        found.sort_by(|one, other| one.0.cmp(&other.0));
+        Ok(found)
     }
 }
 

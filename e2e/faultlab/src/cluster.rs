@@ -53,14 +53,15 @@ pub(crate) fn play(lab: &Lab, setting: Setting, case: &Case, binary: &Path, fold
         for at in At::PODS.map(|(at, _)| at).into_iter().filter(|at| !case.cluster.bare.contains(at)) {
             sidecars.push(Sidecar::start(lab, setting, at, &world.hub.root, binary, folder)?);
         }
-        let mut played = world.play(&case.expect, &mut BTreeSet::new()).await?;
-        let mut right = codes(&case.expect);
+        let mut played = world.play(&case.expect, BTreeSet::new()).await?;
+        let mut before = codes(&case.expect);
         for (number, step) in case.then.iter().enumerate() {
             if played.grade != Grade::Right {
                 break;
             }
-            world.change(lab, step, case.faults.len() + number)?;
-            played = world.play(&step.expect, &mut right).await?;
+            world.change(lab, step, number + 1)?;
+            played = world.play(&step.expect, before).await?;
+            before = codes(&step.expect);
         }
         if played.grade != Grade::Right {
             played.complaints.extend(sidecars.iter().map(Sidecar::log).filter(|log| !log.is_empty()));
@@ -134,6 +135,9 @@ impl World {
 
     /// Breaks what a step breaks, and tells of what it changes.
     fn change(&mut self, lab: &Lab, step: &Step, number: usize) -> Result<()> {
+        if step.repaired {
+            lab.repair()?;
+        }
         for (fault, within) in step.faults.iter().zip(0..) {
             break_it(lab, self.setting, number * 100 + within, fault)?;
         }
@@ -151,11 +155,11 @@ impl World {
 
     /// Waits for what is expected and returns what was said, also when it does not come. `before` are codes that were
     /// right until now: they may be said once more.
-    async fn play(&mut self, expect: &Expect, before: &mut BTreeSet<String>) -> Result<Played> {
+    async fn play(&mut self, expect: &Expect, before: BTreeSet<String>) -> Result<Played> {
         let begun = Instant::now();
         let deadline = Duration::from_secs_f64(expect.within) + HOLD;
         let mut right = codes(expect);
-        right.append(before);
+        right.extend(before);
         let (mut ticks, mut looks) = (interval(TICK), interval(LOOK));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -174,13 +178,17 @@ impl World {
                 _ = looks.tick() => {}
             }
             self.settle()?;
-            let said = self.said(fits.unwrap_or(begun.elapsed()));
-            let mut played = grade(expect, self.setting, &said);
-            if said.is_confident() && !right.contains(said.word("reason")) {
+            let rows = self.said(fits.unwrap_or(begun.elapsed()));
+            if let Some(said) =
+                rows.iter().find(|said| said.is_confident() && !right.contains(said.word("reason")))
+            {
+                let mut played = grade(expect, self.setting, said);
                 played.grade = Grade::Wrong;
                 played.complaints.push(format!("{} was never right", said.word("reason")));
                 return Ok(played);
             }
+            let graded = rows.iter().map(|said| grade(expect, self.setting, said));
+            let played = graded.max_by_key(|played| played.grade).context("a check without targets")?;
             fits = fits.filter(|_| played.grade == Grade::Right);
             match fits {
                 Some(since) if begun.elapsed() >= since + HOLD => break Ok(played),
@@ -191,18 +199,25 @@ impl World {
         }
     }
 
-    /// What the status says of the target.
-    fn said(&self, elapsed: Duration) -> Said {
+    /// What the status says of each target.
+    fn said(&self, elapsed: Duration) -> Vec<Said> {
         let status = serde_json::to_value(&self.status).unwrap_or_default();
-        let row = &status["targets"][0];
-        let words = json!({
-            "result": row["observed"].as_str().unwrap_or("Unknown"), "outcome": row["outcome"],
-            "reason": row["reason"], "stage": row["stage"], "confidence": row["confidence"],
-            "policy": row["policy"]["name"],
-        });
         let explained = self.engine.explain(&ObjectKey::new("shop", "lab")).unwrap_or_default();
-        let shown = format!("{row}\n{explained}");
-        Said { words, because: format!("{status}\n{explained}"), shown, evidence: status, elapsed }
+        let said = |row: &Value| Said {
+            words: json!({
+                "result": row["observed"].as_str().unwrap_or("Unknown"), "outcome": row["outcome"],
+                "reason": row["reason"], "stage": row["stage"], "confidence": row["confidence"],
+                "policy": row["policy"]["name"],
+            }),
+            because: format!("{status}\n{explained}"),
+            shown: format!("{row}\n{explained}"),
+            evidence: status.clone(),
+            elapsed,
+        };
+        match status["targets"].as_array().filter(|rows| !rows.is_empty()) {
+            Some(rows) => rows.iter().map(said).collect(),
+            None => vec![said(&Value::Null)],
+        }
     }
 
     fn take(&mut self, input: Input) -> Result<()> {

@@ -219,6 +219,14 @@ impl Lab {
         feed(Command::new("ip").args(["netns", "exec", &self.name(at), "nft", "-f", "-"]), rules)
     }
 
+    /// Takes every rule away that is not the lab's own.
+    pub fn repair(&self) -> Result<()> {
+        for at in At::PODS.map(|(at, _)| at) {
+            self.nft(at, "flush ruleset")?;
+        }
+        self.nft(At::Node, &format!("flush ruleset\n{SERVICE}"))
+    }
+
     /// Sets what is below `/proc/sys/net` of a namespace.
     pub fn sysctls(&self, at: At, values: &[(&str, &str)]) -> Result<()> {
         self.within(at, || {

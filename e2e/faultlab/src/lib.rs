@@ -9,6 +9,7 @@ pub mod case;
 mod cluster;
 mod grade;
 pub mod lab;
+pub mod load;
 pub mod matrix;
 mod pod;
 pub mod run;

@@ -1,9 +1,9 @@
 //! Playing a case: the network, what is broken in it, the probe, and whether the right thing was said.
 
 use std::io::Read;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use crate::cluster;
 pub use crate::grade::{Grade, Played};
 use crate::grade::{Said, grade};
 use crate::lab::{At, Lab};
+use crate::load::Load;
 use crate::pod;
 use crate::servers::Server;
 
@@ -22,8 +23,8 @@ use crate::servers::Server;
 const PATIENCE: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(5);
 
-/// Plays a case in one setting, with that probe.
-pub fn play(case: &Case, setting: Setting, probe: &Path) -> Result<Played> {
+/// Plays a case in one setting, with that probe, and with other traffic when it is to be loaded.
+pub fn play(case: &Case, setting: Setting, probe: &Path, loaded: bool) -> Result<Played> {
     let lab = Lab::new(setting.topology)?;
     let mut servers = Vec::new();
     for listening in &case.servers {
@@ -43,16 +44,28 @@ pub fn play(case: &Case, setting: Setting, probe: &Path) -> Result<Played> {
         });
         servers.push(Server::start(&lab, &listening, address.transpose()?)?);
     }
+    let held = case.held.iter().map(|to| hold(&lab, &setting.fill(to))).collect::<Result<Vec<_>>>()?;
     for (number, fault) in case.faults.iter().enumerate() {
         break_it(&lab, setting, number, fault)?;
     }
+    let load = if loaded { Some(Load::start(&lab, setting)?) } else { None };
     let folder = tempfile::tempdir().context("cannot make a folder")?;
     let played = match case.by {
-        By::Probe => grade(&case.expect, setting, &ask(&lab, setting, case, probe, folder.path())?),
+        By::Probe => {
+            let said = ask(&lab, setting, case, probe, folder.path())?;
+            let graded = said.iter().map(|said| grade(&case.expect, setting, said));
+            graded.max_by_key(|played| played.grade).context("a case that nobody asks")?
+        }
         By::Cluster => cluster::play(&lab, setting, case, probe, folder.path())?,
     };
-    drop(servers);
+    drop((servers, held, load));
     Ok(played)
+}
+
+/// A connection of the client.
+fn hold(lab: &Lab, to: &str) -> Result<TcpStream> {
+    let connected = lab.within(At::Client, || TcpStream::connect(to))?;
+    connected.with_context(|| format!("{to} does not accept a connection to be held"))
 }
 
 /// Breaks something; `number` tells it from others of the case.
@@ -72,22 +85,30 @@ pub(crate) fn break_it(lab: &Lab, setting: Setting, number: usize, fault: &Fault
     Ok(())
 }
 
-/// The command of a probe in the client's namespace.
-fn command(lab: &Lab, setting: Setting, case: &Case, probe: &Path, folder: &Path) -> Result<Command> {
-    let mut command = pod::command(lab, At::Client, &setting.fill(&case.probe.resolv_conf), folder)?;
+/// The command of a probe in a pod's namespace.
+fn command(lab: &Lab, setting: Setting, case: &Case, at: At, probe: &Path, folder: &Path) -> Result<Command> {
+    let mut command = pod::command(lab, at, &setting.fill(&case.probe.resolv_conf), folder)?;
     command.arg(probe).args(["probe", "--output", "json"]);
     command.args(case.probe.args.iter().map(|argument| setting.fill(argument)));
     command.arg(setting.fill(&case.probe.target));
     command.envs(case.probe.env.iter().map(|(name, value)| (name, setting.fill(value))));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     Ok(command)
 }
 
-/// The probe's answer. Its time is that of its stages: starting a program takes the machine's.
-fn ask(lab: &Lab, setting: Setting, case: &Case, probe: &Path, folder: &Path) -> Result<Said> {
-    let mut command = command(lab, setting, case, probe, folder)?;
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+/// The probes' answers, of all who ask at the same time.
+fn ask(lab: &Lab, setting: Setting, case: &Case, probe: &Path, folder: &Path) -> Result<Vec<Said>> {
+    let mut asking = Vec::new();
+    for at in &case.probe.from {
+        let mut command = command(lab, setting, case, *at, probe, folder)?;
+        asking.push(command.spawn().context("cannot start nsenter")?);
+    }
     let begun = Instant::now();
-    let mut child = command.spawn().context("cannot start nsenter")?;
+    asking.into_iter().map(|child| answer(child, begun)).collect()
+}
+
+/// A probe's answer. Its time is that of its stages: starting a program takes the machine's.
+fn answer(mut child: Child, begun: Instant) -> Result<Said> {
     let status = loop {
         if let Some(status) = child.try_wait().context("cannot wait for the probe")? {
             break status;

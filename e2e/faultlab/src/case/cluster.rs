@@ -19,9 +19,11 @@ pub struct Cluster {
     pub endpoints: Vec<At>,
     /// Pods without a sidecar.
     pub bare: Vec<At>,
+    /// So many ports from 80 on the Service has, each with a target of its own; all lead to the server's 8080.
+    pub ports: u16,
     /// What else the Service says, as a merge patch (RFC 7396).
     pub service: Value,
-    /// The same of the target.
+    /// The same of each target.
     pub target: Value,
     /// The same of the check's spec.
     pub check: Value,
@@ -34,6 +36,7 @@ impl Default for Cluster {
             policies: Vec::new(),
             endpoints: vec![At::Server],
             bare: Vec::new(),
+            ports: 1,
             service: json!({}),
             target: json!({}),
             check: json!({}),
@@ -45,6 +48,9 @@ impl Default for Cluster {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
+    /// Rules that were added before are taken away.
+    #[serde(default)]
+    pub repaired: bool,
     /// What is broken now.
     #[serde(default)]
     pub faults: Vec<Fault>,

@@ -89,9 +89,13 @@ fn service(case: &Case, setting: Setting) -> [Value; 2] {
         "metadata": {"namespace": "ledger", "name": "server"},
         "spec": {
             "clusterIP": "{service}", "clusterIPs": ["{service}"],
-            "ports": [{"name": "main", "port": 80, "protocol": "TCP"}],
         },
     }));
+    let ports = |first: u16, step: u16| -> Vec<Value> {
+        let port = |n: u16| json!({"name": format!("port-{n}"), "port": first + n * step, "protocol": "TCP"});
+        (0..case.cluster.ports).map(port).collect()
+    };
+    service["spec"]["ports"] = ports(80, 1).into();
     merge(&mut service["spec"], &case.cluster.service);
     let endpoints = case.cluster.endpoints.iter().map(|at| {
         json!({
@@ -106,19 +110,23 @@ fn service(case: &Case, setting: Setting) -> [Value; 2] {
         },
         "addressType": setting.fill("{family}"),
         "endpoints": endpoints.collect::<Vec<_>>(),
-        "ports": [{"name": "main", "port": 8080, "protocol": "TCP"}],
+        "ports": ports(8080, 0),
     });
     [service, slice]
 }
 
 /// The check, in its first version.
 pub(super) fn check(case: &Case, setting: Setting) -> Value {
-    let mut target =
-        json!({"name": "server", "service": {"name": "server", "namespace": "ledger", "port": 80}});
-    merge(&mut target, &setting.fill_value(case.cluster.target.clone()));
+    let target = |n: u16| {
+        let service = json!({"name": "server", "namespace": "ledger", "port": 80 + n});
+        let mut target = json!({"name": format!("server-{n}"), "service": service});
+        merge(&mut target, &setting.fill_value(case.cluster.target.clone()));
+        target
+    };
+    let targets: Vec<Value> = (0..case.cluster.ports).map(target).collect();
     let mut spec = json!({
         "source": {"podSelector": {"matchLabels": {"app": "client"}}},
-        "interval": "5s", "failureThreshold": 1, "targets": [target],
+        "interval": "5s", "failureThreshold": 1, "targets": targets,
     });
     merge(&mut spec, &case.cluster.check);
     json!({
