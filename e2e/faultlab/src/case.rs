@@ -116,6 +116,8 @@ pub struct Dns {
     pub tcp: Answers,
     /// To questions for AAAA over UDP, where that is different.
     pub aaaa: Option<Answers>,
+    /// To questions for names that it does not know, where that is different.
+    pub others: Option<Answers>,
     /// Milliseconds before each answer.
     pub delay_ms: u64,
 }

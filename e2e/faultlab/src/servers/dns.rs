@@ -19,8 +19,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The answer to a datagram.
 pub(crate) fn over_udp(zone: &Dns, question: &[u8]) -> Option<Vec<u8>> {
     let asked = Message::from_vec(question).ok()?;
-    let for_aaaa = asked.queries.first()?.query_type == RecordType::AAAA;
-    let how = zone.aaaa.filter(|_| for_aaaa).unwrap_or(zone.udp);
+    let query = asked.queries.first()?;
+    let for_aaaa = zone.aaaa.filter(|_| query.query_type == RecordType::AAAA);
+    let for_others = zone.others.filter(|_| !zone.names.contains_key(&asked_name(&query.name)));
+    let how = for_others.or(for_aaaa).unwrap_or(zone.udp);
     thread::sleep(Duration::from_millis(zone.delay_ms));
     answer(zone, &asked, how)
 }
@@ -67,8 +69,7 @@ fn answer(zone: &Dns, asked: &Message, how: Answers) -> Option<Vec<u8>> {
 }
 
 fn fill(zone: &Dns, name: &Name, record: RecordType, answer: &mut Message) {
-    let asked = name.to_ascii().trim_end_matches('.').to_ascii_lowercase();
-    let Some(addresses) = zone.names.get(&asked) else {
+    let Some(addresses) = zone.names.get(&asked_name(name)) else {
         answer.metadata.response_code = ResponseCode::NXDomain;
         return;
     };
@@ -80,4 +81,9 @@ fn fill(zone: &Dns, name: &Name, record: RecordType, answer: &mut Message) {
         };
         answer.add_answer(Record::from_rdata(name.clone(), TTL, data));
     }
+}
+
+/// A name as zones of cases have it.
+fn asked_name(name: &Name) -> String {
+    name.to_ascii().trim_end_matches('.').to_ascii_lowercase()
 }
