@@ -3,6 +3,7 @@
 //! [`run`] is what the injected container does. It works with no hub at hand, for as long as the pod lives.
 
 pub mod args;
+pub mod attest;
 mod environment;
 pub mod ledger;
 pub mod link;

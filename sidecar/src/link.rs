@@ -2,12 +2,14 @@
 //!
 //! Walks are taken in whether a hub is there or not.
 
+mod asked;
 mod backoff;
 mod dial;
 mod stream;
 mod token;
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use peerwalk_model::{PodRef, Timestamp, Walk};
@@ -18,6 +20,7 @@ use tracing::{info, warn};
 
 use crate::ledger::Ledger;
 use crate::schedule::Order;
+use asked::Asked;
 use backoff::Backoff;
 pub use dial::{HubAddress, RootError, client_config};
 use stream::{Ending, Stream};
@@ -33,6 +36,8 @@ pub struct Settings {
     pub token_check: Duration,
     /// Who we are.
     pub pod: PodRef,
+    /// Addresses of the pod, as far as they are known.
+    pub addresses: Vec<IpAddr>,
     /// The wall clock of the walks.
     pub clock: fn() -> Timestamp,
     /// A random part of a duration.
@@ -110,7 +115,8 @@ impl Link {
             Ok(connection) => {
                 let Self { settings, ledger, walks, orders, shutdown } = self;
                 ledger.begin_stream();
-                Stream { settings, ledger, walks, orders, shutdown }.run(connection, token).await
+                let asked = Asked::new(settings.addresses.clone());
+                Stream { settings, ledger, walks, orders, shutdown, asked }.run(connection, token).await
             }
             Err(error) => {
                 warn!(error = %Chain(&error), "the hub cannot be reached");

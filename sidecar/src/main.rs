@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use peerwalk_sidecar::args::RunArgs;
+use peerwalk_sidecar::attest::{self, AttestArgs};
 use peerwalk_sidecar::probe::{self, ProbeArgs};
 use peerwalk_sidecar::run;
 use tracing::error;
@@ -24,6 +25,8 @@ enum Command {
     Run(Box<RunArgs>),
     /// Walks targets once and prints what it found.
     Probe(Box<ProbeArgs>),
+    /// Answers a probe elsewhere what this network namespace holds of its dials.
+    Attest(AttestArgs),
 }
 
 fn main() -> ExitCode {
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
             }
         },
         Command::Probe(args) => runtime.block_on(Box::pin(probe::run(*args))),
+        Command::Attest(args) => runtime.block_on(Box::pin(attest::run(args))),
     };
     // A resolution of the hub's name may be stuck in the C library; nobody waits for it.
     runtime.shutdown_background();

@@ -2,10 +2,12 @@
 
 mod args;
 mod output;
+mod peers;
 mod target;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use peerwalk_diagnosis::{Case, Facts, PairEvidence, TargetFacts, judge};
@@ -14,6 +16,8 @@ use peerwalk_model::plan::{Control, PlannedTarget, RecordType, Retries, TargetKi
 use peerwalk_model::verdict::Expectation;
 use peerwalk_model::{Observed, TargetKey, Verdict, Walk};
 use peerwalk_probe::{ContainerEnv, DialRules, Environment, Family, Prober};
+
+use peers::Peers;
 
 pub use args::{ControlName, Expect, FamilyArg, Output, ProbeArgs};
 pub use target::Target;
@@ -33,17 +37,21 @@ pub async fn run(args: ProbeArgs) -> ExitCode {
         return ExitCode::from(USAGE);
     }
     let expect = args.expect.expectation();
-    let prober = Prober::new(environment(args.family));
+    let peers = Arc::new(Peers::new(&args.peer));
+    let prober = prober(&args, &peers);
     let controls = controls(&prober, &args.control).await;
     let (mut code, mut written) = (AS_EXPECTED, Ok(()));
     for target in &args.targets {
         let planned = plan(target, &args, controls.clone());
+        peers.begin().await;
         let (walk, planned) = walk(&prober, target, planned, args.family).await;
-        let verdict = verdict(&walk, &planned, expect);
+        let attestations = peers.end(&walk).await;
+        let evidence = PairEvidence { attestations, ..PairEvidence::first(walk) };
+        let verdict = verdict(&evidence, &planned, expect);
         code = worse(code, exit_code(expect, verdict.observed));
         // What follows a line that broke off would not be read as what it is.
         if written.is_ok() {
-            written = write(target, &walk, &verdict, args.output);
+            written = write(target, &evidence, &verdict, args.output);
         }
     }
     if let Err(error) = written {
@@ -51,6 +59,12 @@ pub async fn run(args: ProbeArgs) -> ExitCode {
         code = worse(code, UNKNOWN);
     }
     ExitCode::from(code)
+}
+
+/// A walk has no witness where there is nobody to ask.
+fn prober(args: &ProbeArgs, peers: &Arc<Peers>) -> Prober {
+    let prober = Prober::new(environment(args.family));
+    if args.peer.is_empty() { prober } else { prober.with_witness(Arc::clone(peers) as _) }
 }
 
 /// A person may dial anything; proxies are those of our own environment.
@@ -125,40 +139,41 @@ async fn walk(
 
 /// Judges with what a probe alone can know: nothing of the cluster. A control that was given stands on the
 /// way to every address.
-fn verdict(walk: &Walk, planned: &PlannedTarget, expect: Expectation) -> Verdict {
+fn verdict(evidence: &PairEvidence, planned: &PlannedTarget, expect: Expectation) -> Verdict {
     let target = match planned.kind {
         TargetKind::Dns(_) => TargetFacts::Dns,
         TargetKind::Service(_) | TargetKind::Url(_) => TargetFacts::Url { allowed: true },
     };
+    let walk = &evidence.walk;
     let mut facts = Facts::alone(target);
     let dialled: Vec<_> =
         walk.connect.iter().flat_map(|connect| &connect.dials).map(|dial| dial.remote.ip()).collect();
     let proves = |control: &Control| Control { proves: dialled.clone(), ..control.clone() };
     facts.controls = planned.controls.iter().map(proves).collect();
-    let evidence = PairEvidence::first(walk.clone());
     judge(&Case {
         expect,
         wants_request: planned.http.is_some(),
-        evidence: Some(&evidence),
+        evidence: Some(evidence),
         decisions: &[],
         facts: &facts,
         now: walk.ended,
     })
 }
 
-fn write(target: &Target, walk: &Walk, verdict: &Verdict, format: Output) -> io::Result<()> {
-    let text = text(target, walk, verdict, format)?;
+fn write(target: &Target, evidence: &PairEvidence, verdict: &Verdict, format: Output) -> io::Result<()> {
+    let text = text(target, evidence, verdict, format)?;
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()
 }
 
-fn text(target: &Target, walk: &Walk, verdict: &Verdict, format: Output) -> io::Result<String> {
+fn text(target: &Target, evidence: &PairEvidence, verdict: &Verdict, format: Output) -> io::Result<String> {
+    let walk = &evidence.walk;
     let name = target.to_string();
     match format {
         Output::Text => Ok(peerwalk_diagnosis::explain("here", &name, verdict, Some(walk))),
         Output::Json => {
-            let report = output::Report::new(&name, walk, verdict);
+            let report = output::Report::new(&name, walk, verdict).with_peers(&evidence.attestations);
             Ok(format!("{}\n", serde_json::to_string(&report).map_err(io::Error::other)?))
         }
     }

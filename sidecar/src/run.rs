@@ -38,6 +38,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         token: TokenFile(args.token_file.clone()),
         token_check: TOKEN_CHECK,
         pod: args.pod(),
+        addresses: args.pod_ips.0.clone(),
         clock: peerwalk_probe::now,
         part_of: random::part_of,
         instance: random::number(),

@@ -2,6 +2,8 @@
 // The helpers of a test may fail as the test itself may.
 #![allow(clippy::expect_used, clippy::panic)]
 
+#[path = "attach/peers.rs"]
+mod peers;
 #[path = "attach/support.rs"]
 mod support;
 

@@ -3,6 +3,7 @@
 
 mod claims;
 mod denied;
+mod peers;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -40,8 +41,8 @@ pub fn check(case: &Case, verdict: &Verdict) -> Vec<Violation> {
     );
     must(
         verdict.observed != Observed::Reachable
-            || matches!(verdict.reason, None | Some(Reason::PolicyNotEnforced)),
-        "Reachable has no reason, or PolicyNotEnforced",
+            || matches!(verdict.reason, None | Some(Reason::PolicyNotEnforced | Reason::FamilyDegraded)),
+        "Reachable has no reason, or one that leaves it reachable",
     );
     must(
         (verdict.observed == Observed::Denied)
@@ -71,6 +72,7 @@ pub fn check(case: &Case, verdict: &Verdict) -> Vec<Violation> {
     );
     claims::confirmed(case, verdict, &mut must);
     if let Some(pair) = fresh {
+        peers::claimed(case, pair, verdict, &mut must);
         must(verdict.observed != Observed::Reachable || reached(case, pair), "Reachable has seen an answer");
         must(
             verdict.observed != Observed::Unreachable

@@ -17,6 +17,7 @@ mod judge;
 mod life;
 mod narrate;
 mod outcome;
+mod peer;
 mod place;
 mod policy_text;
 mod proof;

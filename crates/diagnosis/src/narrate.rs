@@ -7,6 +7,7 @@ use peerwalk_model::evidence::{
 use peerwalk_model::verdict::Topic;
 
 use crate::address::{Address, Answer};
+use crate::peer;
 use crate::place::place;
 use crate::rules::said_of_proxy;
 use crate::view::View;
@@ -20,6 +21,7 @@ pub(crate) fn narrate(view: &View) -> Vec<Because> {
     let mut lines: Vec<Because> = walk.resolve.as_ref().map(resolve).into_iter().collect();
     lines.extend(walk.proxied.as_ref().map(|attempt| Because::new(Topic::Route, said_of_proxy(attempt))));
     lines.extend(connect(view));
+    lines.extend(peer::told(view));
     lines.extend(walk.tls.as_ref().map(tls));
     lines.extend(walk.request.as_ref().map(request));
     lines

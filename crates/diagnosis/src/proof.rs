@@ -7,6 +7,7 @@ use peerwalk_model::{Because, Confidence, Direction};
 use crate::address::{Address, Answer};
 use crate::facts::EndpointFacts;
 use crate::life::{Life, admitted, life, path};
+use crate::peer;
 use crate::place::place;
 use crate::stance::Stance;
 use crate::view::View;
@@ -170,6 +171,12 @@ fn silent(view: &View, address: &Address, proof: &mut Proof) -> Option<()> {
         let enough = address.silence.ports() >= 3 || view.repeated();
         proof.misses(if enough { Confidence::Likely } else { Confidence::Suspected }, series(address));
     }
+    if peer::none_arrived(view, address) {
+        proof.shows(
+            Topic::Path,
+            format!("{name} listens on {}, and none of the SYNs came to it", address.remote),
+        );
+    }
     Some(())
 }
 
@@ -183,6 +190,8 @@ pub(crate) fn series(address: &Address) -> String {
     )
 }
 
+const NOT_UNANIMOUS: &str = "not every connection attempt was reset, the others stayed silent";
+
 /// RST: a closed port looks the same.
 fn reset(view: &View, address: &Address, proof: &mut Proof) -> Option<()> {
     let name = view.name(address.remote);
@@ -190,10 +199,23 @@ fn reset(view: &View, address: &Address, proof: &mut Proof) -> Option<()> {
     if let Some(text) = admitted(view, endpoint, &name) {
         proof.shows(Topic::Alive, text);
         if !address.unanimous {
+            proof.misses(Confidence::Likely, NOT_UNANIMOUS);
+        }
+        return Some(());
+    }
+    if let Some((who, before)) = peer::listens(view, address) {
+        proof.shows(
+            Topic::Alive,
+            format!("{who} listens on {}, by the word of its own kernel", address.remote),
+        );
+        if !before {
             proof.misses(
                 Confidence::Likely,
-                "not every connection attempt was reset, the others stayed silent",
+                "the port may have been opened only after the reset: a later walk that sees the same decides",
             );
+        }
+        if !address.unanimous {
+            proof.misses(Confidence::Likely, NOT_UNANIMOUS);
         }
         return Some(());
     }

@@ -1,8 +1,10 @@
 //! The ordered table of rules. The first that speaks gives the verdict; one file a family.
 
+mod backends;
 pub(crate) mod connect;
 pub(crate) mod coverage;
 mod local;
+mod peer;
 mod policy;
 mod request;
 mod resolve;
@@ -31,11 +33,18 @@ const RULES: &[Rule] = &[
     service::no_local_endpoints,
     connect::intercepted,
     policy::programming,
+    peer::wrong_backend,
     policy::not_enforced_though_expected,
     works::expected_denied,
+    backends::hairpin,
     service::not_programmed,
+    backends::partial,
+    peer::return_path,
+    peer::overloaded,
+    peer::not_listening,
     policy::denied,
     policy::refused_past_the_policy,
+    peer::reset_by_filter,
     connect::partial_loss,
     connect::contradictory,
     connect::refused,
@@ -45,6 +54,7 @@ const RULES: &[Rule] = &[
     connect::unexplained,
     connect::nothing_tried,
     route::proxy,
+    peer::exchange,
     tls::handshake,
     request::exchange,
     works::incomplete,

@@ -10,6 +10,7 @@ use peerwalk_netpol::Decision;
 use crate::address::{Address, Answer, Own, addresses};
 use crate::case::{Case, EndpointDecision, PairEvidence};
 use crate::facts::{EndpointFacts, Facts, GRACE, GRACE_OF_YOUNG_PODS};
+use crate::peer::{Word, words as words_of};
 use crate::stance::Stance;
 
 /// A case with fresh evidence.
@@ -21,6 +22,8 @@ pub(crate) struct View<'a> {
     pub walk: &'a Walk,
     /// The addresses of the target that were dialled.
     pub addresses: Vec<Address<'a>>,
+    /// What sidecars of destination pods say of its dials.
+    pub words: Vec<Word<'a>>,
 }
 
 /// A rule looks at a case and says nothing, or the verdict.
@@ -30,7 +33,9 @@ impl<'a> View<'a> {
     pub fn new(case: &'a Case<'a>, pair: &'a PairEvidence) -> Self {
         let walk = &pair.walk;
         let own = Own { addresses: &case.facts.source.addresses, endpoints: case.decisions };
-        Self { case, facts: case.facts, pair, walk, addresses: addresses(walk, own) }
+        let words = Vec::new();
+        let view = Self { case, facts: case.facts, pair, walk, addresses: addresses(walk, own), words };
+        Self { words: words_of(&view), ..view }
     }
 
     /// The target's addresses where a policy decision applies as it is: endpoints and plain addresses. A

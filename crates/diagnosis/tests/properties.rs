@@ -11,14 +11,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use peerwalk_diagnosis::{
-    Case, Coverage, EndpointDecision, EndpointFacts, Facts, PairEvidence, ServiceFacts, Sighting,
-    SourceFacts, TargetFacts, check, explain, judge,
+    Attestation, Case, Coverage, EndpointDecision, EndpointFacts, Facts, PairEvidence, ServiceFacts,
+    Sighting, SourceFacts, TargetFacts, check, explain, judge,
 };
 use peerwalk_model::evidence::{
     Connect, Dial, DialOutcome, DialPurpose, IcmpError, LocalPeer, LocalTrouble, ProxyAttempt, ProxyUse,
     Query, QueryOutcome, Request, RequestOutcome, Resolve, ResolveSource, Route, Tls, TlsOutcome, Transport,
     Trigger, Walk,
 };
+use peerwalk_model::peer::{Listener, PeerSocket, Saw, Seen, Tuple};
 use peerwalk_model::plan::{Control, HttpMethod, RecordType};
 use peerwalk_model::verdict::Expectation;
 use peerwalk_model::{Confidence, Observed, Reason, TargetKey};
@@ -104,6 +105,82 @@ fn dialled() -> impl Strategy<Value = Vec<Dial>> {
         prop::collection::vec(dial(), 0..12),
         prop::collection::vec(series, 1..4).prop_map(|series| series.concat()),
     ]
+}
+
+fn listener() -> impl Strategy<Value = Listener> {
+    let elsewhere = select(vec![None, Some("127.0.0.1:5432"), Some("[::]:5432")]);
+    prop_oneof![
+        2 => Just(Listener::Listens { queue: 0, backlog: 128 }),
+        2 => Just(Listener::Listens { queue: 129, backlog: 128 }),
+        2 => elsewhere.prop_map(|at| Listener::Absent { elsewhere: at.map(|at| at.parse().unwrap()) }),
+        1 => Just(Listener::Unknown),
+    ]
+}
+
+/// What a kernel holds of the ends it was asked for: now and then from another source, or left behind by a client of
+/// before.
+fn seen(tuple: Tuple) -> impl Strategy<Value = Seen> {
+    let counts = select(vec![(0, 0), (120, 0), (0, 3)]);
+    let quiet = select(vec![0, 900, 2_500, 60_000]);
+    let state = select(vec![1, 1, 3, 3, 3, 6, 7, 10, 12]);
+    let socket = (state, prop::bool::weighted(0.1), any::<bool>(), counts, quiet).prop_map(
+        move |(state, translated, closed, (unread, retransmits), quiet)| PeerSocket {
+            source: if translated { "10.244.0.1:1987".parse().unwrap() } else { tuple.source },
+            state,
+            closed,
+            unread,
+            retransmits,
+            quiet: Duration::from_millis(quiet),
+        },
+    );
+    (prop::option::weighted(0.7, socket), listener()).prop_map(move |(socket, listener)| Seen {
+        tuple,
+        socket,
+        listener,
+    })
+}
+
+/// One look: mostly of whole series of ports, which a kernel holds alike, at the endpoints or at a pod that is none.
+fn attestation() -> impl Strategy<Value = Attestation> {
+    let who = select(vec![
+        ("ledger/postgres-0", true, ENDPOINTS[0]),
+        ("ledger/postgres-0", true, ENDPOINTS[0]),
+        ("ledger/postgres-1", true, ENDPOINTS[1]),
+        ("ledger/old-0", false, "10.244.1.30:5432"),
+    ]);
+    let at_ms = select(vec![95_000, 99_990, 100_500, 101_000, 102_000, 102_400, 104_000]);
+    let ports = (select(vec![40_000_u16, 41_000]), 1_u16..9);
+    (who, at_ms, ports, 0_u64..3, 0_u64..2, prop::bool::weighted(0.1)).prop_flat_map(
+        |((who, endpoint, destination), at_ms, (first, count), overflows, cookies, always_cookies)| {
+            let tuple = move |port| Tuple {
+                source: SocketAddr::new(SOURCE.parse().unwrap(), port),
+                destination: destination.parse().unwrap(),
+                mss: None,
+            };
+            seen(tuple(first)).prop_map(move |one| {
+                let of = |port| {
+                    let own = |socket: &PeerSocket| socket.source.ip() == tuple(port).source.ip();
+                    let mut socket = one.socket.clone();
+                    if let Some(socket) = socket.as_mut().filter(|socket| own(socket)) {
+                        socket.source = tuple(port).source;
+                    }
+                    Seen { tuple: tuple(port), socket, listener: one.listener.clone() }
+                };
+                let saw = Saw {
+                    seen: (first..first + count).map(of).collect(),
+                    listen_overflows: overflows,
+                    syn_cookies: cookies,
+                    always_cookies,
+                };
+                Attestation { who: who.into(), endpoint, at: at(at_ms), saw }
+            })
+        },
+    )
+}
+
+/// None, one look, or several.
+fn attestations() -> impl Strategy<Value = Vec<Attestation>> {
+    prop::collection::vec(attestation(), 0..3)
 }
 
 fn resolve() -> impl Strategy<Value = Resolve> {
@@ -242,6 +319,7 @@ prop_compose! {
         times in [moment(), moment(), moment()],
         ordinary in prop::bool::weighted(0.8),
         consecutive in 0_u32..4,
+        attestations in attestations(),
     ) -> PairEvidence {
         let key = TargetKey { check: "storefront".into(), target: "ledger-db".into() };
         let mut walk = Walk::begin(key, 1, Trigger::Event, at(100_000));
@@ -256,7 +334,7 @@ prop_compose! {
         walk.interim = interim;
         let since = if consecutive > 1 { 60_000 } else { 100_000 };
         let [since, started, ended] = if ordinary { [since, 100_000, 102_000] } else { times };
-        PairEvidence { attestations: Vec::new(), walk, since: at(since), started: at(started), ended: at(ended), consecutive }
+        PairEvidence { attestations, walk, since: at(since), started: at(started), ended: at(ended), consecutive }
     }
 }
 
@@ -440,6 +518,7 @@ prop_compose! {
         facts in facts(),
         (headless, local_only, number) in
             (prop::bool::weighted(0.1), prop::bool::weighted(0.15), select(vec![5432, 5432, 80])),
+        attestations in attestations(),
         (ready, gateway, readable) in (select(vec![0, 1, 2, 2, 2, 3]), any::<bool>(), prop::bool::weighted(0.9)),
     ) -> (PairEvidence, Vec<EndpointDecision>, Facts) {
         let key = TargetKey { check: "storefront".into(), target: "ledger-db".into() };
@@ -477,7 +556,7 @@ prop_compose! {
             ..facts
         };
         let (since, consecutive) = run;
-        let pair = PairEvidence { since: at(since), consecutive, ..PairEvidence::first(walk) };
+        let pair = PairEvidence { since: at(since), consecutive, attestations, ..PairEvidence::first(walk) };
         (pair, decisions, facts)
     }
 }
@@ -601,6 +680,7 @@ proptest! {
         reset in any::<bool>(),
         denies in select(vec![None, Some(vec![]), Some(vec!["ingress".to_owned()]), Some(vec!["egress".to_owned()])]),
         expect in expectation(),
+        attestations in attestations(),
     ) {
         let endpoint = ENDPOINTS[0];
         let answer = if reset { "reset" } else { "connected" };
@@ -617,7 +697,7 @@ proptest! {
         let mut walk = Walk::begin(key, 1, Trigger::Event, at(100_000));
         walk.connect = Some(Connect { dials: dialled, ..Connect::default() });
         walk.ended = at(102_000);
-        let evidence = PairEvidence::first(walk);
+        let evidence = PairEvidence { attestations, ..PairEvidence::first(walk) };
         let seen = |who: &str| Some(Sighting { who: who.into(), at: at(101_000) });
         let known = EndpointFacts {
             pod: Some("ledger/postgres-0".into()),

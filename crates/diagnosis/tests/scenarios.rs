@@ -15,12 +15,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use peerwalk_diagnosis::{
-    Case, Coverage, EndpointFacts, Facts, PairEvidence, Run, ServiceFacts, Sighting, SourceFacts,
-    TargetFacts, Thresholds, check, explain, judge, outcome,
+    Attestation, Case, Coverage, EndpointFacts, Facts, PairEvidence, Run, ServiceFacts, Sighting,
+    SourceFacts, TargetFacts, Thresholds, check, explain, judge, outcome,
 };
 use peerwalk_model::evidence::{
     Connect, LocalTrouble, ProxyAttempt, Request, Resolve, Route, Tls, Trigger, Walk,
 };
+use peerwalk_model::peer::{Listener, PeerSocket, Saw, Seen, Tuple};
 use peerwalk_model::plan::Control;
 use peerwalk_model::verdict::Expectation;
 use peerwalk_model::{Confidence, Observed, Outcome, Reason, Stage, TargetKey, Verdict};
@@ -40,6 +41,9 @@ struct Scenario {
     #[serde(default = "after_the_walk")]
     now: i64,
     walk: Option<ScenarioWalk>,
+    /// What sidecars of destination pods saw of its dials.
+    #[serde(default)]
+    attestations: Vec<ScenarioAttestation>,
     target: ScenarioTarget,
     #[serde(default)]
     source: ScenarioSource,
@@ -88,6 +92,100 @@ struct ScenarioWalk {
     request: Option<Request>,
     proxied: Option<ScenarioProxied>,
     local: Option<LocalTrouble>,
+}
+
+/// What one pod held of dials from some source ports, 40000 where it does not say which.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ScenarioAttestation {
+    who: String,
+    #[serde(default = "yes")]
+    endpoint: bool,
+    #[serde(default = "looked")]
+    at: i64,
+    destination: SocketAddr,
+    #[serde(default = "first_port")]
+    ports: Vec<u16>,
+    #[serde(default)]
+    listener: ScenarioListener,
+    socket: Option<ScenarioSocket>,
+    #[serde(default)]
+    overflows: u64,
+    #[serde(default)]
+    cookies: u64,
+    #[serde(default)]
+    always_cookies: bool,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ScenarioSocket {
+    state: u8,
+    /// Where its packets come from, if not from the source.
+    from: Option<SocketAddr>,
+    #[serde(default)]
+    closed: bool,
+    #[serde(default)]
+    unread: u32,
+    #[serde(default)]
+    retransmits: u32,
+    #[serde(default)]
+    quiet: u64,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+enum ScenarioListener {
+    #[default]
+    Unknown,
+    Open,
+    Full,
+    Absent,
+    Elsewhere(SocketAddr),
+}
+
+fn looked() -> i64 {
+    102_200
+}
+
+fn first_port() -> Vec<u16> {
+    vec![40_000]
+}
+
+impl ScenarioAttestation {
+    fn attestation(&self) -> Attestation {
+        let listener = match self.listener {
+            ScenarioListener::Unknown => Listener::Unknown,
+            ScenarioListener::Open => Listener::Listens { queue: 0, backlog: 128 },
+            ScenarioListener::Full => Listener::Listens { queue: 129, backlog: 128 },
+            ScenarioListener::Absent => Listener::Absent { elsewhere: None },
+            ScenarioListener::Elsewhere(address) => Listener::Absent { elsewhere: Some(address) },
+        };
+        let seen = |port: &u16| {
+            let source = SocketAddr::new(SOURCE.parse().unwrap(), *port);
+            let socket = self.socket.map(|socket| PeerSocket {
+                source: socket.from.unwrap_or(source),
+                state: socket.state,
+                closed: socket.closed,
+                unread: socket.unread,
+                retransmits: socket.retransmits,
+                quiet: Duration::from_millis(socket.quiet),
+            });
+            let tuple = Tuple { source, destination: self.destination, mss: None };
+            Seen { tuple, socket, listener: listener.clone() }
+        };
+        Attestation {
+            who: self.who.clone(),
+            endpoint: self.endpoint,
+            at: at(self.at),
+            saw: Saw {
+                seen: self.ports.iter().map(seen).collect(),
+                listen_overflows: self.overflows,
+                syn_cookies: self.cookies,
+                always_cookies: self.always_cookies,
+            },
+        }
+    }
 }
 
 fn started() -> i64 {
@@ -318,7 +416,9 @@ fn coverage(coverage: &ScenarioCoverage) -> Coverage {
 fn run(path: &Path) -> datatest_stable::Result<()> {
     let text = std::fs::read_to_string(path)?;
     let scenario: Scenario = serde_saphyr::from_str(&text)?;
-    let evidence = scenario.walk.map(ScenarioWalk::evidence);
+    let attestations: Vec<Attestation> =
+        scenario.attestations.iter().map(ScenarioAttestation::attestation).collect();
+    let evidence = scenario.walk.map(|walk| PairEvidence { attestations, ..walk.evidence() });
     let decisions = histories(&scenario.decisions, &scenario.endpoints);
     let control = |control: ScenarioControl| Control {
         pod: control.pod,

@@ -14,7 +14,8 @@ use std::time::Duration;
 pub struct Tuple {
     /// The dialling pod's own end.
     pub source: SocketAddr,
-    /// The end at the pod that is asked: an address of its own, and the port there.
+    /// The end at the pod that is asked: an address of its own, and the port there. Unspecified, the address stands
+    /// for any of the pod, and port 0 for any port: who dialled a service address does not know where it led.
     pub destination: SocketAddr,
     /// The MSS that the dial announced in place of the usual one, bytes.
     #[cfg_attr(feature = "serde", serde(default))]
@@ -35,7 +36,8 @@ pub struct Seen {
     /// source with the MSS of the dial, which is the same connection with its source translated.
     #[cfg_attr(feature = "serde", serde(default))]
     pub socket: Option<PeerSocket>,
-    /// Where the kernel itself would lead a SYN for the destination.
+    /// Where the kernel itself would lead a SYN for the destination; unknown where that is not one address and port,
+    /// and for an address that is not the pod's.
     pub listener: Listener,
 }
 
@@ -60,7 +62,8 @@ pub struct PeerSocket {
     /// Retransmissions in a row of what waits to be acknowledged.
     #[cfg_attr(feature = "serde", serde(default))]
     pub retransmits: u32,
-    /// Since anything was last received on it; a client that vanished leaves one behind for minutes.
+    /// Since anything was last received on it; a client that vanished leaves one behind for minutes. In `SYN_RECV`,
+    /// which keeps no such time, at least so long.
     #[cfg_attr(feature = "serde", serde(rename = "quietMs", with = "crate::serde_ms"))]
     pub quiet: Duration,
 }

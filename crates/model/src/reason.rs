@@ -124,18 +124,39 @@ catalogue! {
         ConnectionRefused: "The connection is refused.",
             "A TCP RST that cannot be attributed.",
             "Check that the target listens on that port on its pod address, not only on localhost.";
+        NotListening: "Nothing listens on that port of the target's address.",
+            "A TCP RST, and the word of the target's own sidecar that its kernel would lead a SYN for that address nowhere; confirmed when a later walk sees the same.",
+            "Let the application listen on the pod's address, in the family that is dialled, and not on localhost alone; the explanation says where it listens instead.";
         NoEndpoints: "The Service has no ready endpoints.",
             "The Service exists and its EndpointSlices hold no ready address for the port.",
             "Check the Service's selector, and why its pods are not ready.";
         NoLocalEndpoints: "The Service has endpoints, but none on this node, and its traffic policy is Local.",
             "internalTrafficPolicy is Local, ready endpoints exist, none on the source's node, the service address does not answer, and no policy or filter explains that.",
             "Run an endpoint on every node, or set internalTrafficPolicy to Cluster.";
+        EndpointNotReady: "An endpoint answers nothing, and its pod is not Ready.",
+            "Silence of every endpoint that was dialled, while the pods behind them are not Ready and their nodes are well.",
+            "Look at the pod's readiness probes and logs. A Service with publishNotReadyAddresses sends connections to such pods.";
         ServiceNotProgrammed: "The endpoints answer, the Service's own address does not.",
             "In the same walk every endpoint that was dialled connected and the service address did not; confirmed when every ready endpoint was dialled, walk after walk, and nothing came back from behind the address.",
             "Look at kube-proxy, or what replaces it, on the source's node.";
         ServicePortNotFound: "The Service has no such TCP port.",
             "The Service exists and none of its TCP ports has the name or number of the check. Ports of other protocols are not walked.",
             "Correct the port in the check, or add it to the Service.";
+        HairpinFailed: "The source pod cannot reach itself through the Service.",
+            "The only endpoint is the source pod, it answers when it is dialled as itself, and the service address is silent.",
+            "Look at the hairpin setting of the network plugin (hairpin mode of the bridge port, masquerading of a pod's traffic to itself).";
+        PartialBackends: "Some endpoints of the Service never answer.",
+            "Endpoints that were dialled in the same walk: at least one is silent on many source ports or refuses, and another connects.",
+            "Look at the pods behind the endpoints that the explanation names, and at the path to their nodes.";
+        WrongBackend: "The Service's address leads to a pod that is no endpoint.",
+            "The sidecar of a pod that is no endpoint, and was none in the last seconds, holds the other end of a connection to the service address; confirmed by its exact ends.",
+            "Look at kube-proxy, or what replaces it, on the source's node: it has rules of before.";
+        ReturnPathBlocked: "The target receives the packets, and its answers do not come back.",
+            "Silence, while the target's sidecar sees the SYN answered and waiting, or answers that are sent again and not acknowledged; confirmed by several source ports, walk after walk.",
+            "Look for filters and routes on the way back: egress of the target's node, ingress of the source's, asymmetric routing.";
+        Overloaded: "The target does not accept connections as fast as they come.",
+            "The accept queue is full, by the word of the target's sidecar; confirmed by two looks, a counter of overflows that rises, and policies that allow the connection.",
+            "Look at the target's application: it is stuck or too slow. Add replicas, or raise its listen backlog.";
         HostUnreachable: "The target's host cannot be reached.",
             "ICMP host unreachable, or a failed neighbour lookup: the address has no pod behind it.",
             "The pod is gone or its node is cut off: look at the endpoint's pod and node.";
@@ -145,6 +166,9 @@ catalogue! {
         NetworkUnreachable: "There is no route to the target.",
             "ICMP network unreachable, or no route in the pod itself.",
             "Look at the routes of the node, and at the pod's own interface.";
+        FamilyDegraded: "One address family works, the other fails entirely.",
+            "In the same walk every address of one family that was dialled connects, and every one of the other family fails.",
+            "Look at the addresses, routes and firewalls of the family that the explanation names, or remove it from the Service's ipFamilies.";
         InterceptedLocally: "Something in the source pod accepts the connection in the target's place.",
             "The other end of the connection is a socket in the pod's own network namespace that is no endpoint of the target.",
             "Expected with a service mesh. A connection alone proves nothing then: give a check without an HTTP request one. Where the request failed, look at the logs of what accepts in the pod.";
@@ -167,6 +191,9 @@ catalogue! {
         NoResponse: "The connection was made and no answer came.",
             "No byte of an answer within the deadline.",
             "The target is overloaded or stuck, or accepts and does not speak HTTP.";
+        PeerNotReading: "The target does not read what it was sent.",
+            "No answer, while the target's kernel has received bytes that its application has not read.",
+            "Look at the target's application: it is stuck, or out of threads.";
     }
     Local {
         LocalResources: "The prober itself ran out of something.",

@@ -194,6 +194,7 @@ impl Driver {
         match count {
             Count::Message(kind) => metrics.messages.get_or_create(&MessageLabels { kind }).inc(),
             Count::Unplanned => metrics.unplanned.inc(),
+            Count::Unasked => metrics.unasked.inc(),
             Count::Resend => metrics.resends.inc(),
         };
     }

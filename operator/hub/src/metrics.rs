@@ -15,6 +15,7 @@ pub struct Metrics {
     pub(crate) reviews: Family<ReviewLabels, Counter>,
     pub(crate) events_lost: Counter,
     pub(crate) unplanned: Counter,
+    pub(crate) unasked: Counter,
     pub(crate) resends: Counter,
     pub(crate) connections_failed: Family<ConnectionLabels, Counter>,
 }
@@ -29,6 +30,7 @@ impl Metrics {
         hub.register("token_reviews", "Questions who a token belongs to, by result", self.reviews.clone());
         hub.register("events_lost", "Events nobody was ready to take", self.events_lost.clone());
         hub.register("evidence_unplanned", "Walks of targets that are not planned", self.unplanned.clone());
+        hub.register("answers_unasked", "Answers to nothing that was asked", self.unasked.clone());
         hub.register("resends", "Times all evidence was asked for again", self.resends.clone());
         hub.register(
             "connections_failed",

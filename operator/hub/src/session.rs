@@ -1,6 +1,7 @@
 //! What happens on one stream, decided without I/O and without a clock: inputs and the time go in, actions
 //! come out, and the driver carries them out in order.
 
+mod asked;
 mod attachment;
 mod token;
 mod turn;
@@ -80,7 +81,7 @@ impl Session {
             Input::Frame(frame, at) => self.frame(&frame, at, now),
             Input::Broken(why) => self.refuse(RefusalCode::Protocol, &why),
             Input::Reviewed(result, standing) => self.reviewed(result, standing, now),
-            Input::Orders(orders) => self.orders(orders),
+            Input::Orders(orders) => self.orders(orders, now),
             Input::Drain => self.end(Some(FromHub::Draining), Ended::Draining),
             Input::PeerGone => self.end(None, Ended::Peer),
             Input::Tick => self.tick(now),
@@ -175,7 +176,7 @@ impl Session {
             (State::Attached(attachment), FromSidecar::Transitions(transitions)) => {
                 attachment.transitions(transitions, at)
             }
-            (State::Attached(attachment), FromSidecar::Saw { id, saw }) => attachment.saw(id, saw, at),
+            (State::Attached(attachment), FromSidecar::Saw { id, saw }) => attachment.saw(id, saw, at, now),
             (State::Silent, _) => self.refuse(RefusalCode::Protocol, "the first message is not Hello"),
             _ => self.refuse(RefusalCode::Protocol, "Hello is the first message and no other"),
         }
@@ -235,7 +236,7 @@ impl Session {
         }
     }
 
-    fn orders(&mut self, orders: Orders) -> Vec<Action> {
+    fn orders(&mut self, orders: Orders, now: Duration) -> Vec<Action> {
         if orders.superseded {
             return self.end(Some(FromHub::Superseded), Ended::Superseded);
         }
@@ -266,9 +267,7 @@ impl Session {
         if !orders.watch.is_zero() {
             actions.push(Action::Send(FromHub::Watch { window: orders.watch }));
         }
-        for (id, tuples) in orders.looks {
-            actions.push(Action::Send(FromHub::Look { id, tuples }));
-        }
+        actions.extend(orders.looks.into_iter().filter_map(|(id, tuples)| attachment.look(id, tuples, now)));
         if orders.send_all {
             actions.extend([Action::Count(Count::Resend), Action::Send(FromHub::SendAll)]);
         }

@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use crate::budget::{Allowance, Gate, IN_FLIGHT, Pace};
 use crate::rules::DialRules;
 use crate::socket::{Attempt, Locals};
+use crate::witness::Witness;
 pub(crate) use choice::{Choice, Order, Want};
 use recent::Recent;
 use refusals::Refusals;
@@ -60,6 +61,7 @@ pub(crate) struct Dialling<'a> {
     pub(crate) target: &'a PlannedTarget,
     pub(crate) rules: DialRules,
     pub(crate) locals: &'a Locals,
+    pub(crate) witness: Option<&'a dyn Witness>,
     /// An event walk keeps no distance to earlier dials of the same address.
     pub(crate) pace: Pace,
 }
@@ -76,8 +78,9 @@ pub(crate) struct Connected {
 impl Dialling<'_> {
     /// Dials what was chosen. `interim` is called with the dials so far, during a diagnosis.
     pub(crate) async fn run(&self, choice: &Choice, interim: &mut impl FnMut(Connect)) -> Connected {
-        let mut series = Series::new(self.locals.clone());
+        let mut series = Series::new(self.locals.clone()).marking(self.marked(choice));
         let local = self.dial(choice, &mut series, interim).await.err();
+        self.ask(&series).await;
         // Last, and few: a name with hundreds of addresses must not push out what was dialled.
         for remote in choice.refused.iter().take(KEPT_REFUSED) {
             series.push_done(not_dialled(DialPurpose::Address, *remote, DialOutcome::NotAllowed));
@@ -97,6 +100,26 @@ impl Dialling<'_> {
         }
         let controls = self.controls(series);
         diagnosis::run(self, choice, &controls, series, interim).await
+    }
+
+    /// What is dialled and not spoken over. Addresses of URLs may be anybody's: they are marked only for a witness.
+    fn marked(&self, choice: &Choice) -> Vec<DialPurpose> {
+        let mut marked = vec![DialPurpose::ServiceAddress, DialPurpose::Endpoint];
+        if self.witness.is_some() {
+            marked.push(DialPurpose::Address);
+        }
+        marked.retain(|purpose| *purpose != choice.speaks || !self.target.speaks());
+        marked
+    }
+
+    /// Has the witness ask about the dials so far, while their sockets are open.
+    async fn ask(&self, series: &Series) {
+        let Some(witness) = self.witness else { return };
+        let mut dials: Vec<Dial> = series.attempts().map(Attempt::dial).collect();
+        dials.retain(|dial| !matches!(dial.purpose, DialPurpose::Control | DialPurpose::Proxy));
+        if !dials.is_empty() {
+            witness.ask(dials).await;
+        }
     }
 
     /// One dial of each chosen address, a few at a time, until all have an outcome or one is silent for longer

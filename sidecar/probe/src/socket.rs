@@ -4,7 +4,9 @@
 //! leave conntrack sooner (10 s instead of 120 s) but servers count it as an interrupted handshake (MySQL
 //! blocks a host after 100 of them), and the budget keeps TIME_WAIT far below where it hurts.
 
+pub(crate) mod diag;
 mod local_peer;
+pub(crate) mod mark;
 mod ports;
 mod queue;
 mod sys;
@@ -44,6 +46,8 @@ pub(crate) struct Attempt {
     local: Option<SocketAddr>,
     started: Timestamp,
     begun: Instant,
+    /// Announced in place of the usual one, to know the connection by.
+    mss: Option<u16>,
     /// Outcome, time it took, retransmissions.
     known: Option<(DialOutcome, Duration, u32)>,
 }
@@ -57,6 +61,16 @@ impl Attempt {
         remote: SocketAddr,
         parity: Option<Parity>,
     ) -> Result<Self, LocalTrouble> {
+        Self::begin_marked(purpose, remote, parity, None)
+    }
+
+    /// The same with an MSS that the peer's pod may know the connection by, whatever translates its addresses.
+    pub(crate) fn begin_marked(
+        purpose: DialPurpose,
+        remote: SocketAddr,
+        parity: Option<Parity>,
+        mss: Option<u16>,
+    ) -> Result<Self, LocalTrouble> {
         let mut attempt = Self {
             fd: None,
             purpose,
@@ -64,6 +78,7 @@ impl Attempt {
             local: None,
             started: crate::clock::now(),
             begun: Instant::now(),
+            mss,
             known: None,
         };
         attempt.connect(open(remote, Type::STREAM, Protocol::TCP), parity)?;
@@ -86,6 +101,8 @@ impl Attempt {
         if let Some(parity) = parity {
             bind(&socket, self.remote, parity)?;
         }
+        // One that cannot be set is not there.
+        self.mss = self.mss.filter(|mss| socket.set_tcp_mss((*mss).into()).is_ok());
         (self.started, self.begun) = (crate::clock::now(), Instant::now());
         let connected = socket.connect(&self.remote.into());
         self.local = local_address(&socket);
@@ -162,7 +179,7 @@ impl Attempt {
             .unwrap_or_else(|| (DialOutcome::Silent, self.begun.elapsed(), self.retransmits()));
         Dial {
             protocol: peerwalk_model::Protocol::Tcp,
-            mss: None,
+            mss: self.mss,
             purpose: self.purpose,
             remote: self.remote,
             local: self.local,

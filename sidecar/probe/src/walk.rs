@@ -3,6 +3,7 @@
 mod memory;
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use peerwalk_model::evidence::{
@@ -22,6 +23,7 @@ use crate::route::route;
 use crate::socket::Locals;
 use crate::tls;
 use crate::url::{Scheme, TargetUrl};
+use crate::witness::Witness;
 use memory::{Memory, Remembered};
 
 /// Time for [`Prober::addresses`].
@@ -35,6 +37,7 @@ pub struct Prober {
     resolver: Resolver,
     connector: Connector,
     memory: Memory,
+    witness: Option<Arc<dyn Witness>>,
 }
 
 /// One walk under way.
@@ -60,6 +63,12 @@ impl Prober {
     /// A prober with a full budget.
     pub fn new(environment: Environment) -> Self {
         Self { environment, ..Self::default() }
+    }
+
+    /// Has somebody ask peers about the dials of each walk.
+    #[must_use]
+    pub fn with_witness(self, witness: Arc<dyn Witness>) -> Self {
+        Self { witness: Some(witness), ..self }
     }
 
     /// Walks a target once. `report` gets the walk as it stands when a diagnosis takes longer; the value
@@ -306,6 +315,7 @@ impl Tour<'_> {
             target: self.target,
             rules: self.prober.environment.rules,
             locals,
+            witness: self.prober.witness.as_deref(),
             pace: match self.trigger {
                 Trigger::Interval => Pace::Spaced,
                 Trigger::Event => Pace::Immediate,

@@ -9,6 +9,8 @@
 mod lab;
 #[path = "netns/late.rs"]
 mod late;
+#[path = "netns/peer.rs"]
+mod peer;
 #[path = "netns/steady.rs"]
 mod steady;
 

@@ -14,6 +14,7 @@ use tonic::{Code, Status, Streaming};
 use tracing::{debug, error, info, warn};
 
 use super::Settings;
+use super::asked::Asked;
 use crate::ledger::Ledger;
 use crate::schedule::Order;
 
@@ -53,6 +54,7 @@ pub(super) struct Stream<'a> {
     pub(super) walks: &'a mut mpsc::Receiver<Walk>,
     pub(super) orders: &'a mpsc::Sender<Order>,
     pub(super) shutdown: &'a CancellationToken,
+    pub(super) asked: Asked,
 }
 
 /// What is due on an attached stream.
@@ -139,6 +141,7 @@ impl Stream<'_> {
                     },
                     Err(_) => return Ending::Broken { welcomed: true },
                 },
+                () = self.asked.remember() => {}
                 _ = beats.tick() => due.heartbeat = true,
                 _ = checks.tick() => match self.settings.token.read() {
                     Ok(found) if found != token => {
@@ -156,6 +159,7 @@ impl Stream<'_> {
     fn is_waiting(&self, due: &Due) -> bool {
         due.token.is_some()
             || due.heartbeat
+            || self.asked.has_answers()
             || self.ledger.has_evidence()
             || self.ledger.transitions(due.transitions_through).is_some()
     }
@@ -165,6 +169,10 @@ impl Stream<'_> {
         let now = (self.settings.clock)();
         if let Some(token) = due.token.take() {
             return sendable(FromSidecar::Token(token).encode(now), None, self.ledger);
+        }
+        // What it is about changes from one second to the next.
+        if let Some((id, saw)) = self.asked.next_answer() {
+            return sendable(FromSidecar::Saw { id, saw }.encode(now), None, self.ledger);
         }
         if let Some(walk) = self.ledger.next_evidence() {
             let target = walk.target.clone();
@@ -191,7 +199,8 @@ impl Stream<'_> {
                 info!("the hub asks for all evidence again");
                 self.ledger.send_all();
             }
-            FromHub::Watch { .. } | FromHub::Look { .. } if welcomed => {}
+            FromHub::Watch { window } if welcomed => self.asked.watch(window),
+            FromHub::Look { id, tuples } if welcomed => self.asked.look(id, &tuples),
             FromHub::TransitionsReceived { through } if welcomed => self.ledger.received(through),
             FromHub::Redirect { address } => return Some(Ending::Redirected(address)),
             FromHub::RetryAfter { delay, reason } => {

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -49,6 +50,10 @@ pub struct ProbeArgs {
     /// port of the target's own host proves most.
     #[arg(long, value_name = "HOST:PORT")]
     pub control: Vec<ControlName>,
+    /// The socket of a `peerwalk-sidecar attest` in a network namespace that dials may lead to; it is asked what it
+    /// holds of them. May be given several times.
+    #[arg(long, value_name = "PATH")]
+    pub peer: Vec<PathBuf>,
     /// What is expected of the targets.
     #[arg(long, value_enum, default_value = "reachable")]
     pub expect: Expect,

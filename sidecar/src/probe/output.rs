@@ -3,10 +3,12 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use peerwalk_diagnosis::Attestation;
 use peerwalk_model::evidence::{
     Connect, DialOutcome, DialPurpose, ProxyAttempt, Request, RequestOutcome, Resolve, Route, Tls, TlsOutcome,
 };
-use peerwalk_model::{Because, Confidence, Observed, Reason, Stage, Verdict, Walk};
+use peerwalk_model::peer::Saw;
+use peerwalk_model::{Because, Confidence, Observed, Reason, Stage, Timestamp, Verdict, Walk};
 use serde::Serialize;
 
 /// A walk and its verdict.
@@ -20,6 +22,16 @@ pub(super) struct Report<'a> {
     because: &'a [Because],
     addresses: Vec<IpAddr>,
     stages: Vec<StageReport<'a>>,
+    peers: Vec<PeerReport<'a>>,
+}
+
+/// What a peer saw of the walk's dials at one moment.
+#[derive(Debug, Serialize)]
+struct PeerReport<'a> {
+    who: &'a str,
+    endpoint: bool,
+    at: Timestamp,
+    saw: &'a Saw,
 }
 
 /// One stage that was reached.
@@ -53,7 +65,16 @@ impl<'a> Report<'a> {
             because: &verdict.because,
             addresses: addresses(walk),
             stages: stages(walk, verdict),
+            peers: Vec::new(),
         }
+    }
+
+    pub(super) fn with_peers(self, attestations: &'a [Attestation]) -> Self {
+        let peer = |one: &'a Attestation| {
+            let Attestation { who, endpoint, at, saw } = one;
+            PeerReport { who, endpoint: *endpoint, at: *at, saw }
+        };
+        Self { peers: attestations.iter().map(peer).collect(), ..self }
     }
 }
 

@@ -27,7 +27,7 @@ async fn walked(words: &[&str]) -> (Value, Verdict) {
     let target = &args.targets[0];
     let controls = controls(&prober, &args.control).await;
     let (walk, planned) = walk(&prober, target, plan(target, &args, controls), args.family).await;
-    let verdict = verdict(&walk, &planned, args.expect.expectation());
+    let verdict = verdict(&PairEvidence::first(walk.clone()), &planned, args.expect.expectation());
     let report = serde_json::to_value(output::Report::new(&target.to_string(), &walk, &verdict)).unwrap();
     (report, verdict)
 }

@@ -193,6 +193,7 @@ impl TestSidecar {
             token: file.clone(),
             token_check: Duration::from_millis(20),
             pod: pod(name),
+            addresses: vec![address.ip()],
             clock: now,
             part_of: |_| Duration::ZERO,
             instance: 1,

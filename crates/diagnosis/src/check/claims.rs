@@ -28,6 +28,13 @@ pub(super) fn confirmed(case: &Case, verdict: &Verdict, must: &mut impl FnMut(bo
         Some(Reason::ServiceNotProgrammed) => not_programmed(case, pair, must),
         Some(Reason::NoEndpoints) => no_endpoints(case, pair, must),
         Some(Reason::NoLocalEndpoints) => no_local_endpoints(case, pair, must),
+        Some(
+            Reason::PartialBackends
+            | Reason::HairpinFailed
+            | Reason::FamilyDegraded
+            | Reason::EndpointNotReady
+            | Reason::PeerNotReading,
+        ) => must(false, "what has other explanations is likely at most"),
         _ => {}
     }
 }
@@ -87,7 +94,10 @@ fn reachable(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(bool, &str)
 
 fn not_enforced(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(bool, &str)) {
     must(case.facts.unreadable_policy_kinds.is_empty(), "a confirmed claim has read every policy");
-    must(pair.walk.request.is_some(), "PolicyNotEnforced is confirmed by application bytes only");
+    must(
+        pair.walk.request.is_some() || super::peers::denied_holds(case, pair),
+        "PolicyNotEnforced is confirmed by application bytes, or by the target's own word",
+    );
     must(repeated(pair), "what contradicts a decision is confirmed by walks a grace period apart");
     must(
         !case.decisions.is_empty() && case.decisions.iter().all(|known| settled(known, pair, false)),
@@ -198,7 +208,7 @@ fn no_local_endpoints(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(bo
 }
 
 /// Two completed walks or more found the same, the last of them a grace period after the first.
-fn repeated(pair: &PairEvidence) -> bool {
+pub(super) fn repeated(pair: &PairEvidence) -> bool {
     !pair.walk.interim && pair.consecutive >= 2 && pair.since.plus(GRACE) <= pair.started
 }
 

@@ -38,12 +38,17 @@ pub(super) fn denied(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(boo
         must(!elsewhere, "what another pod refuses is no denial by policy");
         proven |= held.is_some_and(|decision| refused_there(case, remote, &these, decision))
             || (silent_enough(&these) && alive(case, pair, remote) && path(case, pair, remote))
-            || (all(&these, reset) && admitted(case, pair, remote));
+            || (all(&these, reset)
+                && (admitted(case, pair, remote) || super::peers::listened(case, pair, remote)));
+        must(
+            !super::peers::arrived(case, pair, remote) && !super::peers::full(case, pair, remote),
+            "a denied SYN does not arrive, and finds no full queue",
+        );
     }
     must(
         proven,
         "a confirmed denial is an ICMP refusal from where it is enforced, a full series of silence of a target that \
-         lives on a path that is whole, or an RST beside an admitted source",
+         lives on a path that is whole, or an RST beside an admitted source or a listener",
     );
 }
 
@@ -82,7 +87,7 @@ fn ending(dial: &Dial) -> Option<&IcmpError> {
     queue.iter().rev().find(|error| {
         matches!(
             (error.v6, error.kind, error.code),
-            (false, 3, 0..=3 | 9 | 10 | 13) | (false, 11, _) | (true, 1, 0 | 1 | 3..=6) | (true, 3, _)
+            (false, 3, 0..=3 | 9 | 10 | 13) | (false, 11, 0) | (true, 1, 0 | 1 | 3..=6) | (true, 3, 0)
         )
     })
 }

@@ -174,7 +174,16 @@ pub(super) fn silent(view: &View) -> Option<Verdict> {
     let most = silent.iter().map(ports).max()?;
     let lives: Vec<Life> = silent.iter().map(|address| life(view, address)).collect();
     let alive = lives.iter().all(|life| matches!(life, Life::Heard(_)));
-    let reason = if alive { Reason::Dropped } else { Reason::ConnectTimeout };
+    // The kubelet finds it as dead as we do, and its node is well.
+    let sick = |address: &&Address| {
+        let endpoint = view.endpoint(address.remote.ip());
+        endpoint.is_some_and(|e| e.pod.is_some() && !e.ready && e.node_lease_fresh)
+    };
+    let reason = match alive {
+        true => Reason::Dropped,
+        false if silent.iter().all(sick) => Reason::EndpointNotReady,
+        false => Reason::ConnectTimeout,
+    };
     let confidence = if most >= 8 { Confidence::Likely } else { Confidence::Suspected };
     let mut verdict = plain(view, reason, confidence, &silent, &failing);
     for (address, life) in silent.iter().zip(lives) {
@@ -240,7 +249,7 @@ pub(super) fn nothing_tried(view: &View) -> Option<Verdict> {
 
 /// The addresses that failed, unless a connection came about the way an application makes it. Endpoints come
 /// before the service address, whose answers are theirs, translated.
-fn failing<'v, 'a>(view: &'v View<'a>) -> Vec<&'v Address<'a>> {
+pub(super) fn failing<'v, 'a>(view: &'v View<'a>) -> Vec<&'v Address<'a>> {
     if view.connects() || interceptor(view).is_some() {
         return Vec::new();
     }
@@ -249,7 +258,7 @@ fn failing<'v, 'a>(view: &'v View<'a>) -> Vec<&'v Address<'a>> {
     if direct.is_empty() { view.service_addresses().filter(failed).collect() } else { direct }
 }
 
-fn plain(
+pub(super) fn plain(
     view: &View,
     reason: Reason,
     confidence: Confidence,

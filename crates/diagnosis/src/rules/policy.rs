@@ -1,12 +1,13 @@
 //! When it is the policy: `PolicyDenied`, `PolicyNotEnforced`, `PolicyProgramming`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use peerwalk_model::evidence::{DialPurpose, RequestOutcome, TlsOutcome};
 use peerwalk_model::verdict::{Expectation, Topic};
 use peerwalk_model::{Because, Confidence, Direction, Observed, Reason, Stage, Verdict};
 
 use crate::address::{Address, Answer};
+use crate::peer;
 use crate::policy_text;
 use crate::proof::{Proof, Relation, certainty, prove, relation, unreadable};
 use crate::rules::connect::{UNHEARD, about_policy, interceptor, unasked};
@@ -82,7 +83,8 @@ pub(super) fn not_enforced(view: &View) -> Option<Verdict> {
     let (address, stance) = direct.or_else(behind_service)?;
     let mut proof = Proof::new();
     excuses(view, address, &stance, &mut proof);
-    let stage = if proof.confidence == Confidence::Confirmed { Stage::Request } else { Stage::Connect };
+    let confirmed = proof.confidence == Confidence::Confirmed;
+    let stage = if confirmed && view.walk.request.is_some() { Stage::Request } else { Stage::Connect };
     let mut because = policy_text::denial(stance.decision);
     because.extend(proof.lines);
     let policy = stance.denying().and_then(|direction| policy_text::cause(stance.decision, direction));
@@ -164,10 +166,29 @@ fn excuses(view: &View, address: &Address, stance: &Stance, proof: &mut Proof) {
     if let Some(text) = unasked(view) {
         proof.misses(Confidence::Likely, text);
     }
-    if !target_answered(view, address) {
+    if !target_answered(view, address) && !target_holds(view, address) {
         let text = "a connection alone does not show who accepted it: an HTTP status from the target would";
         proof.misses(Confidence::Likely, text);
     }
+}
+
+/// Whether an endpoint holds the connection, with the address of our pod as its source, and all are denied.
+fn target_holds(view: &View, address: &Address) -> bool {
+    let endpoint = |at: SocketAddr| view.case.decisions.iter().any(|known| known.endpoint == at);
+    let own = |ip: IpAddr| view.facts.source.addresses.contains(&ip);
+    let mut words = peer::about(view, address);
+    let held = words.any(|word| {
+        let ends = word.seen.tuple;
+        word.holds() && word.by.endpoint && own(ends.source.ip()) && endpoint(ends.destination)
+    });
+    held && all_denied(view, address) && !view.service_changed()
+}
+
+/// Whether every endpoint is denied, for certain and for long: behind a Service, any of them may have answered.
+fn all_denied(view: &View, address: &Address) -> bool {
+    let known = &view.case.decisions;
+    let denied = |stance: Stance| stance.denies() && stance.certain && view.stands_against(&stance);
+    !known.is_empty() && known.iter().all(|known| view.stance_towards(known, address).is_some_and(denied))
 }
 
 /// Whether application bytes came that only the denied target can give.
@@ -181,11 +202,10 @@ fn target_answered(view: &View, address: &Address) -> bool {
     let is_pod = view.endpoint(address.remote.ip()).is_some_and(|endpoint| endpoint.pod.is_some());
     // Behind a Service, any of the endpoints may have answered, and one of before. Outside the cluster, a
     // transparent proxy may.
-    let known = &view.case.decisions;
-    let denied = |stance: Stance| stance.denies() && stance.certain && view.stands_against(&stance);
-    let all_denied = !known.is_empty()
-        && known.iter().all(|known| view.stance_towards(known, address).is_some_and(denied));
-    status && all_denied && !view.service_changed() && (verified || is_pod || view.facts.service().is_some())
+    status
+        && all_denied(view, address)
+        && !view.service_changed()
+        && (verified || is_pod || view.facts.service().is_some())
 }
 
 /// The policies deny, and everything that was seen fits.
@@ -196,7 +216,8 @@ pub(super) fn denied(view: &View) -> Option<Verdict> {
             Answer::Works | Answer::Mixed { .. } | Answer::Intercepted { .. } | Answer::ResetAfterAccept
         )
     };
-    if view.addresses.iter().any(answered) {
+    let came = view.words.iter().any(|word| word.holds() || word.syn_arrived());
+    if came || view.addresses.iter().any(answered) {
         return None;
     }
     let Proven { stance, direction, proof, others } = proven(view)?;
@@ -210,6 +231,12 @@ pub(super) fn denied(view: &View) -> Option<Verdict> {
             Topic::Missing,
             "policies allow other endpoints, which were not dialled in this walk",
         ));
+    }
+    if view.words.iter().any(peer::Word::queue_full) {
+        confidence = confidence.min(Confidence::Likely);
+        let text =
+            "an accept queue was full when the target's sidecar looked, which is as silent as a denial";
+        because.push(Because::new(Topic::Missing, text));
     }
     let policy = policy_text::cause(stance.decision, direction);
     if policy.is_none() {

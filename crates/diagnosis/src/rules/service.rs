@@ -1,11 +1,13 @@
 //! What stands behind a Service explains why its address does not answer.
 
+use peerwalk_model::evidence::DialOutcome;
 use peerwalk_model::verdict::Topic;
 use peerwalk_model::{Because, Confidence, Reason, Stage, Verdict};
 
 use super::connect::unasked;
 use super::{resolve, unreachable};
 use crate::address::{Address, Answer};
+use crate::errno::{ECONNREFUSED, EHOSTUNREACH, EPERM};
 use crate::facts::ServiceFacts;
 use crate::proof::{Relation, relation, unreadable};
 use crate::signal::is_prohibition;
@@ -44,7 +46,8 @@ pub(super) fn no_endpoints(view: &View) -> Option<Verdict> {
         )
     });
     let confidence = if explicit { Confidence::Confirmed } else { Confidence::Likely };
-    let because = vec![Because::new(Topic::Service, lead)];
+    let mut because = vec![Because::new(Topic::Service, lead)];
+    because.extend(in_the_source(view).map(|text| Because::new(Topic::Connect, text)));
     Some(unreachable(Reason::NoEndpoints, Stage::Connect, confidence.min(since_change(view)), because))
 }
 
@@ -96,6 +99,7 @@ pub(super) fn not_programmed(view: &View) -> Option<Verdict> {
         service.ready.max(endpoints.len())
     );
     let mut because = vec![Because::new(Topic::Service, text)];
+    because.extend(in_the_source(view).map(|text| Because::new(Topic::Connect, text)));
     let excuses = excuses(view, service, &endpoints);
     if !excuses.is_empty() {
         confidence = confidence.min(Confidence::Likely);
@@ -117,7 +121,7 @@ fn excuses(view: &View, service: &ServiceFacts, endpoints: &[&Address]) -> Vec<S
             "the Service's address may have led to an endpoint that was not dialled in this walk".into(),
         );
     }
-    if view.service_addresses().any(from_behind) {
+    if view.service_addresses().any(|address| from_behind(address) && !at_once(view, address)) {
         excuses.push(
             "what came back from the Service's address came from behind it: it is translated, and one endpoint \
              may fail in turn"
@@ -128,7 +132,11 @@ fn excuses(view: &View, service: &ServiceFacts, endpoints: &[&Address]) -> Vec<S
         excuses
             .push("a packet filter forbids the Service's address: it is not for want of programming".into());
     }
-    if view.service_addresses().any(|address| address.answer == Answer::NetworkUnreachable(None)) {
+    if view.service_addresses().any(|address| at_once(view, address)) {
+        excuses.push(
+            "what fails inside the source pod may also be a route or a filter of its own for the Service's address".into(),
+        );
+    } else if view.service_addresses().any(|address| address.answer == Answer::NetworkUnreachable(None)) {
         excuses.push("the source pod itself has no route to the Service's address".into());
     }
     let certain = |address: &&Address| view.stance(address).is_some_and(|stance| stance.certain);
@@ -154,6 +162,25 @@ fn excuses(view: &View, service: &ServiceFacts, endpoints: &[&Address]) -> Vec<S
     excuses
 }
 
+/// `connect()` itself failed at a Service's address, and no packet was answered, with an error that a load balancer of
+/// sockets gives which has no backend for it.
+fn at_once(view: &View, address: &Address) -> bool {
+    let dials = view.walk.connect.iter().flat_map(|connect| &connect.dials);
+    let mut own = dials.filter(|dial| dial.purpose == address.purpose && dial.remote == address.remote);
+    own.any(|dial| {
+        matches!(&dial.outcome, DialOutcome::Failed { errno: EPERM | ECONNREFUSED | EHOSTUNREACH, immediate: true, queue }
+            if queue.is_empty())
+    })
+}
+
+/// That nothing of the network was asked for a Service's address.
+fn in_the_source(view: &View) -> Option<&'static str> {
+    view.service_addresses().any(|address| at_once(view, address)).then_some(
+        "connect() itself failed at the Service's address, before any packet: where Services are translated at the \
+         socket, the translation has no endpoint for it",
+    )
+}
+
 /// An answer that only the host of an endpoint gives, or the node that looked for it: the address was translated.
 fn from_behind(address: &Address) -> bool {
     matches!(address.answer, Answer::Reset | Answer::HostUnreachable(_))
@@ -174,13 +201,13 @@ pub(crate) fn dialled_elsewhere(view: &View) -> Option<String> {
 }
 
 /// How sure it is that no service address answers; `None` when one does, or when none was dialled.
-fn unanswered(view: &View) -> Option<Confidence> {
+pub(super) fn unanswered(view: &View) -> Option<Confidence> {
     let confidence = |address: &Address| match address.answer {
         Answer::Silent if address.silence.is_complete() => Some(Confidence::Confirmed),
         Answer::Silent if address.silence.ports() >= 3 => Some(Confidence::Likely),
         Answer::Silent | Answer::Unexplained(_) if view.repeated() => Some(Confidence::Likely),
         Answer::Silent | Answer::Unexplained(_) => Some(Confidence::Suspected),
-        Answer::Reset | Answer::HostUnreachable(_) => Some(Confidence::Likely),
+        Answer::Reset | Answer::HostUnreachable(_) | Answer::Forbidden => Some(Confidence::Likely),
         // An address that nothing translates goes wherever the routes lead.
         Answer::Refused(_) | Answer::NetworkUnreachable(_) | Answer::RoutingLoop(_) => {
             Some(Confidence::Confirmed)
@@ -193,7 +220,7 @@ fn unanswered(view: &View) -> Option<Confidence> {
 
 /// What programs Service addresses takes time after the Service or its endpoints changed: until then an
 /// address that does not answer is no fault.
-fn since_programming(view: &View) -> Confidence {
+pub(super) fn since_programming(view: &View) -> Confidence {
     if view.service_changed() { Confidence::Suspected } else { Confidence::Confirmed }
 }
 

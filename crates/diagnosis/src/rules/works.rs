@@ -8,7 +8,7 @@ use peerwalk_netpol::Decision;
 use crate::address::{Address, Answer};
 use crate::policy_text;
 use crate::rules::connect::{interceptor, unasked};
-use crate::rules::route;
+use crate::rules::{backends, route};
 use crate::view::View;
 
 /// Where a denial is expected, a connection is reachable enough, whatever comes after it.
@@ -64,6 +64,9 @@ pub(super) fn incomplete(view: &View) -> Option<Verdict> {
 
 /// Every stage passed.
 pub(super) fn reachable(view: &View) -> Verdict {
+    if let Some(verdict) = backends::degraded(view) {
+        return verdict;
+    }
     let mut because = Vec::new();
     let failing: Vec<&Address> = view
         .addresses

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use peerwalk_model::evidence::{digest, signature};
-use peerwalk_model::peer::Saw;
+use peerwalk_model::peer::{Saw, Tuple};
 use peerwalk_model::report::Heartbeat;
 use peerwalk_model::{Plan, PodRef, TargetKey, Timestamp, Walk};
 use peerwalk_wire::{FromHub, PlanDelta, Transitions};
 
+use super::asked::Asked;
 use super::token::Token;
 use super::{Action, Count, Note, no_plan};
 use crate::event::HubEvent;
@@ -35,6 +36,7 @@ pub(super) struct Attachment {
     /// Transitions were not taken. None is acknowledged from then on, since that would acknowledge these: they
     /// come again with the next stream.
     transitions_lost: bool,
+    asked: Asked,
 }
 
 impl Attachment {
@@ -49,6 +51,7 @@ impl Attachment {
             evidence: BTreeMap::new(),
             transitions_through: 0,
             transitions_lost: false,
+            asked: Asked::default(),
         }
     }
 
@@ -149,7 +152,15 @@ impl Attachment {
         vec![Action::Deliver(event, Note::Transitions(through))]
     }
 
-    pub(super) fn saw(&mut self, id: u64, saw: Saw, at: Timestamp) -> Vec<Action> {
+    /// The question what the pod holds of these dials; `None` while too many are open.
+    pub(super) fn look(&mut self, id: u64, tuples: Vec<Tuple>, now: Duration) -> Option<Action> {
+        self.asked.ask(id, &tuples, now).then_some(Action::Send(FromHub::Look { id, tuples }))
+    }
+
+    pub(super) fn saw(&mut self, id: u64, saw: Saw, at: Timestamp, now: Duration) -> Vec<Action> {
+        if !self.asked.answers(id, &saw, now) {
+            return vec![Action::Count(Count::Unasked)];
+        }
         let event = HubEvent::Saw { pod: self.pod.clone(), at, id, saw };
         vec![Action::Deliver(event, Note::Nothing)]
     }

@@ -13,6 +13,8 @@ use super::*;
 use crate::event::HubEvent;
 use crate::expiry::jwt;
 
+mod looks;
+
 const AT: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 fn secs(secs: u64) -> Duration {

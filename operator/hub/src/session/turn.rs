@@ -79,6 +79,8 @@ pub(crate) enum Count {
     Message(MessageKind),
     /// Evidence of a target that is not planned.
     Unplanned,
+    /// An answer to nothing that was asked.
+    Unasked,
     /// All evidence asked for again.
     Resend,
 }

@@ -201,6 +201,8 @@ impl Diagnosis<'_, '_> {
             if !suspected && now >= self.first + SUSPECTED {
                 suspected = true;
                 interim(self.dialling.evidence(self.series));
+                // Once more at the end: what grows in between is of now.
+                self.dialling.ask(self.series).await;
             }
             if !repeated && repeating {
                 // Nothing proves the path, so the sockets live on: the pod may be gone.

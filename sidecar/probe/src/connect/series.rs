@@ -8,13 +8,14 @@ use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose, LocalTrouble};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use crate::socket::{Attempt, Locals, Parity};
+use crate::socket::{Attempt, Locals, Parity, mark};
 
 /// Sockets in the order they were begun, with or without an outcome.
 #[derive(Debug)]
 pub(crate) struct Series {
     slots: Vec<Slot>,
     locals: Locals,
+    marked: Vec<DialPurpose>,
 }
 
 #[derive(Debug)]
@@ -26,7 +27,12 @@ enum Slot {
 
 impl Series {
     pub(crate) fn new(locals: Locals) -> Self {
-        Self { slots: Vec::new(), locals }
+        Self { slots: Vec::new(), locals, marked: Vec::new() }
+    }
+
+    /// Dials of these purposes get a mark each that the peer's pod may know them by.
+    pub(crate) fn marking(self, marked: Vec<DialPurpose>) -> Self {
+        Self { marked, ..self }
     }
 
     pub(crate) fn push_done(&mut self, dial: Dial) {
@@ -39,7 +45,8 @@ impl Series {
         remote: SocketAddr,
         parity: Option<Parity>,
     ) -> Result<(), LocalTrouble> {
-        let attempt = Attempt::begin(purpose, remote, parity)?;
+        let mss = if self.marked.contains(&purpose) { mark::random(remote) } else { None };
+        let attempt = Attempt::begin_marked(purpose, remote, parity, mss)?;
         self.slots.push(Slot::Socket(Box::new(attempt)));
         Ok(())
     }
@@ -52,7 +59,7 @@ impl Series {
 
     /// Waits until every socket has an outcome.
     pub(crate) async fn settled(&mut self) {
-        let Self { slots, locals } = self;
+        let Self { slots, locals, .. } = self;
         poll_fn(|cx| {
             let mut pending = false;
             for slot in slots.iter_mut() {

@@ -10,6 +10,8 @@ use socket2::Socket;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::diag::Destroyed;
+
 /// The part of `struct tcp_info` (`include/uapi/linux/tcp.h`) that is used. Readable in every state,
 /// `SYN_SENT` included, without privileges.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +65,7 @@ pub(crate) fn initialised<const N: usize>(buffer: [MaybeUninit<u8>; N]) -> [u8; 
 pub(crate) trait OwnSocket: AsRawFd {}
 impl OwnSocket for Socket {}
 impl OwnSocket for UdpSocket {}
+impl OwnSocket for Destroyed {}
 
 /// Registers a socket with the runtime's reactor.
 pub(crate) fn watch<S: OwnSocket>(socket: S, interest: Interest) -> io::Result<AsyncFd<S>> {

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 
+use peerwalk_diagnosis::Attestation;
 use peerwalk_model::evidence::{
     DialOutcome, LocalTrouble, QueryOutcome, RequestOutcome, ResolveSource, TlsOutcome, Transport,
 };
@@ -121,7 +122,11 @@ fn every_whole_example_is_what_would_be_printed() {
         };
         assert_eq!(to_value(Report::new(name, &walk, &said)).unwrap(), example, "printed, documented");
         let args = args(&[name]);
-        let judged = verdict(&walk, &plan(&args.targets[0], &args, vec![]), Expectation::Reachable);
+        let judged = verdict(
+            &PairEvidence::first(walk.clone()),
+            &plan(&args.targets[0], &args, vec![]),
+            Expectation::Reachable,
+        );
         assert_eq!(judged, said, "judged, documented: {name}");
         results.insert(said.observed);
     }
@@ -144,6 +149,28 @@ fn every_stage_has_an_example_that_would_be_printed() {
             assert_eq!(printed["stages"], json!([example]), "printed, documented");
         }
     }
+}
+
+#[test]
+fn what_peers_saw_is_as_documented() {
+    let documented = examples(section("peers")).remove(0);
+    let attestation = |one: &Value| Attestation {
+        who: read(&one["who"]),
+        endpoint: read(&one["endpoint"]),
+        at: read(&one["at"]),
+        saw: read(&one["saw"]),
+    };
+    let all: Vec<Attestation> = array(&documented).iter().map(attestation).collect();
+    let (walk, verdict) = (walk_of(&[]), Verdict::unknown(Reason::Probing, Stage::Connect, vec![]));
+    let printed = to_value(Report::new("documented", &walk, &verdict).with_peers(&all)).unwrap();
+    assert_eq!(printed["peers"], documented, "printed, documented");
+    // A socket that is not there has no fields.
+    let mut fields = paths(&documented, &["listener"]);
+    fields.remove("[].saw.seen[].socket");
+    assert_eq!(table(section("peers"), "field"), fields, "documented, printed");
+    let seen = array(&documented[0]["saw"]["seen"]);
+    let listeners: BTreeSet<String> = seen.iter().flat_map(|seen| paths(&seen["listener"], &[])).collect();
+    assert_eq!(table(section("peers"), "listener"), listeners, "documented, printed");
 }
 
 /// The documented outcomes of a stage, read and printed again, and all there are.

@@ -1,0 +1,150 @@
+//! One question's look at the sockets of the pod's network namespace.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use netlink_packet_sock_diag::constants::TCP_SYN_RECV;
+use peerwalk_model::peer::{Listener, PeerSocket};
+
+use super::{End, told};
+use crate::socket::diag::{Diag, Held, Listeners, nobody};
+
+/// Listeners of each family that are looked at; a pod has a handful.
+const LISTENERS: usize = 64;
+/// Exact lookups of one question, about 5 µs each.
+const LOOKUPS: u32 = 1024;
+/// `TCP_TIMEWAIT_LEN` (`include/net/tcp.h`): how long the end that closed first keeps a connection.
+const TIME_WAIT: Duration = Duration::from_mins(1);
+/// The first of the times after which a SYN-ACK is sent again; each is twice the one before.
+const SYN_ACK_AGAIN: Duration = Duration::from_secs(1);
+
+pub(super) struct Namespace<'a> {
+    diag: Diag,
+    /// What the pod is known to have.
+    addresses: &'a [IpAddr],
+    /// What it turned out to have, or not.
+    asked: Vec<(IpAddr, bool)>,
+    /// Read once, when it is needed.
+    listeners: Option<Listeners>,
+    lookups: u32,
+}
+
+impl<'a> Namespace<'a> {
+    pub(super) fn open(addresses: &'a [IpAddr]) -> io::Result<Self> {
+        Ok(Self { diag: Diag::open()?, addresses, asked: Vec::new(), listeners: None, lookups: LOOKUPS })
+    }
+
+    /// Whether it is an address of the pod, and not its loopback, which nobody else can dial.
+    pub(super) fn is_own(&mut self, ip: IpAddr) -> bool {
+        if self.addresses.contains(&ip) {
+            return true;
+        }
+        if let Some((_, own)) = self.asked.iter().find(|(known, _)| *known == ip) {
+            return *own;
+        }
+        let own = !ip.is_loopback() && !ip.is_multicast() && address_towards(ip) == Some(ip);
+        self.asked.push((ip, own));
+        own
+    }
+
+    /// The socket with these ends, and where a SYN for the one at this pod would be led.
+    pub(super) fn look(
+        &mut self,
+        source: SocketAddr,
+        end: End,
+    ) -> io::Result<(Option<PeerSocket>, Listener)> {
+        if !end.is_one() {
+            // Nobody knows which end it would be, so nobody listens there or does not.
+            return Ok((self.any_end(source, end)?, Listener::Unknown));
+        }
+        let Some(found) = self.lookup(end.0, source)? else { return Ok((None, self.absent(end)?)) };
+        if found.is_between(end.0, source) {
+            let listener = self.lookup(end.0, nobody(end.0.ip()))?.filter(Held::listens);
+            let listener = listener.map_or_else(|| self.absent(end), |found| Ok(listens(&found)))?;
+            return Ok((Some(live(&found)), listener));
+        }
+        // Of sockets that share a port the kernel has chosen the one that this source is led to.
+        let listener = if found.listens() { listens(&found) } else { Listener::Unknown };
+        Ok((None, listener))
+    }
+
+    /// A socket with that other end, at any of the places where the pod listens.
+    fn any_end(&mut self, source: SocketAddr, end: End) -> io::Result<Option<PeerSocket>> {
+        let mut own = self.addresses.to_vec();
+        own.extend(address_towards(source.ip()));
+        let mut candidates: Vec<SocketAddr> = Vec::new();
+        for listener in &self.listeners()?.found {
+            let (ip, port) = (listener.local.ip(), listener.local.port());
+            let ips = if ip.is_unspecified() { own.clone() } else { vec![ip] };
+            candidates.extend(ips.into_iter().map(|ip| SocketAddr::new(ip, port)).filter(|one| end.is(*one)));
+        }
+        candidates.sort_unstable();
+        candidates.dedup();
+        for candidate in candidates {
+            if let Some(found) =
+                self.lookup(candidate, source)?.filter(|found| found.is_between(candidate, source))
+            {
+                return Ok(Some(live(&found)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Nobody listens for the address; the port may be taken all the same.
+    fn absent(&mut self, end: End) -> io::Result<Listener> {
+        let same = self.listeners()?.found.iter().filter(|listener| listener.local.port() == end.0.port());
+        let mut elsewhere = None;
+        for listener in same {
+            let fits = listener.local.ip().is_unspecified() || listener.local.ip() == end.0.ip();
+            // A socket of one interface is not found without it, and takes the SYN if it comes by that. One that
+            // fits and was not found has come in between.
+            if listener.interface != 0 || (fits && listener.local.is_ipv4() == end.0.is_ipv4()) {
+                return Ok(Listener::Unknown);
+            }
+            elsewhere = elsewhere.or(Some(listener.local));
+        }
+        Ok(Listener::Absent { elsewhere })
+    }
+
+    fn listeners(&mut self) -> io::Result<&Listeners> {
+        let known = match self.listeners.take() {
+            Some(known) => known,
+            None => self.diag.listeners(LISTENERS)?,
+        };
+        Ok(self.listeners.insert(known))
+    }
+
+    fn lookup(&mut self, local: SocketAddr, remote: SocketAddr) -> io::Result<Option<Held>> {
+        self.lookups = self.lookups.checked_sub(1).ok_or_else(|| io::Error::other("too many lookups"))?;
+        self.diag.lookup(local, remote)
+    }
+}
+
+fn listens(held: &Held) -> Listener {
+    Listener::Listens { queue: held.received, backlog: held.sent }
+}
+
+fn live(held: &Held) -> PeerSocket {
+    let quiet = match held.info {
+        Some(info) => info.data_received.min(info.ack_received),
+        // It keeps no time but that of its timer, which begins anew with each SYN: so long at least.
+        None if held.state == TCP_SYN_RECV => {
+            let mut again = SYN_ACK_AGAIN;
+            while again < held.expires {
+                again *= 2;
+            }
+            again.saturating_sub(held.expires)
+        }
+        None => TIME_WAIT.saturating_sub(held.expires),
+    };
+    told(held, quiet, false)
+}
+
+/// Our own address for packets to another; to one of our own it is that one. Connecting a datagram socket sends
+/// nothing.
+fn address_towards(ip: IpAddr) -> Option<IpAddr> {
+    let socket = UdpSocket::bind(nobody(ip)).ok()?;
+    socket.connect((ip, 9)).ok()?;
+    Some(socket.local_addr().ok()?.ip())
+}
