@@ -1,8 +1,9 @@
 //! Programs in the pods of a case, as our container runs: uid 65532, no capability, files of its own in `/etc`.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
 
 use anyhow::{Context, Result};
 
@@ -22,6 +23,24 @@ pub(crate) fn command(lab: &Lab, at: At, resolv_conf: &str, folder: &Path) -> Re
     // Nothing of the machine's own, such as its proxies.
     command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     Ok(command)
+}
+
+/// A program that runs until this goes.
+#[derive(Debug)]
+pub(crate) struct Running(pub(crate) Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // One that has ended already cannot be ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Lets everybody look into a folder: programs in pods run as another user than whoever made it.
+pub(crate) fn open(folder: &Path) -> Result<()> {
+    let opened = fs::set_permissions(folder, fs::Permissions::from_mode(0o755));
+    opened.with_context(|| format!("cannot open {}", folder.display()))
 }
 
 /// Writes a file that everybody may read.

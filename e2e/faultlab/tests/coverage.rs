@@ -51,7 +51,7 @@ fn every_row_is_covered_in_its_families_or_says_where_else() {
         let families = covered.remove(&row.row).unwrap_or_default();
         match row.elsewhere {
             Some(_) if !families.is_empty() => {
-                wrong.push(format!("{}: covered, and left to others", row.row))
+                wrong.push(format!("{}: covered, and left to others", row.row));
             }
             None if !families.is_superset(&row.families) => wrong.push(format!(
                 "{} ({}): wanted in {:?}, covered in {families:?}",

@@ -1,16 +1,15 @@
 //! A sidecar in a pod of the lab: the real program, told by the variables that the webhook sets.
 
-use std::fs::{self, File, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Context, Result};
 
 use super::{hub, pod_ref};
 use crate::case::Setting;
 use crate::lab::{At, Lab};
-use crate::pod;
+use crate::pod::{self, Running};
 
 /// As the kubelet writes it for a pod of namespace `{}`.
 const RESOLV_CONF: &str = "search {}.svc.cluster.local svc.cluster.local cluster.local\n\
@@ -20,7 +19,7 @@ const LINES: usize = 5;
 
 /// A sidecar at work; it ends with this.
 pub(super) struct Sidecar {
-    child: Child,
+    _running: Running,
     log: PathBuf,
 }
 
@@ -34,8 +33,7 @@ impl Sidecar {
         binary: &Path,
         folder: &Path,
     ) -> Result<Self> {
-        // It looks at its token again and again, as another user than whoever made the folder.
-        fs::set_permissions(folder, Permissions::from_mode(0o755)).context("cannot open the folder")?;
+        pod::open(folder)?;
         let who = pod_ref(at);
         let token = format!("{}/{}/{}", who.namespace, who.name, who.uid);
         let token = pod::write(folder, &format!("{}-token", at.word()), &token)?;
@@ -53,7 +51,7 @@ impl Sidecar {
         command.env("PEERWALK_LOG", "warn");
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let child = command.spawn().context("cannot start nsenter")?;
-        Ok(Self { child, log })
+        Ok(Self { _running: Running(child), log })
     }
 
     /// The end of what it logged.
@@ -61,13 +59,5 @@ impl Sidecar {
         let text = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(LINES)..].join("\n        ")
-    }
-}
-
-impl Drop for Sidecar {
-    fn drop(&mut self) {
-        // One that has ended already cannot be ended.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
