@@ -36,11 +36,7 @@ One JSON object a line, each answered by one:
 
 A destination with an unspecified address or port 0 stands for any end of this network namespace.";
 
-/// Answer what this network namespace holds of the dials that a probe makes to it.
-///
-/// A probe elsewhere asks with `probe --peer PATH`. A Unix socket is a file: it leads from one network namespace to
-/// another however broken the network between them is. Who may open the file may ask, for connections whose ends
-/// they know; nothing else is told. Ends with SIGTERM or SIGINT.
+/// Arguments of `attest`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = PROTOCOL)]
 pub struct AttestArgs {

@@ -26,6 +26,10 @@ enum Command {
     /// Walks targets once and prints what it found.
     Probe(Box<ProbeArgs>),
     /// Answers a probe elsewhere what this network namespace holds of its dials.
+    ///
+    /// The probe asks with `probe --peer PATH`. A Unix socket is a file: it leads from one network namespace to
+    /// another however broken the network between them is. Who may open the file may ask, for connections whose
+    /// ends they know; nothing else is told. Ends with SIGTERM or SIGINT.
     Attest(AttestArgs),
 }
 

@@ -37,6 +37,9 @@ pub struct Case {
     /// Who listens; one that accepts on 8080 and 8082 of `server` unless it is said otherwise.
     #[serde(default = "usual_servers")]
     pub servers: Vec<Listening>,
+    /// Where a sidecar attests; the probe asks them all.
+    #[serde(default)]
+    pub peers: Vec<At>,
     /// Connections of the client that are there before anything is broken, and stay.
     #[serde(default)]
     pub held: Vec<String>,

@@ -11,6 +11,7 @@ mod grade;
 pub mod lab;
 pub mod load;
 pub mod matrix;
+mod peers;
 mod pod;
 pub mod run;
 mod servers;

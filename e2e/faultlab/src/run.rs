@@ -16,6 +16,7 @@ pub use crate::grade::{Grade, Played};
 use crate::grade::{Said, grade};
 use crate::lab::{At, Lab};
 use crate::load::Load;
+use crate::peers::Peers;
 use crate::pod;
 use crate::servers::Server;
 
@@ -98,9 +99,11 @@ fn command(lab: &Lab, setting: Setting, case: &Case, at: At, probe: &Path, folde
 
 /// The probes' answers, of all who ask at the same time.
 fn ask(lab: &Lab, setting: Setting, case: &Case, probe: &Path, folder: &Path) -> Result<Vec<Said>> {
+    let peers = Peers::start(lab, &case.peers, probe, folder)?;
     let mut asking = Vec::new();
     for at in &case.probe.from {
         let mut command = command(lab, setting, case, *at, probe, folder)?;
+        command.args(peers.sockets().map(|socket| format!("--peer={}", socket.display())));
         asking.push(command.spawn().context("cannot start nsenter")?);
     }
     let begun = Instant::now();

@@ -11,6 +11,7 @@ mod namespace;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use netlink_packet_sock_diag::constants::TCP_TIME_WAIT;
 use peerwalk_model::peer::{Listener, PeerSocket, Saw, Seen, Tuple};
 use tokio::time::Instant;
 
@@ -78,7 +79,14 @@ impl Peer {
             tracing::debug!(%error, "the kernel does not answer for a socket");
             (None, Listener::Unknown)
         });
-        seen.socket = answered.0.or_else(|| self.closed.find(source, end, tuple.mss, now));
+        seen.socket = match answered.0 {
+            None => self.closed.find(source, end, tuple.mss, now),
+            // It may be of a connection before; one that was closed in the window is not.
+            Some(rest) if rest.state == TCP_TIME_WAIT => {
+                self.closed.find(source, end, None, now).or(Some(rest))
+            }
+            live => live,
+        };
         seen.listener = answered.1;
         seen
     }

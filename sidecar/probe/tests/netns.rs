@@ -13,6 +13,8 @@ mod late;
 mod peer;
 #[path = "netns/steady.rs"]
 mod steady;
+#[path = "netns/witness.rs"]
+mod witness;
 
 use std::collections::BTreeSet;
 use std::io::Write as _;

@@ -10,15 +10,15 @@ use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessa
 use netlink_packet_sock_diag::SockDiagMessage;
 use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP, TCP_LISTEN};
 use netlink_packet_sock_diag::inet::nlas::Nla;
-use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, InetResponse, SocketId, StateFlags};
+use netlink_packet_sock_diag::inet::{
+    ExtensionFlags, InetRequest, InetResponse, SocketId, StateFlags, Timer,
+};
 use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 
 /// Any cookie (`INET_DIAG_NOCOOKIE`, `include/uapi/linux/inet_diag.h`).
 const NO_COOKIE: [u8; 8] = [0xff; 8];
-/// Bytes of `struct nlmsghdr`, and where `idiag_retrans` and `idiag_expires` are in `struct inet_diag_msg`.
-const NETLINK_HEADER: usize = 16;
-const RETRANS: usize = NETLINK_HEADER + 3;
-const EXPIRES: usize = NETLINK_HEADER + 52;
+/// Where `idiag_expires` of `struct inet_diag_msg` is, behind `struct nlmsghdr`.
+const EXPIRES: usize = 16 + 52;
 /// `SKNLGRP_INET_TCP_DESTROY` and `SKNLGRP_INET6_TCP_DESTROY` (`include/uapi/linux/sock_diag.h`).
 const DESTROYED: [u32; 2] = [1, 3];
 
@@ -240,6 +240,11 @@ impl Held {
             Nla::TcpInfo(bytes) => Info::new(bytes),
             _ => None,
         });
+        // The same field counts probes where another timer runs.
+        let retransmits = match header.timer {
+            Some(Timer::Retransmit(_, times)) => times.into(),
+            _ => 0,
+        };
         let expires = word(message, EXPIRES).unwrap_or_default();
         Self {
             local: SocketAddr::new(id.source_address.to_canonical(), id.source_port),
@@ -249,7 +254,7 @@ impl Held {
             interface: id.interface_id,
             received: header.recv_queue,
             sent: header.send_queue,
-            retransmits: message.get(RETRANS).copied().unwrap_or_default().into(),
+            retransmits,
             expires: Duration::from_millis(expires.into()),
             info,
         }

@@ -61,7 +61,8 @@ fn while_watching(lab: &Lab, dials: impl FnOnce() -> Vec<Tuple>) -> Saw {
                 // The kernel tells of a closed socket from a work queue, a moment later.
                 for _ in 0..10 {
                     let saw = peer.look(&tuples).unwrap();
-                    if saw.seen.iter().filter(|seen| seen.socket.is_some()).count() >= 2 {
+                    let closed = |seen: &&Seen| seen.socket.as_ref().is_some_and(|socket| socket.closed);
+                    if saw.seen.iter().filter(closed).count() >= 2 {
                         return saw;
                     }
                     tokio::time::sleep(Duration::from_millis(20)).await;
@@ -234,6 +235,28 @@ fn closed_connections_of_a_window_are_found_also_behind_a_masquerade() {
         assert!(closed && source.ip() == ip(["10.9.2.1", "fd09:2::1"][family]), "from the node: {source}");
         assert_eq!(found(2), None, "another MSS is another connection");
     }
+}
+
+#[test]
+fn a_connection_that_the_server_closed_first_is_told_as_closed_and_not_as_a_rest() {
+    let Some(lab) = Lab::new() else { return };
+    let listeners = lab.listen(At::Server, &[80]);
+    let saw = while_watching(&lab, || {
+        let both = SERVER.map(|server| {
+            let (socket, tuple) = dial(&lab, at(server, 80));
+            drop(listeners[0].accept().unwrap());
+            drop(socket);
+            tuple
+        });
+        both.to_vec()
+    });
+    for seen in &saw.seen {
+        let socket = seen.socket.as_ref().unwrap_or_else(|| panic!("{seen:?}"));
+        assert_eq!((socket.source, socket.closed, socket.state), (seen.tuple.source, true, 7), "{seen:?}");
+    }
+    let (rest, ..) = look(&lab, saw.seen[0].tuple);
+    let rest = rest.expect("without a window there is the rest");
+    assert!(rest.state == 6 && !rest.closed && rest.quiet < Duration::from_secs(10), "TIME_WAIT: {rest:?}");
 }
 
 #[test]
