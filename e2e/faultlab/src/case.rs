@@ -210,6 +210,9 @@ pub struct Expect {
     /// The name of the policy that decides, by a cluster alone.
     #[serde(default)]
     pub policy: Option<Words>,
+    /// Codes that are right as well while other traffic goes on.
+    #[serde(default)]
+    pub loaded: Vec<String>,
     /// Codes that may be claimed on the way there, by a cluster alone.
     #[serde(default)]
     pub meanwhile: Vec<String>,
@@ -292,6 +295,15 @@ impl Case {
         let text =
             std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
         serde_saphyr::from_str(&text).with_context(|| format!("{} is no case", file.display()))
+    }
+
+    /// The case beside other traffic.
+    #[must_use]
+    pub fn loaded(&self) -> Self {
+        let mut case = self.clone();
+        let reason = &mut case.expect.reason;
+        *reason = Words::Any(reason.all().iter().chain(&case.expect.loaded).cloned().collect());
+        case
     }
 
     /// The cases below a folder with their names, in order.

@@ -26,6 +26,7 @@ const POLL: Duration = Duration::from_millis(5);
 
 /// Plays a case in one setting, with that probe, and with other traffic when it is to be loaded.
 pub fn play(case: &Case, setting: Setting, probe: &Path, loaded: bool) -> Result<Played> {
+    let case = &if loaded { case.loaded() } else { case.clone() };
     let lab = Lab::new(setting.topology)?;
     let mut servers = Vec::new();
     for listening in &case.servers {
