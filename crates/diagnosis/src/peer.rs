@@ -94,14 +94,18 @@ fn is_connection(socket: &PeerSocket) -> bool {
 
 /// Every word that counts for a dial of the walk.
 pub(crate) fn words<'a>(view: &View<'a>) -> Vec<Word<'a>> {
-    let now = view.case.now;
-    let fresh = view.pair.attestations.iter().filter(|by| now.since(by.at) <= STANDS);
-    let each = fresh.flat_map(|by| by.saw.seen.iter().map(move |seen| (by, seen)));
+    let each = fresh(view).flat_map(|by| by.saw.seen.iter().map(move |seen| (by, seen)));
     each.filter_map(|(by, seen)| {
         let dial = dial_of(view.walk, seen).filter(|dial| dial.started <= by.at)?;
         (!is_of_another(view, by, dial)).then_some(Word { by, dial, seen })
     })
     .collect()
+}
+
+/// What was told not too long ago.
+pub(crate) fn fresh<'a>(view: &View<'a>) -> impl Iterator<Item = &'a Attestation> + use<'a> {
+    let now = view.case.now;
+    view.pair.attestations.iter().filter(move |by| now.since(by.at) <= STANDS)
 }
 
 /// The dial that was asked about. A dial of a Service's address ends where it is translated to; a direct dial from the
@@ -140,21 +144,35 @@ fn at_its_own<'v, 'a>(view: &'v View<'a>, address: &'v Address<'a>) -> impl Iter
     about(view, address).filter(|word| word.dial.purpose != DialPurpose::ServiceAddress)
 }
 
-/// Where the kernel of the pod leads a SYN for an address, if all words agree; with the moment of the last of them.
-pub(crate) fn listener<'a>(view: &View<'a>, address: &Address<'a>) -> Option<(&'a Listener, Timestamp)> {
+/// Where the kernel of the pod leads a SYN for an address, if all words agree.
+pub(crate) fn listener<'a>(view: &View<'a>, address: &Address<'a>) -> Option<&'a Listener> {
     let known = at_its_own(view, address).filter(|word| word.seen.listener != Listener::Unknown);
     let known: Vec<Word> = known.collect();
     let last = known.iter().max_by_key(|word| word.by.at)?;
-    let listens = |word: &Word| matches!(word.seen.listener, Listener::Listens { .. });
-    known.iter().all(|word| listens(word) == listens(last)).then_some((&last.seen.listener, last.by.at))
+    let agrees = |word: &Word| listens(&word.seen.listener) == listens(&last.seen.listener);
+    known.iter().all(agrees).then_some(&last.seen.listener)
 }
 
-/// Who listens for exactly this address, and whether a walk of the run began after that was seen: before, the port may
-/// have been opened only after the reset.
-pub(crate) fn listens<'a>(view: &View<'a>, address: &Address<'a>) -> Option<(&'a str, bool)> {
-    let (found, at) = listener(view, address)?;
-    let who = at_its_own(view, address).next()?.by.who.as_str();
-    matches!(found, Listener::Listens { .. }).then_some((who, view.pair.started >= at))
+/// Who listens for exactly this address.
+pub(crate) fn who_listens<'a>(view: &View<'a>, address: &Address<'a>) -> Option<&'a str> {
+    listener(view, address).filter(|found| listens(found))?;
+    Some(at_its_own(view, address).next()?.by.who.as_str())
+}
+
+/// Whether a walk of the run began after a look that found the same listener, or the same want of one: a port may be
+/// opened or closed between one walk and a look at it. The look may have been at the dials of an earlier walk.
+pub(crate) fn seen_before_a_walk(view: &View<'_>, address: &Address<'_>) -> bool {
+    let Some(found) = listener(view, address) else { return false };
+    let earlier = fresh(view).filter(|by| by.at >= view.pair.since && by.at < view.pair.started);
+    let of_address =
+        earlier.flat_map(|by| &by.saw.seen).filter(|seen| seen.tuple.destination == address.remote);
+    let known: Vec<&Listener> =
+        of_address.map(|seen| &seen.listener).filter(|other| **other != Listener::Unknown).collect();
+    !known.is_empty() && known.iter().all(|other| listens(other) == listens(found))
+}
+
+fn listens(listener: &Listener) -> bool {
+    matches!(listener, Listener::Listens { .. })
 }
 
 /// The source ports whose SYN arrived at an address that did not answer them.

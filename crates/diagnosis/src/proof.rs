@@ -203,12 +203,12 @@ fn reset(view: &View, address: &Address, proof: &mut Proof) -> Option<()> {
         }
         return Some(());
     }
-    if let Some((who, before)) = peer::listens(view, address) {
+    if let Some(who) = peer::who_listens(view, address) {
         proof.shows(
             Topic::Alive,
             format!("{who} listens on {}, by the word of its own kernel", address.remote),
         );
-        if !before {
+        if !peer::seen_before_a_walk(view, address) {
             proof.misses(
                 Confidence::Likely,
                 "the port may have been opened only after the reset: a later walk that sees the same decides",

@@ -8,10 +8,11 @@ mod scene;
 use std::collections::BTreeMap;
 
 use peerwalk_diagnosis::{
-    Case, EndpointDecision, EndpointFacts, Facts, PairEvidence, ServiceFacts, Sighting, SourceFacts,
-    TargetFacts, check,
+    Attestation, Case, EndpointDecision, EndpointFacts, Facts, PairEvidence, ServiceFacts, Sighting,
+    SourceFacts, TargetFacts, check,
 };
 use peerwalk_model::evidence::{Connect, Trigger, Walk};
+use peerwalk_model::peer::{Listener, PeerSocket, Saw, Seen, Tuple};
 use peerwalk_model::verdict::{Expectation, Topic};
 use peerwalk_model::{Because, Confidence, Observed, Reason, Stage, TargetKey, Verdict};
 
@@ -195,5 +196,65 @@ fn what_became_certain_a_moment_ago_is_not_held_against_what_was_seen_before() {
         let verdict = confirmed(Observed::Unreachable, Reason::Filtered);
         let found = broken(&refused, &facts(ALIVE, service()), decision, &verdict);
         assert_eq!(found.is_empty(), sound, "certain since {since}: {found:?}");
+    }
+}
+
+/// What the target's sidecar saw at a moment of a dial from port 40000 on.
+fn look(ms: i64, ports: u16, listener: &Listener, state: Option<u8>, overflows: u64) -> Attestation {
+    let source = |port| std::net::SocketAddr::new(SOURCE.parse().unwrap(), port);
+    let socket = |port| PeerSocket {
+        source: source(port),
+        state: state.unwrap_or_default(),
+        closed: false,
+        unread: 0,
+        retransmits: 0,
+        quiet: std::time::Duration::ZERO,
+    };
+    let seen = |port| Seen {
+        tuple: Tuple { source: source(port), destination: ENDPOINT.parse().unwrap(), mss: None },
+        socket: state.map(|_| socket(port)),
+        listener: listener.clone(),
+    };
+    Attestation {
+        who: "ledger/postgres-0".into(),
+        endpoint: true,
+        at: at(ms),
+        saw: Saw {
+            seen: (40_000..40_000 + ports).map(seen).collect(),
+            listen_overflows: overflows,
+            ..Saw::default()
+        },
+    }
+}
+
+#[test]
+fn what_rests_on_the_targets_word_needs_it() {
+    const RESET: &str = "endpoint 10.244.1.8:5432 reset times 3";
+    let absent = |ms| look(ms, 3, &Listener::Absent { elsewhere: None }, None, 0);
+    let open = |ms, ports, state| look(ms, ports, &Listener::Listens { queue: 0, backlog: 1 }, state, 0);
+    let full = |ms, overflows| look(ms, 8, &Listener::Listens { queue: 2, backlog: 1 }, None, overflows);
+    let (listening, overloaded, blocked, denied) =
+        (Reason::NotListening, Reason::Overloaded, Reason::ReturnPathBlocked, Reason::PolicyDenied);
+    for (about, sound, line, looks, reason) in [
+        ("nothing listens", true, RESET, vec![absent(101_000)], listening),
+        ("nobody was asked", false, RESET, vec![], listening),
+        ("it was looked at before", false, RESET, vec![absent(99_000)], listening),
+        ("it listens", false, RESET, vec![open(101_000, 3, None)], listening),
+        ("the words differ", false, RESET, vec![absent(101_000), open(101_500, 3, None)], listening),
+        ("the queue overflows", true, SILENT, vec![full(101_000, 1), full(102_000, 2)], overloaded),
+        ("one look at the queue", false, SILENT, vec![full(101_000, 1)], overloaded),
+        ("nothing overflows", false, SILENT, vec![full(101_000, 1), full(102_000, 1)], overloaded),
+        ("the SYN arrives", true, SILENT, vec![open(101_000, 8, Some(3))], blocked),
+        ("two SYNs arrive", false, SILENT, vec![open(101_000, 2, Some(3))], blocked),
+        ("a connection is no SYN", false, SILENT, vec![open(101_000, 8, Some(1))], blocked),
+        ("the target denies", true, SILENT, vec![open(101_000, 8, None)], denied),
+        ("the SYN that is denied arrives", false, SILENT, vec![open(101_000, 8, Some(3))], denied),
+        ("the queue of what is denied is full", false, SILENT, vec![full(101_000, 1)], denied),
+    ] {
+        let changes: Changes = if reason == denied { INGRESS } else { &[(0, &[])] };
+        let observed = if reason == denied { Observed::Denied } else { Observed::Unreachable };
+        let steady = PairEvidence { since: at(60_000), consecutive: 5, attestations: looks, ..pair(&[line]) };
+        let found = broken(&steady, &facts(ALIVE, service()), decided(changes), &confirmed(observed, reason));
+        assert_eq!(found.is_empty(), sound, "{about}: {found:?}");
     }
 }

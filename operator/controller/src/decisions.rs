@@ -75,6 +75,14 @@ impl Decisions {
         self.pairs.get(source)?.get(&to)
     }
 
+    /// Every address that decisions of a source are kept for.
+    pub fn of<'a>(
+        &'a self,
+        source: &PodRef,
+    ) -> impl Iterator<Item = (&'a Destination, &'a EndpointDecision)> {
+        self.pairs.get(source).into_iter().flatten()
+    }
+
     /// Drops the pairs of a source that nobody asks for any more. What a change of policy meant for them is
     /// known by when it was seen, should they come back.
     pub fn retain(&mut self, source: &PodRef, wanted: &BTreeSet<Destination>) {

@@ -10,6 +10,7 @@ mod judge;
 mod limits;
 mod missing;
 mod outgoing;
+mod peers;
 mod plans;
 mod roots;
 mod select;
@@ -41,6 +42,7 @@ use crate::watch::WatchEvent;
 
 use checks::CheckState;
 use missing::Missing;
+use peers::Peers;
 use plans::PodPlan;
 pub use roots::RootsRead;
 use sightings::Sightings;
@@ -122,6 +124,7 @@ pub struct Engine {
     touched: Touched,
     pod_events: BTreeMap<PodRef, Timestamp>,
     missing: BTreeMap<PodRef, Missing>,
+    peers: Peers,
     seen: Seen,
     /// Kinds that policies decide by and that cannot be heard of, with the moment it began.
     interrupted: BTreeMap<Kind, Timestamp>,
@@ -200,6 +203,7 @@ impl Engine {
             touched: Touched::default(),
             pod_events: BTreeMap::new(),
             missing: BTreeMap::new(),
+            peers: Peers::default(),
             seen: Seen::default(),
             interrupted: BTreeMap::new(),
         }
@@ -214,7 +218,7 @@ impl Engine {
     pub fn take(&mut self, input: Input, now: Timestamp) -> Vec<Output> {
         match input {
             Input::Watch(event) => self.take_watch(event, now),
-            Input::Sidecar(event, at) => return self.take_sidecar(event, at, now).into_iter().collect(),
+            Input::Sidecar(event, at) => return self.take_sidecar(event, at, now),
             Input::Written(written) => return self.written(written, now).into_iter().collect(),
             Input::UnreadableKinds(kinds) => {
                 self.touched.all |= self.unreadable_kinds.as_ref() != Some(&kinds);
@@ -236,6 +240,7 @@ impl Engine {
         let mut outputs = Vec::new();
         if touched.cluster() {
             self.refresh(&touched, now, &mut outputs);
+            self.follow_members(&touched, now);
         }
         self.judge_touched(&touched, now, &mut outputs);
         self.tell_unreadable(now, &mut outputs);
@@ -312,6 +317,7 @@ impl Engine {
 
     fn touch_service(&mut self, key: ObjectKey, now: Timestamp) {
         self.seen.service(&key, now);
+        self.round_after(&key, now);
         self.touched.services.insert(key);
     }
 
@@ -327,15 +333,17 @@ impl Engine {
                 self.touched.waiting.insert(key.clone());
             }
         }
+        let mut outputs = self.tick_peers(now);
         self.sightings.forget(now);
         self.seen.forget(&self.index, now);
         let pairs = self.checks.values().map(CheckState::pairs).sum();
         self.metrics.sizes(pairs, self.index.pods().count());
         if now.since(self.roots_read) < READ_ROOTS_AGAIN {
-            return Vec::new();
+            return outputs;
         }
         self.roots_read = now;
-        self.read_roots_again()
+        outputs.extend(self.read_roots_again());
+        outputs
     }
 }
 

@@ -66,6 +66,13 @@ impl EvidenceStore {
         self.pods.remove(pod);
     }
 
+    /// A message of any other kind arrived.
+    pub fn heard(&mut self, pod: &PodRef, at: Timestamp) {
+        if let Some(entry) = self.pods.get_mut(pod) {
+            entry.last_heard = entry.last_heard.max(Some(at));
+        }
+    }
+
     /// A walk arrived.
     pub fn walk(&mut self, pod: &PodRef, at: Timestamp, walk: Walk) {
         let entry = self.pods.entry(pod.clone()).or_default();

@@ -54,7 +54,18 @@ pub(super) fn listened(case: &Case, pair: &PairEvidence, remote: SocketAddr) -> 
     let entries: Vec<Entry> = at(case, pair, remote).collect();
     let listens = |(_, seen, _): &Entry| matches!(seen.listener, Listener::Listens { .. });
     let absent = |(_, seen, _): &Entry| matches!(seen.listener, Listener::Absent { .. });
-    entries.iter().filter(|e| listens(e)).any(|(by, ..)| by.at <= pair.started) && !entries.iter().any(absent)
+    entries.iter().any(listens) && !entries.iter().any(absent) && before(pair, remote, true)
+}
+
+/// A look in the run, before a walk of it, found that an address was listened to, or was not; and none the other way.
+fn before(pair: &PairEvidence, remote: SocketAddr, listens: bool) -> bool {
+    let looks = pair.attestations.iter().filter(|by| by.at < pair.started && by.at >= pair.since);
+    let mut found = looks.flat_map(|by| &by.saw.seen).filter(|seen| seen.tuple.destination == remote);
+    found.any(|seen| match seen.listener {
+        Listener::Listens { .. } => listens,
+        Listener::Absent { .. } => !listens,
+        Listener::Unknown => false,
+    })
 }
 
 /// A SYN from a silent dial arrived at an address.
@@ -86,7 +97,7 @@ fn not_listening(case: &Case, pair: &PairEvidence, confirmed: bool, must: &mut i
     let refused = |dial: &Dial| matches!(dial.outcome, DialOutcome::Failed { .. } | DialOutcome::Silent);
     must(absent.iter().any(|(.., dial)| refused(dial)), "NotListening has the target's word");
     if confirmed {
-        let since = absent.iter().any(|(by, ..)| by.at <= pair.started);
+        let since = absent.iter().any(|(.., dial)| before(pair, dial.remote, false));
         must(repeated(pair) || since, "a port may have been closed after the reset");
         let remotes: BTreeSet<SocketAddr> = absent.iter().map(|(.., dial)| dial.remote).collect();
         let works =
@@ -152,7 +163,9 @@ fn wrong_backend(case: &Case, pair: &PairEvidence, confirmed: bool, must: &mut i
     );
     if confirmed {
         let sure = |entry: &Entry| {
-            exact(entry).is_some_and(established) && case.now.since(entry.0.at) >= GRACE && connected(entry.2)
+            let known = pair.attestations.iter().filter(|by| by.who == entry.0.who && !by.endpoint);
+            let long = known.map(|by| by.at).min().is_some_and(|at| case.now.since(at) >= GRACE);
+            exact(entry).is_some_and(established) && long && connected(entry.2)
         };
         must(wrong.iter().any(sure), "it is confirmed by the exact ends, and not at once");
     }

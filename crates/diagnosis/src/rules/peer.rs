@@ -9,7 +9,7 @@ use super::connect::{failing, plain};
 use super::unreachable;
 use crate::address::{Address, Answer};
 use crate::facts::GRACE;
-use crate::peer::{Word, about, arrived, listener, listens, queue, said};
+use crate::peer::{Word, about, arrived, fresh, listener, queue, said, seen_before_a_walk, who_listens};
 use crate::proof::series;
 use crate::stance::Age;
 use crate::view::View;
@@ -40,7 +40,9 @@ pub(super) fn wrong_backend(view: &View) -> Option<Verdict> {
         ));
         confidence = Confidence::Likely;
     }
-    if view.case.now.since(word.by.at) < GRACE {
+    // Since when it is known to be none, while it holds what it should not.
+    let since = fresh(view).filter(|by| by.who == word.by.who && !by.endpoint).map(|by| by.at).min();
+    if since.is_none_or(|at| view.case.now.since(at) < GRACE) {
         let text = "it may have become an endpoint a moment ago, without being known here yet: the next seconds tell";
         because.push(Because::new(Topic::Missing, text));
         confidence = confidence.min(Confidence::Likely);
@@ -120,13 +122,13 @@ pub(super) fn not_listening(view: &View) -> Option<Verdict> {
     let failing = failing(view);
     let absent = |address: &&Address| {
         let found = listener(view, address);
-        address.answer == Answer::Reset && found.is_some_and(|(l, _)| matches!(l, Listener::Absent { .. }))
+        address.answer == Answer::Reset && matches!(found, Some(Listener::Absent { .. }))
     };
     let absent: Vec<&Address> = failing.iter().copied().filter(absent).collect();
     let first = absent.first()?;
     let denied = absent.iter().filter_map(|address| view.stance(address)).any(|stance| stance.denies());
     // The port may have been closed only after the reset: a walk of the run began after the look, or there are more.
-    let seen_since = absent.iter().all(|a| listener(view, a).is_some_and(|(_, at)| view.pair.started >= at));
+    let seen_since = absent.iter().all(|address| seen_before_a_walk(view, address));
     let certain = (view.repeated() || seen_since)
         && absent.iter().all(|address| address.unanimous)
         && !denied
@@ -140,10 +142,10 @@ pub(super) fn not_listening(view: &View) -> Option<Verdict> {
 /// The port is open and the connection is reset: that was not the target's kernel, for want of a listener.
 pub(super) fn reset_by_filter(view: &View) -> Option<Verdict> {
     let failing = failing(view);
-    let open = |address: &&Address| address.answer == Answer::Reset && listens(view, address).is_some();
+    let open = |address: &&Address| address.answer == Answer::Reset && who_listens(view, address).is_some();
     let reset: Vec<&Address> = failing.iter().copied().filter(open).collect();
     let first = reset.first()?;
-    let since = reset.iter().all(|address| listens(view, address).is_some_and(|(_, since)| since));
+    let since = reset.iter().all(|address| seen_before_a_walk(view, address));
     let confidence = if since { Confidence::Likely } else { Confidence::Suspected };
     let mut verdict = plain(view, Reason::Filtered, confidence, &reset, &failing);
     verdict.because.splice(0..0, about(view, first).take(1).flat_map(|word| lines_of(&word)));

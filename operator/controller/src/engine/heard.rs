@@ -7,12 +7,7 @@ use super::{Engine, Output, SidecarEvent, plans};
 
 impl Engine {
     /// Takes in what a sidecar did.
-    pub(super) fn take_sidecar(
-        &mut self,
-        event: SidecarEvent,
-        at: Timestamp,
-        now: Timestamp,
-    ) -> Option<Output> {
+    pub(super) fn take_sidecar(&mut self, event: SidecarEvent, at: Timestamp, now: Timestamp) -> Vec<Output> {
         match event {
             // What a pod said before it was forgotten must not bring it back.
             SidecarEvent::Attached(pod) | SidecarEvent::Heartbeat(pod, _)
@@ -30,11 +25,12 @@ impl Engine {
                 let reported = self.evidence.pod(&pod).is_some_and(|t| t.reports(at, self.settings.silence));
                 self.evidence.heartbeat(&pod, at, &heartbeat);
                 let missing = self.ask_for_missing(&pod, &heartbeat, now);
-                self.touched.news(pod).reports |= !reported;
-                return missing;
+                self.touched.news(pod.clone()).reports |= !reported;
+                let of_round = self.ask_for_round(&pod, &heartbeat).filter(|_| missing.is_none());
+                return missing.into_iter().chain(of_round).collect();
             }
-            SidecarEvent::Walk(pod, walk) => self.take_walk(pod, *walk, at, now),
-            SidecarEvent::Saw(..) => {}
+            SidecarEvent::Walk(pod, walk) => return self.take_walk(pod, *walk, at, now),
+            SidecarEvent::Saw(pod, number, saw) => self.take_saw(&pod, number, saw, at, now),
             SidecarEvent::Transitions(pod, transitions) => {
                 // A sidecar can make up as many as it likes.
                 for transition in transitions {
@@ -45,14 +41,14 @@ impl Engine {
                 }
             }
         }
-        None
+        Vec::new()
     }
 
-    fn take_walk(&mut self, pod: PodRef, walk: Walk, at: Timestamp, now: Timestamp) {
+    fn take_walk(&mut self, pod: PodRef, walk: Walk, at: Timestamp, now: Timestamp) -> Vec<Output> {
         if self.plans.get(&pod).is_none_or(|plan| !plan.plan.targets.contains_key(&walk.target)) {
             // The plan changed while the walk was under way.
             self.metrics.evidence_lost();
-            return;
+            return Vec::new();
         }
         tracing::debug!(
             %pod, walked = %walk.target, interim = walk.interim,
@@ -67,7 +63,9 @@ impl Engine {
         self.evidence.walk(&pod, at, walk);
         // A sidecar that walks a URL does not know a Service's address from another.
         self.evidence.name_service_addresses(&pod, &target, |ip| self.index.service_by_ip(ip).is_some());
+        let outputs = self.ask_peers(&pod, &target, now);
         self.touched.news(pod).walked.insert(target);
+        outputs
     }
 
     /// A heartbeat tells of walks that found the same as the one that was sent.

@@ -140,7 +140,7 @@ impl Engine {
             let facts = self.facts(&pair, hub.clone());
             let decisions = self.decisions_of(&pair);
             let walked = evidence.map(|e| PairEvidence {
-                attestations: Vec::new(),
+                attestations: self.attestations(pod, &target_key, resolved, now),
                 walk: e.walk.clone(),
                 since: e.since,
                 started: e.started,

@@ -173,6 +173,8 @@ pub(super) fn headline(verdict: &Verdict) -> String {
             | Reason::NoLocalEndpoints
             | Reason::ServiceNotProgrammed
             | Reason::ServicePortNotFound
+            | Reason::PartialBackends
+            | Reason::HairpinFailed
             | Reason::TargetNotFound,
         ) => &[Topic::Service, Topic::Connect],
         Some(Reason::NotProven) => &[Topic::Connect, Topic::Resolve, Topic::Missing],

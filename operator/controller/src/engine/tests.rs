@@ -7,6 +7,7 @@ mod families;
 mod fixtures;
 mod interrupted;
 mod outcomes;
+mod peers;
 mod plans;
 mod recreated;
 mod resend;

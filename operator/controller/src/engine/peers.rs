@@ -1,0 +1,347 @@
+//! Asking the sidecars of destination pods what they hold of the dials of a walk.
+//!
+//! What a pod says is its word alone: only who was asked is heard, and only of what it was asked about. Nothing is asked
+//! while walks pass.
+
+mod members;
+mod rounds;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use peerwalk_diagnosis::Attestation;
+use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose, RequestOutcome, TlsOutcome};
+use peerwalk_model::peer::{Listener, Saw, Tuple};
+use peerwalk_model::{PodRef, Protocol, Reason, Stage, TargetKey, Timestamp, Walk};
+
+use super::target::Resolved;
+use super::{Engine, Output, Touched};
+use crate::cluster::flow::Destination;
+use crate::cluster::record::ObjectKey;
+use members::Members;
+use rounds::Rounds;
+
+/// Dials that one look asks for, at most.
+const TUPLES: usize = 64;
+/// An answer that takes longer does not come.
+const ANSWER: Duration = Duration::from_secs(10);
+/// When a pod is asked a second time about the same dials: an accept queue is full for longer than a moment, and SYN
+/// cookies are told by a counter.
+const AGAIN: Duration = Duration::from_secs(2);
+/// How long an answer counts.
+const STANDS: Duration = Duration::from_mins(1);
+/// When answers that a verdict rests on are got anew: in time, before they no longer count.
+const RENEW: Duration = Duration::from_secs(40);
+/// Answers about one pair, at most.
+const ANSWERS: usize = 64;
+
+/// One pair of source pod and target.
+type PairKey = (PodRef, TargetKey);
+
+/// What was asked and answered.
+#[derive(Debug, Default)]
+pub(super) struct Peers {
+    /// The number of the last question.
+    last: u64,
+    asked: BTreeMap<u64, Question>,
+    /// Questions to be asked once more, and when.
+    again: Vec<(Timestamp, Question)>,
+    told: BTreeMap<PairKey, Vec<Told>>,
+    /// When all evidence of a source pod was last asked for.
+    renewed: BTreeMap<PodRef, Timestamp>,
+    rounds: Rounds,
+    members: Members,
+}
+
+#[derive(Clone, Debug)]
+struct Question {
+    whom: PodRef,
+    pair: PairKey,
+    /// Start of the walk that it is about, and whether more of that walk was to come.
+    walk: (Timestamp, bool),
+    tuples: Vec<Tuple>,
+    at: Timestamp,
+    /// It may be asked once more.
+    first: bool,
+}
+
+#[derive(Debug)]
+struct Told {
+    whom: PodRef,
+    at: Timestamp,
+    saw: Saw,
+}
+
+impl Engine {
+    /// Asks, after a walk arrived, the pods at the other end of the dials that did not come about, or should not have.
+    pub(super) fn ask_peers(&mut self, source: &PodRef, target: &TargetKey, now: Timestamp) -> Vec<Output> {
+        if !self.index.complete() {
+            return Vec::new();
+        }
+        let Some(walk) = self.evidence_of(source, target).map(|evidence| evidence.walk.clone()) else {
+            return Vec::new();
+        };
+        let mut outputs = self.end_round(source, &walk, now);
+        if outputs.is_empty() && !walk.interim {
+            outputs = self.begin_round_for(source, &walk, now);
+        }
+        let mut questions: BTreeMap<PodRef, BTreeSet<Tuple>> = BTreeMap::new();
+        for dial in direct(&walk).filter(|dial| dial.started >= walk.started) {
+            let wanted = unanswered_dial(dial) || (connected(dial) && self.is_denied(source, dial));
+            let peer = if wanted { self.peer_at(dial.remote.ip(), now) } else { None };
+            if let (Some(source), Some(peer)) = (dial.local, peer) {
+                let tuple = Tuple { source, destination: dial.remote, mss: dial.mss };
+                questions.entry(peer).or_default().insert(tuple);
+            }
+        }
+        for (whom, tuples) in questions {
+            outputs.extend(self.look(whom, source, &walk, tuples, now));
+        }
+        outputs
+    }
+
+    /// One look at dials of a walk; `None` where the same was asked a moment ago.
+    fn look(
+        &mut self,
+        whom: PodRef,
+        source: &PodRef,
+        walk: &Walk,
+        tuples: impl IntoIterator<Item = Tuple>,
+        now: Timestamp,
+    ) -> Option<Output> {
+        let pair = (source.clone(), walk.target.clone());
+        let walk = (walk.started, walk.interim);
+        let tuples: Vec<Tuple> = tuples.into_iter().take(TUPLES).collect();
+        let open = self.peers.asked.values().chain(self.peers.again.iter().map(|(_, question)| question));
+        let same = |other: &Question| other.whom == whom && other.pair == pair && other.walk == walk;
+        let recent =
+            open.filter(|other| same(other)).any(|other| tuples.iter().all(|t| other.tuples.contains(t)));
+        let answered = self.peers.told.get(&pair).into_iter().flatten().any(|told| {
+            let of = |tuple: &Tuple| told.saw.seen.iter().any(|seen| seen.tuple == *tuple);
+            told.whom == whom && now.since(told.at) < RENEW && tuples.iter().all(of)
+        });
+        if tuples.is_empty() || recent || answered {
+            return None;
+        }
+        Some(self.ask(Question { whom, pair, walk, tuples, at: now, first: true }))
+    }
+
+    fn ask(&mut self, question: Question) -> Output {
+        self.peers.last += 1;
+        let output = Output::Look(question.whom.clone(), self.peers.last, question.tuples.clone());
+        self.peers.asked.insert(self.peers.last, question);
+        output
+    }
+
+    /// Takes in an answer: of who was asked, and of what was asked.
+    pub(super) fn take_saw(
+        &mut self,
+        pod: &PodRef,
+        number: u64,
+        mut saw: Saw,
+        at: Timestamp,
+        now: Timestamp,
+    ) {
+        if self.peers.asked.get(&number).is_none_or(|question| question.whom != *pod) {
+            tracing::debug!(%pod, number, "an answer that nobody asked for");
+            return;
+        }
+        let Some(question) = self.peers.asked.remove(&number) else { return };
+        self.evidence.heard(pod, at);
+        let mut left: BTreeSet<Tuple> = question.tuples.iter().copied().collect();
+        saw.seen.retain(|seen| left.remove(&seen.tuple));
+        if question.first && saw.seen.iter().any(|seen| matches!(seen.listener, Listener::Listens { .. })) {
+            self.peers.again.push((now.plus(AGAIN), Question { first: false, ..question.clone() }));
+        }
+        let (source, target) = question.pair.clone();
+        let answers = self.peers.told.entry(question.pair).or_default();
+        answers.push(Told { whom: question.whom, at, saw });
+        let surplus = answers.len().saturating_sub(ANSWERS);
+        answers.drain(..surplus);
+        self.touched.news(source).walked.insert(target);
+    }
+
+    /// What was told of a pair and still counts.
+    pub(super) fn attestations(
+        &self,
+        source: &PodRef,
+        key: &TargetKey,
+        resolved: &Resolved,
+        now: Timestamp,
+    ) -> Vec<Attestation> {
+        let told = self.peers.told.get(&(source.clone(), key.clone()));
+        let fresh = told.into_iter().flatten().filter(|told| now.since(told.at) <= STANDS);
+        let attestation = |told: &Told| Attestation {
+            who: told.whom.to_string(),
+            endpoint: resolved
+                .service()
+                .is_none_or(|service| self.peers.members.is_member(service, &told.whom, told.at)),
+            at: told.at,
+            saw: told.saw.clone(),
+        };
+        fresh.map(attestation).collect()
+    }
+
+    /// What time alone brings: second looks, answers that are got anew, rounds after a change of a Service.
+    pub(super) fn tick_peers(&mut self, now: Timestamp) -> Vec<Output> {
+        let (due, later) = std::mem::take(&mut self.peers.again).into_iter().partition(|(at, _)| *at <= now);
+        self.peers.again = later;
+        let mut outputs = Vec::new();
+        let due: Vec<(Timestamp, Question)> = due;
+        for (_, question) in due {
+            if self.reports(&question.whom, now) {
+                outputs.push(self.ask(Question { at: now, ..question }));
+            }
+        }
+        self.peers.asked.retain(|_, question| now.since(question.at) <= ANSWER);
+        outputs.extend(self.renew_answers(now));
+        for answers in self.peers.told.values_mut() {
+            answers.retain(|told| now.since(told.at) <= STANDS);
+        }
+        self.peers.told.retain(|_, answers| !answers.is_empty());
+        self.peers.renewed.retain(|_, at| now.since(*at) < RENEW);
+        self.peers.members.forget(now);
+        outputs.extend(self.tick_rounds(now));
+        outputs
+    }
+
+    /// A verdict that rests on answers must not fall back to plainer words because they grow old. Walks of the run have
+    /// new ports: the latest is asked for, or another one watched.
+    fn renew_answers(&mut self, now: Timestamp) -> Vec<Output> {
+        let last = |answers: &[Told]| answers.iter().map(|told| told.at).max();
+        let old =
+            self.peers.told.iter().filter(|(_, told)| last(told).is_some_and(|at| now.since(at) >= RENEW));
+        let mut sources: BTreeSet<PodRef> = BTreeSet::new();
+        let mut watched: Vec<(PairKey, Vec<PodRef>)> = Vec::new();
+        for ((source, target), told) in old {
+            match self.rests_on(source, target) {
+                Some(Rests::Sockets)
+                    if !self.peers.renewed.contains_key(source) && self.reports(source, now) =>
+                {
+                    sources.insert(source.clone());
+                }
+                Some(Rests::Connections) => {
+                    let whom: BTreeSet<&PodRef> = told.iter().map(|told| &told.whom).collect();
+                    let pair = (source.clone(), target.clone());
+                    watched.push((pair, whom.into_iter().cloned().collect()));
+                }
+                _ => {}
+            }
+        }
+        self.peers.renewed.extend(sources.iter().map(|source| (source.clone(), now)));
+        let mut outputs: Vec<Output> = sources.into_iter().map(Output::SendAll).collect();
+        for ((source, target), whom) in watched {
+            outputs.extend(self.begin_round_again(&source, &target, whom, now));
+        }
+        outputs
+    }
+
+    /// What the present verdict of a pair rests on that only peers can tell.
+    fn rests_on(&self, source: &PodRef, target: &TargetKey) -> Option<Rests> {
+        let state = self.checks.get(&ObjectKey::new(&source.namespace, &target.check))?;
+        let verdict = &state.pairs.get(source)?.get(&target.target)?.verdict;
+        let reset = || {
+            let walk = self.evidence_of(source, target).map(|evidence| &evidence.walk);
+            walk.is_some_and(|walk| direct(walk).any(is_reset))
+        };
+        match verdict.reason? {
+            Reason::WrongBackend | Reason::PolicyNotEnforced | Reason::PeerNotReading => {
+                Some(Rests::Connections)
+            }
+            Reason::ReturnPathBlocked | Reason::Overloaded if verdict.stage > Stage::Connect => {
+                Some(Rests::Connections)
+            }
+            Reason::NotListening | Reason::ReturnPathBlocked | Reason::Overloaded | Reason::Filtered => {
+                Some(Rests::Sockets)
+            }
+            Reason::PolicyDenied => reset().then_some(Rests::Sockets),
+            _ => None,
+        }
+    }
+
+    /// Follows who is an endpoint of the Services that are targets.
+    pub(super) fn follow_members(&mut self, touched: &Touched, now: Timestamp) {
+        let Self { index, checks, peers, .. } = self;
+        for resolved in checks.values().flat_map(|state| &state.targets) {
+            let Resolved::Service(service, _, Some(found)) = resolved else { continue };
+            if touched.all || touched.services.contains(service) || !peers.members.knows(service) {
+                let pods = found.endpoints.iter().filter_map(|endpoint| {
+                    let ip = endpoint.address.ip();
+                    let named = endpoint.pod.as_ref().and_then(|key| index.pod(key));
+                    named.or_else(|| index.pod_by_ip(ip)).map(|pod| pod.id.clone())
+                });
+                peers.members.are(service, pods.collect(), now);
+            }
+        }
+    }
+
+    fn peer_at(&self, ip: IpAddr, now: Timestamp) -> Option<PodRef> {
+        let pod = self.index.pod_by_ip(ip).filter(|pod| pod.injected)?;
+        self.reports(&pod.id, now).then(|| pod.id.clone())
+    }
+
+    fn reports(&self, pod: &PodRef, now: Timestamp) -> bool {
+        self.evidence.pod(pod).is_some_and(|told| told.reports(now, self.settings.silence))
+    }
+
+    /// Whether policies deny what a direct dial tried.
+    fn is_denied(&self, source: &PodRef, dial: &Dial) -> bool {
+        let decisions = self.decisions.of(source);
+        let mut here = decisions.filter(|(to, _)| to.address == dial.remote);
+        here.any(|(_, known)| known.current().is_some_and(|(_, decision)| !decision.is_allowed()))
+    }
+
+    /// What a target of a source pod stands for.
+    fn resolved_of(&self, source: &PodRef, target: &TargetKey) -> Option<&Resolved> {
+        let key = ObjectKey::new(&source.namespace, &target.check);
+        let check = self.index.check(&key)?;
+        let position = check.spec.targets.iter().position(|known| known.name == target.target)?;
+        self.checks.get(&key)?.targets.get(position)
+    }
+
+    /// The endpoints of a target as policies are asked about them.
+    fn all_denied(&self, source: &PodRef, resolved: &Resolved) -> bool {
+        let destinations = resolved.destinations();
+        let denied = |to: &Destination| {
+            let known = self.decisions.get(source, *to).and_then(|known| known.current());
+            known.is_some_and(|(_, decision)| !decision.is_allowed())
+        };
+        !destinations.is_empty() && destinations.iter().all(denied)
+    }
+}
+
+/// What a pod holds of a dial: connections have to be watched for, the rest is there for a while.
+enum Rests {
+    Sockets,
+    Connections,
+}
+
+/// The dials of addresses that are a pod's own, or may be.
+fn direct(walk: &Walk) -> impl Iterator<Item = &Dial> {
+    let dials = walk.connect.iter().flat_map(|connect| &connect.dials);
+    dials.filter(|dial| {
+        dial.protocol == Protocol::Tcp && matches!(dial.purpose, DialPurpose::Endpoint | DialPurpose::Address)
+    })
+}
+
+fn connected(dial: &Dial) -> bool {
+    matches!(dial.outcome, DialOutcome::Connected { .. })
+}
+
+/// Silence or a reset: the kernel at the other end can tell what became of the SYN.
+fn unanswered_dial(dial: &Dial) -> bool {
+    dial.outcome == DialOutcome::Silent || is_reset(dial)
+}
+
+/// An RST: `ECONNREFUSED` and an empty error queue.
+fn is_reset(dial: &Dial) -> bool {
+    const ECONNREFUSED: i32 = 111;
+    matches!(&dial.outcome, DialOutcome::Failed { errno: ECONNREFUSED, immediate: false, queue } if queue.is_empty())
+}
+
+/// The connection was made, and no answer came.
+fn unanswered(walk: &Walk) -> bool {
+    let request = walk.request.as_ref().is_some_and(|request| request.outcome == RequestOutcome::NoResponse);
+    request || walk.tls.as_ref().is_some_and(|tls| tls.outcome == TlsOutcome::Timeout)
+}

@@ -1,0 +1,389 @@
+//! What destination pods' sidecars are asked, when, and what becomes of their answers.
+
+use std::net::SocketAddr;
+
+use peerwalk_model::Walk;
+use peerwalk_model::evidence::{Dial, DialPurpose, Request, RequestOutcome, signature};
+use peerwalk_model::peer::{Listener, PeerSocket, Saw, Seen, Tuple};
+use peerwalk_model::plan::HttpMethod;
+use peerwalk_model::report::TargetFreshness;
+
+use super::*;
+
+const ENDPOINT: &str = "10.244.1.8:5432";
+const SERVICE: &str = "10.96.0.7:5432";
+
+/// The shop with sidecars in the source and in the database, at rest.
+fn attached() -> World {
+    let mut world = World::shop();
+    world.attach("web-1");
+    world.attach_in("ledger", "db-0");
+    world.settle_and_store();
+    world.pass(60);
+    world.heartbeat("web-1");
+    world.heartbeat_in("ledger", "db-0");
+    world
+}
+
+fn from(port: u16, dial: Dial) -> Dial {
+    Dial { local: Some(SocketAddr::from(([10, 244, 0, 5], port))), ..dial }
+}
+
+fn reset() -> Vec<Dial> {
+    let refused = DialOutcome::Failed { errno: 111, immediate: false, queue: vec![] };
+    vec![from(51000, world::dial(ENDPOINT, refused))]
+}
+
+fn connected() -> Vec<Dial> {
+    let outcome = || DialOutcome::Connected { local_peer: None };
+    let service = Dial { purpose: DialPurpose::ServiceAddress, ..world::dial(SERVICE, outcome()) };
+    vec![from(50000, service), from(51000, world::dial(ENDPOINT, outcome()))]
+}
+
+/// The walk arrives; what is to be done at once.
+fn arrives(world: &mut World, dials: Vec<Dial>, more: impl FnOnce(&mut Walk)) -> Vec<Output> {
+    world.settle();
+    let mut walk = world.make_walk("web-1", dials);
+    more(&mut walk);
+    send(world, SidecarEvent::Walk(world::id("shop", "web-1"), Box::new(walk)))
+}
+
+fn send(world: &mut World, event: SidecarEvent) -> Vec<Output> {
+    let now = world.now();
+    world.take(Input::Sidecar(event, now))
+}
+
+/// A heartbeat of web-1 that tells of one more walk like the last.
+fn repeats(world: &mut World) -> Vec<Output> {
+    let heartbeat = world.heartbeat_of("shop", "web-1");
+    send(world, SidecarEvent::Heartbeat(world::id("shop", "web-1"), heartbeat))
+}
+
+/// The looks that are asked for: whom, under which number, and for what.
+fn looks(outputs: &[Output]) -> Vec<(String, u64, Vec<Tuple>)> {
+    let look = |output: &Output| match output {
+        Output::Look(pod, number, tuples) => Some((pod.name.clone(), *number, tuples.clone())),
+        _ => None,
+    };
+    outputs.iter().filter_map(look).collect()
+}
+
+fn watched(outputs: &[Output]) -> Vec<String> {
+    let watch = |output: &Output| match output {
+        Output::Watch(pod, _) => Some(pod.name.clone()),
+        _ => None,
+    };
+    outputs.iter().filter_map(watch).collect()
+}
+
+/// The same of every tuple.
+fn saw(tuples: &[Tuple], listener: &Listener, socket: Option<u8>) -> Saw {
+    let seen = |tuple: &Tuple| Seen {
+        tuple: *tuple,
+        socket: socket.map(|state| PeerSocket {
+            source: tuple.source,
+            state,
+            closed: false,
+            unread: 0,
+            retransmits: 0,
+            quiet: Duration::ZERO,
+        }),
+        listener: listener.clone(),
+    };
+    Saw { seen: tuples.iter().map(seen).collect(), ..Saw::default() }
+}
+
+fn answers(world: &mut World, namespace: &str, pod: &str, number: u64, saw: Saw) {
+    let outputs = send(world, SidecarEvent::Saw(world::id(namespace, pod), number, saw));
+    assert_eq!(outputs, vec![], "an answer asks for nothing by itself");
+    world.settle();
+}
+
+const ABSENT: Listener = Listener::Absent { elsewhere: None };
+const OPEN: Listener = Listener::Listens { queue: 0, backlog: 128 };
+const FULL: Listener = Listener::Listens { queue: 129, backlog: 128 };
+
+#[test]
+fn who_is_behind_a_reset_is_asked_and_judged_by_at_once() {
+    let mut world = attached();
+    let outputs = arrives(&mut world, reset(), |_| {});
+    let looks = looks(&outputs);
+    let [(pod, number, tuples)] = &looks[..] else { panic!("one look: {outputs:?}") };
+    let tuple = Tuple {
+        source: "10.244.0.5:51000".parse().unwrap(),
+        destination: ENDPOINT.parse().unwrap(),
+        mss: None,
+    };
+    assert_eq!(
+        (pod.as_str(), &tuples[..]),
+        ("db-0", &[tuple][..]),
+        "the pod of the endpoint, about the dial"
+    );
+    world.settle();
+    assert_eq!(world.verdict(), "ConnectionRefused likely");
+    answers(&mut world, "ledger", "db-0", *number, saw(tuples, &ABSENT, None));
+    assert_eq!(world.verdict(), "NotListening likely", "without another walk");
+    world.pass(10);
+    repeats(&mut world);
+    world.settle();
+    assert_eq!(world.verdict(), "NotListening confirmed", "one more walk finds the same");
+}
+
+#[test]
+fn only_who_was_asked_is_heard_and_only_of_what_it_was_asked() {
+    let other =
+        Tuple { source: "10.244.0.5:1".parse().unwrap(), destination: ENDPOINT.parse().unwrap(), mss: None };
+    for (about, pod, number_off, tuples) in [
+        ("another pod", "ping", 0, None),
+        ("another number", "db-0", 7, None),
+        ("other dials", "db-0", 0, Some(vec![other])),
+    ] {
+        let mut world = attached();
+        let outputs = arrives(&mut world, reset(), |_| {});
+        let (_, number, asked) = looks(&outputs).remove(0);
+        let tuples = tuples.unwrap_or(asked.clone());
+        answers(&mut world, "ledger", pod, number + number_off, saw(&tuples, &ABSENT, None));
+        assert_eq!(world.verdict(), "ConnectionRefused likely", "{about} says nothing of it");
+        if number_off == 0 && tuples == asked {
+            answers(&mut world, "ledger", "db-0", number, saw(&asked, &ABSENT, None));
+            assert_eq!(
+                world.verdict(),
+                "NotListening likely",
+                "{about} does not keep who was asked from answering"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_second_answer_to_one_question_is_not_heard() {
+    let mut world = attached();
+    let outputs = arrives(&mut world, reset(), |_| {});
+    let (_, number, tuples) = looks(&outputs).remove(0);
+    answers(&mut world, "ledger", "db-0", number, saw(&tuples, &OPEN, None));
+    answers(&mut world, "ledger", "db-0", number, saw(&tuples, &ABSENT, None));
+    assert_eq!(world.verdict(), "Filtered suspected", "the first stands");
+}
+
+#[test]
+fn a_pod_without_a_stream_is_not_asked() {
+    let mut world = attached();
+    send(&mut world, SidecarEvent::Detached(world::id("ledger", "db-0")));
+    assert_eq!(looks(&arrives(&mut world, reset(), |_| {})), vec![]);
+}
+
+#[test]
+fn a_walk_is_asked_about_once() {
+    let mut world = attached();
+    let outputs = arrives(&mut world, reset(), |_| {});
+    assert_eq!(looks(&outputs).len(), 1);
+    let again = arrives(&mut world, reset(), |_| {});
+    assert_eq!(looks(&again), vec![], "the same dials, which were asked about a moment ago");
+}
+
+#[test]
+fn a_full_queue_is_looked_at_twice() {
+    let mut world = attached();
+    let outputs = arrives(&mut world, world::silent_with_control(), |_| {});
+    let (_, number, tuples) = looks(&outputs).remove(0);
+    assert_eq!(
+        tuples.len(),
+        8,
+        "the silent dials of the endpoint, not of the Service's address or the control"
+    );
+    answers(&mut world, "ledger", "db-0", number, saw(&tuples, &FULL, None));
+    assert_eq!(world.verdict(), "Overloaded likely");
+    world.pass(1);
+    assert_eq!(looks(&world.take(Input::Tick)), vec![], "not at once");
+    world.pass(1);
+    let (pod, number, again) = looks(&world.take(Input::Tick)).remove(0);
+    assert_eq!((pod.as_str(), &again), ("db-0", &tuples), "the same, after two seconds");
+    let later = Saw { listen_overflows: 3, ..saw(&tuples, &FULL, None) };
+    answers(&mut world, "ledger", "db-0", number, later);
+    assert_eq!(world.verdict(), "Overloaded confirmed");
+    for _ in 0..10 {
+        world.pass(1);
+        assert_eq!(looks(&world.take(Input::Tick)), vec![], "two looks are enough");
+    }
+}
+
+#[test]
+fn a_syn_that_arrives_is_no_denial() {
+    let mut world = attached();
+    world.policy("ledger", "default-deny", &json!({"podSelector": {}, "policyTypes": ["Ingress"]}));
+    world.settle_and_store();
+    world.pass(30);
+    world.heartbeat("web-1");
+    world.heartbeat_in("ledger", "db-0");
+    let outputs = arrives(&mut world, world::silent_with_control(), |_| {});
+    let (_, number, tuples) = looks(&outputs).remove(0);
+    world.pass(1);
+    answers(&mut world, "ledger", "db-0", number, saw(&tuples, &OPEN, Some(3)));
+    assert_eq!(world.verdict(), "ReturnPathBlocked likely");
+}
+
+#[test]
+fn an_answer_is_a_sign_of_life() {
+    let mut world = attached();
+    world.policy("ledger", "default-deny", &json!({"podSelector": {}, "policyTypes": ["Ingress"]}));
+    world.settle_and_store();
+    world.pass(15);
+    let outputs = arrives(&mut world, world::silent_with_control(), |_| {});
+    world.settle();
+    assert_eq!(world.verdict(), "PolicyDenied likely", "nothing shows that the database lives");
+    let (_, number, tuples) = looks(&outputs).remove(0);
+    answers(&mut world, "ledger", "db-0", number, saw(&tuples, &OPEN, None));
+    assert_eq!(world.verdict(), "PolicyDenied confirmed", "it listens, it speaks, and no SYN came to it");
+}
+
+#[test]
+fn answers_that_a_verdict_rests_on_are_got_anew() {
+    let mut world = attached();
+    let outputs = arrives(&mut world, reset(), |_| {});
+    let (_, number, tuples) = looks(&outputs).remove(0);
+    answers(&mut world, "ledger", "db-0", number, saw(&tuples, &ABSENT, None));
+    let mut asked = Vec::new();
+    for second in 1..=50 {
+        world.pass(1);
+        repeats(&mut world);
+        world.heartbeat_in("ledger", "db-0");
+        let outputs = world.take(Input::Tick);
+        asked.extend(outputs.iter().filter(|o| matches!(o, Output::SendAll(_))).map(|_| second));
+        world.settle();
+    }
+    assert_eq!(asked, [40], "in time, and once");
+    assert_eq!(world.verdict(), "NotListening confirmed");
+    let later = vec![from(51002, reset().remove(0))];
+    let outputs = arrives(&mut world, later, |_| {});
+    let (_, number, tuples) = looks(&outputs).remove(0);
+    assert_eq!(tuples[0].source.port(), 51002, "the walk that comes is asked about");
+    answers(&mut world, "ledger", "db-0", number, saw(&tuples, &ABSENT, None));
+    assert_eq!(world.verdict(), "NotListening confirmed", "and the verdict stands");
+}
+
+#[test]
+fn walks_that_pass_ask_nobody() {
+    let mut world = attached();
+    let outputs = arrives(&mut world, connected(), |_| {});
+    assert_eq!(outputs, vec![]);
+    world.settle_and_store();
+    for _ in 0..200 {
+        world.pass(1);
+        let outputs = [repeats(&mut world), world.take(Input::Tick), world.settle()].concat();
+        assert_eq!(outputs, vec![], "a steady cluster is left alone");
+        world.heartbeat_in("ledger", "db-0");
+    }
+}
+
+fn unanswered(walk: &mut Walk) {
+    walk.request = Some(Request {
+        method: HttpMethod::Head,
+        url: "http://db.ledger.svc:5432/".into(),
+        status_below: 500,
+        outcome: RequestOutcome::NoResponse,
+        elapsed: Duration::from_secs(2),
+    });
+}
+
+#[test]
+fn a_request_without_an_answer_is_made_again_and_watched() {
+    let mut world = attached();
+    let outputs = arrives(&mut world, connected(), unanswered);
+    assert_eq!(watched(&outputs), ["db-0"]);
+    assert!(matches!(outputs.last(), Some(Output::WalkNow(pod, _)) if pod.name == "web-1"), "{outputs:?}");
+    world.pass(3);
+    let walk = world.make_walk("web-1", connected());
+    let fresh = TargetFreshness {
+        target: walk.target.clone(),
+        signature: world
+            .engine
+            .evidence
+            .pod(&world::id("shop", "web-1"))
+            .unwrap()
+            .target(&walk.target)
+            .unwrap()
+            .signature,
+        started: world.now(),
+        ended: world.now(),
+        since: world.now(),
+        consecutive: 2,
+        elapsed: Duration::from_millis(3),
+    };
+    assert_ne!(fresh.signature, signature(&walk), "it has no request");
+    let heartbeat = Heartbeat { targets: vec![fresh], ..world.heartbeat_of("shop", "web-1") };
+    let outputs = send(&mut world, SidecarEvent::Heartbeat(world::id("shop", "web-1"), heartbeat.clone()));
+    assert_eq!(
+        outputs,
+        vec![Output::SendAll(world::id("shop", "web-1"))],
+        "the walk found the same: its ports are"
+    );
+    let outputs = send(&mut world, SidecarEvent::Heartbeat(world::id("shop", "web-1"), heartbeat));
+    assert_eq!(outputs, vec![], "asked for once");
+    let outputs = arrives(&mut world, connected(), unanswered);
+    let (pod, number, tuples) = looks(&outputs).remove(0);
+    assert_eq!(
+        (pod.as_str(), tuples.len(), outputs.len()),
+        ("db-0", 2, 1),
+        "both dials end there: {outputs:?}"
+    );
+    let mut saw = saw(&tuples, &OPEN, Some(1));
+    saw.seen.iter_mut().flat_map(|seen| &mut seen.socket).for_each(|socket| socket.unread = 120);
+    answers(&mut world, "ledger", "db-0", number, saw);
+    assert_eq!(world.verdict(), "PeerNotReading likely");
+}
+
+/// The database moves to another pod; the one of before goes on.
+fn moved() -> World {
+    let mut world = attached();
+    arrives(&mut world, connected(), |_| {});
+    world.settle_and_store();
+    world.pod_in("ledger", "db-1", "db", "n2", "10.244.1.18", true, "t", 5432);
+    world.settle_and_store();
+    world.attach_in("ledger", "db-1");
+    world.service("ledger", "db", "10.96.0.7", 5432, "db-1", "n2", "10.244.1.18");
+    world.settle_and_store();
+    let outcome = || DialOutcome::Connected { local_peer: None };
+    let service = Dial { purpose: DialPurpose::ServiceAddress, ..world::dial(SERVICE, outcome()) };
+    arrives(
+        &mut world,
+        vec![from(50002, service), from(51002, world::dial("10.244.1.18:5432", outcome()))],
+        |_| {},
+    );
+    world.settle_and_store();
+    world
+}
+
+#[test]
+fn where_a_service_leads_is_looked_at_once_it_has_settled() {
+    let mut world = moved();
+    let mut rounds = Vec::new();
+    let mut asked = Vec::new();
+    for second in 1..=60 {
+        world.pass(1);
+        world.heartbeat_in("ledger", "db-0");
+        world.heartbeat_in("ledger", "db-1");
+        let mut outputs = world.take(Input::Tick);
+        outputs.extend(repeats(&mut world));
+        if !watched(&outputs).is_empty() {
+            rounds.push((second, watched(&outputs)));
+        }
+        asked.extend(outputs.iter().filter(|o| matches!(o, Output::SendAll(_))).map(|_| second));
+        world.settle_and_store();
+        if asked.len() == 1 && asked[0] == second {
+            let outcome = || DialOutcome::Connected { local_peer: None };
+            let service = Dial { purpose: DialPurpose::ServiceAddress, ..world::dial(SERVICE, outcome()) };
+            let outputs = arrives(&mut world, vec![from(50004, service)], |_| {});
+            let looks = looks(&outputs);
+            let whom: Vec<&str> = looks.iter().map(|(pod, ..)| pod.as_str()).collect();
+            assert_eq!(whom, ["db-0", "db-1"], "the pod of before first");
+            assert_eq!(looks[0].2[0].destination, ENDPOINT.parse().unwrap(), "as if it ended at that pod");
+            answers(&mut world, "ledger", "db-0", looks[0].1, saw(&looks[0].2, &OPEN, Some(1)));
+            answers(&mut world, "ledger", "db-1", looks[1].1, saw(&looks[1].2, &OPEN, None));
+            assert_eq!(world.verdict(), "WrongBackend likely", "it was no endpoint for longer than it takes");
+        }
+    }
+    assert_eq!(rounds.len(), 1, "one round after the change: {rounds:?}");
+    assert_eq!(rounds[0].1, ["db-0", "db-1"]);
+    assert!(rounds[0].0 >= 34, "when it has settled: {rounds:?}");
+    assert_eq!(world.verdict(), "WrongBackend confirmed", "and nobody tells of it as an endpoint since");
+}
