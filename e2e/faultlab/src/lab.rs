@@ -155,7 +155,7 @@ impl Lab {
         }
         // After those above, and unlike the pods' in IPv6: errors of the node come from the first that fits best.
         lines += "addr add 10.244.9.2/32 dev lo\naddr add 10.244.9.3/32 dev lo\n\
-                  addr add fd80:9::2/128 dev lo\naddr add fd80:9::3/128 dev lo\n";
+                  addr add fd80:9::2/128 dev lo nodad\naddr add fd80:9::3/128 dev lo nodad\n";
         for (at, _) in At::PODS {
             let (port, pod) = (at.word(), self.name(at));
             let _ = writeln!(lines, "link add {port} type veth peer name eth0 netns {pod}");
