@@ -14,7 +14,7 @@ use crate::tree;
 #[derive(Args)]
 #[command(
     after_help = "Needs root, ip and nft: the networks are network namespaces of this machine, with no way out.\n\n\
-Examples:\n  cargo xtask faultlab\n  cargo xtask faultlab connect/drop dns/\n  cargo xtask faultlab --repeat 20 --markdown docs/faultlab.md"
+Examples:\n  cargo xtask faultlab\n  cargo xtask faultlab connect/drop dns/\n  cargo xtask faultlab --load\n  cargo xtask faultlab --repeat 20 --markdown docs/faultlab.md"
 )]
 pub(crate) struct Arguments {
     /// Only cases whose name has one of these words (`e2e/faultlab/cases`)
@@ -25,6 +25,12 @@ pub(crate) struct Arguments {
     /// How many are played at the same time
     #[arg(long, default_value_t = 16)]
     jobs: usize,
+    /// Other connections in each network, and two threads that take the processors; only wrong answers fail then
+    #[arg(long)]
+    load: bool,
+    /// Also cases that take long, which `--repeat` plays anyway
+    #[arg(long)]
+    all: bool,
     /// Write the confusion matrix and the times there, as Markdown
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
@@ -38,6 +44,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     images::compile(Profile::Quick)?;
     let mut lab = command()?;
     lab.args(["--repeat", &arguments.repeat.to_string(), "--jobs", &arguments.jobs.to_string()]);
+    for (flag, given) in [("--load", arguments.load), ("--all", arguments.all)] {
+        if given {
+            lab.arg(flag);
+        }
+    }
     if let Some(file) = &arguments.markdown {
         lab.arg("--markdown").arg(file);
     }

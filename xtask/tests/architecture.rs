@@ -26,7 +26,8 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["peerwalk-api", "peerwalk-controller", "peerwalk-hub", "peerwalk-model", "peerwalk-webhook"],
     ),
     ("peerwalk-cluster", &[]),
-    ("peerwalk-faultlab", &[]),
+    // Hub and judge in process: what is proven there is what they say of real kernels.
+    ("peerwalk-faultlab", &["peerwalk-api", "peerwalk-controller", "peerwalk-hub", "peerwalk-model"]),
     ("peerwalk-e2e", &["peerwalk-api", "peerwalk-cluster", "peerwalk-model"]),
     ("xtask", &["peerwalk-api", "peerwalk-cluster", "peerwalk-diagnosis", "peerwalk-model"]),
 ];

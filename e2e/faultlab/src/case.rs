@@ -9,6 +9,10 @@ use serde_json::Value;
 
 use crate::lab::{At, Topology};
 
+mod cluster;
+
+pub use cluster::{Cluster, Step};
+
 /// One file of `cases/`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,22 +25,52 @@ pub struct Case {
     /// In which families, 4 and 6; both unless it is said otherwise.
     #[serde(default = "both_families")]
     pub families: Vec<u8>,
+    /// Which rows of `coverage.yaml` it is of.
+    #[serde(default)]
+    pub covers: Vec<String>,
+    /// It takes long, and is played only where time is no matter.
+    #[serde(default)]
+    pub long: bool,
+    /// Who says it.
+    #[serde(default)]
+    pub by: By,
     /// Who listens; one that accepts on 8080 and 8082 of `server` unless it is said otherwise.
     #[serde(default = "usual_servers")]
     pub servers: Vec<Listening>,
     /// Where a sidecar attests; the probe asks them all.
     #[serde(default)]
     pub peers: Vec<At>,
+    /// Connections of the client that are there before anything is broken, and stay.
+    #[serde(default)]
+    pub held: Vec<String>,
     /// What is broken, in this order.
     #[serde(default)]
     pub faults: Vec<Fault>,
     /// Questions of others to the name server at `server`, each second, while the probe asks.
     #[serde(default, rename = "questionsPerSecond")]
     pub questions_per_second: u32,
-    /// What is asked.
+    /// What is asked of the probe.
+    #[serde(default)]
     pub probe: Probe,
+    /// What the API server would tell, for `by: cluster`.
+    #[serde(default)]
+    pub cluster: Cluster,
     /// What must be said.
     pub expect: Expect,
+    /// What happens after that was said, one after the other, for `by: cluster`.
+    #[serde(default)]
+    pub then: Vec<Step>,
+}
+
+/// Who says what is the matter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum By {
+    /// The one-shot probe alone.
+    #[default]
+    Probe,
+    /// Hub, sidecars and judge, as the status of a check.
+    Cluster,
 }
 
 /// A server of the case.
@@ -90,6 +124,8 @@ pub struct Dns {
     pub aaaa: Option<Answers>,
     /// Names that get SERVFAIL.
     pub failing: BTreeSet<String>,
+    /// To questions for names that it does not know, where that is different.
+    pub others: Option<Answers>,
     /// Milliseconds before each answer.
     pub delay_ms: u64,
     /// Only the first question of each source port is answered, as where conntrack loses the second of a pair.
@@ -150,11 +186,14 @@ pub struct Rules {
 }
 
 /// What is asked of the one-shot probe.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Probe {
     /// The target.
     pub target: String,
+    /// Pods that ask at the same time, each for itself; the client alone unless it is said otherwise.
+    #[serde(default = "client")]
+    pub from: Vec<At>,
     /// Further arguments.
     #[serde(default)]
     pub args: Vec<String>,
@@ -176,8 +215,20 @@ pub struct Probe {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expect {
-    /// `Reachable`, `Unreachable`, `Unknown`.
+    /// `Reachable`, `Unreachable`, `Unknown`, and by a cluster `Denied`.
     pub result: Words,
+    /// `AsExpected`, `Failed`, `Unknown`, by a cluster alone.
+    #[serde(default)]
+    pub outcome: Option<Words>,
+    /// The name of the policy that decides, by a cluster alone.
+    #[serde(default)]
+    pub policy: Option<Words>,
+    /// Codes that are right as well while other traffic goes on.
+    #[serde(default)]
+    pub loaded: Vec<String>,
+    /// Codes that may be claimed on the way there, by a cluster alone.
+    #[serde(default)]
+    pub meanwhile: Vec<String>,
     /// The code; `none` for what is reachable.
     pub reason: Words,
     /// The stage.
@@ -186,7 +237,7 @@ pub struct Expect {
     pub confidence: Words,
     /// Seconds in which it must be said.
     pub within: f64,
-    /// JSON pointers into the answer, and what is there.
+    /// JSON pointers into the answer, by a cluster the status of the check, and what is there.
     #[serde(default)]
     pub evidence: BTreeMap<String, Value>,
     /// Words that some line of the explanation has.
@@ -213,6 +264,14 @@ impl Words {
         }
     }
 
+    /// All of them.
+    pub fn all(&self) -> &[String] {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Any(any) => any,
+        }
+    }
+
     /// The one that is meant first.
     pub fn first(&self) -> &str {
         match self {
@@ -228,6 +287,10 @@ fn both_topologies() -> Vec<Topology> {
 
 fn both_families() -> Vec<u8> {
     vec![4, 6]
+}
+
+fn client() -> Vec<At> {
+    vec![At::Client]
 }
 
 fn filter() -> String {
@@ -246,6 +309,35 @@ impl Case {
             std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
         serde_saphyr::from_str(&text).with_context(|| format!("{} is no case", file.display()))
     }
+
+    /// The case beside other traffic.
+    #[must_use]
+    pub fn loaded(&self) -> Self {
+        let mut case = self.clone();
+        let reason = &mut case.expect.reason;
+        *reason = Words::Any(reason.all().iter().chain(&case.expect.loaded).cloned().collect());
+        case
+    }
+
+    /// The cases below a folder with their names, in order.
+    pub fn all(folder: &Path) -> Result<Vec<(String, Self)>> {
+        let mut found = Vec::new();
+        let mut folders = vec![folder.to_path_buf()];
+        while let Some(below) = folders.pop() {
+            let unreadable = || format!("cannot read {}", below.display());
+            for entry in std::fs::read_dir(&below).with_context(unreadable)? {
+                let path = entry.with_context(unreadable)?.path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|extension| extension == "yaml") {
+                    let name = path.strip_prefix(folder).unwrap_or(&path).with_extension("");
+                    found.push((name.display().to_string(), Self::read(&path)?));
+                }
+            }
+        }
+        found.sort_by(|one, other| one.0.cmp(&other.0));
+        Ok(found)
+    }
 }
 
 /// A case in one topology and one family.
@@ -262,6 +354,7 @@ impl Setting {
     /// the family.
     pub fn fill(self, text: &str) -> String {
         let mut text = text.replace("{ip}", if self.v6 { "ip6" } else { "ip" });
+        text = text.replace("{family}", if self.v6 { "IPv6" } else { "IPv4" });
         let mut put = |name: &str, address: &str| {
             let bracketed = if self.v6 { format!("[{address}]") } else { address.to_owned() };
             text =
@@ -272,20 +365,40 @@ impl Setting {
         {
             put(name, &at.address(self.topology, self.v6));
         }
-        let (service, nobody) =
-            if self.v6 { ("fd00:96::10", "fd00:244::99") } else { ("10.96.0.10", "10.244.0.99") };
-        put("service", service);
-        put("nobody", nobody);
+        let by_family = if self.v6 {
+            [
+                ("service", "fd00:96::10"),
+                ("nobody", "fd00:244::99"),
+                ("hubService", "fd00:96::99"),
+                ("dnsService", "fd00:96::53"),
+                ("hub", "fd80:9::2"),
+                ("dns", "fd80:9::3"),
+            ]
+        } else {
+            [
+                ("service", "10.96.0.10"),
+                ("nobody", "10.244.0.99"),
+                ("hubService", "10.96.0.99"),
+                ("dnsService", "10.96.0.53"),
+                ("hub", "10.244.9.2"),
+                ("dns", "10.244.9.3"),
+            ]
+        };
+        for (name, address) in by_family {
+            put(name, address);
+        }
         text
     }
 
-    /// The same in every text of a value.
-    pub fn fill_all(self, value: &mut Value) {
+    /// Fills in every text of a value.
+    pub fn fill_value(self, value: Value) -> Value {
         match value {
-            Value::String(text) => *text = self.fill(text),
-            Value::Array(items) => items.iter_mut().for_each(|item| self.fill_all(item)),
-            Value::Object(fields) => fields.values_mut().for_each(|field| self.fill_all(field)),
-            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+            Value::String(text) => Value::String(self.fill(&text)),
+            Value::Array(values) => values.into_iter().map(|value| self.fill_value(value)).collect(),
+            Value::Object(fields) => {
+                fields.into_iter().map(|(name, value)| (name, self.fill_value(value))).collect()
+            }
+            other => other,
         }
     }
 }

@@ -5,6 +5,10 @@
 //! server .11 ──┤ node (10.244.0.1, fd00:244::1; routed: 172.30.0.1, fd00:30::1)
 //! other .13 ───┘ Service 10.96.0.10:80, fd00:96::10 → server:8080
 //! ```
+//!
+//! The hub and the name server of a case by a cluster listen in the node's namespace, at addresses of their own
+//! (10.244.9.2 and 10.244.9.3) behind Services (10.96.0.99 and 10.96.0.53): what policies say of traffic between a pod
+//! and its node is left open by the API.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -52,7 +56,7 @@ pub struct Lab {
 
 impl At {
     /// The pods, and the last byte of their addresses.
-    const PODS: [(Self, u8); 3] = [(Self::Client, 10), (Self::Server, 11), (Self::Other, 13)];
+    pub const PODS: [(Self, u8); 3] = [(Self::Client, 10), (Self::Server, 11), (Self::Other, 13)];
 
     /// The address of a family.
     pub fn address(self, topology: Topology, v6: bool) -> String {
@@ -67,7 +71,7 @@ impl At {
         }
     }
 
-    /// What it is called.
+    /// Its name.
     pub fn word(self) -> &'static str {
         match self {
             Self::Client => "client",
@@ -78,13 +82,17 @@ impl At {
     }
 }
 
-/// kube-proxy's part: one Service with one endpoint.
+/// kube-proxy's part: one Service with one endpoint, the hub's, and that of DNS.
 const SERVICE: &str = "
 table inet service {
   chain prerouting {
     type nat hook prerouting priority dstnat
     ip daddr 10.96.0.10 tcp dport 80 dnat ip to 10.244.0.11:8080
     ip6 daddr fd00:96::10 tcp dport 80 dnat ip6 to [fd00:244::11]:8080
+    ip daddr 10.96.0.99 tcp dport 9443 dnat ip to 10.244.9.2:9443
+    ip6 daddr fd00:96::99 tcp dport 9443 dnat ip6 to [fd80:9::2]:9443
+    ip daddr 10.96.0.53 meta l4proto { tcp, udp } th dport 53 dnat ip to 10.244.9.3:53
+    ip6 daddr fd00:96::53 meta l4proto { tcp, udp } th dport 53 dnat ip6 to [fd80:9::3]:53
   }
 }
 ";
@@ -145,6 +153,9 @@ impl Lab {
                           link add up0 type veth peer name up1\nlink set up0 up\nlink set up1 up\nroute add default dev up0\n";
             }
         }
+        // After those above, and unlike the pods' in IPv6: errors of the node come from the first that fits best.
+        lines += "addr add 10.244.9.2/32 dev lo\naddr add 10.244.9.3/32 dev lo\n\
+                  addr add fd80:9::2/128 dev lo nodad\naddr add fd80:9::3/128 dev lo nodad\n";
         for (at, _) in At::PODS {
             let (port, pod) = (at.word(), self.name(at));
             let _ = writeln!(lines, "link add {port} type veth peer name eth0 netns {pod}");
@@ -206,6 +217,14 @@ impl Lab {
     /// Adds rules to a namespace's own.
     pub fn nft(&self, at: At, rules: &str) -> Result<()> {
         feed(Command::new("ip").args(["netns", "exec", &self.name(at), "nft", "-f", "-"]), rules)
+    }
+
+    /// Takes every rule away that is not the lab's own.
+    pub fn repair(&self) -> Result<()> {
+        for at in At::PODS.map(|(at, _)| at) {
+            self.nft(at, "flush ruleset")?;
+        }
+        self.nft(At::Node, &format!("flush ruleset\n{SERVICE}"))
     }
 
     /// Sets what is below `/proc/sys/net` of a namespace.

@@ -16,11 +16,11 @@ pub struct Matrix {
 
 impl Matrix {
     /// Takes in one case.
-    pub fn add(&mut self, expected: &str, played: &Played) {
-        *self.cells.entry((expected.to_owned(), played.given.clone())).or_default() += 1;
+    pub fn add(&mut self, played: &Played) {
+        *self.cells.entry((played.expected.clone(), played.given.clone())).or_default() += 1;
         *self.grades.entry(played.grade).or_default() += 1;
         if played.grade == Grade::Right {
-            self.times.entry(expected.to_owned()).or_default().push(played.elapsed);
+            self.times.entry(played.expected.clone()).or_default().push(played.elapsed);
         }
     }
 

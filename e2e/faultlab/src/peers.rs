@@ -3,7 +3,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,48 +11,32 @@ use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use crate::lab::{At, Lab};
-
-/// How a sidecar runs in a pod: without rights.
-pub(crate) const UNPRIVILEGED: [&str; 11] = [
-    "setpriv",
-    "--reuid",
-    "65532",
-    "--regid",
-    "65532",
-    "--clear-groups",
-    "--bounding-set",
-    "-all",
-    "--inh-caps",
-    "-all",
-    "--no-new-privs",
-];
+use crate::pod::{self, Running};
 
 /// Until one listens.
 const PATIENCE: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(5);
 
-/// They end when this goes.
+/// They end when this goes. Their files are in the folder that is given.
 pub(crate) struct Peers {
-    running: Vec<(PathBuf, Child)>,
+    running: Vec<(PathBuf, Running)>,
     /// Where their sockets are.
     folder: TempDir,
 }
 
 impl Peers {
     /// Starts one in each of the namespaces; all listen when this returns.
-    pub(crate) fn start(lab: &Lab, places: &[At], probe: &Path) -> Result<Self> {
+    pub(crate) fn start(lab: &Lab, places: &[At], probe: &Path, files: &Path) -> Result<Self> {
         let folder = tempfile::tempdir().context("cannot make a folder")?;
         // Who makes sockets in it has no rights.
         fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).context("cannot open a folder")?;
         let mut peers = Self { running: Vec::new(), folder };
         for place in places {
             let socket = peers.folder.path().join(place.word()).with_extension("sock");
-            let mut command = Command::new("nsenter");
-            command.arg(format!("--net=/run/netns/{}", lab.name(*place)));
-            command.args(UNPRIVILEGED).arg(probe).args(["attest", "--listen"]).arg(&socket);
-            command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").stdin(Stdio::null());
+            let mut command = pod::command(lab, *place, pod::Files::default(), files)?;
+            command.arg(probe).args(["attest", "--listen"]).arg(&socket).stdin(Stdio::null());
             let child = command.spawn().context("cannot start nsenter")?;
-            peers.running.push((socket, child));
+            peers.running.push((socket, Running(child)));
         }
         peers.wait()?;
         Ok(peers)
@@ -60,7 +44,7 @@ impl Peers {
 
     fn wait(&mut self) -> Result<()> {
         let begun = Instant::now();
-        for (socket, child) in &mut self.running {
+        for (socket, Running(child)) in &mut self.running {
             while !socket.exists() {
                 if let Some(status) = child.try_wait().context("cannot wait for a peer")? {
                     bail!("{} ended with {status}", socket.display());
@@ -76,15 +60,5 @@ impl Peers {
 
     pub(crate) fn sockets(&self) -> impl Iterator<Item = &Path> {
         self.running.iter().map(|(socket, _)| socket.as_path())
-    }
-}
-
-impl Drop for Peers {
-    fn drop(&mut self) {
-        for (_, child) in &mut self.running {
-            // One that has ended needs no end.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
     }
 }

@@ -1,56 +1,34 @@
 //! Playing a case: the network, what is broken in it, the probe, and whether the right thing was said.
 
-use std::fs;
 use std::io::Read;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::case::{Case, Does, Fault, Setting, Words};
+use crate::case::{By, Case, Does, Fault, Setting};
+use crate::cluster;
+pub use crate::grade::{Grade, Played};
+use crate::grade::{Said, grade};
 use crate::lab::{At, Lab};
-use crate::peers::{Peers, UNPRIVILEGED};
+use crate::load::Load;
+use crate::peers::Peers;
+use crate::pod;
 use crate::servers::Server;
 
 /// A probe that takes longer is ended; a machine that makes and removes namespaces stalls for half of that.
 const PATIENCE: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(5);
-/// What the time of a probe's stages may exceed on a machine with other work, before it counts as too late.
-const SLACK: Duration = Duration::from_millis(500);
 /// The port of name servers.
 const DNS: u16 = 53;
-/// What was said of a case, against what is right.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Grade {
-    /// What the case expects, in time.
-    Right,
-    /// Nothing certain, where something could have been said.
-    Unknown,
-    /// Something else that is no confident cause: the right one too late, or less sure, or another stage.
-    Off,
-    /// Another cause, confidently.
-    Wrong,
-}
 
-/// What came of a case in one setting.
-#[derive(Clone, Debug)]
-pub struct Played {
-    /// The code that was given, or the result where there was none.
-    pub given: String,
-    /// How right it is.
-    pub grade: Grade,
-    /// The time that the probe's stages took together.
-    pub elapsed: Duration,
-    /// What is not as expected, for people.
-    pub complaints: Vec<String>,
-}
-
-/// Plays a case in one setting, with that probe.
-pub fn play(case: &Case, setting: Setting, probe: &Path) -> Result<Played> {
+/// Plays a case in one setting, with that probe, and with other traffic when it is to be loaded.
+pub fn play(case: &Case, setting: Setting, probe: &Path, loaded: bool) -> Result<Played> {
+    let case = &if loaded { case.loaded() } else { case.clone() };
     let lab = Lab::new(setting.topology)?;
     let mut servers = Vec::new();
     for listening in &case.servers {
@@ -70,22 +48,37 @@ pub fn play(case: &Case, setting: Setting, probe: &Path) -> Result<Played> {
         });
         servers.push(Server::start(&lab, &listening, address.transpose()?)?);
     }
+    let held = case.held.iter().map(|to| hold(&lab, &setting.fill(to))).collect::<Result<Vec<_>>>()?;
     for (number, fault) in case.faults.iter().enumerate() {
         break_it(&lab, setting, number, fault)?;
     }
-    let peers = Peers::start(&lab, &case.peers, probe)?;
     if case.questions_per_second > 0 {
         let server = setting.fill("{server}").parse().context("the server has no address")?;
         let server = SocketAddr::new(server, DNS);
         servers.push(Server::load(&lab, At::Other, server, case.questions_per_second)?);
     }
+    let load = if loaded { Some(Load::start(&lab, setting)?) } else { None };
     let folder = tempfile::tempdir().context("cannot make a folder")?;
-    let said = ask(&lab, setting, case, (probe, &peers), folder.path())?;
-    drop((servers, peers));
-    Ok(grade(case, setting, &said))
+    let played = match case.by {
+        By::Probe => {
+            let said = ask(&lab, setting, case, probe, folder.path())?;
+            let graded = said.iter().map(|said| grade(&case.expect, setting, said));
+            graded.max_by_key(|played| played.grade).context("a case that nobody asks")?
+        }
+        By::Cluster => cluster::play(&lab, setting, case, probe, folder.path())?,
+    };
+    drop((servers, held, load));
+    Ok(played)
 }
 
-fn break_it(lab: &Lab, setting: Setting, number: usize, fault: &Fault) -> Result<()> {
+/// A connection of the client.
+fn hold(lab: &Lab, to: &str) -> Result<TcpStream> {
+    let connected = lab.within(At::Client, || TcpStream::connect(to))?;
+    connected.with_context(|| format!("{to} does not accept a connection to be held"))
+}
+
+/// Breaks something; `number` tells it from others of the case.
+pub(crate) fn break_it(lab: &Lab, setting: Setting, number: usize, fault: &Fault) -> Result<()> {
     for (name, value) in &fault.sysctls {
         lab.sysctls(fault.at, &[(name.as_str(), value.as_str())])?;
     }
@@ -101,51 +94,40 @@ fn break_it(lab: &Lab, setting: Setting, number: usize, fault: &Fault) -> Result
     Ok(())
 }
 
-/// The command of a probe in the client's namespace, as the sidecar runs: uid 65532 and no capability.
-fn command(
-    lab: &Lab,
-    setting: Setting,
-    case: &Case,
-    (probe, peers): (&Path, &Peers),
-    folder: &Path,
-) -> Result<Command> {
-    let write = |name: &str, text: &str| -> Result<PathBuf> {
-        let file = folder.join(name);
-        fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
-        Ok(file)
+/// The command of a probe in a pod's namespace.
+fn command(lab: &Lab, setting: Setting, case: &Case, at: At, probe: &Path, folder: &Path) -> Result<Command> {
+    let files = pod::Files {
+        resolv_conf: &setting.fill(&case.probe.resolv_conf),
+        hosts: &setting.fill(&case.probe.hosts),
     };
-    let resolv_conf = write("resolv.conf", &setting.fill(&case.probe.resolv_conf))?;
-    let own = setting.fill(&case.probe.hosts);
-    let hosts = write("hosts", &format!("127.0.0.1 localhost\n::1 localhost\n{own}"))?;
-    let mut command = Command::new("nsenter");
-    command.arg(format!("--net=/run/netns/{}", lab.name(At::Client)));
-    command.args(["unshare", "--mount", "--propagation", "private", "sh", "-ec"]);
-    command.arg("mount --bind \"$1\" /etc/resolv.conf; mount --bind \"$2\" /etc/hosts; shift 2; exec \"$@\"");
-    command.arg("sh").args([resolv_conf, hosts]);
-    command.args(UNPRIVILEGED).arg(probe);
-    command.args(["probe", "--output", "json"]);
-    for socket in peers.sockets() {
-        command.arg("--peer").arg(socket);
-    }
+    let mut command = pod::command(lab, at, files, folder)?;
+    command.arg(probe).args(["probe", "--output", "json"]);
     if let Some(decision) = &case.probe.decision {
-        let mut decision = decision.clone();
-        setting.fill_all(&mut decision);
-        command.arg("--decision").arg(write("decision.json", &decision.to_string())?);
+        let decision = setting.fill_value(decision.clone()).to_string();
+        command.arg("--decision").arg(pod::write(folder, "decision.json", &decision)?);
     }
     command.args(case.probe.args.iter().map(|argument| setting.fill(argument)));
     command.arg(setting.fill(&case.probe.target));
-    // Nothing of the machine's own, such as its proxies.
-    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     command.envs(case.probe.env.iter().map(|(name, value)| (name, setting.fill(value))));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     Ok(command)
 }
 
-/// The probe's answer.
-fn ask(lab: &Lab, setting: Setting, case: &Case, asking: (&Path, &Peers), folder: &Path) -> Result<Value> {
-    let mut command = command(lab, setting, case, asking, folder)?;
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+/// The probes' answers, of all who ask at the same time.
+fn ask(lab: &Lab, setting: Setting, case: &Case, probe: &Path, folder: &Path) -> Result<Vec<Said>> {
+    let peers = Peers::start(lab, &case.peers, probe, folder)?;
+    let mut asking = Vec::new();
+    for at in &case.probe.from {
+        let mut command = command(lab, setting, case, *at, probe, folder)?;
+        command.args(peers.sockets().map(|socket| format!("--peer={}", socket.display())));
+        asking.push(command.spawn().context("cannot start nsenter")?);
+    }
     let begun = Instant::now();
-    let mut child = command.spawn().context("cannot start nsenter")?;
+    asking.into_iter().map(|child| answer(child, begun)).collect()
+}
+
+/// A probe's answer. Its time is that of its stages: starting a program takes the machine's.
+fn answer(mut child: Child, begun: Instant) -> Result<Said> {
     let status = loop {
         if let Some(status) = child.try_wait().context("cannot wait for the probe")? {
             break status;
@@ -160,61 +142,15 @@ fn ask(lab: &Lab, setting: Setting, case: &Case, asking: (&Path, &Peers), folder
     let (mut out, mut errors) = (String::new(), String::new());
     child.stdout.take().context("standard output is piped")?.read_to_string(&mut out)?;
     child.stderr.take().context("standard error is piped")?.read_to_string(&mut errors)?;
-    serde_json::from_str(&out)
-        .with_context(|| format!("the probe ended with {status} and no answer: {out}{errors}"))
-}
-
-fn grade(case: &Case, setting: Setting, said: &Value) -> Played {
-    let word = |name: &str| said[name].as_str().unwrap_or("none").to_owned();
-    let [result, reason, stage, confidence] = ["result", "reason", "stage", "confidence"].map(word);
-    let expect = &case.expect;
-    let mut complaints = Vec::new();
-    let mut held = |what: &str, words: &Words, word: &str| {
-        let right = words.has(word);
-        if !right {
-            complaints.push(format!("{what} {word} instead of {}", words.first()));
-        }
-        right
-    };
-    let right_result = held("result", &expect.result, &result);
-    let right_reason = held("reason", &expect.reason, &reason);
-    held("stage", &expect.stage, &stage);
-    held("confidence", &expect.confidence, &confidence);
-    let stages = said["stages"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let answer: Value = serde_json::from_str(&out)
+        .with_context(|| format!("the probe ended with {status} and no answer: {out}{errors}"))?;
+    let stages = answer["stages"].as_array().map(Vec::as_slice).unwrap_or_default();
     let own = stages.iter().filter_map(|stage| stage["elapsedMs"].as_f64()).sum::<f64>() / 1000.0;
-    let own = Duration::try_from_secs_f64(own).unwrap_or_default();
-    let within = Duration::from_secs_f64(expect.within);
-    if own > within + SLACK {
-        complaints.push(format!("{} ms instead of {}", own.as_millis(), within.as_millis()));
-    }
-    for (pointer, wanted) in &expect.evidence {
-        let wanted = match wanted {
-            Value::String(text) => Value::String(setting.fill(text)),
-            other => other.clone(),
-        };
-        let found = said.pointer(pointer).unwrap_or(&Value::Null);
-        if *found != wanted {
-            complaints.push(format!("{pointer} is {found} instead of {wanted}"));
-        }
-    }
-    let lines = said["because"].to_string();
-    for words in expect.because.iter().map(|words| setting.fill(words)) {
-        if !lines.contains(&words) {
-            complaints.push(format!("nothing says {words:?}"));
-        }
-    }
-    let grade = if complaints.is_empty() {
-        Grade::Right
-    } else if result == "Unknown" || confidence == "suspected" {
-        Grade::Unknown
-    } else if right_result && right_reason {
-        Grade::Off
-    } else {
-        Grade::Wrong
-    };
-    if grade != Grade::Right {
-        complaints.push(said.to_string());
-    }
-    let given = if reason == "none" { result } else { reason };
-    Played { given, grade, elapsed: own, complaints }
+    Ok(Said {
+        words: answer.clone(),
+        because: answer["because"].to_string(),
+        shown: answer.to_string(),
+        evidence: answer,
+        elapsed: Duration::try_from_secs_f64(own).unwrap_or_default(),
+    })
 }

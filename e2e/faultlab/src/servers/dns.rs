@@ -36,8 +36,9 @@ impl OverUdp {
     pub(crate) fn ask(&mut self, question: &[u8], from: SocketAddr) {
         let Ok(asked) = Message::from_vec(question) else { return };
         let Some(query) = asked.queries.first() else { return };
-        let for_aaaa = query.query_type == RecordType::AAAA;
-        let how = self.zone.aaaa.filter(|_| for_aaaa).unwrap_or(self.zone.udp);
+        let for_aaaa = self.zone.aaaa.filter(|_| query.query_type == RecordType::AAAA);
+        let known = self.zone.names.contains_key(&asked_name(&query.name));
+        let how = self.zone.others.filter(|_| !known).or(for_aaaa).unwrap_or(self.zone.udp);
         let first = self.known.insert(from);
         if let Some(answer) = answer(&self.zone, &asked, how).filter(|_| first || !self.zone.first_only) {
             self.due.push_back((Instant::now() + Duration::from_millis(self.zone.delay_ms), from, answer));
@@ -109,7 +110,7 @@ fn answer(zone: &Dns, asked: &Message, how: Answers) -> Option<Vec<u8>> {
 }
 
 fn fill(zone: &Dns, name: &Name, record: RecordType, answer: &mut Message) {
-    let asked = name.to_ascii().trim_end_matches('.').to_ascii_lowercase();
+    let asked = asked_name(name);
     if zone.failing.contains(&asked) {
         answer.metadata.response_code = ResponseCode::ServFail;
         return;
@@ -126,4 +127,9 @@ fn fill(zone: &Dns, name: &Name, record: RecordType, answer: &mut Message) {
         };
         answer.add_answer(Record::from_rdata(name.clone(), TTL, data));
     }
+}
+
+/// A name as zones of cases have it.
+fn asked_name(name: &Name) -> String {
+    name.to_ascii().trim_end_matches('.').to_ascii_lowercase()
 }
