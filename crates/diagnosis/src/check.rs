@@ -1,6 +1,7 @@
 //! What must hold for every verdict. Run over every verdict in every test; written from the invariants, with
 //! the raw evidence, and sharing nothing with the rules.
 
+mod after;
 mod claims;
 mod denied;
 
@@ -83,6 +84,7 @@ pub fn check(case: &Case, verdict: &Verdict) -> Vec<Violation> {
             denied::denied(case, pair, &mut must);
         }
         proxied(case, pair, verdict, &mut must);
+        after::connected(pair, verdict, &mut must);
     }
     broken
 }

@@ -1,8 +1,11 @@
 //! What every walk tells by itself: one line a stage, in words that a steady state repeats.
 
+use std::fmt::Write as _;
+
 use peerwalk_model::Because;
 use peerwalk_model::evidence::{
-    IcmpError, Query, QueryOutcome, Request, RequestOutcome, Resolve, ResolveSource, Tls, TlsOutcome,
+    AfterConnect, IcmpError, Query, QueryOutcome, Request, RequestOutcome, Resolve, ResolveSource, Tls,
+    TlsOutcome,
 };
 use peerwalk_model::verdict::Topic;
 
@@ -20,8 +23,14 @@ pub(crate) fn narrate(view: &View) -> Vec<Because> {
     let mut lines: Vec<Because> = walk.resolve.as_ref().map(resolve).into_iter().collect();
     lines.extend(walk.proxied.as_ref().map(|attempt| Because::new(Topic::Route, said_of_proxy(attempt))));
     lines.extend(connect(view));
-    lines.extend(walk.tls.as_ref().map(tls));
-    lines.extend(walk.request.as_ref().map(request));
+    // What the connection tells belongs to the stage that was reached.
+    let after = walk.after.as_ref().map(after).unwrap_or_default();
+    let (of_tls, of_request) =
+        if walk.request.is_some() { (String::new(), after) } else { (after, String::new()) };
+    lines.extend(walk.tls.as_ref().map(|found| Because::new(Topic::Tls, tls(found) + &of_tls)));
+    lines.extend(
+        walk.request.as_ref().map(|found| Because::new(Topic::Request, request(found) + &of_request)),
+    );
     lines
 }
 
@@ -162,8 +171,8 @@ fn icmp(error: &IcmpError) -> String {
     format!("{family} {}/{}", error.kind, error.code)
 }
 
-fn tls(tls: &Tls) -> Because {
-    let text = match &tls.outcome {
+fn tls(tls: &Tls) -> String {
+    match &tls.outcome {
         TlsOutcome::Established => format!("the certificate for {} is trusted", tls.server_name),
         TlsOutcome::UntrustedIssuer => {
             format!("no given root signed the certificate for {}", tls.server_name)
@@ -171,11 +180,10 @@ fn tls(tls: &Tls) -> Because {
         TlsOutcome::Failed(words) => format!("handshake with {} failed: {words}", tls.server_name),
         TlsOutcome::Reset => format!("handshake with {} was cut off", tls.server_name),
         TlsOutcome::Timeout => format!("no answer to the handshake with {}", tls.server_name),
-    };
-    Because::new(Topic::Tls, text)
+    }
 }
 
-fn request(request: &Request) -> Because {
+fn request(request: &Request) -> String {
     let method = match request.method {
         peerwalk_model::plan::HttpMethod::Head => "HEAD",
         peerwalk_model::plan::HttpMethod::Get => "GET",
@@ -187,5 +195,30 @@ fn request(request: &Request) -> Because {
         RequestOutcome::NoResponse => "no answer".into(),
         RequestOutcome::Malformed(words) => format!("not HTTP: {words}"),
     };
-    Because::new(Topic::Request, format!("{method} {}: {said}", request.url))
+    format!("{method} {}: {said}", request.url)
+}
+
+/// What the connection tells, and what came of small segments; each behind a semicolon.
+fn after(after: &AfterConnect) -> String {
+    let connection = &after.connection;
+    let mut text = String::new();
+    for error in &connection.queue {
+        let from = error.offender.map_or_else(String::new, |offender| format!(" from {offender}"));
+        let _ = write!(text, "; {} came for its packets{from}", icmp(error));
+    }
+    if let Some(errno) = connection.errno {
+        let _ = write!(text, "; an ICMP error came for its packets (errno {errno})");
+    }
+    if connection.is_peer_full() {
+        text.push_str("; the other end takes nothing more: its receive window is 0");
+    } else if connection.is_unacknowledged() {
+        text.push_str("; the other end does not acknowledge what is sent");
+    } else if connection.unacked == 0 {
+        text.push_str("; the other end acknowledged what was sent");
+    }
+    if let Some(small) = after.small_segments {
+        let came = if small.answered { "an answer, each time" } else { "no answer either" };
+        let _ = write!(text, "; the same over segments of at most {} bytes got {came}", small.mss);
+    }
+    text
 }

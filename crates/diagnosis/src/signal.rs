@@ -54,7 +54,7 @@ pub(crate) fn classify(dial: &Dial) -> Signal<'_> {
 }
 
 /// What an entry of the error queue says; `None` for one that does not end a connection attempt.
-fn icmp(error: &IcmpError) -> Option<Signal<'_>> {
+pub(crate) fn icmp(error: &IcmpError) -> Option<Signal<'_>> {
     Some(match (error.v6, error.kind, error.code) {
         (false, 3, 2 | 3 | 9 | 10 | 13) | (true, 1, 1 | 4 | 5 | 6) => Signal::Refused(error),
         (false, 3, 1) | (true, 1, 3) => Signal::HostUnreachable(error.offender),

@@ -19,7 +19,7 @@ use peerwalk_diagnosis::{
     TargetFacts, Thresholds, check, explain, judge, outcome,
 };
 use peerwalk_model::evidence::{
-    Connect, LocalTrouble, ProxyAttempt, Request, Resolve, Route, Tls, Trigger, Walk,
+    AfterConnect, Connect, LocalTrouble, ProxyAttempt, Request, Resolve, Route, Tls, Trigger, Walk,
 };
 use peerwalk_model::plan::Control;
 use peerwalk_model::verdict::Expectation;
@@ -86,6 +86,7 @@ struct ScenarioWalk {
     route: Option<Route>,
     tls: Option<Tls>,
     request: Option<Request>,
+    after: Option<AfterConnect>,
     proxied: Option<ScenarioProxied>,
     local: Option<LocalTrouble>,
 }
@@ -234,6 +235,7 @@ impl ScenarioWalk {
         walk.route = self.route;
         walk.tls = self.tls;
         walk.request = self.request;
+        walk.after = self.after;
         walk.local = self.local;
         walk.proxied = self.proxied.map(|proxied| ProxyAttempt {
             container: "app".into(),

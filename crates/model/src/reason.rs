@@ -110,10 +110,10 @@ catalogue! {
             "What the walk saw contradicts a decision that is younger than the grace period.",
             "Wait a few seconds. If it stays, the network plugin is slow or stuck.";
         Filtered: "A packet filter refuses the connection, and no known policy explains it.",
-            "An explicit ICMP refusal while endpoints exist; confirmed when policies allow the connection for certain, walk after walk.",
+            "An explicit ICMP refusal of the connection, or of data on it, while endpoints exist; confirmed when policies allow the connection for certain, walk after walk.",
             "Look for firewalls, security groups and policies of kinds that Peerwalk cannot read, near the address that the evidence names.";
         Dropped: "The target lives, and packets to it vanish.",
-            "Silence, while the target is proven alive.",
+            "Silence, while the target is proven alive; or a handshake that was completed, and data after it that nobody acknowledges.",
             "Look for filters that drop, return paths, and connection tracking on the target's node.";
         PartialLoss: "Some connections come about, others get no answer.",
             "Some source ports connect, others stay silent also after a SYN was sent again, to one address in one walk.",
@@ -145,6 +145,9 @@ catalogue! {
         NetworkUnreachable: "There is no route to the target.",
             "ICMP network unreachable, or no route in the pod itself.",
             "Look at the routes of the node, and at the pod's own interface.";
+        MtuBlackhole: "Large packets vanish on the way, small ones do not.",
+            "An exchange over the connection got no answer, and the same exchange got it, again and again, over connections whose segments are small.",
+            "Look for a link or tunnel on the way whose MTU is smaller than the pods' and for filters that drop ICMP of type 3 code 4 (ICMPv6 type 2); a smaller MTU for pods, or MSS clamping, avoids it.";
         InterceptedLocally: "Something in the source pod accepts the connection in the target's place.",
             "The other end of the connection is a socket in the pod's own network namespace that is no endpoint of the target.",
             "Expected with a service mesh. A connection alone proves nothing then: give a check without an HTTP request one. Where the request failed, look at the logs of what accepts in the pod.";
@@ -167,6 +170,9 @@ catalogue! {
         NoResponse: "The connection was made and no answer came.",
             "No byte of an answer within the deadline.",
             "The target is overloaded or stuck, or accepts and does not speak HTTP.";
+        PeerNotReading: "The connection was made, and nobody reads from it at the other end.",
+            "The other end's receive window is zero while there is something to send.",
+            "The target accepts connections that it does not serve: look at its threads or event loop, and at its logs.";
     }
     Local {
         LocalResources: "The prober itself ran out of something.",

@@ -4,6 +4,7 @@
 //! leave conntrack sooner (10 s instead of 120 s) but servers count it as an interrupted handshake (MySQL
 //! blocks a host after 100 of them), and the budget keeps TIME_WAIT far below where it hurts.
 
+mod connection;
 mod local_peer;
 mod ports;
 mod queue;
@@ -22,6 +23,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+pub(crate) use connection::{Kept, connect_with_mss};
 pub(crate) use local_peer::Locals;
 pub(crate) use ports::Parity;
 pub(crate) use queue::read as read_queue;

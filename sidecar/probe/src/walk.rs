@@ -1,5 +1,6 @@
 //! One walk of one target, stage by stage.
 
+mod after;
 mod memory;
 
 use std::net::{IpAddr, SocketAddr};
@@ -11,6 +12,7 @@ use peerwalk_model::evidence::{
 use peerwalk_model::plan::{PlannedTarget, RecordType, Retries, TargetKind};
 use peerwalk_model::{TargetKey, Walk};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use crate::budget::{Allowance, Gate, Pace};
 use crate::connect::{Choice, Connected, Connector, Dialling, Order};
@@ -19,7 +21,7 @@ use crate::proxied::{self, Through};
 use crate::request::{Form, exchange};
 use crate::resolve::{Patience, Resolver, backoff, record_of};
 use crate::route::route;
-use crate::socket::Locals;
+use crate::socket::{Kept, Locals};
 use crate::tls;
 use crate::url::{Scheme, TargetUrl};
 use memory::{Memory, Remembered};
@@ -174,18 +176,25 @@ impl Tour<'_> {
             return Err(local);
         }
         if let (Some((stream, remote)), Some(url)) = (stream, &way.url) {
-            let mut stream = Some(stream);
+            let (mut stream, mut connection) = (Some(stream), None);
             for attempt in 0..self.target.retries.attempts.max(1) {
                 if attempt > 0 {
                     stream = self.again(dialling, remote, attempt).await?;
                 }
                 let Some(stream) = stream.take() else { break };
-                let (tls, request) = self.speak(stream, url).await?;
+                let kept = Kept::of(&stream);
+                let (tls, request) = self.speak(stream, url, self.allowance.deadline()).await?;
                 let passed = good(tls.as_ref(), request.as_ref());
+                let asked = after::unanswered(tls.as_ref(), request.as_ref());
+                connection = kept.filter(|_| asked).and_then(Kept::told);
                 (walk.tls, walk.request) = (tls, request);
                 if passed {
                     break;
                 }
+            }
+            if let Some(connection) = connection {
+                let found = (walk.tls.as_ref(), walk.request.as_ref());
+                walk.after = Some(self.after(dialling, (remote, url), found, connection).await);
             }
         }
         Ok(())
@@ -211,8 +220,8 @@ impl Tour<'_> {
         &self,
         stream: TcpStream,
         url: &TargetUrl,
+        deadline: Instant,
     ) -> Result<(Option<Tls>, Option<Request>), LocalTrouble> {
-        let deadline = self.allowance.deadline();
         let http = self.target.http.as_ref();
         match url.scheme {
             Scheme::Tcp => Ok((None, None)),

@@ -375,6 +375,13 @@ fn an_accepted_connection_without_answer_is_no_response() {
     target.http = Some(HttpRequest { method: HttpMethod::Head, path: "/".into(), status_below: 500 });
     target.total_timeout = Duration::from_millis(500);
     let walks = walks(&lab, &Prober::new(Environment::default()), &target);
-    let request = walks.last().unwrap().request.clone().unwrap();
-    assert_eq!(request.outcome, RequestOutcome::NoResponse);
+    let walk = walks.last().unwrap();
+    assert_eq!(walk.request.as_ref().unwrap().outcome, RequestOutcome::NoResponse);
+    let after = walk.after.as_ref().unwrap();
+    assert!(
+        after.connection.bytes_acked > 0 && after.connection.unacked == 0,
+        "it was acknowledged: {after:?}"
+    );
+    let small = after.small_segments.unwrap();
+    assert!(small.mss < 1220 && !small.answered, "nor is the same over small segments answered: {after:?}");
 }

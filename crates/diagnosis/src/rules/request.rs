@@ -3,11 +3,11 @@
 use peerwalk_model::evidence::{Request, RequestOutcome};
 use peerwalk_model::{Confidence, Reason, Stage, Verdict};
 
-use super::unreachable;
+use super::{after, unreachable};
 use crate::view::View;
 
 pub(super) fn exchange(view: &View) -> Option<Verdict> {
-    judged(view.walk.request.as_ref()?)
+    Some(after::told(view, judged(view.walk.request.as_ref()?)?))
 }
 
 /// The verdict of an exchange; `None` when it passed. What the target's application does is no proven cause,
