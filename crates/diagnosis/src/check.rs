@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose, ProxyAttempt, RequestOutcome, Route};
 use peerwalk_model::verdict::{Expectation, Topic};
-use peerwalk_model::{Confidence, Observed, Reason, Verdict};
+use peerwalk_model::{Confidence, Observed, Protocol, Reason, Stage, Verdict};
 
 use crate::case::{Case, PairEvidence};
 use crate::facts::TargetFacts;
@@ -85,6 +85,7 @@ pub fn check(case: &Case, verdict: &Verdict) -> Vec<Violation> {
         }
         proxied(case, pair, verdict, &mut must);
         after::connected(pair, verdict, &mut must);
+        datagrams(pair, verdict, &mut must);
     }
     broken
 }
@@ -129,6 +130,26 @@ fn proxied(case: &Case, pair: &PairEvidence, verdict: &Verdict, must: &mut impl 
     }
 }
 
+/// What holds where the target was dialled over UDP.
+fn datagrams(pair: &PairEvidence, verdict: &Verdict, must: &mut impl FnMut(bool, &str)) {
+    let dials = target_dials(pair);
+    if dials.is_empty() || dials.iter().any(|dial| dial.protocol != Protocol::Udp) {
+        return;
+    }
+    let connect = verdict.stage == Stage::Connect;
+    let silent = dials.iter().all(|dial| dial.outcome == DialOutcome::Silent);
+    let claims = verdict.observed == Observed::Denied
+        || (verdict.observed == Observed::Unreachable
+            && connect
+            && !matches!(
+                verdict.reason,
+                Some(Reason::NoEndpoints | Reason::ServicePortNotFound | Reason::TargetNotFound)
+            ));
+    must(!(silent && claims), "silence over UDP proves nothing");
+    let reachable = verdict.observed == Observed::Reachable && verdict.confidence == Confidence::Confirmed;
+    must(!(reachable && connect), "nobody tells who answered a datagram");
+}
+
 /// The proxy itself answered `CONNECT`, and opened no tunnel.
 fn no_tunnel(attempt: &ProxyAttempt) -> bool {
     attempt.connect_status.is_some_and(|status| !(200..300).contains(&status))
@@ -159,7 +180,7 @@ fn target_dials(pair: &PairEvidence) -> Vec<&Dial> {
 }
 
 fn connected(dial: &Dial) -> bool {
-    matches!(dial.outcome, DialOutcome::Connected { .. })
+    matches!(dial.outcome, DialOutcome::Connected { .. } | DialOutcome::Answered { .. })
 }
 
 fn out_of_resources(dial: &Dial) -> bool {

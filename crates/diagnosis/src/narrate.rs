@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use peerwalk_model::Because;
 use peerwalk_model::evidence::{
     AfterConnect, IcmpError, Query, QueryOutcome, Request, RequestOutcome, Resolve, ResolveSource, Tls,
     TlsOutcome,
 };
 use peerwalk_model::verdict::Topic;
+use peerwalk_model::{Because, Protocol};
 
 use crate::address::{Address, Answer};
 use crate::place::place;
@@ -133,6 +133,10 @@ fn mixed(view: &View, address: &Address) -> String {
 
 fn plain(view: &View, address: &Address, answer: Answer<'_>) -> String {
     match answer {
+        Answer::Works if address.protocol == Protocol::Udp => "answered".into(),
+        Answer::Reset if address.protocol == Protocol::Udp => {
+            "refused by ICMP port unreachable from the address itself".into()
+        }
         Answer::Works => "connected".into(),
         Answer::Intercepted { by, uid } => format!("accepted inside the source pod by {by} (uid {uid})"),
         Answer::Mixed { connected, tried } => format!("{connected} of {tried} connected"),

@@ -136,6 +136,18 @@ fn dialled() -> impl Strategy<Value = Vec<Dial>> {
     ]
 }
 
+/// The same dial over UDP; controls stay what they are.
+fn datagram(dial: Dial) -> Dial {
+    if dial.purpose == DialPurpose::Control {
+        return dial;
+    }
+    let outcome = match dial.outcome {
+        DialOutcome::Connected { .. } => DialOutcome::Answered { bytes: 4 },
+        other => other,
+    };
+    Dial { protocol: peerwalk_model::Protocol::Udp, outcome, ..dial }
+}
+
 fn resolve() -> impl Strategy<Value = Resolve> {
     let outcome = select(vec![
         QueryOutcome::NoData,
@@ -263,6 +275,7 @@ fn attempt() -> impl Strategy<Value = ProxyAttempt> {
 prop_compose! {
     fn evidence()(
         dialled in dialled(),
+        udp in prop::bool::weighted(0.15),
         resolve in prop::option::of(resolve()),
         tls in prop::option::of(tls()),
         request in prop::option::of(request()),
@@ -276,6 +289,7 @@ prop_compose! {
     ) -> PairEvidence {
         let key = TargetKey { check: "storefront".into(), target: "ledger-db".into() };
         let mut walk = Walk::begin(key, 1, Trigger::Event, at(100_000));
+        let dialled: Vec<Dial> = if udp { dialled.into_iter().map(datagram).collect() } else { dialled };
         walk.connect = (!dialled.is_empty()).then_some(Connect { dials: dialled, ..Connect::default() });
         walk.ended = at(102_000);
         walk.resolve = resolve;

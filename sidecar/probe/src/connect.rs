@@ -10,7 +10,7 @@ mod silences;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use peerwalk_model::TargetKey;
@@ -60,6 +60,8 @@ pub(crate) struct Dialling<'a> {
     pub(crate) target: &'a PlannedTarget,
     pub(crate) rules: DialRules,
     pub(crate) locals: &'a Locals,
+    /// What is sent to a UDP target; none for TCP.
+    pub(crate) datagram: Option<Arc<[u8]>>,
     /// An event walk keeps no distance to earlier dials of the same address.
     pub(crate) pace: Pace,
 }
@@ -76,7 +78,7 @@ pub(crate) struct Connected {
 impl Dialling<'_> {
     /// Dials what was chosen. `interim` is called with the dials so far, during a diagnosis.
     pub(crate) async fn run(&self, choice: &Choice, interim: &mut impl FnMut(Connect)) -> Connected {
-        let mut series = Series::new(self.locals.clone());
+        let mut series = Series::new(self.locals.clone()).with_datagram(self.datagram.clone());
         let local = self.dial(choice, &mut series, interim).await.err();
         // Last, and few: a name with hundreds of addresses must not push out what was dialled.
         for remote in choice.refused.iter().take(KEPT_REFUSED) {
@@ -269,7 +271,9 @@ impl Connector {
         if times.len() >= REMEMBERED {
             times.clear();
         }
-        for dial in dials.iter().filter(|dial| matches!(dial.outcome, DialOutcome::Connected { .. })) {
+        for dial in dials.iter().filter(|dial| {
+            matches!(dial.outcome, DialOutcome::Connected { .. } | DialOutcome::Answered { .. })
+        }) {
             // The slower of the two, so that one lucky packet does not make the usual look silent.
             let usual = times.get(&dial.remote).map_or(Duration::ZERO, |time| *time / 2);
             times.insert(dial.remote, dial.elapsed.max(usual));

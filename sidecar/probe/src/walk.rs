@@ -36,6 +36,8 @@ pub struct Prober {
     gate: Gate,
     resolver: Resolver,
     connector: Connector,
+    /// The same for UDP.
+    datagrams: Connector,
     memory: Memory,
 }
 
@@ -129,10 +131,10 @@ impl Tour<'_> {
         walk.route = way
             .url
             .as_ref()
-            .filter(|url| url.scheme != Scheme::Tcp)
+            .filter(|url| matches!(url.scheme, Scheme::Http | Scheme::Https))
             .map(|url| route(url, &environment.containers));
         let locals = self.locals();
-        let dialling = self.dialling(&locals);
+        let dialling = self.dialling(&locals, way.url.as_ref().and_then(TargetUrl::datagram));
         let used = walk.route.as_ref().and_then(proxied::choice).cloned();
         // Both ways at the same time, since both must fit into the walk.
         let through = async {
@@ -224,7 +226,7 @@ impl Tour<'_> {
     ) -> Result<(Option<Tls>, Option<Request>), LocalTrouble> {
         let http = self.target.http.as_ref();
         match url.scheme {
-            Scheme::Tcp => Ok((None, None)),
+            Scheme::Tcp | Scheme::Udp => Ok((None, None)),
             Scheme::Http => match http {
                 Some(http) => Ok((None, exchange(stream, url, http, Form::Origin, deadline).await.ok())),
                 None => Ok((None, None)),
@@ -252,7 +254,7 @@ impl Tour<'_> {
         };
         let config = match url.scheme {
             Scheme::Https => Some(tls::config(self.roots()).map_err(|e| bad_plan(&e))?),
-            Scheme::Http | Scheme::Tcp => None,
+            Scheme::Http | Scheme::Tcp | Scheme::Udp => None,
         };
         let http = self.target.http.as_ref();
         proxied::attempt(dialling, Through { used, url, http, config, addresses }).await
@@ -306,9 +308,12 @@ impl Tour<'_> {
         Locals { addresses: self.prober.environment.addresses.clone(), endpoints }
     }
 
-    fn dialling<'a>(&'a self, locals: &'a Locals) -> Dialling<'a> {
+    fn dialling<'a>(&'a self, locals: &'a Locals, datagram: Option<Vec<u8>>) -> Dialling<'a> {
+        // A port of one protocol is not the port of the other.
+        let udp = datagram.is_some();
         Dialling {
-            connector: &self.prober.connector,
+            connector: if udp { &self.prober.datagrams } else { &self.prober.connector },
+            datagram: datagram.map(Into::into),
             gate: &self.prober.gate,
             allowance: &self.allowance,
             key: &self.key,

@@ -90,7 +90,10 @@ fn stages<'a>(walk: &'a Walk, verdict: &Verdict) -> Vec<StageReport<'a>> {
     }
     if let Some(connect) = &walk.connect {
         let target = connect.dials.iter().filter(|dial| dial.purpose != DialPurpose::Control);
-        let passed = target.clone().any(|dial| matches!(dial.outcome, DialOutcome::Connected { .. }));
+        let is_answer = |outcome: &DialOutcome| {
+            matches!(outcome, DialOutcome::Connected { .. } | DialOutcome::Answered { .. })
+        };
+        let passed = target.clone().any(|dial| is_answer(&dial.outcome));
         let elapsed = target.map(|dial| dial.elapsed).max().unwrap_or_default();
         add(Stage::Connect, passed, elapsed, Evidence::Connect(connect));
     }

@@ -2,7 +2,7 @@
 
 use peerwalk_model::evidence::DialPurpose;
 use peerwalk_model::verdict::Topic;
-use peerwalk_model::{Because, Confidence, Reason, Stage, Verdict};
+use peerwalk_model::{Because, Confidence, Protocol, Reason, Stage, Verdict};
 use peerwalk_netpol::Decision;
 
 use super::unreachable;
@@ -155,7 +155,12 @@ pub(super) fn reset(view: &View) -> Option<Verdict> {
         let reset: Vec<&Address> =
             failing.iter().copied().filter(|address| address.answer == answer).collect();
         if !reset.is_empty() {
-            return Some(plain(view, reason, Confidence::Likely, &reset, &failing));
+            let mut verdict = plain(view, reason, Confidence::Likely, &reset, &failing);
+            if reset.iter().any(|address| address.protocol == Protocol::Udp) {
+                let text = "a filter that refuses in the name of the address looks the same as a closed port";
+                verdict.because.push(Because::new(Topic::Missing, text));
+            }
+            return Some(verdict);
         }
     }
     None
@@ -170,6 +175,9 @@ pub(super) fn silent(view: &View) -> Option<Verdict> {
         let walks = usize::try_from(view.pair.consecutive.max(1)).unwrap_or(usize::MAX);
         if address.silence.is_complete() { 8 } else { address.silence.ports().saturating_mul(walks) }
     };
+    if silent.iter().any(|address| address.protocol == Protocol::Udp) {
+        return Some(mute(view, &failing));
+    }
     // A diagnosis opens its series of sockets to one of the silent addresses.
     let most = silent.iter().map(ports).max()?;
     let lives: Vec<Life> = silent.iter().map(|address| life(view, address)).collect();
@@ -190,6 +198,15 @@ pub(super) fn silent(view: &View) -> Option<Verdict> {
         return Some(Verdict::unknown(reason, Stage::Connect, verdict.because));
     }
     Some(verdict)
+}
+
+/// UDP, and no answer: that is nobody's word.
+fn mute(view: &View, failing: &[&Address]) -> Verdict {
+    let mut because = about_policy(view, failing);
+    let text = "over UDP a server that does not answer is as silent as a filter: a datagram that it answers would decide \
+                (?send=HEX)";
+    because.push(Because::new(Topic::Missing, text));
+    Verdict::unknown(Reason::ConnectTimeout, Stage::Connect, because)
 }
 
 fn sign_of_life(view: &View, address: &Address, life: Life) -> Because {

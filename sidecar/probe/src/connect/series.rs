@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::task::Poll;
 
 use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose, LocalTrouble};
@@ -15,6 +16,8 @@ use crate::socket::{Attempt, Locals, Parity};
 pub(crate) struct Series {
     slots: Vec<Slot>,
     locals: Locals,
+    /// What is sent to the target over UDP; none for TCP.
+    datagram: Option<Arc<[u8]>>,
 }
 
 #[derive(Debug)]
@@ -26,7 +29,12 @@ enum Slot {
 
 impl Series {
     pub(crate) fn new(locals: Locals) -> Self {
-        Self { slots: Vec::new(), locals }
+        Self { slots: Vec::new(), locals, datagram: None }
+    }
+
+    /// The target is dialled over UDP, with this datagram.
+    pub(crate) fn with_datagram(self, datagram: Option<Arc<[u8]>>) -> Self {
+        Self { datagram, ..self }
     }
 
     pub(crate) fn push_done(&mut self, dial: Dial) {
@@ -39,7 +47,9 @@ impl Series {
         remote: SocketAddr,
         parity: Option<Parity>,
     ) -> Result<(), LocalTrouble> {
-        let attempt = Attempt::begin(purpose, remote, parity)?;
+        // What proves the path is asked as always.
+        let datagram = self.datagram.clone().filter(|_| purpose != DialPurpose::Control);
+        let attempt = Attempt::begin_with(purpose, remote, parity, datagram)?;
         self.slots.push(Slot::Socket(Box::new(attempt)));
         Ok(())
     }
@@ -52,7 +62,7 @@ impl Series {
 
     /// Waits until every socket has an outcome.
     pub(crate) async fn settled(&mut self) {
-        let Self { slots, locals } = self;
+        let Self { slots, locals, .. } = self;
         poll_fn(|cx| {
             let mut pending = false;
             for slot in slots.iter_mut() {
@@ -63,6 +73,15 @@ impl Series {
             if pending { Poll::Pending } else { Poll::Ready(()) }
         })
         .await;
+    }
+
+    /// Sends the datagrams again that got no answer.
+    pub(crate) fn resend(&mut self) {
+        for slot in &mut self.slots {
+            if let Slot::Socket(attempt) = slot {
+                attempt.resend();
+            }
+        }
     }
 
     pub(crate) fn attempts(&self) -> impl Iterator<Item = &Attempt> {
