@@ -6,10 +6,12 @@ mod claims;
 mod denied;
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose, ProxyAttempt, RequestOutcome, Route};
+use peerwalk_model::evidence::{
+    Dial, DialOutcome, DialPurpose, NeighbourState, ProxyAttempt, RequestOutcome, Route,
+};
 use peerwalk_model::verdict::{Expectation, Topic};
 use peerwalk_model::{Confidence, Observed, Protocol, Reason, Stage, Verdict};
 
@@ -86,6 +88,7 @@ pub fn check(case: &Case, verdict: &Verdict) -> Vec<Violation> {
         proxied(case, pair, verdict, &mut must);
         after::connected(pair, verdict, &mut must);
         datagrams(pair, verdict, &mut must);
+        gone(pair, verdict, &mut must);
     }
     broken
 }
@@ -130,6 +133,24 @@ fn proxied(case: &Case, pair: &PairEvidence, verdict: &Verdict, must: &mut impl 
     }
 }
 
+/// A claim that nobody has an endpoint's address.
+fn gone(pair: &PairEvidence, verdict: &Verdict, must: &mut impl FnMut(bool, &str)) {
+    if verdict.reason != Some(Reason::PodGone) {
+        return;
+    }
+    let neighbours = pair.walk.connect.as_ref().map_or(&[][..], |connect| &connect.neighbours);
+    let failed = |ip: IpAddr| {
+        neighbours.iter().any(|n| n.state == NeighbourState::Failed && n.address == ip.to_canonical())
+    };
+    let dials = target_dials(pair);
+    let answered = |remote| dials.iter().any(|dial| dial.remote == remote && connected(dial));
+    let gone = dials.iter().any(|dial| {
+        dial.purpose == DialPurpose::Endpoint && failed(dial.remote.ip()) && !answered(dial.remote)
+    });
+    must(gone, "PodGone has an endpoint that nobody on the own link answers for");
+    must(verdict.confidence != Confidence::Confirmed, "PodGone is likely at most");
+}
+
 /// What holds where the target was dialled over UDP.
 fn datagrams(pair: &PairEvidence, verdict: &Verdict, must: &mut impl FnMut(bool, &str)) {
     let dials = target_dials(pair);
@@ -138,13 +159,19 @@ fn datagrams(pair: &PairEvidence, verdict: &Verdict, must: &mut impl FnMut(bool,
     }
     let connect = verdict.stage == Stage::Connect;
     let silent = dials.iter().all(|dial| dial.outcome == DialOutcome::Silent);
-    let claims = verdict.observed == Observed::Denied
-        || (verdict.observed == Observed::Unreachable
-            && connect
-            && !matches!(
-                verdict.reason,
-                Some(Reason::NoEndpoints | Reason::ServicePortNotFound | Reason::TargetNotFound)
-            ));
+    let of_network = matches!(
+        verdict.reason,
+        Some(
+            Reason::PolicyDenied
+                | Reason::Filtered
+                | Reason::Dropped
+                | Reason::PartialLoss
+                | Reason::ConnectionRefused
+                | Reason::HostUnreachable
+                | Reason::PodGone
+        )
+    );
+    let claims = connect && of_network && verdict.observed != Observed::Unknown;
     must(!(silent && claims), "silence over UDP proves nothing");
     let reachable = verdict.observed == Observed::Reachable && verdict.confidence == Confidence::Confirmed;
     must(!(reachable && connect), "nobody tells who answered a datagram");

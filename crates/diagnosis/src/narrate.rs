@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use peerwalk_model::evidence::{
-    AfterConnect, IcmpError, Query, QueryOutcome, Request, RequestOutcome, Resolve, ResolveSource, Tls,
-    TlsOutcome,
+    AfterConnect, IcmpError, Neighbour, NeighbourState, Query, QueryOutcome, Request, RequestOutcome,
+    Resolve, ResolveSource, Tls, TlsOutcome,
 };
 use peerwalk_model::verdict::Topic;
 use peerwalk_model::{Because, Protocol};
@@ -23,6 +23,7 @@ pub(crate) fn narrate(view: &View) -> Vec<Because> {
     let mut lines: Vec<Because> = walk.resolve.as_ref().map(resolve).into_iter().collect();
     lines.extend(walk.proxied.as_ref().map(|attempt| Because::new(Topic::Route, said_of_proxy(attempt))));
     lines.extend(connect(view));
+    lines.extend(neighbours(view));
     // What the connection tells belongs to the stage that was reached.
     let after = walk.after.as_ref().map(after).unwrap_or_default();
     let (of_tls, of_request) =
@@ -94,6 +95,26 @@ fn connect(view: &View) -> Vec<Because> {
         .into_iter()
         .map(|(said, addresses)| Because::new(Topic::Connect, format!("{}: {said}", listed(&addresses))))
         .collect()
+}
+
+/// Neighbours that do not answer. Nothing is said of those that do: what has answered once counts as there for a minute
+/// after it is gone.
+fn neighbours(view: &View) -> Vec<Because> {
+    let neighbours = view.walk.connect.as_ref().map_or(&[][..], |connect| &connect.neighbours);
+    let missing = |neighbour: &&Neighbour| {
+        matches!(neighbour.state, NeighbourState::Failed | NeighbourState::Incomplete)
+    };
+    let said = |neighbour: &Neighbour| {
+        let address = neighbour.address;
+        let itself = view.addresses.iter().any(|target| target.remote.ip().to_canonical() == address);
+        let text = if itself {
+            format!("nobody on the source pod's own link answers for {address}")
+        } else {
+            format!("the gateway {address} does not answer on the source pod's own link")
+        };
+        Because::new(Topic::Path, text)
+    };
+    neighbours.iter().filter(missing).map(said).collect()
 }
 
 fn listed(addresses: &[String]) -> String {

@@ -26,8 +26,8 @@ pub(crate) enum Relation {
 
 /// How what an address answered relates to the decision about it.
 pub(crate) fn relation(view: &View, address: &Address, stance: &Stance) -> Relation {
-    // A server that does not answer is as silent as a filter.
-    if address.protocol == Protocol::Udp && address.answer == Answer::Silent {
+    // A server that does not answer is as silent as a filter, and a closed port says what some filters say.
+    if address.protocol == Protocol::Udp && matches!(address.answer, Answer::Silent | Answer::Reset) {
         return Relation::Unrelated;
     }
     let Some(first) = stance.denying() else {

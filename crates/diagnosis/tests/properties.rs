@@ -16,8 +16,8 @@ use peerwalk_diagnosis::{
 };
 use peerwalk_model::evidence::{
     AfterConnect, Connect, Connection, Dial, DialOutcome, DialPurpose, IcmpError, LocalPeer, LocalTrouble,
-    ProxyAttempt, ProxyUse, Query, QueryOutcome, Request, RequestOutcome, Resolve, ResolveSource, Route,
-    SmallSegments, Tls, TlsOutcome, Transport, Trigger, Walk,
+    Neighbour, NeighbourState, ProxyAttempt, ProxyUse, Query, QueryOutcome, Request, RequestOutcome, Resolve,
+    ResolveSource, Route, SmallSegments, Tls, TlsOutcome, Transport, Trigger, Walk,
 };
 use peerwalk_model::plan::{Control, HttpMethod, RecordType};
 use peerwalk_model::verdict::Expectation;
@@ -56,6 +56,13 @@ fn icmp_error() -> impl Strategy<Value = IcmpError> {
         code,
         offender,
     })
+}
+
+fn neighbour() -> impl Strategy<Value = Neighbour> {
+    let states = vec![NeighbourState::Failed, NeighbourState::Incomplete, NeighbourState::Reachable];
+    let addresses = select(vec!["10.244.1.8", "10.244.0.9", "10.244.0.1"]);
+    (addresses, select(states))
+        .prop_map(|(address, state)| Neighbour { address: address.parse().unwrap(), state })
 }
 
 fn after() -> impl Strategy<Value = AfterConnect> {
@@ -276,6 +283,7 @@ prop_compose! {
     fn evidence()(
         dialled in dialled(),
         udp in prop::bool::weighted(0.15),
+        neighbours in prop::collection::vec(neighbour(), 0..3),
         resolve in prop::option::of(resolve()),
         tls in prop::option::of(tls()),
         request in prop::option::of(request()),
@@ -290,7 +298,7 @@ prop_compose! {
         let key = TargetKey { check: "storefront".into(), target: "ledger-db".into() };
         let mut walk = Walk::begin(key, 1, Trigger::Event, at(100_000));
         let dialled: Vec<Dial> = if udp { dialled.into_iter().map(datagram).collect() } else { dialled };
-        walk.connect = (!dialled.is_empty()).then_some(Connect { dials: dialled, ..Connect::default() });
+        walk.connect = (!dialled.is_empty()).then_some(Connect { dials: dialled, neighbours, ..Connect::default() });
         walk.ended = at(102_000);
         walk.resolve = resolve;
         walk.tls = tls;

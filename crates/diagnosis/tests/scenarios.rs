@@ -19,7 +19,7 @@ use peerwalk_diagnosis::{
     TargetFacts, Thresholds, check, explain, judge, outcome,
 };
 use peerwalk_model::evidence::{
-    AfterConnect, Connect, LocalTrouble, ProxyAttempt, Request, Resolve, Route, Tls, Trigger, Walk,
+    AfterConnect, Connect, LocalTrouble, Neighbour, ProxyAttempt, Request, Resolve, Route, Tls, Trigger, Walk,
 };
 use peerwalk_model::plan::Control;
 use peerwalk_model::verdict::Expectation;
@@ -82,6 +82,8 @@ struct ScenarioWalk {
     interim: bool,
     #[serde(default)]
     dials: Vec<String>,
+    #[serde(default)]
+    neighbours: Vec<Neighbour>,
     resolve: Option<Resolve>,
     route: Option<Route>,
     tls: Option<Tls>,
@@ -228,7 +230,9 @@ impl ScenarioWalk {
         let key = TargetKey { check: "storefront".into(), target: "ledger-db".into() };
         let mut walk = Walk::begin(key, 1, Trigger::Interval, at(self.started));
         let dialled: Vec<_> = self.dials.iter().flat_map(|line| dials(line, self.started)).collect();
-        walk.connect = (!dialled.is_empty()).then_some(Connect { dials: dialled, ..Connect::default() });
+        let neighbours = self.neighbours;
+        walk.connect =
+            (!dialled.is_empty()).then_some(Connect { dials: dialled, neighbours, ..Connect::default() });
         walk.ended = at(self.ended);
         walk.interim = self.interim;
         walk.resolve = self.resolve;

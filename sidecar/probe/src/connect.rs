@@ -14,14 +14,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use peerwalk_model::TargetKey;
-use peerwalk_model::evidence::{Connect, Dial, DialOutcome, DialPurpose, LocalTrouble};
+use peerwalk_model::evidence::{Connect, Dial, DialOutcome, DialPurpose, LocalTrouble, Neighbour};
 use peerwalk_model::plan::{Control, PlannedTarget};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::budget::{Allowance, Gate, IN_FLIGHT, Pace};
 use crate::rules::DialRules;
-use crate::socket::{Attempt, Locals};
+use crate::socket::{Attempt, Locals, neighbour};
 pub(crate) use choice::{Choice, Order, Want};
 use recent::Recent;
 use refusals::Refusals;
@@ -37,6 +37,8 @@ const REMEMBERED: usize = 1024;
 const KEPT_DIALS: usize = 128;
 /// Addresses that may not be dialled, kept as evidence.
 const KEPT_REFUSED: usize = 16;
+/// Neighbours kept as evidence.
+const KEPT_NEIGHBOURS: usize = 16;
 /// Addresses that one walk dials at the same time: half of [`IN_FLIGHT`], so that two walks get on.
 const AT_ONCE: usize = IN_FLIGHT / 2;
 /// Between a reset and the dial that repeats it.
@@ -255,7 +257,8 @@ impl Dialling<'_> {
 
     /// Takes the connection to speak over and closes the rest.
     fn finish(&self, choice: &Choice, mut series: Series, local: Option<LocalTrouble>) -> Connected {
-        let evidence = self.evidence(&series);
+        let mut evidence = self.evidence(&series);
+        evidence.neighbours = neighbours(&evidence.dials);
         let stream = if local.is_none() { series.take_stream(choice.speaks) } else { None };
         Connected { evidence, stream, local }
     }
@@ -279,6 +282,27 @@ impl Connector {
             times.insert(dial.remote, dial.elapsed.max(usual));
         }
     }
+}
+
+/// Whom the packets are sent to for each address of the target that stayed silent, or whose host is said to be
+/// unreachable.
+fn neighbours(dials: &[Dial]) -> Vec<Neighbour> {
+    let failed = |outcome: &DialOutcome| match outcome {
+        DialOutcome::Silent => true,
+        DialOutcome::Failed { errno, .. } => *errno == libc::EHOSTUNREACH,
+        _ => false,
+    };
+    let target = dials.iter().filter(|dial| dial.purpose != DialPurpose::Control && failed(&dial.outcome));
+    let mut asked: Vec<IpAddr> = Vec::new();
+    let mut found: Vec<Neighbour> = Vec::new();
+    for ip in target.map(|dial| dial.remote.ip()) {
+        if asked.contains(&ip) || asked.len() >= KEPT_NEIGHBOURS {
+            continue;
+        }
+        asked.push(ip);
+        found.extend(neighbour(ip).filter(|neighbour| !found.contains(neighbour)));
+    }
+    found
 }
 
 /// Evidence of an address that was not dialled.

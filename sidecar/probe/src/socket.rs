@@ -6,6 +6,7 @@
 
 mod connection;
 mod local_peer;
+mod neighbour;
 mod ports;
 mod queue;
 mod sys;
@@ -27,6 +28,7 @@ use tokio::time::Instant;
 
 pub(crate) use connection::{Kept, connect_with_mss};
 pub(crate) use local_peer::Locals;
+pub(crate) use neighbour::neighbour;
 pub(crate) use ports::Parity;
 pub(crate) use queue::read as read_queue;
 pub(crate) use sys::watch;

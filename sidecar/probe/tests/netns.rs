@@ -19,9 +19,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use lab::{At, Lab, NOBODY, NODE, SERVER, at, ip};
+use lab::{At, Lab, NO_NEIGHBOUR, NOBODY, NODE, SERVER, at, ip};
 use peerwalk_model::evidence::{
-    Dial, DialOutcome, DialPurpose, IcmpError, LocalPeer, QueryOutcome, RequestOutcome, Trigger, signature,
+    Dial, DialOutcome, DialPurpose, IcmpError, LocalPeer, NeighbourState, QueryOutcome, RequestOutcome,
+    Trigger, signature,
 };
 use peerwalk_model::plan::{
     Control, DialScope, DnsTarget, HttpMethod, HttpRequest, PlannedTarget, RecordType, Retries,
@@ -226,6 +227,21 @@ fn a_pod_that_is_gone_is_waited_for() {
             found[0].outcome, gone,
             "the node's neighbour lookup fails after three seconds: {found:?}"
         );
+    }
+}
+
+#[test]
+fn the_own_neighbour_of_what_fails_is_named() {
+    let Some(lab) = Lab::new() else { return };
+    lab.forward("");
+    for (family, nobody) in NO_NEIGHBOUR.iter().enumerate() {
+        for (remote, next, failed) in [(*nobody, *nobody, true), (NOBODY[family], NODE[family], false)] {
+            let walks = walks(&lab, &Prober::new(Environment::default()), &tcp(at(remote, 80)));
+            let found = &walks.last().unwrap().connect.as_ref().unwrap().neighbours;
+            let told: Vec<_> =
+                found.iter().map(|n| (n.address.to_string(), n.state == NeighbourState::Failed)).collect();
+            assert_eq!(told, [(next.to_owned(), failed)], "{remote}: {found:?}");
+        }
     }
 }
 

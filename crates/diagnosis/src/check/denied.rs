@@ -82,7 +82,7 @@ fn ending(dial: &Dial) -> Option<&IcmpError> {
     queue.iter().rev().find(|error| {
         matches!(
             (error.v6, error.kind, error.code),
-            (false, 3, 0..=3 | 9 | 10 | 13) | (false, 11, _) | (true, 1, 0 | 1 | 3..=6) | (true, 3, _)
+            (false, 3, 0..=3 | 9 | 10 | 13) | (false, 11, 0) | (true, 1, 0 | 1 | 3..=6) | (true, 3, 0)
         )
     })
 }

@@ -1,6 +1,6 @@
 //! The plain words for a connection that does not come about, when no policy explains it.
 
-use peerwalk_model::evidence::DialPurpose;
+use peerwalk_model::evidence::{DialPurpose, Neighbour, NeighbourState};
 use peerwalk_model::verdict::Topic;
 use peerwalk_model::{Because, Confidence, Protocol, Reason, Stage, Verdict};
 use peerwalk_netpol::Decision;
@@ -143,7 +143,19 @@ pub(super) fn no_host(view: &View) -> Option<Verdict> {
     let reason = failing.iter().find_map(|address| unreachable_word(address.answer))?;
     let gone: Vec<&Address> =
         failing.iter().copied().filter(|address| unreachable_word(address.answer) == Some(reason)).collect();
+    let is_gone = |address: &&Address| address.purpose == DialPurpose::Endpoint && is_nobodys(view, address);
+    let reason = match reason {
+        Reason::HostUnreachable if gone.iter().all(is_gone) => Reason::PodGone,
+        other => other,
+    };
     Some(plain(view, reason, Confidence::Likely, &gone, &failing))
+}
+
+/// Whether the pod's own kernel asked its link for this very address, and nobody answered.
+fn is_nobodys(view: &View, address: &Address) -> bool {
+    let neighbours = view.walk.connect.as_ref().map_or(&[][..], |connect| &connect.neighbours);
+    let failed = |neighbour: &&Neighbour| neighbour.state == NeighbourState::Failed;
+    neighbours.iter().filter(failed).any(|neighbour| neighbour.address == address.remote.ip().to_canonical())
 }
 
 /// An RST, or an accept and an RST.
