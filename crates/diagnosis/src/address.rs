@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use peerwalk_model::Timestamp;
 use peerwalk_model::evidence::{Dial, DialPurpose, IcmpError, LocalPeer, Walk};
+use peerwalk_model::{Protocol, Timestamp};
 
 use crate::case::EndpointDecision;
 use crate::signal::{Signal, classify};
@@ -22,6 +22,8 @@ const PORTS: usize = 8;
 pub(crate) struct Address<'a> {
     pub purpose: DialPurpose,
     pub remote: SocketAddr,
+    /// How it was dialled: over one protocol, in one walk.
+    pub protocol: Protocol,
     pub answer: Answer<'a>,
     /// What each socket that says anything about the network saw, in order.
     pub each: Vec<Answer<'a>>,
@@ -174,6 +176,7 @@ fn address<'a>(
     Address {
         purpose,
         remote,
+        protocol: dials.first().map_or(Protocol::Tcp, |dial| dial.protocol),
         answer,
         each,
         unanimous: answer == Answer::Silent || silence.ports() == 0,

@@ -1,6 +1,7 @@
 //! What must hold for every verdict. Run over every verdict in every test; written from the invariants, with
 //! the raw evidence, and sharing nothing with the rules.
 
+mod after;
 mod claims;
 mod denied;
 mod names;
@@ -8,12 +9,14 @@ mod peers;
 mod slow;
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose, ProxyAttempt, RequestOutcome, Route};
+use peerwalk_model::evidence::{
+    Dial, DialOutcome, DialPurpose, NeighbourState, ProxyAttempt, RequestOutcome, Route,
+};
 use peerwalk_model::verdict::{Expectation, Topic};
-use peerwalk_model::{Confidence, Observed, Reason, Verdict};
+use peerwalk_model::{Confidence, Observed, Protocol, Reason, Stage, Verdict};
 
 use crate::case::{Case, PairEvidence};
 use crate::facts::TargetFacts;
@@ -89,6 +92,9 @@ pub fn check(case: &Case, verdict: &Verdict) -> Vec<Violation> {
         names::about_names(pair, verdict, &mut must);
         proxied(case, pair, verdict, &mut must);
         slow::slow(case, pair, verdict, &mut must);
+        after::connected(pair, verdict, &mut must);
+        datagrams(pair, verdict, &mut must);
+        gone(pair, verdict, &mut must);
     }
     broken
 }
@@ -133,6 +139,50 @@ fn proxied(case: &Case, pair: &PairEvidence, verdict: &Verdict, must: &mut impl 
     }
 }
 
+/// A claim that nobody has an endpoint's address.
+fn gone(pair: &PairEvidence, verdict: &Verdict, must: &mut impl FnMut(bool, &str)) {
+    if verdict.reason != Some(Reason::PodGone) {
+        return;
+    }
+    let neighbours = pair.walk.connect.as_ref().map_or(&[][..], |connect| &connect.neighbours);
+    let failed = |ip: IpAddr| {
+        neighbours.iter().any(|n| n.state == NeighbourState::Failed && n.address == ip.to_canonical())
+    };
+    let dials = target_dials(pair);
+    let answered = |remote| dials.iter().any(|dial| dial.remote == remote && connected(dial));
+    let gone = dials.iter().any(|dial| {
+        dial.purpose == DialPurpose::Endpoint && failed(dial.remote.ip()) && !answered(dial.remote)
+    });
+    must(gone, "PodGone has an endpoint that nobody on the own link answers for");
+    must(verdict.confidence != Confidence::Confirmed, "PodGone is likely at most");
+}
+
+/// What holds where the target was dialled over UDP.
+fn datagrams(pair: &PairEvidence, verdict: &Verdict, must: &mut impl FnMut(bool, &str)) {
+    let dials = target_dials(pair);
+    if dials.is_empty() || dials.iter().any(|dial| dial.protocol != Protocol::Udp) {
+        return;
+    }
+    let connect = verdict.stage == Stage::Connect;
+    let silent = dials.iter().all(|dial| dial.outcome == DialOutcome::Silent);
+    let of_network = matches!(
+        verdict.reason,
+        Some(
+            Reason::PolicyDenied
+                | Reason::Filtered
+                | Reason::Dropped
+                | Reason::PartialLoss
+                | Reason::ConnectionRefused
+                | Reason::HostUnreachable
+                | Reason::PodGone
+        )
+    );
+    let claims = connect && of_network && verdict.observed != Observed::Unknown;
+    must(!(silent && claims), "silence over UDP proves nothing");
+    let reachable = verdict.observed == Observed::Reachable && verdict.confidence == Confidence::Confirmed;
+    must(!(reachable && connect), "nobody tells who answered a datagram");
+}
+
 /// The proxy itself answered `CONNECT`, and opened no tunnel.
 fn no_tunnel(attempt: &ProxyAttempt) -> bool {
     attempt.connect_status.is_some_and(|status| !(200..300).contains(&status))
@@ -163,7 +213,7 @@ fn target_dials(pair: &PairEvidence) -> Vec<&Dial> {
 }
 
 fn connected(dial: &Dial) -> bool {
-    matches!(dial.outcome, DialOutcome::Connected { .. })
+    matches!(dial.outcome, DialOutcome::Connected { .. } | DialOutcome::Answered { .. })
 }
 
 fn out_of_resources(dial: &Dial) -> bool {

@@ -1,10 +1,13 @@
 //! What every walk tells by itself: one line a stage, in words that a steady state repeats.
 
-use peerwalk_model::Because;
+use std::fmt::Write as _;
+
 use peerwalk_model::evidence::{
-    IcmpError, Query, QueryOutcome, Request, RequestOutcome, Resolve, ResolveSource, Tls, TlsOutcome,
+    AfterConnect, IcmpError, Neighbour, NeighbourState, Query, QueryOutcome, Request, RequestOutcome,
+    Resolve, ResolveSource, Tls, TlsOutcome,
 };
 use peerwalk_model::verdict::Topic;
+use peerwalk_model::{Because, Protocol};
 
 use crate::address::{Address, Answer};
 use crate::names;
@@ -24,9 +27,16 @@ pub(crate) fn narrate(view: &View) -> Vec<Because> {
     lines.extend(beside.map(|text| Because::new(Topic::Resolve, text)));
     lines.extend(walk.proxied.as_ref().map(|attempt| Because::new(Topic::Route, said_of_proxy(attempt))));
     lines.extend(connect(view));
+    lines.extend(neighbours(view));
     lines.extend(peer::told(view));
-    lines.extend(walk.tls.as_ref().map(tls));
-    lines.extend(walk.request.as_ref().map(request));
+    // What the connection tells belongs to the stage that was reached.
+    let after = walk.after.as_ref().map(after).unwrap_or_default();
+    let (of_tls, of_request) =
+        if walk.request.is_some() { (String::new(), after) } else { (after, String::new()) };
+    lines.extend(walk.tls.as_ref().map(|found| Because::new(Topic::Tls, tls(found) + &of_tls)));
+    lines.extend(
+        walk.request.as_ref().map(|found| Because::new(Topic::Request, request(found) + &of_request)),
+    );
     lines.extend(owners(view));
     lines
 }
@@ -108,6 +118,26 @@ fn connect(view: &View) -> Vec<Because> {
         .collect()
 }
 
+/// Neighbours that do not answer. Nothing is said of those that do: what has answered once counts as there for a minute
+/// after it is gone.
+fn neighbours(view: &View) -> Vec<Because> {
+    let neighbours = view.walk.connect.as_ref().map_or(&[][..], |connect| &connect.neighbours);
+    let missing = |neighbour: &&Neighbour| {
+        matches!(neighbour.state, NeighbourState::Failed | NeighbourState::Incomplete)
+    };
+    let said = |neighbour: &Neighbour| {
+        let address = neighbour.address;
+        let itself = view.addresses.iter().any(|target| target.remote.ip().to_canonical() == address);
+        let text = if itself {
+            format!("nobody on the source pod's own link answers for {address}")
+        } else {
+            format!("the gateway {address} does not answer on the source pod's own link")
+        };
+        Because::new(Topic::Path, text)
+    };
+    neighbours.iter().filter(missing).map(said).collect()
+}
+
 fn listed(addresses: &[String]) -> String {
     match addresses {
         [] => String::new(),
@@ -145,6 +175,10 @@ fn mixed(view: &View, address: &Address) -> String {
 
 fn plain(view: &View, address: &Address, answer: Answer<'_>) -> String {
     match answer {
+        Answer::Works if address.protocol == Protocol::Udp => "answered".into(),
+        Answer::Reset if address.protocol == Protocol::Udp => {
+            "refused by ICMP port unreachable from the address itself".into()
+        }
         Answer::Works => "connected".into(),
         Answer::Intercepted { by, uid } => format!("accepted inside the source pod by {by} (uid {uid})"),
         Answer::Mixed { connected, tried } => format!("{connected} of {tried} connected"),
@@ -183,8 +217,8 @@ fn icmp(error: &IcmpError) -> String {
     format!("{family} {}/{}", error.kind, error.code)
 }
 
-fn tls(tls: &Tls) -> Because {
-    let text = match &tls.outcome {
+fn tls(tls: &Tls) -> String {
+    match &tls.outcome {
         TlsOutcome::Established => format!("the certificate for {} is trusted", tls.server_name),
         TlsOutcome::UntrustedIssuer => {
             format!("no given root signed the certificate for {}", tls.server_name)
@@ -192,11 +226,10 @@ fn tls(tls: &Tls) -> Because {
         TlsOutcome::Failed(words) => format!("handshake with {} failed: {words}", tls.server_name),
         TlsOutcome::Reset => format!("handshake with {} was cut off", tls.server_name),
         TlsOutcome::Timeout => format!("no answer to the handshake with {}", tls.server_name),
-    };
-    Because::new(Topic::Tls, text)
+    }
 }
 
-fn request(request: &Request) -> Because {
+fn request(request: &Request) -> String {
     let method = match request.method {
         peerwalk_model::plan::HttpMethod::Head => "HEAD",
         peerwalk_model::plan::HttpMethod::Get => "GET",
@@ -208,5 +241,30 @@ fn request(request: &Request) -> Because {
         RequestOutcome::NoResponse => "no answer".into(),
         RequestOutcome::Malformed(words) => format!("not HTTP: {words}"),
     };
-    Because::new(Topic::Request, format!("{method} {}: {said}", request.url))
+    format!("{method} {}: {said}", request.url)
+}
+
+/// What the connection tells, and what came of small segments; each behind a semicolon.
+fn after(after: &AfterConnect) -> String {
+    let connection = &after.connection;
+    let mut text = String::new();
+    for error in &connection.queue {
+        let from = error.offender.map_or_else(String::new, |offender| format!(" from {offender}"));
+        let _ = write!(text, "; {} came for its packets{from}", icmp(error));
+    }
+    if let Some(errno) = connection.errno {
+        let _ = write!(text, "; an ICMP error came for its packets (errno {errno})");
+    }
+    if connection.is_peer_full() {
+        text.push_str("; the other end takes nothing more: its receive window is 0");
+    } else if connection.is_unacknowledged() {
+        text.push_str("; the other end does not acknowledge what is sent");
+    } else if connection.unacked == 0 {
+        text.push_str("; the other end acknowledged what was sent");
+    }
+    if let Some(small) = after.small_segments {
+        let came = if small.answered { "an answer, each time" } else { "no answer either" };
+        let _ = write!(text, "; the same over segments of at most {} bytes got {came}", small.mss);
+    }
+    text
 }

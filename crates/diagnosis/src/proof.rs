@@ -2,7 +2,7 @@
 //! policy", for one address.
 
 use peerwalk_model::verdict::Topic;
-use peerwalk_model::{Because, Confidence, Direction};
+use peerwalk_model::{Because, Confidence, Direction, Protocol};
 
 use crate::address::{Address, Answer};
 use crate::facts::EndpointFacts;
@@ -27,6 +27,10 @@ pub(crate) enum Relation {
 
 /// How what an address answered relates to the decision about it.
 pub(crate) fn relation(view: &View, address: &Address, stance: &Stance) -> Relation {
+    // A server that does not answer is as silent as a filter, and a closed port says what some filters say.
+    if address.protocol == Protocol::Udp && matches!(address.answer, Answer::Silent | Answer::Reset) {
+        return Relation::Unrelated;
+    }
     let Some(first) = stance.denying() else {
         return match address.answer {
             Answer::Works | Answer::ResetAfterAccept => Relation::Agrees,

@@ -1,5 +1,6 @@
 //! The ordered table of rules. The first that speaks gives the verdict; one file a family.
 
+mod after;
 mod backends;
 pub(crate) mod connect;
 pub(crate) mod coverage;

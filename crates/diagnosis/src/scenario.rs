@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use peerwalk_model::evidence::{
-    Connect, LocalTrouble, ProxyAttempt, Request, Resolve, Route, Tls, Trigger, Walk,
+    AfterConnect, Connect, LocalTrouble, Neighbour, ProxyAttempt, Request, Resolve, Route, Tls, Trigger, Walk,
 };
 use peerwalk_model::peer::{Listener, PeerSocket, Saw, Seen, Tuple};
 use peerwalk_model::plan::Control;
@@ -91,6 +91,9 @@ struct ScenarioWalk {
     interim: bool,
     #[serde(default)]
     dials: Vec<String>,
+    #[serde(default)]
+    neighbours: Vec<Neighbour>,
+    after: Option<AfterConnect>,
     resolve: Option<Resolve>,
     route: Option<Route>,
     tls: Option<Tls>,
@@ -373,7 +376,10 @@ impl ScenarioWalk {
         let key = TargetKey { check: "storefront".into(), target: "ledger-db".into() };
         let mut walk = Walk::begin(key, 1, Trigger::Interval, at(self.started));
         let dialled: Vec<_> = self.dials.iter().flat_map(|line| dials(line, self.started)).collect();
-        walk.connect = (!dialled.is_empty()).then_some(Connect { dials: dialled, ..Connect::default() });
+        let neighbours = self.neighbours;
+        walk.connect =
+            (!dialled.is_empty()).then_some(Connect { dials: dialled, neighbours, ..Connect::default() });
+        walk.after = self.after;
         walk.ended = at(self.ended);
         walk.interim = self.interim;
         walk.resolve = self.resolve;

@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 
+use peerwalk_model::Protocol;
 use peerwalk_model::evidence::{Dial, DialOutcome, IcmpError, LocalPeer};
 
 /// What one socket saw.
@@ -42,19 +43,32 @@ pub(crate) enum Signal<'a> {
 pub(crate) fn classify(dial: &Dial) -> Signal<'_> {
     match &dial.outcome {
         DialOutcome::Connected { local_peer } => Signal::Connected(local_peer.as_ref()),
-        DialOutcome::Answered { .. } => Signal::Connected(None),
+        // No kernel tells whose socket it was that answered.
+        DialOutcome::Answered { .. } => Signal::Connected(Some(&LocalPeer::Unknown)),
         DialOutcome::Silent => Signal::Silent,
         DialOutcome::NotAllowed => Signal::NotAllowed,
         DialOutcome::Skipped => Signal::Skipped,
         DialOutcome::Failed { errno, immediate, queue } => {
             // The last entry decides: earlier ones were transient, or the socket would have ended there.
-            queue.iter().rev().find_map(icmp).unwrap_or_else(|| without_queue(*errno, *immediate))
+            match queue.iter().rev().find_map(icmp) {
+                Some(Signal::Refused(error)) if is_closed_port(dial, error) => Signal::Reset,
+                Some(signal) => signal,
+                None => without_queue(*errno, *immediate),
+            }
         }
     }
 }
 
+/// Whether an ICMP refusal is what UDP has in the place of a reset: "port unreachable" from the address itself.
+fn is_closed_port(dial: &Dial, error: &IcmpError) -> bool {
+    let port = matches!((error.v6, error.code), (false, 3) | (true, 4));
+    let itself =
+        error.offender.is_some_and(|offender| offender.to_canonical() == dial.remote.ip().to_canonical());
+    dial.protocol == Protocol::Udp && port && itself
+}
+
 /// What an entry of the error queue says; `None` for one that does not end a connection attempt.
-fn icmp(error: &IcmpError) -> Option<Signal<'_>> {
+pub(crate) fn icmp(error: &IcmpError) -> Option<Signal<'_>> {
     Some(match (error.v6, error.kind, error.code) {
         (false, 3, 2 | 3 | 9 | 10 | 13) | (true, 1, 1 | 4 | 5 | 6) => Signal::Refused(error),
         (false, 3, 1) | (true, 1, 3) => Signal::HostUnreachable(error.offender),

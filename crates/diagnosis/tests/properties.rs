@@ -12,9 +12,9 @@ use peerwalk_diagnosis::{
     ServiceFacts, Sighting, SourceFacts, TargetFacts, check, explain, judge,
 };
 use peerwalk_model::evidence::{
-    Connect, Dial, DialOutcome, DialPurpose, IcmpError, LocalPeer, LocalTrouble, Pair, ProxyAttempt,
-    ProxyUse, Query, QueryOutcome, Request, RequestOutcome, Resolve, ResolveSource, Route, Tls, TlsOutcome,
-    Transport, Trigger, Walk,
+    AfterConnect, Connect, Connection, Dial, DialOutcome, DialPurpose, IcmpError, LocalPeer, LocalTrouble,
+    Neighbour, NeighbourState, Pair, ProxyAttempt, ProxyUse, Query, QueryOutcome, Request, RequestOutcome,
+    Resolve, ResolveSource, Route, SmallSegments, Tls, TlsOutcome, Transport, Trigger, Walk,
 };
 use peerwalk_model::peer::{Listener, PeerSocket, Saw, Seen, Tuple};
 use peerwalk_model::plan::{Control, HttpMethod, RecordType};
@@ -46,16 +46,53 @@ fn local_peer() -> impl Strategy<Value = LocalPeer> {
     prop_oneof![2 => socket, 1 => Just(LocalPeer::Unknown)]
 }
 
-fn outcome() -> impl Strategy<Value = DialOutcome> {
+fn icmp_error() -> impl Strategy<Value = IcmpError> {
     let codes = vec![(3, 0), (3, 1), (3, 3), (3, 4), (3, 10), (3, 13), (11, 0), (1, 1), (200, 7)];
-    let entry = (any::<bool>(), select(codes), offender())
-        .prop_map(|(v6, (kind, code), offender)| IcmpError { v6, kind, code, offender });
+    (any::<bool>(), select(codes), offender()).prop_map(|(v6, (kind, code), offender)| IcmpError {
+        v6,
+        kind,
+        code,
+        offender,
+    })
+}
+
+fn neighbour() -> impl Strategy<Value = Neighbour> {
+    let states = vec![NeighbourState::Failed, NeighbourState::Incomplete, NeighbourState::Reachable];
+    let addresses = select(vec!["10.244.1.8", "10.244.0.9", "10.244.0.1"]);
+    (addresses, select(states))
+        .prop_map(|(address, state)| Neighbour { address: address.parse().unwrap(), state })
+}
+
+fn after() -> impl Strategy<Value = AfterConnect> {
+    let counts = (0_u32..3, 0_u32..4, 0_u64..3, 0_u32..2, prop::option::of(0_u32..2));
+    let small = prop::option::of(any::<bool>().prop_map(|answered| SmallSegments { mss: 536, answered }));
+    let errno = select(vec![None, None, Some(13), Some(111), Some(113), Some(101), Some(110)]);
+    (counts, prop::collection::vec(icmp_error(), 0..2), errno, small).prop_map(
+        |((unacked, retransmits, bytes_received, not_sent, peer_window), queue, errno, small_segments)| {
+            AfterConnect {
+                connection: Connection {
+                    unacked,
+                    retransmits,
+                    bytes_received,
+                    not_sent,
+                    peer_window,
+                    queue,
+                    errno,
+                    ..Connection::default()
+                },
+                small_segments,
+            }
+        },
+    )
+}
+
+fn outcome() -> impl Strategy<Value = DialOutcome> {
     let errno = select(vec![0, 1, 11, 13, 22, 24, 99, 101, 104, 110, 111, 113, 9999]);
     prop_oneof![
         3 => Just(DialOutcome::Connected { local_peer: None }),
         1 => local_peer().prop_map(|peer| DialOutcome::Connected { local_peer: Some(peer) }),
         4 => Just(DialOutcome::Silent),
-        4 => (errno, any::<bool>(), prop::collection::vec(entry, 0..3))
+        4 => (errno, any::<bool>(), prop::collection::vec(icmp_error(), 0..3))
             .prop_map(|(errno, immediate, mut queue)| {
                 // What the kernel refuses for want of something leaves no entry.
                 queue.retain(|_| !matches!(errno, 11 | 24 | 99));
@@ -178,6 +215,18 @@ fn attestation() -> impl Strategy<Value = Attestation> {
 /// None, one look, or several.
 fn attestations() -> impl Strategy<Value = Vec<Attestation>> {
     prop::collection::vec(attestation(), 0..3)
+}
+
+/// The same dial over UDP; controls stay what they are.
+fn datagram(dial: Dial) -> Dial {
+    if dial.purpose == DialPurpose::Control {
+        return dial;
+    }
+    let outcome = match dial.outcome {
+        DialOutcome::Connected { .. } => DialOutcome::Answered { bytes: 4 },
+        other => other,
+    };
+    Dial { protocol: peerwalk_model::Protocol::Udp, outcome, ..dial }
 }
 
 fn resolve() -> impl Strategy<Value = Resolve> {
@@ -322,9 +371,12 @@ fn attempt() -> impl Strategy<Value = ProxyAttempt> {
 prop_compose! {
     fn evidence()(
         dialled in dialled(),
+        udp in prop::bool::weighted(0.15),
+        neighbours in prop::collection::vec(neighbour(), 0..3),
         resolve in prop::option::of(resolve()),
         tls in prop::option::of(tls()),
         request in prop::option::of(request()),
+        after in prop::option::of(after()),
         by_proxy in prop::option::weighted(0.4, (route(), prop::option::weighted(0.8, attempt()))),
         local in prop::option::weighted(0.05, Just(LocalTrouble { what: "descriptors".into(), errno: 24 })),
         interim in prop::bool::weighted(0.2),
@@ -335,11 +387,13 @@ prop_compose! {
     ) -> PairEvidence {
         let key = TargetKey { check: "storefront".into(), target: "ledger-db".into() };
         let mut walk = Walk::begin(key, 1, Trigger::Event, at(100_000));
-        walk.connect = (!dialled.is_empty()).then_some(Connect { dials: dialled, ..Connect::default() });
+        let dialled: Vec<Dial> = if udp { dialled.into_iter().map(datagram).collect() } else { dialled };
+        walk.connect = (!dialled.is_empty()).then_some(Connect { dials: dialled, neighbours, ..Connect::default() });
         walk.ended = at(102_000);
         walk.resolve = resolve;
         walk.tls = tls;
         walk.request = request;
+        walk.after = after;
         let (route, proxied) = by_proxy.unzip();
         (walk.route, walk.proxied) = (route, proxied.flatten());
         walk.local = local;

@@ -72,7 +72,8 @@ pub struct ServiceTarget {
 /// A URL and where it may lead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UrlTarget {
-    /// `http://` or `https://`, without user information; from a command line also `tcp://host:port`.
+    /// `http://` or `https://`, without user information; from a command line also `tcp://host:port` and
+    /// `udp://host:port?send=HEX`.
     pub url: String,
     /// Trusted roots in PEM; `None` trusts the built-in ones.
     pub roots_pem: Option<String>,

@@ -116,10 +116,10 @@ catalogue! {
             "What the walk saw contradicts a decision that is younger than the grace period.",
             "Wait a few seconds. If it stays, the network plugin is slow or stuck.";
         Filtered: "A packet filter refuses the connection, and no known policy explains it.",
-            "An explicit ICMP refusal while endpoints exist; confirmed when policies allow the connection for certain, walk after walk.",
+            "An explicit ICMP refusal of the connection, or of data on it, while endpoints exist; confirmed when policies allow the connection for certain, walk after walk.",
             "Look for firewalls, security groups and policies of kinds that Peerwalk cannot read, near the address that the evidence names.";
         Dropped: "The target lives, and packets to it vanish.",
-            "Silence, while the target is proven alive.",
+            "Silence, while the target is proven alive; or a handshake that was completed, and data after it that nobody acknowledges.",
             "Look for filters that drop, return paths, and connection tracking on the target's node.";
         PartialLoss: "Some connections come about, others get no answer.",
             "Some source ports connect, others stay silent also after a SYN was sent again, to one address in one walk.",
@@ -166,6 +166,9 @@ catalogue! {
         HostUnreachable: "The target's host cannot be reached.",
             "ICMP host unreachable, or a failed neighbour lookup: the address has no pod behind it.",
             "The pod is gone or its node is cut off: look at the endpoint's pod and node.";
+        PodGone: "The endpoint's address has nobody behind it.",
+            "ICMP host unreachable from the pod's own kernel, whose neighbour lookup for the endpoint's own address failed.",
+            "The pod is gone and still an endpoint: look at the EndpointSlices and at what keeps them, and at the pod's node.";
         RoutingLoop: "Packets to the target go round in circles.",
             "ICMP time exceeded in transit.",
             "Look at the routes of the router that sent it, and of the one it forwards to.";
@@ -175,6 +178,9 @@ catalogue! {
         FamilyDegraded: "One address family works, the other fails entirely.",
             "In the same walk every address of one family that was dialled connects, and every one of the other family fails.",
             "Look at the addresses, routes and firewalls of the family that the explanation names, or remove it from the Service's ipFamilies.";
+        MtuBlackhole: "Large packets vanish on the way, small ones do not.",
+            "An exchange over the connection got no answer, and the same exchange got it, again and again, over connections whose segments are small.",
+            "Look for a link or tunnel on the way whose MTU is smaller than the pods' and for filters that drop ICMP of type 3 code 4 (ICMPv6 type 2); a smaller MTU for pods, or MSS clamping, avoids it.";
         InterceptedLocally: "Something in the source pod accepts the connection in the target's place.",
             "The other end of the connection is a socket in the pod's own network namespace that is no endpoint of the target.",
             "Expected with a service mesh. A connection alone proves nothing then: give a check without an HTTP request one. Where the request failed, look at the logs of what accepts in the pod.";
@@ -198,7 +204,7 @@ catalogue! {
             "No byte of an answer within the deadline.",
             "The target is overloaded or stuck, or accepts and does not speak HTTP.";
         PeerNotReading: "The target does not read what it was sent.",
-            "No answer, while the target's kernel has received bytes that its application has not read.",
+            "No answer, while the target's kernel has received bytes that its application has not read, or has no room for more (a receive window of zero).",
             "Look at the target's application: it is stuck, or out of threads.";
         SlowResponse: "The target answers, and sometimes later than the check allows.",
             "A connection, a handshake or an answer that did not come within its time, from a target that lives, no more than ten walks in a row, while one in a hundred of the walks that passed took half of that time or more; twenty of them at least. Never where every source port is silent or a policy denies.",

@@ -102,6 +102,14 @@ pub enum Does {
     Full,
     /// Answers each request with this status.
     Http(u16),
+    /// Answers each request with a head of so many bytes.
+    HeadOf(usize),
+    /// The kernel completes handshakes with the smallest receive buffer; nobody reads.
+    NeverReads,
+    /// UDP: sends back what comes.
+    Echo,
+    /// UDP: takes what comes and says nothing.
+    Mute,
     /// Reads once and ends the connection with RST.
     ReadThenReset,
     /// Says this line at once and closes the connection with FIN.

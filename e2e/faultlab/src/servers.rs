@@ -60,22 +60,20 @@ impl Server {
                 // The client sees the RST whatever comes of this.
                 let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
             }),
-            Does::Http(status) => {
-                let answer =
-                    format!("HTTP/1.1 {status} Lab\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-                let stop = Arc::clone(&self.stop);
-                self.serve(listener(address, 128)?, move |mut stream| {
-                    // For as long as the case lasts: what was sent may be lost on the way.
-                    let mut request = [0; 4096];
-                    while !stop.load(Ordering::Relaxed) {
-                        match stream.read(&mut request) {
-                            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                            Ok(1..) => return drop(stream.write_all(answer.as_bytes())),
-                            Ok(0) | Err(_) => return,
-                        }
-                    }
-                });
+            Does::Http(status) => self.http(address, &format!("HTTP/1.1 {status} Lab\r\n"))?,
+            Does::HeadOf(bytes) => {
+                let line = "X-Lab: 0123456789abcdef0123456789abcdef\r\n";
+                self.http(address, &format!("HTTP/1.1 200 Lab\r\n{}", line.repeat(bytes / line.len())))?;
             }
+            Does::NeverReads => {
+                let socket = socket(address, Type::STREAM, Protocol::TCP)?;
+                // Before it listens: connections have the buffer of their listener. The kernel raises it to its least.
+                socket.set_recv_buffer_size(1)?;
+                socket.listen(128)?;
+                self.idle.push(socket);
+            }
+            Does::Echo => self.datagrams(address, true)?,
+            Does::Mute => self.datagrams(address, false)?,
             Does::ReadThenReset => self.serve(listener(address, 128)?, |mut stream| {
                 let _ = stream.set_read_timeout(Some(Duration::from_secs(1)));
                 // What is read is all the same, as is what comes of the option.
@@ -94,6 +92,30 @@ impl Server {
                 self.serve(listener(address, 128)?, move |stream| dns::over_tcp(&over_tcp, stream));
             }
         }
+        Ok(())
+    }
+
+    /// Answers each request with what begins like this.
+    fn http(&mut self, address: SocketAddr, begins: &str) -> Result<()> {
+        let answer = format!("{begins}Content-Length: 0\r\nConnection: close\r\n\r\n");
+        let stop = Arc::clone(&self.stop);
+        self.serve(listener(address, 128)?, move |mut stream| {
+            let (stop, answer) = (Arc::clone(&stop), answer.clone());
+            // For as long as the case lasts: what was sent may be lost on the way, and others come meanwhile.
+            thread::spawn(move || {
+                let (mut request, mut read) = ([0; 4096], 0);
+                while !stop.load(Ordering::Relaxed) {
+                    match stream.read(&mut request[read..]) {
+                        Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                        Ok(0) | Err(_) => return,
+                        Ok(more) => read += more,
+                    }
+                    if !begins_a_request(&request[..read]) || request[..read].ends_with(b"\r\n\r\n") {
+                        return drop(stream.write_all(answer.as_bytes()));
+                    }
+                }
+            });
+        });
         Ok(())
     }
 
@@ -127,6 +149,25 @@ impl Server {
         Ok(Self { stop, threads, idle: Vec::new(), filling: Vec::new() })
     }
 
+    /// Sends each datagram back, or reads it and says nothing.
+    fn datagrams(&mut self, address: SocketAddr, echo: bool) -> Result<()> {
+        let socket = socket(address, Type::DGRAM, Protocol::UDP)?;
+        socket.set_read_timeout(Some(LOOK))?;
+        let (stop, socket) = (Arc::clone(&self.stop), UdpSocket::from(socket));
+        self.threads.push(thread::spawn(move || {
+            let mut datagram = [0; 4096];
+            while !stop.load(Ordering::Relaxed) {
+                if let Ok((length, from)) = socket.recv_from(&mut datagram)
+                    && echo
+                {
+                    // A client that has gone is no failure of the case.
+                    let _ = socket.send_to(&datagram[..length], from);
+                }
+            }
+        }));
+        Ok(())
+    }
+
     /// Answers each datagram, or not.
     fn answer(&mut self, address: SocketAddr, mut with: dns::OverUdp) -> Result<()> {
         let socket = socket(address, Type::DGRAM, Protocol::UDP)?;
@@ -156,6 +197,11 @@ impl Drop for Server {
             let _ = thread.join();
         }
     }
+}
+
+/// Whether it may be the beginning of a request, rather than another protocol's, which is answered at once.
+fn begins_a_request(bytes: &[u8]) -> bool {
+    bytes.first().is_none_or(u8::is_ascii_uppercase)
 }
 
 fn listener(address: SocketAddr, backlog: i32) -> Result<Socket> {

@@ -10,18 +10,18 @@ mod silences;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use peerwalk_model::TargetKey;
-use peerwalk_model::evidence::{Connect, Dial, DialOutcome, DialPurpose, LocalTrouble};
+use peerwalk_model::evidence::{Connect, Dial, DialOutcome, DialPurpose, LocalTrouble, Neighbour};
 use peerwalk_model::plan::{Control, PlannedTarget};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::budget::{Allowance, Gate, IN_FLIGHT, Pace};
 use crate::rules::DialRules;
-use crate::socket::{Attempt, Locals};
+use crate::socket::{Attempt, Locals, neighbour};
 use crate::witness::Witness;
 pub(crate) use choice::{Choice, Order, Want};
 use recent::Recent;
@@ -38,6 +38,8 @@ const REMEMBERED: usize = 1024;
 const KEPT_DIALS: usize = 128;
 /// Addresses that may not be dialled, kept as evidence.
 const KEPT_REFUSED: usize = 16;
+/// Neighbours kept as evidence.
+const KEPT_NEIGHBOURS: usize = 16;
 /// Addresses that one walk dials at the same time: half of [`IN_FLIGHT`], so that two walks get on.
 const AT_ONCE: usize = IN_FLIGHT / 2;
 /// Between a reset and the dial that repeats it.
@@ -62,6 +64,8 @@ pub(crate) struct Dialling<'a> {
     pub(crate) rules: DialRules,
     pub(crate) locals: &'a Locals,
     pub(crate) witness: Option<&'a dyn Witness>,
+    /// What is sent to a UDP target; none for TCP.
+    pub(crate) datagram: Option<Arc<[u8]>>,
     /// An event walk keeps no distance to earlier dials of the same address.
     pub(crate) pace: Pace,
 }
@@ -78,7 +82,9 @@ pub(crate) struct Connected {
 impl Dialling<'_> {
     /// Dials what was chosen. `interim` is called with the dials so far, during a diagnosis.
     pub(crate) async fn run(&self, choice: &Choice, interim: &mut impl FnMut(Connect)) -> Connected {
-        let mut series = Series::new(self.locals.clone()).marking(self.marked(choice));
+        let mut series = Series::new(self.locals.clone())
+            .marking(self.marked(choice))
+            .with_datagram(self.datagram.clone());
         let local = self.dial(choice, &mut series, interim).await.err();
         self.ask(&series).await;
         // Last, and few: a name with hundreds of addresses must not push out what was dialled.
@@ -276,7 +282,8 @@ impl Dialling<'_> {
 
     /// Takes the connection to speak over and closes the rest.
     fn finish(&self, choice: &Choice, mut series: Series, local: Option<LocalTrouble>) -> Connected {
-        let evidence = self.evidence(&series);
+        let mut evidence = self.evidence(&series);
+        evidence.neighbours = neighbours(&evidence.dials);
         let stream = if local.is_none() { series.take_stream(choice.speaks) } else { None };
         Connected { evidence, stream, local }
     }
@@ -292,12 +299,35 @@ impl Connector {
         if times.len() >= REMEMBERED {
             times.clear();
         }
-        for dial in dials.iter().filter(|dial| matches!(dial.outcome, DialOutcome::Connected { .. })) {
+        for dial in dials.iter().filter(|dial| {
+            matches!(dial.outcome, DialOutcome::Connected { .. } | DialOutcome::Answered { .. })
+        }) {
             // The slower of the two, so that one lucky packet does not make the usual look silent.
             let usual = times.get(&dial.remote).map_or(Duration::ZERO, |time| *time / 2);
             times.insert(dial.remote, dial.elapsed.max(usual));
         }
     }
+}
+
+/// Whom the packets are sent to for each address of the target that stayed silent, or whose host is said to be
+/// unreachable.
+fn neighbours(dials: &[Dial]) -> Vec<Neighbour> {
+    let failed = |outcome: &DialOutcome| match outcome {
+        DialOutcome::Silent => true,
+        DialOutcome::Failed { errno, .. } => *errno == libc::EHOSTUNREACH,
+        _ => false,
+    };
+    let target = dials.iter().filter(|dial| dial.purpose != DialPurpose::Control && failed(&dial.outcome));
+    let mut asked: Vec<IpAddr> = Vec::new();
+    let mut found: Vec<Neighbour> = Vec::new();
+    for ip in target.map(|dial| dial.remote.ip()) {
+        if asked.contains(&ip) || asked.len() >= KEPT_NEIGHBOURS {
+            continue;
+        }
+        asked.push(ip);
+        found.extend(neighbour(ip).filter(|neighbour| !found.contains(neighbour)));
+    }
+    found
 }
 
 /// Evidence of an address that was not dialled.

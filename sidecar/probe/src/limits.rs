@@ -18,6 +18,8 @@ pub(crate) const NAME: usize = 255;
 pub(crate) const URL: usize = 2048;
 /// Bytes of a URL that is no target: what it repeats is in an error message.
 pub(crate) const WRONG_URL: usize = 120;
+/// Bytes of a datagram: what fits into any packet of either family.
+pub(crate) const DATAGRAM: usize = 512;
 /// Bytes of a library's own words.
 pub(crate) const WORDS: usize = 200;
 

@@ -128,6 +128,13 @@ async fn read_body(response: Response<Incoming>) {
     }
 }
 
+/// An error of the connection that is no word of the other end: an ICMP error on the way, or no acknowledgement.
+pub(crate) fn told_by_others(error: &std::io::Error) -> bool {
+    let number = error.raw_os_error();
+    let icmp = [libc::EHOSTUNREACH, libc::ENETUNREACH, libc::EACCES, libc::ECONNREFUSED, libc::ENOPROTOOPT];
+    number.is_some_and(|number| number == libc::ETIMEDOUT || icmp.contains(&number))
+}
+
 fn failed(error: &hyper::Error) -> Failure {
     let cause = std::error::Error::source(error);
     // A request that was taken back before it was written says why in its cause.
@@ -139,6 +146,9 @@ fn failed(error: &hyper::Error) -> Failure {
     let io = cause.and_then(|cause| cause.downcast_ref::<std::io::Error>());
     if let Some(outcome) = io.and_then(tls::refused) {
         return Failure::Tls(outcome);
+    }
+    if io.is_some_and(told_by_others) {
+        return Failure::Exchange(RequestOutcome::NoResponse);
     }
     if io.is_some() || error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
         // A reset, an end or a broken pipe before an answer.

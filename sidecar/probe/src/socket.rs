@@ -1,30 +1,36 @@
-//! One TCP socket from `connect()` to its outcome, with everything the kernel tells about it.
+//! One socket, TCP or UDP, from `connect()` to its outcome, with everything the kernel tells about it.
 //!
 //! Sockets are closed plainly: FIN when they connected, nothing when they did not. A reset on close would
 //! leave conntrack sooner (10 s instead of 120 s) but servers count it as an interrupted handshake (MySQL
 //! blocks a host after 100 of them), and the budget keeps TIME_WAIT far below where it hurts.
 
+mod connection;
 pub(crate) mod diag;
 mod local_peer;
 pub(crate) mod mark;
+mod neighbour;
 mod ports;
 mod queue;
 mod sys;
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use peerwalk_model::Timestamp;
 use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose, LocalTrouble};
+use peerwalk_model::{Protocol as Transport, Timestamp};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+pub(crate) use connection::{Kept, connect_with_mss};
 pub(crate) use local_peer::Locals;
+pub(crate) use neighbour::neighbour;
 pub(crate) use ports::Parity;
 pub(crate) use queue::read as read_queue;
 pub(crate) use sys::watch;
@@ -34,8 +40,22 @@ pub(crate) use sys::watch;
 const TCP_ESTABLISHED: u8 = 1;
 const TCP_CLOSE_WAIT: u8 = 8;
 
+/// The largest datagram that is counted in full.
+const DATAGRAM: usize = 4096;
+
 /// How often a random source port is tried before the range counts as exhausted.
 const PORT_TRIES: u32 = 16;
+
+/// What a dial is made of.
+#[derive(Clone, Debug)]
+pub(crate) enum Shape {
+    /// A connection.
+    Plain,
+    /// One with an MSS (bytes) that the peer's pod may know it by, whatever translates its addresses.
+    Marked(u16),
+    /// A datagram.
+    Datagram(Arc<[u8]>),
+}
 
 /// A socket and, once it is known, what became of it.
 #[derive(Debug)]
@@ -43,6 +63,10 @@ pub(crate) struct Attempt {
     fd: Option<AsyncFd<Socket>>,
     purpose: DialPurpose,
     remote: SocketAddr,
+    /// What a UDP socket sends; none for TCP.
+    datagram: Option<Arc<[u8]>>,
+    /// How often it was sent again.
+    resent: u32,
     local: Option<SocketAddr>,
     started: Timestamp,
     begun: Instant,
@@ -61,27 +85,39 @@ impl Attempt {
         remote: SocketAddr,
         parity: Option<Parity>,
     ) -> Result<Self, LocalTrouble> {
-        Self::begin_marked(purpose, remote, parity, None)
+        Self::begin_with(purpose, remote, parity, Shape::Plain)
     }
 
-    /// The same with an MSS that the peer's pod may know the connection by, whatever translates its addresses.
-    pub(crate) fn begin_marked(
+    /// The same as a connection with a mark, or over UDP: such a socket is connected, which tells it of ICMP errors, and
+    /// sends its datagram.
+    pub(crate) fn begin_with(
         purpose: DialPurpose,
         remote: SocketAddr,
         parity: Option<Parity>,
-        mss: Option<u16>,
+        shape: Shape,
     ) -> Result<Self, LocalTrouble> {
+        let (mss, datagram) = match shape {
+            Shape::Plain => (None, None),
+            Shape::Marked(mss) => (Some(mss), None),
+            Shape::Datagram(datagram) => (None, Some(datagram)),
+        };
+        let opened = match &datagram {
+            Some(_) => open(remote, Type::DGRAM, Protocol::UDP),
+            None => open(remote, Type::STREAM, Protocol::TCP),
+        };
         let mut attempt = Self {
             fd: None,
             purpose,
             remote,
+            datagram,
+            resent: 0,
             local: None,
             started: crate::clock::now(),
             begun: Instant::now(),
             mss,
             known: None,
         };
-        attempt.connect(open(remote, Type::STREAM, Protocol::TCP), parity)?;
+        attempt.connect(opened, parity)?;
         Ok(attempt)
     }
 
@@ -109,7 +145,9 @@ impl Attempt {
         match connected {
             Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => {
                 let errno = error.raw_os_error().unwrap_or(libc::EIO);
-                if errno == libc::EADDRNOTAVAIL && is_without_address(self.remote) {
+                if errno == libc::EADDRNOTAVAIL
+                    && (self.datagram.is_some() || is_without_address(self.remote))
+                {
                     self.settle(WITHOUT_FAMILY, 0);
                     return Ok(());
                 }
@@ -120,9 +158,36 @@ impl Attempt {
                 let queue = read_queue(&socket);
                 self.settle(DialOutcome::Failed { errno, immediate: true, queue }, 0);
             }
-            _ => self.fd = Some(register(socket)?),
+            _ => return self.connected(socket),
         }
         Ok(())
+    }
+
+    /// Waits for what becomes of it; over UDP, sends the datagram first.
+    fn connected(&mut self, socket: Socket) -> Result<(), LocalTrouble> {
+        if let Some(datagram) = &self.datagram
+            && let Err(error) = socket.send(datagram)
+        {
+            let errno = error.raw_os_error().unwrap_or(libc::EIO);
+            if let Some(what) = own_trouble(errno) {
+                return Err(LocalTrouble { what: what.to_owned(), errno });
+            }
+            // EPERM is a filter in our own OUTPUT chain; one that rejects leaves its ICMP error too.
+            let queue = read_queue(&socket);
+            self.settle(DialOutcome::Failed { errno, immediate: true, queue }, 0);
+            return Ok(());
+        }
+        self.fd = Some(register(socket, self.datagram.is_some())?);
+        Ok(())
+    }
+
+    /// Sends the datagram again, where nothing came back: one may have been lost. TCP does so by itself.
+    pub(crate) fn resend(&mut self) {
+        if let (Some(fd), Some(datagram), None) = (&self.fd, &self.datagram, &self.known) {
+            // An error is waiting on the socket then, and is read from there.
+            let _ = fd.get_ref().send(datagram);
+            self.resent += 1;
+        }
     }
 
     /// Waits for the outcome; [`Attempt::dial`] has it afterwards. Without `locals` nobody asks whether the other
@@ -133,7 +198,7 @@ impl Attempt {
             let Ok(mut guard) = ready!(fd.poll_write_ready(cx)) else { return Poll::Ready(()) };
             // A kernel that wakes us for nothing must not spin us.
             guard.clear_ready();
-            let retransmits = sys::tcp_info(fd.get_ref()).map_or(0, |info| info.total_retrans);
+            let retransmits = self.sent_again(fd.get_ref());
             if let Some(outcome) = self.observe(locals) {
                 self.settle(outcome, retransmits);
             }
@@ -151,6 +216,9 @@ impl Attempt {
             Ok(error) => error.and_then(|e| e.raw_os_error()),
             Err(error) => error.raw_os_error(),
         };
+        if self.datagram.is_some() {
+            return answered(socket, error);
+        }
         let shaken = |state| matches!(state, TCP_ESTABLISHED | TCP_CLOSE_WAIT);
         let established = sys::tcp_info(socket).is_ok_and(|info| shaken(info.state));
         if let Some(errno) = error {
@@ -178,7 +246,7 @@ impl Attempt {
             .clone()
             .unwrap_or_else(|| (DialOutcome::Silent, self.begun.elapsed(), self.retransmits()));
         Dial {
-            protocol: peerwalk_model::Protocol::Tcp,
+            protocol: if self.datagram.is_some() { Transport::Udp } else { Transport::Tcp },
             mss: self.mss,
             purpose: self.purpose,
             remote: self.remote,
@@ -190,11 +258,18 @@ impl Attempt {
         }
     }
 
-    /// SYNs sent again so far.
+    fn sent_again(&self, socket: &Socket) -> u32 {
+        match self.datagram {
+            Some(_) => self.resent,
+            None => sys::tcp_info(socket).map_or(0, |info| info.total_retrans),
+        }
+    }
+
+    /// SYNs or datagrams sent again so far.
     pub(crate) fn retransmits(&self) -> u32 {
         match (&self.known, &self.fd) {
             (Some((_, _, retransmits)), _) => *retransmits,
-            (None, Some(fd)) => sys::tcp_info(fd.get_ref()).map_or(0, |info| info.total_retrans),
+            (None, Some(fd)) => self.sent_again(fd.get_ref()),
             (None, None) => 0,
         }
     }
@@ -282,8 +357,30 @@ fn bind(socket: &Socket, remote: SocketAddr, parity: Parity) -> Result<(), Local
     Err(trouble("bind", &last))
 }
 
-fn register(socket: Socket) -> Result<AsyncFd<Socket>, LocalTrouble> {
-    sys::watch(socket, Interest::WRITABLE).map_err(|error| trouble("epoll", &error))
+/// What came back over UDP; `error` is what was on the socket.
+fn answered(socket: &Socket, error: Option<i32>) -> Option<DialOutcome> {
+    if let Some(errno) = error {
+        return Some(DialOutcome::Failed { errno, immediate: false, queue: read_queue(socket) });
+    }
+    let mut buffer = [MaybeUninit::uninit(); DATAGRAM];
+    match socket.recv(&mut buffer) {
+        Ok(bytes) => Some(DialOutcome::Answered { bytes: u32::try_from(bytes).unwrap_or(u32::MAX) }),
+        // An error that came in between.
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+            let errno = error.raw_os_error().unwrap_or(libc::EIO);
+            Some(DialOutcome::Failed { errno, immediate: false, queue: read_queue(socket) })
+        }
+        Err(_) => {
+            let (errno, queue) = queue::read_with_errno(socket)?;
+            Some(DialOutcome::Failed { errno, immediate: false, queue })
+        }
+    }
+}
+
+/// A UDP socket is always writable: whatever else happens to it, such as an error, wakes those who wait for that too.
+fn register(socket: Socket, udp: bool) -> Result<AsyncFd<Socket>, LocalTrouble> {
+    let interest = if udp { Interest::READABLE | Interest::WRITABLE } else { Interest::WRITABLE };
+    sys::watch(socket, interest).map_err(|error| trouble("epoll", &error))
 }
 
 fn local_address(socket: &Socket) -> Option<SocketAddr> {

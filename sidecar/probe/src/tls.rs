@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::request::{Form, clamp, exchange};
+use crate::request::{Form, clamp, exchange, told_by_others};
 use crate::url::TargetUrl;
 
 /// Roots that cannot be used.
@@ -105,6 +105,7 @@ pub(crate) async fn handshake_and_exchange<S: AsyncRead + AsyncWrite + Unpin + S
 
 fn failed(error: &io::Error) -> TlsOutcome {
     refused(error).unwrap_or_else(|| match error.kind() {
+        _ if told_by_others(error) => TlsOutcome::Timeout,
         io::ErrorKind::ConnectionReset
         | io::ErrorKind::ConnectionAborted
         | io::ErrorKind::BrokenPipe

@@ -12,6 +12,8 @@ use crate::limits;
 pub enum Scheme {
     /// Nothing: the connection is the answer.
     Tcp,
+    /// One datagram, which is to be answered.
+    Udp,
     /// HTTP/1.1.
     Http,
     /// HTTP/1.1 over TLS.
@@ -27,14 +29,15 @@ pub struct TargetUrl {
     pub host: String,
     /// The port, the scheme's own when the URL names none.
     pub port: u16,
-    /// Path and query, beginning with `/`.
+    /// Path and query, beginning with `/`; of UDP the query only, which has the datagram.
     pub path: String,
 }
 
 /// A URL that cannot be walked.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
-    "{url:?} cannot be walked: {problem}; write tcp://host:port, http://host[:port]/path or https://host[:port]/path"
+    "{url:?} cannot be walked: {problem}; write tcp://host:port, udp://host:port[?send=HEX], http://host[:port]/path or \
+     https://host[:port]/path"
 )]
 pub struct UrlError {
     url: String,
@@ -48,6 +51,7 @@ impl TargetUrl {
         let uri: Uri = url.parse().map_err(|_| bad("it is no URL"))?;
         let scheme = match uri.scheme_str() {
             Some("tcp") => Scheme::Tcp,
+            Some("udp") => Scheme::Udp,
             Some("http") => Scheme::Http,
             Some("https") => Scheme::Https,
             _ => return Err(bad("its scheme is not known")),
@@ -64,7 +68,7 @@ impl TargetUrl {
             return Err(bad("its host is longer than any name"));
         }
         let default = match scheme {
-            Scheme::Tcp => None,
+            Scheme::Tcp | Scheme::Udp => None,
             Scheme::Http => Some(80),
             Scheme::Https => Some(443),
         };
@@ -77,7 +81,15 @@ impl TargetUrl {
         };
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+        if scheme == Scheme::Udp {
+            datagram(&path).map_err(bad)?;
+        }
         Ok(Self { scheme, host, port, path })
+    }
+
+    /// The datagram that UDP sends; `None` for the other schemes.
+    pub fn datagram(&self) -> Option<Vec<u8>> {
+        (self.scheme == Scheme::Udp).then(|| datagram(&self.path).unwrap_or_default())
     }
 
     /// Host and port as they are written in a URL and a `Host` header; the scheme's own port is left out.
@@ -94,10 +106,26 @@ impl fmt::Display for TargetUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.scheme {
             Scheme::Tcp => write!(f, "tcp://{}", self.authority()),
+            Scheme::Udp => write!(f, "udp://{}{}", self.authority(), self.path.trim_start_matches('/')),
             Scheme::Http => write!(f, "http://{}{}", self.authority(), self.path),
             Scheme::Https => write!(f, "https://{}{}", self.authority(), self.path),
         }
     }
+}
+
+/// The bytes of `/?send=HEX`; none without it.
+fn datagram(path: &str) -> Result<Vec<u8>, &'static str> {
+    if path == "/" {
+        return Ok(Vec::new());
+    }
+    let hex = path.strip_prefix("/?send=").ok_or("what follows its port is not ?send=HEX")?;
+    if hex.len() > 2 * limits::DATAGRAM {
+        return Err("its datagram is longer than 512 bytes");
+    }
+    let digits: Option<Vec<u32>> = hex.chars().map(|digit| digit.to_digit(16)).collect();
+    let digits = digits.filter(|digits| digits.len() % 2 == 0);
+    let digits = digits.ok_or("its datagram is not an even number of hexadecimal digits")?;
+    Ok(digits.chunks(2).filter_map(|pair| u8::try_from(pair[0] * 16 + pair[1]).ok()).collect())
 }
 
 fn without_user(url: &str) -> String {
@@ -121,6 +149,8 @@ mod tests {
             ("http://a.svc:8080/x?y=1", "a.svc", 8080, "/x?y=1", "http://a.svc:8080/x?y=1"),
             ("https://[fd00::1]/h", "fd00::1", 443, "/h", "https://[fd00::1]/h"),
             ("https://a?q", "a", 443, "/?q", "https://a/?q"),
+            ("udp://dns:53", "dns", 53, "/", "udp://dns:53"),
+            ("udp://[fd00::1]:53?send=00ff", "fd00::1", 53, "/?send=00ff", "udp://[fd00::1]:53?send=00ff"),
         ] {
             let url = TargetUrl::parse(text).unwrap();
             assert_eq!((url.host.as_str(), url.port, url.path.as_str()), (host, port, path), "{text}");
@@ -129,10 +159,29 @@ mod tests {
     }
 
     #[test]
+    fn datagrams_are_read_from_hexadecimal_digits() {
+        let most = format!("udp://a:1?send={}", "ab".repeat(512));
+        for (text, bytes) in [
+            ("udp://a:1", Some(vec![])),
+            ("udp://a:1?send=", Some(vec![])),
+            ("udp://a:1?send=00fF10", Some(vec![0, 255, 16])),
+            (most.as_str(), Some(vec![0xab; 512])),
+            ("tcp://a:1", None),
+        ] {
+            assert_eq!(TargetUrl::parse(text).unwrap().datagram(), bytes, "{text}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_walked_says_why() {
         for (text, problem) in [
             ("tcp://db", "no port"),
             ("ftp://a", "scheme"),
+            ("udp://a", "no port"),
+            ("udp://a:53/x", "?send=HEX"),
+            ("udp://a:53?send=0", "even number"),
+            ("udp://a:53?send=0g", "hexadecimal"),
+            (&format!("udp://a:53?send={}", "00".repeat(513)), "512 bytes"),
             ("db:5432", "scheme"),
             ("http://a:99999/", "port"),
             ("http://a:0/", "port"),
@@ -141,7 +190,7 @@ mod tests {
         ] {
             let error = TargetUrl::parse(text).unwrap_err().to_string();
             assert!(error.contains(problem), "{text}: {error}");
-            assert!(error.len() < 300, "a short message, however long the URL: {error}");
+            assert!(error.len() < 350, "a short message, however long the URL: {error}");
         }
         let error = TargetUrl::parse("http://user:secret@a/").unwrap_err().to_string();
         assert!(!error.contains("secret"), "no credential in a message: {error}");

@@ -1,5 +1,6 @@
 //! One walk of one target, stage by stage.
 
+mod after;
 mod memory;
 
 use std::net::{IpAddr, SocketAddr};
@@ -12,6 +13,7 @@ use peerwalk_model::evidence::{
 use peerwalk_model::plan::{PlannedTarget, RecordType, Retries, TargetKind};
 use peerwalk_model::{TargetKey, Walk};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use crate::budget::{Allowance, Gate, Pace};
 use crate::connect::{Choice, Connected, Connector, Dialling, Order};
@@ -20,7 +22,7 @@ use crate::proxied::{self, Through};
 use crate::request::{Form, exchange};
 use crate::resolve::{self, Patience, Resolver, backoff, record_of};
 use crate::route::route;
-use crate::socket::Locals;
+use crate::socket::{Kept, Locals};
 use crate::tls;
 use crate::url::{Scheme, TargetUrl};
 use crate::witness::Witness;
@@ -39,6 +41,8 @@ pub struct Prober {
     gate: Gate,
     resolver: Resolver,
     connector: Connector,
+    /// The same for UDP.
+    datagrams: Connector,
     memory: Memory,
     witness: Option<Arc<dyn Witness>>,
 }
@@ -146,10 +150,10 @@ impl Tour<'_> {
         walk.route = way
             .url
             .as_ref()
-            .filter(|url| url.scheme != Scheme::Tcp)
+            .filter(|url| matches!(url.scheme, Scheme::Http | Scheme::Https))
             .map(|url| route(url, &environment.containers));
         let locals = self.locals();
-        let dialling = self.dialling(&locals);
+        let dialling = self.dialling(&locals, way.url.as_ref().and_then(TargetUrl::datagram));
         let used = walk.route.as_ref().and_then(proxied::choice).cloned();
         // Both ways at the same time, since both must fit into the walk.
         let through = async {
@@ -196,18 +200,25 @@ impl Tour<'_> {
             return Err(local);
         }
         if let (Some((stream, remote)), Some(url)) = (stream, &way.url) {
-            let mut stream = Some(stream);
+            let (mut stream, mut connection) = (Some(stream), None);
             for attempt in 0..self.target.retries.attempts.max(1) {
                 if attempt > 0 {
                     stream = self.again(dialling, remote, attempt).await?;
                 }
                 let Some(stream) = stream.take() else { break };
-                let (tls, request) = self.speak(stream, url).await?;
+                let kept = Kept::of(&stream);
+                let (tls, request) = self.speak(stream, url, self.allowance.deadline()).await?;
                 let passed = good(tls.as_ref(), request.as_ref());
+                let asked = after::unanswered(tls.as_ref(), request.as_ref());
+                connection = kept.filter(|_| asked).and_then(Kept::told);
                 (walk.tls, walk.request) = (tls, request);
                 if passed {
                     break;
                 }
+            }
+            if let Some(connection) = connection {
+                let found = (walk.tls.as_ref(), walk.request.as_ref());
+                walk.after = Some(self.after(dialling, (remote, url), found, connection).await);
             }
         }
         Ok(())
@@ -233,11 +244,11 @@ impl Tour<'_> {
         &self,
         stream: TcpStream,
         url: &TargetUrl,
+        deadline: Instant,
     ) -> Result<(Option<Tls>, Option<Request>), LocalTrouble> {
-        let deadline = self.allowance.deadline();
         let http = self.target.http.as_ref();
         match url.scheme {
-            Scheme::Tcp => Ok((None, None)),
+            Scheme::Tcp | Scheme::Udp => Ok((None, None)),
             Scheme::Http => match http {
                 Some(http) => Ok((None, exchange(stream, url, http, Form::Origin, deadline).await.ok())),
                 None => Ok((None, None)),
@@ -265,7 +276,7 @@ impl Tour<'_> {
         };
         let config = match url.scheme {
             Scheme::Https => Some(tls::config(self.roots()).map_err(|e| bad_plan(&e))?),
-            Scheme::Http | Scheme::Tcp => None,
+            Scheme::Http | Scheme::Tcp | Scheme::Udp => None,
         };
         let http = self.target.http.as_ref();
         proxied::attempt(dialling, Through { used, url, http, config, addresses }).await
@@ -320,9 +331,12 @@ impl Tour<'_> {
         Locals { addresses: self.prober.environment.addresses.clone(), endpoints }
     }
 
-    fn dialling<'a>(&'a self, locals: &'a Locals) -> Dialling<'a> {
+    fn dialling<'a>(&'a self, locals: &'a Locals, datagram: Option<Vec<u8>>) -> Dialling<'a> {
+        // A port of one protocol is not the port of the other.
+        let udp = datagram.is_some();
         Dialling {
-            connector: &self.prober.connector,
+            connector: if udp { &self.prober.datagrams } else { &self.prober.connector },
+            datagram: datagram.map(Into::into),
             gate: &self.prober.gate,
             allowance: &self.allowance,
             key: &self.key,

@@ -23,9 +23,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use lab::{At, Lab, NOBODY, NODE, SERVER, at, ip};
+use lab::{At, Lab, NO_NEIGHBOUR, NOBODY, NODE, SERVER, at, ip};
 use peerwalk_model::evidence::{
-    Dial, DialOutcome, DialPurpose, IcmpError, LocalPeer, QueryOutcome, RequestOutcome, Trigger, signature,
+    Dial, DialOutcome, DialPurpose, IcmpError, LocalPeer, NeighbourState, QueryOutcome, RequestOutcome,
+    Trigger, signature,
 };
 use peerwalk_model::plan::{
     Control, DialScope, DnsTarget, HttpMethod, HttpRequest, PlannedTarget, RecordType, Retries,
@@ -234,6 +235,21 @@ fn a_pod_that_is_gone_is_waited_for() {
 }
 
 #[test]
+fn the_own_neighbour_of_what_fails_is_named() {
+    let Some(lab) = Lab::new() else { return };
+    lab.forward("");
+    for (family, nobody) in NO_NEIGHBOUR.iter().enumerate() {
+        for (remote, next, failed) in [(*nobody, *nobody, true), (NOBODY[family], NODE[family], false)] {
+            let walks = walks(&lab, &Prober::new(Environment::default()), &tcp(at(remote, 80)));
+            let found = &walks.last().unwrap().connect.as_ref().unwrap().neighbours;
+            let told: Vec<_> =
+                found.iter().map(|n| (n.address.to_string(), n.state == NeighbourState::Failed)).collect();
+            assert_eq!(told, [(next.to_owned(), failed)], "{remote}: {found:?}");
+        }
+    }
+}
+
+#[test]
 fn no_route_of_our_own_is_immediate() {
     let Some(lab) = Lab::new() else { return };
     lab.run(At::Client, || {
@@ -379,6 +395,13 @@ fn an_accepted_connection_without_answer_is_no_response() {
     target.http = Some(HttpRequest { method: HttpMethod::Head, path: "/".into(), status_below: 500 });
     target.total_timeout = Duration::from_millis(500);
     let walks = walks(&lab, &Prober::new(Environment::default()), &target);
-    let request = walks.last().unwrap().request.clone().unwrap();
-    assert_eq!(request.outcome, RequestOutcome::NoResponse);
+    let walk = walks.last().unwrap();
+    assert_eq!(walk.request.as_ref().unwrap().outcome, RequestOutcome::NoResponse);
+    let after = walk.after.as_ref().unwrap();
+    assert!(
+        after.connection.bytes_acked > 0 && after.connection.unacked == 0,
+        "it was acknowledged: {after:?}"
+    );
+    let small = after.small_segments.unwrap();
+    assert!(small.mss < 1220 && !small.answered, "nor is the same over small segments answered: {after:?}");
 }

@@ -101,7 +101,7 @@ fn connects(dials: &[Dial]) -> bool {
 }
 
 fn is_connected(dial: &Dial) -> bool {
-    matches!(dial.outcome, DialOutcome::Connected { .. })
+    matches!(dial.outcome, DialOutcome::Connected { .. } | DialOutcome::Answered { .. })
 }
 
 fn good(request: &Request) -> bool {

@@ -21,6 +21,7 @@ const EXAMPLES: &str = "\
 Examples:
   peerwalk-sidecar probe tcp://postgres.ledger.svc:5432
   peerwalk-sidecar probe http://catalog.shop.svc/healthz dns:kubernetes.default.svc
+  peerwalk-sidecar probe udp://10.244.1.9:9000?send=70696e67
   peerwalk-sidecar probe tcp://10.244.1.8:5432 --control 10.244.1.8:8080 --output json
   peerwalk-sidecar probe tcp://10.244.1.8:5432 --expect denied --decision decision.json
 
@@ -36,7 +37,9 @@ target that does not answer is unknown.";
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ProbeArgs {
-    /// tcp://HOST:PORT, http://HOST[:PORT]/PATH, https://HOST[:PORT]/PATH or dns:NAME.
+    /// tcp://HOST:PORT, udp://HOST:PORT[?send=HEX], http://HOST[:PORT]/PATH, https://HOST[:PORT]/PATH or dns:NAME.
+    ///
+    /// A UDP target is sent one datagram, of the bytes that are given (at most 512) or empty; any answer will do.
     #[arg(value_name = "TARGET", required = true, value_parser = TargetParser)]
     pub targets: Vec<Target>,
     /// Lines to read, or one JSON object a target and line (docs/probe-output.md).

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use peerwalk_diagnosis::Attestation;
 use peerwalk_model::evidence::{
-    Connect, DialOutcome, DialPurpose, ProxyAttempt, Request, RequestOutcome, Resolve, Route, Tls, TlsOutcome,
+    AfterConnect, Connect, DialOutcome, DialPurpose, ProxyAttempt, Request, RequestOutcome, Resolve, Route,
+    Tls, TlsOutcome,
 };
 use peerwalk_model::peer::Saw;
 use peerwalk_model::{Because, Confidence, Observed, Reason, Stage, Timestamp, Verdict, Walk};
@@ -22,6 +23,7 @@ pub(super) struct Report<'a> {
     because: &'a [Because],
     addresses: Vec<IpAddr>,
     stages: Vec<StageReport<'a>>,
+    after: Option<&'a AfterConnect>,
     peers: Vec<PeerReport<'a>>,
 }
 
@@ -65,6 +67,7 @@ impl<'a> Report<'a> {
             because: &verdict.because,
             addresses: addresses(walk),
             stages: stages(walk, verdict),
+            after: walk.after.as_ref(),
             peers: Vec::new(),
         }
     }
@@ -108,7 +111,10 @@ fn stages<'a>(walk: &'a Walk, verdict: &Verdict) -> Vec<StageReport<'a>> {
     }
     if let Some(connect) = &walk.connect {
         let target = connect.dials.iter().filter(|dial| dial.purpose != DialPurpose::Control);
-        let passed = target.clone().any(|dial| matches!(dial.outcome, DialOutcome::Connected { .. }));
+        let is_answer = |outcome: &DialOutcome| {
+            matches!(outcome, DialOutcome::Connected { .. } | DialOutcome::Answered { .. })
+        };
+        let passed = target.clone().any(|dial| is_answer(&dial.outcome));
         let elapsed = target.map(|dial| dial.elapsed).max().unwrap_or_default();
         add(Stage::Connect, passed, elapsed, Evidence::Connect(connect));
     }

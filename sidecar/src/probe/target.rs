@@ -15,7 +15,7 @@ const STATUS_BELOW: u16 = 500;
 /// What to walk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// `tcp://`, `http://` or `https://`.
+    /// `tcp://`, `udp://`, `http://` or `https://`.
     Url(TargetUrl),
     /// `dns:name`.
     Name(String),
@@ -43,7 +43,7 @@ impl Target {
 
     pub(super) fn http(&self) -> Option<HttpRequest> {
         match self {
-            Self::Url(url) if url.scheme != Scheme::Tcp => Some(HttpRequest {
+            Self::Url(url) if matches!(url.scheme, Scheme::Http | Scheme::Https) => Some(HttpRequest {
                 method: HttpMethod::Head,
                 path: url.path.clone(),
                 status_below: STATUS_BELOW,
@@ -85,10 +85,22 @@ mod tests {
 
     #[test]
     fn targets_read_and_print() {
-        for text in ["tcp://db:5432", "http://a.svc/x", "https://a/", "dns:db.ledger.svc"] {
+        for text in
+            ["tcp://db:5432", "http://a.svc/x", "https://a/", "udp://a:53?send=00ff", "dns:db.ledger.svc"]
+        {
             assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
         }
-        for wrong in ["db:5432", "tcp://db", "dns:", "dns:a/b", "dns:10.0.0.1", "udp://db:53", ""] {
+        for wrong in [
+            "db:5432",
+            "tcp://db",
+            "dns:",
+            "dns:a/b",
+            "dns:10.0.0.1",
+            "udp://db",
+            "udp://db:53?send=xyz",
+            "sctp://db:1",
+            "",
+        ] {
             let error = wrong.parse::<Target>().unwrap_err();
             assert!(error.contains("write"), "{wrong:?} is refused with a remedy: {error}");
         }

@@ -1,8 +1,8 @@
 //! The plain words for a connection that does not come about, when no policy explains it.
 
-use peerwalk_model::evidence::DialPurpose;
+use peerwalk_model::evidence::{DialPurpose, Neighbour, NeighbourState};
 use peerwalk_model::verdict::Topic;
-use peerwalk_model::{Because, Confidence, Reason, Stage, Verdict};
+use peerwalk_model::{Because, Confidence, Protocol, Reason, Stage, Verdict};
 use peerwalk_netpol::Decision;
 
 use super::unreachable;
@@ -143,7 +143,19 @@ pub(super) fn no_host(view: &View) -> Option<Verdict> {
     let reason = failing.iter().find_map(|address| unreachable_word(address.answer))?;
     let gone: Vec<&Address> =
         failing.iter().copied().filter(|address| unreachable_word(address.answer) == Some(reason)).collect();
+    let is_gone = |address: &&Address| address.purpose == DialPurpose::Endpoint && is_nobodys(view, address);
+    let reason = match reason {
+        Reason::HostUnreachable if gone.iter().all(is_gone) => Reason::PodGone,
+        other => other,
+    };
     Some(plain(view, reason, Confidence::Likely, &gone, &failing))
+}
+
+/// Whether the pod's own kernel asked its link for this very address, and nobody answered.
+fn is_nobodys(view: &View, address: &Address) -> bool {
+    let neighbours = view.walk.connect.as_ref().map_or(&[][..], |connect| &connect.neighbours);
+    let failed = |neighbour: &&Neighbour| neighbour.state == NeighbourState::Failed;
+    neighbours.iter().filter(failed).any(|neighbour| neighbour.address == address.remote.ip().to_canonical())
 }
 
 /// An RST, or an accept and an RST.
@@ -155,7 +167,12 @@ pub(super) fn reset(view: &View) -> Option<Verdict> {
         let reset: Vec<&Address> =
             failing.iter().copied().filter(|address| address.answer == answer).collect();
         if !reset.is_empty() {
-            return Some(plain(view, reason, Confidence::Likely, &reset, &failing));
+            let mut verdict = plain(view, reason, Confidence::Likely, &reset, &failing);
+            if reset.iter().any(|address| address.protocol == Protocol::Udp) {
+                let text = "a filter that refuses in the name of the address looks the same as a closed port";
+                verdict.because.push(Because::new(Topic::Missing, text));
+            }
+            return Some(verdict);
         }
     }
     None
@@ -170,6 +187,9 @@ pub(super) fn silent(view: &View) -> Option<Verdict> {
         let walks = usize::try_from(view.pair.consecutive.max(1)).unwrap_or(usize::MAX);
         if address.silence.is_complete() { 8 } else { address.silence.ports().saturating_mul(walks) }
     };
+    if silent.iter().any(|address| address.protocol == Protocol::Udp) {
+        return Some(mute(view, &failing));
+    }
     // A diagnosis opens its series of sockets to one of the silent addresses.
     let most = silent.iter().map(ports).max()?;
     let lives: Vec<Life> = silent.iter().map(|address| life(view, address)).collect();
@@ -199,6 +219,15 @@ pub(super) fn silent(view: &View) -> Option<Verdict> {
         return Some(Verdict::unknown(reason, Stage::Connect, verdict.because));
     }
     Some(verdict)
+}
+
+/// UDP, and no answer: that is nobody's word.
+fn mute(view: &View, failing: &[&Address]) -> Verdict {
+    let mut because = about_policy(view, failing);
+    let text = "over UDP a server that does not answer is as silent as a filter: a datagram that it answers would decide \
+                (?send=HEX)";
+    because.push(Because::new(Topic::Missing, text));
+    Verdict::unknown(Reason::ConnectTimeout, Stage::Connect, because)
 }
 
 fn sign_of_life(view: &View, address: &Address, life: Life) -> Because {

@@ -3,11 +3,11 @@
 use peerwalk_model::evidence::{Request, RequestOutcome};
 use peerwalk_model::{Confidence, Reason, Stage, Verdict};
 
-use super::{slow, unreachable};
+use super::{after, slow, unreachable};
 use crate::view::View;
 
 pub(super) fn exchange(view: &View) -> Option<Verdict> {
-    let mut verdict = judged(view.walk.request.as_ref()?)?;
+    let mut verdict = after::told(view, judged(view.walk.request.as_ref()?)?);
     verdict.because.extend(slow::stopped(view));
     Some(verdict)
 }

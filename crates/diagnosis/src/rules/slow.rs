@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use peerwalk_model::evidence::{AfterConnect, RequestOutcome, TlsOutcome};
+use peerwalk_model::evidence::{AfterConnect, DialOutcome, DialPurpose, RequestOutcome, TlsOutcome};
 use peerwalk_model::verdict::Topic;
 use peerwalk_model::{Because, Confidence, Reason, Stage, Verdict};
 
@@ -44,7 +44,7 @@ pub(super) fn connecting(view: &View) -> Option<Verdict> {
             && !address.silence.is_complete()
             && matches!(life(view, address), Life::Heard(_))
     };
-    if silent.is_empty() || !silent.iter().all(only_late) || !may_be_slow(view) {
+    if silent.is_empty() || !silent.iter().all(only_late) || !may_be_slow(view) || something_came(view) {
         return None;
     }
     let mut verdict = connect::silent(view)?;
@@ -52,6 +52,16 @@ pub(super) fn connecting(view: &View) -> Option<Verdict> {
     verdict.confidence = verdict.confidence.min(Confidence::Likely);
     verdict.because.extend(measured(view, limited));
     Some(verdict)
+}
+
+/// Whether any dial got an answer or an ICMP error, even one that ends no attempt.
+fn something_came(view: &View) -> bool {
+    let mut dials = view.walk.connect.iter().flat_map(|connect| &connect.dials);
+    dials.any(|dial| match &dial.outcome {
+        DialOutcome::Failed { queue, .. } => dial.purpose != DialPurpose::Control && !queue.is_empty(),
+        DialOutcome::Connected { .. } | DialOutcome::Answered { .. } => dial.purpose != DialPurpose::Control,
+        DialOutcome::Silent | DialOutcome::NotAllowed | DialOutcome::Skipped => false,
+    })
 }
 
 /// A connection that was made, and no answer over it in time, from a target whose answers take long.

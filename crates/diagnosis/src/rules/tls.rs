@@ -3,12 +3,12 @@
 use peerwalk_model::evidence::{Tls, TlsOutcome};
 use peerwalk_model::{Confidence, Reason, Stage, Verdict};
 
-use super::unreachable;
+use super::{after, unreachable};
 use crate::rules::connect::{interceptor, unasked};
 use crate::view::View;
 
 pub(super) fn handshake(view: &View) -> Option<Verdict> {
-    let verdict = judged(view.walk.tls.as_ref()?)?;
+    let verdict = after::told(view, judged(view.walk.tls.as_ref()?)?);
     if interceptor(view).is_some() || unasked(view).is_some() {
         return Some(Verdict { confidence: verdict.confidence.min(Confidence::Likely), ..verdict });
     }

@@ -118,7 +118,7 @@ pub fn history(endpoint: SocketAddr, pod: Option<&str>, changes: &[(i64, Vec<Str
 /// endpoint 10.244.1.8:5432 errno 24 immediate
 /// ```
 ///
-/// `even` after the count takes even ports alone, `earlier MS` makes a remembered one.
+/// `even` after the count takes even ports alone, `earlier MS` makes a remembered one, `udp` a datagram.
 pub fn dials(line: &str, started: i64) -> Vec<Dial> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let [purpose, remote, outcome, rest @ ..] = words.as_slice() else { panic!("too short: {line}") };
@@ -149,6 +149,9 @@ pub fn dials(line: &str, started: i64) -> Vec<Dial> {
             },
             after("times").map_or(1, |count| count.parse().unwrap()),
         ),
+        "answered" => {
+            (DialOutcome::Answered { bytes: 4 }, after("times").map_or(1, |count| count.parse().unwrap()))
+        }
         "silent" => (DialOutcome::Silent, first("the count").parse().unwrap()),
         "reset" => (failed(111, Vec::new()), after("times").map_or(1, |count| count.parse().unwrap())),
         "icmp" => (failed(113, vec![icmp(first("type/code"), after("from"))]), 1),
@@ -162,7 +165,7 @@ pub fn dials(line: &str, started: i64) -> Vec<Dial> {
     let step = if has("even") { 2 } else { 1 };
     (0..count)
         .map(|number: u16| Dial {
-            protocol: peerwalk_model::Protocol::Tcp,
+            protocol: if has("udp") { Protocol::Udp } else { Protocol::Tcp },
             mss: None,
             purpose,
             remote: remote.parse().unwrap_or_else(|_| panic!("no address: {line}")),

@@ -40,8 +40,10 @@ pub struct Connection {
     /// The peer's receive window in bytes (`tcpi_snd_wnd`); 0 says that nobody reads there. `None` where the kernel
     /// does not tell (before Linux 5.4).
     pub peer_window: Option<u32>,
-    /// ICMP errors for its packets.
+    /// ICMP errors for its packets, where the kernel keeps them: Linux does so until a connection is established.
     pub queue: Vec<IcmpError>,
+    /// The error that waits on the socket (`SO_ERROR`): what an ICMP error for an established connection leaves.
+    pub errno: Option<i32>,
 }
 
 /// What came of an exchange over small segments.
@@ -54,6 +56,22 @@ pub struct Connection {
 pub struct SmallSegments {
     /// The MSS of both directions, bytes.
     pub mss: u16,
-    /// Whether it got the answer that the other did not.
+    /// Whether it got the answer that the other did not. That is said only where chance is excluded as far as it can
+    /// be: the exchange was repeated over usual segments and over small ones, and went the same way.
     pub answered: bool,
+}
+
+/// Retransmissions in a row from which on what was sent counts as not acknowledged: one is an ordinary loss.
+const LOST: u32 = 2;
+
+impl Connection {
+    /// Whether what was sent is not acknowledged, however often it is sent.
+    pub fn is_unacknowledged(&self) -> bool {
+        self.unacked > 0 && self.retransmits >= LOST
+    }
+
+    /// Whether the peer's kernel takes nothing more, while there is something to send.
+    pub fn is_peer_full(&self) -> bool {
+        self.peer_window == Some(0) && (self.not_sent > 0 || self.unacked > 0)
+    }
 }

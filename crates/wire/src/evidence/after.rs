@@ -21,6 +21,7 @@ pub(super) fn message(after: &AfterConnect) -> proto::AfterConnect {
             not_sent: connection.not_sent,
             peer_window: connection.peer_window,
             queue: connection.queue.iter().map(icmp_message).collect(),
+            errno: connection.errno,
         }),
         small_segments: after
             .small_segments
@@ -44,6 +45,7 @@ pub(super) fn model(message: proto::AfterConnect) -> Result<AfterConnect, WireEr
             not_sent: connection.not_sent,
             peer_window: connection.peer_window,
             queue: list("after.queue", connection.queue, limits::ICMP_ERRORS, |error| icmp(&error))?,
+            errno: connection.errno,
         },
         small_segments: message.small_segments.map(small_segments).transpose()?,
     })

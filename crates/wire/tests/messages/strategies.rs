@@ -270,11 +270,12 @@ fn around() -> impl Strategy<Value = Connect> {
 fn after() -> impl Strategy<Value = AfterConnect> {
     let segments = (any::<u32>(), any::<u32>(), any::<u32>());
     let bytes = (any::<u64>(), any::<u64>(), any::<u32>(), of(any::<u32>()));
-    let connection = (segments, bytes, vec(icmp(), 0..3)).prop_map(
+    let connection = (segments, bytes, vec(icmp(), 0..3), of(any::<i32>())).prop_map(
         |(
             (unacked, retransmits, total_retransmits),
             (bytes_acked, bytes_received, not_sent, peer_window),
             queue,
+            errno,
         )| {
             Connection {
                 unacked,
@@ -285,6 +286,7 @@ fn after() -> impl Strategy<Value = AfterConnect> {
                 not_sent,
                 peer_window,
                 queue,
+                errno,
             }
         },
     );

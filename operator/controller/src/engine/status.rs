@@ -177,6 +177,13 @@ pub(super) fn headline(verdict: &Verdict) -> String {
             | Reason::HairpinFailed
             | Reason::TargetNotFound,
         ) => &[Topic::Service, Topic::Connect],
+        // What was found of a connection that was made.
+        Some(reason)
+            if reason.stage() == peerwalk_model::reason::ReasonStage::Connect
+                && matches!(verdict.stage, peerwalk_model::Stage::Tls | peerwalk_model::Stage::Request) =>
+        {
+            &[Topic::Request, Topic::Tls]
+        }
         Some(Reason::NotProven) => &[Topic::Connect, Topic::Resolve, Topic::Missing],
         Some(reason) => match reason.stage() {
             peerwalk_model::reason::ReasonStage::Resolve => &[Topic::Resolve, Topic::Policy, Topic::Missing],

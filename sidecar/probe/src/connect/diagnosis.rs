@@ -188,10 +188,16 @@ fn plan(
 
 impl Diagnosis<'_, '_> {
     async fn run(&mut self, interim: &mut impl FnMut(Connect)) -> Result<(), LocalTrouble> {
-        let (mut suspected, mut repeated) = (false, false);
+        let (mut suspected, mut repeated, mut resent) = (false, false, false);
         loop {
             self.begin_due()?;
             let now = Instant::now();
+            if !resent && now >= self.first + RETRANSMITTED {
+                resent = true;
+                self.series.resend();
+                // What is answered now is not silent.
+                self.series.drive(now + LOOK).await;
+            }
             let repeating = self.retransmitted();
             let settled = self.planned.is_empty() && repeating && self.path_answers();
             if now >= self.end || settled || (self.planned.is_empty() && self.series.live().next().is_none())
@@ -257,7 +263,7 @@ impl Diagnosis<'_, '_> {
     /// Whether anything else answered in the window: a control, another endpoint, another source port.
     fn path_answers(&self) -> bool {
         self.series.attempts().any(|attempt| match attempt.outcome() {
-            Some(DialOutcome::Connected { .. }) => true,
+            Some(DialOutcome::Connected { .. } | DialOutcome::Answered { .. }) => true,
             Some(DialOutcome::Failed { queue, immediate, .. }) => !immediate && queue.is_empty(),
             _ => false,
         })

@@ -2,13 +2,14 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::task::Poll;
 
 use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose, LocalTrouble};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use crate::socket::{Attempt, Locals, Parity, mark};
+use crate::socket::{Attempt, Locals, Parity, Shape, mark};
 
 /// Sockets in the order they were begun, with or without an outcome.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub(crate) struct Series {
     slots: Vec<Slot>,
     locals: Locals,
     marked: Vec<DialPurpose>,
+    /// What is sent to the target over UDP; none for TCP.
+    datagram: Option<Arc<[u8]>>,
 }
 
 #[derive(Debug)]
@@ -27,12 +30,17 @@ enum Slot {
 
 impl Series {
     pub(crate) fn new(locals: Locals) -> Self {
-        Self { slots: Vec::new(), locals, marked: Vec::new() }
+        Self { slots: Vec::new(), locals, marked: Vec::new(), datagram: None }
     }
 
     /// Dials of these purposes get a mark each that the peer's pod may know them by.
     pub(crate) fn marking(self, marked: Vec<DialPurpose>) -> Self {
         Self { marked, ..self }
+    }
+
+    /// The target is dialled over UDP, with this datagram.
+    pub(crate) fn with_datagram(self, datagram: Option<Arc<[u8]>>) -> Self {
+        Self { datagram, ..self }
     }
 
     pub(crate) fn push_done(&mut self, dial: Dial) {
@@ -45,8 +53,15 @@ impl Series {
         remote: SocketAddr,
         parity: Option<Parity>,
     ) -> Result<(), LocalTrouble> {
-        let mss = if self.marked.contains(&purpose) { mark::random(remote) } else { None };
-        let attempt = Attempt::begin_marked(purpose, remote, parity, mss)?;
+        // What proves the path is asked as always.
+        let datagram = self.datagram.clone().filter(|_| purpose != DialPurpose::Control);
+        let mark = || if self.marked.contains(&purpose) { mark::random(remote) } else { None };
+        let shape = match (datagram, mark()) {
+            (Some(datagram), _) => Shape::Datagram(datagram),
+            (None, Some(mss)) => Shape::Marked(mss),
+            (None, None) => Shape::Plain,
+        };
+        let attempt = Attempt::begin_with(purpose, remote, parity, shape)?;
         self.slots.push(Slot::Socket(Box::new(attempt)));
         Ok(())
     }
@@ -70,6 +85,15 @@ impl Series {
             if pending { Poll::Pending } else { Poll::Ready(()) }
         })
         .await;
+    }
+
+    /// Sends the datagrams again that got no answer.
+    pub(crate) fn resend(&mut self) {
+        for slot in &mut self.slots {
+            if let Slot::Socket(attempt) = slot {
+                attempt.resend();
+            }
+        }
     }
 
     pub(crate) fn attempts(&self) -> impl Iterator<Item = &Attempt> {

@@ -68,7 +68,10 @@ impl Silences {
     pub(crate) fn learn(&self, dials: &[Dial]) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for dial in dials.iter().filter(|dial| dial.purpose != DialPurpose::Control) {
-            if matches!(dial.outcome, DialOutcome::Connected { .. } | DialOutcome::Failed { .. }) {
+            if matches!(
+                dial.outcome,
+                DialOutcome::Connected { .. } | DialOutcome::Answered { .. } | DialOutcome::Failed { .. }
+            ) {
                 kept.remove(&dial.remote);
             }
         }

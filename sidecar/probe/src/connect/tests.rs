@@ -74,6 +74,7 @@ async fn a_proof_of_another_target_says_nothing_of_its_other_addresses() {
     let (key, target) = (TargetKey { target: "db".into(), ..other }, target(&[SUSPECT, OWN]));
     let dialling = Dialling {
         witness: None,
+        datagram: None,
         connector: &connector,
         gate: &gate,
         allowance: &allowance,

@@ -12,7 +12,7 @@ impl<'a> Variables<'a> {
         let name = match scheme {
             Scheme::Http => "http_proxy",
             Scheme::Https => "https_proxy",
-            Scheme::Tcp => return None,
+            Scheme::Tcp | Scheme::Udp => return None,
         };
         let upper = if scheme == Scheme::Http {
             let cgi = dialect.minds_cgi() && self.get("REQUEST_METHOD").is_some();

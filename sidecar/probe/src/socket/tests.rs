@@ -79,3 +79,40 @@ async fn the_parity_of_the_source_port_is_as_asked() {
         assert_eq!(Parity::of(port), parity, "source port {port}");
     }
 }
+
+#[tokio::test]
+async fn a_datagram_is_answered_refused_or_sent_again() {
+    for host in ["127.0.0.1:0", "[::1]:0"] {
+        let server = std::net::UdpSocket::bind(host).unwrap();
+        let remote = server.local_addr().unwrap();
+        let begin = |remote| {
+            let datagram = Shape::Datagram(Arc::from(&b"ping"[..]));
+            Attempt::begin_with(DialPurpose::Address, remote, Some(Parity::Odd), datagram).unwrap()
+        };
+        let mut attempt = begin(remote);
+        let mut buffer = [0; 16];
+        let (length, from) = server.recv_from(&mut buffer).unwrap();
+        assert_eq!((&buffer[..length], from.port() % 2), (&b"ping"[..], 1), "{remote}");
+        let silent = attempt.dial();
+        assert_eq!((silent.protocol, silent.outcome), (Transport::Udp, DialOutcome::Silent), "{remote}");
+        attempt.resend();
+        assert_eq!(
+            (server.recv_from(&mut buffer).unwrap(), attempt.retransmits()),
+            ((4, from), 1),
+            "{remote}"
+        );
+        server.send_to(b"pong!", from).unwrap();
+        poll_fn(|cx| attempt.poll_known(cx, None)).await;
+        let dial = attempt.dial();
+        assert_eq!((dial.outcome, dial.retransmits), (DialOutcome::Answered { bytes: 5 }, 1), "{remote}");
+        attempt.resend();
+        assert_eq!(attempt.retransmits(), 1, "what is answered is not sent again");
+        drop(server);
+        let mut refused = begin(remote);
+        poll_fn(|cx| refused.poll_known(cx, None)).await;
+        let DialOutcome::Failed { errno, queue, immediate: false } = refused.dial().outcome else {
+            panic!("nobody has the port: {:?}", refused.dial());
+        };
+        assert_eq!((errno, queue[0].offender), (libc::ECONNREFUSED, Some(remote.ip())), "{remote}");
+    }
+}

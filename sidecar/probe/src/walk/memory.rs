@@ -67,10 +67,13 @@ impl Remembered {
     }
 }
 
-/// A connection to the other end itself, not to something in our own pod. Where nobody can tell, each endpoint
+/// A connection to the other end itself, or an answer from it, not to something in our own pod. Where nobody can tell, each endpoint
 /// has its turn all the same.
 fn connected(dial: &Dial) -> bool {
-    matches!(dial.outcome, DialOutcome::Connected { local_peer: None | Some(LocalPeer::Unknown) })
+    matches!(
+        dial.outcome,
+        DialOutcome::Connected { local_peer: None | Some(LocalPeer::Unknown) } | DialOutcome::Answered { .. }
+    )
 }
 
 #[cfg(test)]

@@ -53,6 +53,9 @@ const NO_DAD: &str = "for i in all default; do echo 0 > /proc/sys/net/ipv6/conf/
 const FORWARDING: &str =
     "echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding";
 
+/// Addresses of the client's own network that nobody has.
+pub const NO_NEIGHBOUR: [&str; 2] = ["10.9.1.99", "fd09:1::99"];
+
 /// One of the three namespaces.
 #[derive(Clone, Copy)]
 pub enum At {

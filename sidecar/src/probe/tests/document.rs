@@ -203,7 +203,18 @@ fn everything() -> Walk {
     walk.connect = Some(values::connect());
     walk.tls = Some(values::tls());
     walk.request = Some(values::request());
+    walk.after = Some(values::after());
     walk
+}
+
+#[test]
+fn the_example_of_a_connection_is_what_would_be_printed() {
+    for example in examples(section("after")) {
+        let walk = Walk { after: Some(read(&example)), ..walk_of(&[]) };
+        let verdict = Verdict::unknown(Reason::Probing, Stage::Request, vec![]);
+        let printed = to_value(Report::new("documented", &walk, &verdict)).unwrap();
+        assert_eq!(printed["after"], example, "printed, documented");
+    }
 }
 
 #[test]
@@ -211,7 +222,8 @@ fn every_field_has_a_row_and_every_row_a_field() {
     let because = vec![Because::new(Topic::Connect, "text")];
     let verdict = Verdict::unknown(Reason::Probing, Stage::Request, because);
     let report = to_value(Report::new("documented", &everything(), &verdict)).unwrap();
-    assert_eq!(table(section(""), "field"), paths(&report, &["evidence"]), "documented, printed");
+    assert_eq!(table(section(""), "field"), paths(&report, &["evidence", "after"]), "documented, printed");
+    assert_eq!(table(section("after"), "field"), paths(&report["after"], &[]), "documented, printed");
     let stages = array(&report["stages"]);
     assert_eq!(stages.len(), STAGES.len());
     for (stage, printed) in STAGES.into_iter().zip(stages) {

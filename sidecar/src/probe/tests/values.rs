@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use peerwalk_model::Timestamp;
 use peerwalk_model::evidence::{
-    Breaker, Connect, Dial, DialOutcome, DialPurpose, Hop, IcmpError, LocalPeer, Neighbour, NeighbourState,
-    Pair, ProxyAttempt, ProxyUse, Query, QueryOutcome, Request, RequestOutcome, Resolve, ResolveSource,
-    Route, Tls, TlsOutcome, Transport,
+    AfterConnect, Breaker, Connect, Connection, Dial, DialOutcome, DialPurpose, Hop, IcmpError, LocalPeer,
+    Neighbour, NeighbourState, Pair, ProxyAttempt, ProxyUse, Query, QueryOutcome, Request, RequestOutcome,
+    Resolve, ResolveSource, Route, SmallSegments, Tls, TlsOutcome, Transport,
 };
 use peerwalk_model::plan::{HttpMethod, RecordType};
 
@@ -195,4 +195,10 @@ pub(super) fn request_outcomes() -> Vec<RequestOutcome> {
         }
     }
     all
+}
+
+pub(super) fn after() -> AfterConnect {
+    let (peer_window, queue) = (Some(64_256), vec![icmp()]);
+    let connection = Connection { unacked: 1, peer_window, queue, errno: Some(113), ..Connection::default() };
+    AfterConnect { connection, small_segments: Some(SmallSegments { mss: 536, answered: true }) }
 }

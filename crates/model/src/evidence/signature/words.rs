@@ -104,12 +104,12 @@ pub(super) fn icmp(error: &IcmpError) -> String {
 pub(super) fn after(after: &AfterConnect) -> String {
     let connection = &after.connection;
     format!(
-        "unacked {} again {} received {} window {} small {} {}",
-        connection.unacked > 0,
-        connection.retransmits > 0,
+        "lost {} received {} full {} small {} {} {}",
+        connection.is_unacknowledged(),
         connection.bytes_received > 0,
-        connection.peer_window != Some(0),
+        connection.is_peer_full(),
         list(after.small_segments.map(|small| small.answered)),
-        list(connection.queue.iter().map(icmp))
+        list(connection.queue.iter().map(icmp)),
+        list(connection.errno)
     )
 }
