@@ -5,7 +5,7 @@ mod summary;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use peerwalk_model::evidence::{DialOutcome, DialPurpose, LocalTrouble, Trigger, digest, signature};
+use peerwalk_model::evidence::{DialOutcome, DialPurpose, LocalTrouble, Trigger, digest, finding, signature};
 use peerwalk_model::report::{Heartbeat, Sockets, TargetFreshness, Transition};
 use peerwalk_model::{Plan, TargetKey, Timestamp, Walk};
 use peerwalk_wire::{Transitions, limits};
@@ -43,6 +43,8 @@ struct Record {
     /// Our number of the plan that it began under.
     number: u64,
     signature: u64,
+    /// The same for every walk of a run.
+    finding: u64,
     summary: Summary,
     since: Timestamp,
     consecutive: u32,
@@ -126,16 +128,16 @@ impl Ledger {
             return;
         }
         self.interims.retain(|interim| interim.target != walk.target);
-        let (signature, summary) = (signature(&walk), summary(&walk));
+        let (signature, finding, summary) = (signature(&walk), finding(&walk), summary(&walk));
         let known = self.known(&walk.target).is_some();
         let before = self.records.remove(&walk.target);
         if let Some(before) = &before
-            && before.signature != signature
+            && before.finding != finding
             && summary.is_change_from(before.summary)
         {
             self.transition(&walk, summary, signature);
         }
-        let same = before.as_ref().filter(|before| before.signature == signature);
+        let same = before.as_ref().filter(|before| before.finding == finding);
         let since = same.map_or(walk.started, |before| before.since);
         let consecutive = same.map_or(1, |before| before.consecutive.saturating_add(1));
         // The first walk of what the target has become is evidence, even if it finds what was found before.
@@ -144,7 +146,7 @@ impl Ledger {
             || before.as_ref().is_none_or(|before| before.wanted || before.signature != signature);
         let sent = before.and_then(|before| before.sent);
         let key = walk.target.clone();
-        let record = Record { walk, number, signature, summary, since, consecutive, sent, wanted };
+        let record = Record { walk, number, signature, finding, summary, since, consecutive, sent, wanted };
         self.records.insert(key, record);
     }
 

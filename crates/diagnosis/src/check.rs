@@ -3,6 +3,7 @@
 
 mod claims;
 mod denied;
+mod local;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -71,6 +72,7 @@ pub fn check(case: &Case, verdict: &Verdict) -> Vec<Violation> {
     );
     claims::confirmed(case, verdict, &mut must);
     if let Some(pair) = fresh {
+        local::starved(pair, verdict, &mut must);
         must(verdict.observed != Observed::Reachable || reached(case, pair), "Reachable has seen an answer");
         must(
             verdict.observed != Observed::Unreachable

@@ -8,7 +8,7 @@ use peerwalk_model::verdict::Topic;
 
 use crate::address::{Address, Answer};
 use crate::place::place;
-use crate::rules::said_of_proxy;
+use crate::rules::{said_of_proxy, shortage};
 use crate::view::View;
 
 /// How many addresses a line names before it counts them.
@@ -22,6 +22,7 @@ pub(crate) fn narrate(view: &View) -> Vec<Because> {
     lines.extend(connect(view));
     lines.extend(walk.tls.as_ref().map(tls));
     lines.extend(walk.request.as_ref().map(request));
+    lines.extend(walk.strain.as_ref().and_then(shortage));
     lines
 }
 

@@ -11,6 +11,7 @@ mod service;
 mod tls;
 mod works;
 
+pub(crate) use local::{shortage, starved};
 pub(crate) use route::{goes_by_proxy, said as said_of_proxy, worked as proxy_worked};
 pub(crate) use service::dialled_elsewhere;
 
@@ -20,6 +21,8 @@ use crate::view::{Rule, View};
 
 /// In the order of a walk: what voids it, then each stage, the more particular explanation before the plainer.
 const RULES: &[Rule] = &[
+    local::no_query_left,
+    local::no_permission,
     local::prober_out_of_resources,
     coverage::address_not_allowed,
     route::proxied_elsewhere,
@@ -43,6 +46,7 @@ const RULES: &[Rule] = &[
     connect::reset,
     connect::silent,
     connect::unexplained,
+    local::no_dial_left,
     connect::nothing_tried,
     route::proxy,
     tls::handshake,

@@ -16,8 +16,8 @@ use peerwalk_diagnosis::{
 };
 use peerwalk_model::evidence::{
     Connect, Dial, DialOutcome, DialPurpose, IcmpError, LocalPeer, LocalTrouble, ProxyAttempt, ProxyUse,
-    Query, QueryOutcome, Request, RequestOutcome, Resolve, ResolveSource, Route, Tls, TlsOutcome, Transport,
-    Trigger, Walk,
+    Query, QueryOutcome, Request, RequestOutcome, Resolve, ResolveSource, Route, Strain, Tls, TlsOutcome,
+    Transport, Trigger, Walk,
 };
 use peerwalk_model::plan::{Control, HttpMethod, RecordType};
 use peerwalk_model::verdict::Expectation;
@@ -238,6 +238,7 @@ prop_compose! {
         request in prop::option::of(request()),
         by_proxy in prop::option::weighted(0.4, (route(), prop::option::weighted(0.8, attempt()))),
         local in prop::option::weighted(0.05, Just(LocalTrouble { what: "descriptors".into(), errno: 24 })),
+        starved in prop::bool::weighted(0.15),
         interim in prop::bool::weighted(0.2),
         times in [moment(), moment(), moment()],
         ordinary in prop::bool::weighted(0.8),
@@ -253,6 +254,7 @@ prop_compose! {
         let (route, proxied) = by_proxy.unzip();
         (walk.route, walk.proxied) = (route, proxied.flatten());
         walk.local = local;
+        walk.strain = starved.then(|| Strain { throttled: Duration::from_secs(1), ..Strain::default() });
         walk.interim = interim;
         let since = if consecutive > 1 { 60_000 } else { 100_000 };
         let [since, started, ended] = if ordinary { [since, 100_000, 102_000] } else { times };

@@ -19,7 +19,7 @@ use peerwalk_diagnosis::{
     TargetFacts, Thresholds, check, explain, judge, outcome,
 };
 use peerwalk_model::evidence::{
-    Connect, LocalTrouble, ProxyAttempt, Request, Resolve, Route, Tls, Trigger, Walk,
+    Breaker, Connect, LocalTrouble, ProxyAttempt, Request, Resolve, Route, Strain, Tls, Trigger, Walk,
 };
 use peerwalk_model::plan::Control;
 use peerwalk_model::verdict::Expectation;
@@ -88,6 +88,9 @@ struct ScenarioWalk {
     request: Option<Request>,
     proxied: Option<ScenarioProxied>,
     local: Option<LocalTrouble>,
+    strain: Option<Strain>,
+    #[serde(default)]
+    breakers: Vec<Breaker>,
 }
 
 fn started() -> i64 {
@@ -235,6 +238,10 @@ impl ScenarioWalk {
         walk.tls = self.tls;
         walk.request = self.request;
         walk.local = self.local;
+        walk.strain = self.strain;
+        if let Some(connect) = &mut walk.connect {
+            connect.breakers = self.breakers;
+        }
         walk.proxied = self.proxied.map(|proxied| ProxyAttempt {
             container: "app".into(),
             proxy: "proxy.corp:3128".into(),

@@ -5,6 +5,7 @@
 //! 65532, no capability. What is said is graded; a confident wrong cause is the one thing that must never come.
 
 pub mod case;
+pub mod cgroup;
 pub mod lab;
 pub mod matrix;
 pub mod run;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use peerwalk_model::evidence::{DialPurpose, signature};
+use peerwalk_model::evidence::{DialPurpose, finding, signature};
 use peerwalk_model::report::Heartbeat;
 use peerwalk_model::{PodRef, TargetKey, Timestamp, Walk};
 
@@ -33,13 +33,15 @@ pub struct TargetEvidence {
     pub walk: Walk,
     /// Its signature.
     pub signature: u64,
-    /// Since when walks have had this signature.
+    /// What it found, which walks of one run share.
+    pub finding: u64,
+    /// Since when walks have found this.
     pub since: Timestamp,
     /// When the last completed walk began.
     pub started: Timestamp,
     /// When it ended.
     pub ended: Timestamp,
-    /// How many walks in a row had this signature.
+    /// How many walks in a row found this.
     pub consecutive: u32,
     /// The generation of the plan it was gathered under.
     pub plan_generation: u64,
@@ -70,10 +72,11 @@ impl EvidenceStore {
     pub fn walk(&mut self, pod: &PodRef, at: Timestamp, walk: Walk) {
         let entry = self.pods.entry(pod.clone()).or_default();
         entry.last_heard = Some(at);
-        let signature = signature(&walk);
-        let last = entry.targets.get(&walk.target).filter(|last| last.signature == signature);
+        let (signature, finding) = (signature(&walk), finding(&walk));
+        let last = entry.targets.get(&walk.target).filter(|last| last.finding == finding);
         let evidence = TargetEvidence {
             signature,
+            finding,
             since: last.map_or(walk.started, |last| last.since),
             started: walk.started,
             ended: walk.ended,

@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use crate::budget::{Allowance, Gate, IN_FLIGHT, Pace};
 use crate::rules::DialRules;
 use crate::socket::{Attempt, Locals};
+use crate::strain::Watch;
 pub(crate) use choice::{Choice, Order, Want};
 use recent::Recent;
 use refusals::Refusals;
@@ -60,6 +61,8 @@ pub(crate) struct Dialling<'a> {
     pub(crate) target: &'a PlannedTarget,
     pub(crate) rules: DialRules,
     pub(crate) locals: &'a Locals,
+    /// How the prober itself fares: what it finds silent while it is starved is nobody's knowledge.
+    pub(crate) watch: &'a Watch<'a>,
     /// An event walk keeps no distance to earlier dials of the same address.
     pub(crate) pace: Pace,
 }
@@ -246,7 +249,7 @@ impl Dialling<'_> {
     /// The evidence by now, with what is remembered in its place.
     pub(crate) fn evidence(&self, series: &Series) -> Connect {
         let mut dials = series.dials();
-        self.connector.learn(self.key, &mut dials);
+        self.connector.learn(self.key, &mut dials, self.watch);
         dials.truncate(KEPT_DIALS);
         Connect { dials, ..Connect::default() }
     }
@@ -260,11 +263,14 @@ impl Dialling<'_> {
 }
 
 impl Connector {
-    fn learn(&self, target: &TargetKey, dials: &mut [Dial]) {
+    fn learn(&self, target: &TargetKey, dials: &mut [Dial], watch: &Watch<'_>) {
         let now = Instant::now();
         self.refusals.learn(dials, now);
         self.silences.learn(dials);
-        self.recent.learn(target, dials, now);
+        let silent = dials.iter().any(|dial| dial.outcome == DialOutcome::Silent);
+        if !(silent && watch.is_starved()) {
+            self.recent.learn(target, dials, now);
+        }
         let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
         if times.len() >= REMEMBERED {
             times.clear();

@@ -23,7 +23,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 pub(crate) use local_peer::Locals;
-pub(crate) use ports::Parity;
+pub(crate) use ports::{Parity, range as port_range};
 pub(crate) use queue::read as read_queue;
 pub(crate) use sys::watch;
 

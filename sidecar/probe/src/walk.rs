@@ -20,6 +20,7 @@ use crate::request::{Form, exchange};
 use crate::resolve::{Patience, Resolver, backoff, record_of};
 use crate::route::route;
 use crate::socket::Locals;
+use crate::strain::{Gauges, Watch};
 use crate::tls;
 use crate::url::{Scheme, TargetUrl};
 use memory::{Memory, Remembered};
@@ -35,6 +36,7 @@ pub struct Prober {
     resolver: Resolver,
     connector: Connector,
     memory: Memory,
+    gauges: Gauges,
 }
 
 /// One walk under way.
@@ -45,6 +47,7 @@ struct Tour<'a> {
     allowance: Allowance,
     trigger: Trigger,
     before: Remembered,
+    watch: &'a Watch<'a>,
 }
 
 /// What a target's kind says of its way.
@@ -78,11 +81,18 @@ impl Prober {
         let before = self.memory.of(&key);
         let mut walk = Walk::begin(key, generation, trigger, crate::now());
         let allowance = Allowance::new(target.total_timeout);
-        let tour = Tour { prober: self, key: walk.target.clone(), target, allowance, trigger, before };
-        if let Err(local) = Box::pin(tour.run(&mut walk, &mut report)).await {
-            walk.local = Some(local);
-        }
+        let watch = Watch::begin(&self.gauges);
+        let key = walk.target.clone();
+        let tour = Tour { prober: self, key, target, allowance, trigger, before, watch: &watch };
+        let mut report = |walk| report(watch.onto(walk));
+        let walked = tokio::select! {
+            biased;
+            never = watch.tick() => match never {},
+            walked = Box::pin(tour.run(&mut walk, &mut report)) => walked,
+        };
+        walk.local = walked.err();
         walk.ended = crate::now();
+        let walk = watch.onto(walk);
         self.memory.learn(&walk);
         walk
     }
@@ -306,6 +316,7 @@ impl Tour<'_> {
             target: self.target,
             rules: self.prober.environment.rules,
             locals,
+            watch: self.watch,
             pace: match self.trigger {
                 Trigger::Interval => Pace::Spaced,
                 Trigger::Event => Pace::Immediate,

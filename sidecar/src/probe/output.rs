@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use peerwalk_model::evidence::{
-    Connect, DialOutcome, DialPurpose, ProxyAttempt, Request, RequestOutcome, Resolve, Route, Tls, TlsOutcome,
+    Connect, DialOutcome, DialPurpose, ProxyAttempt, Request, RequestOutcome, Resolve, Route, Strain, Tls,
+    TlsOutcome,
 };
 use peerwalk_model::{Because, Confidence, Observed, Reason, Stage, Verdict, Walk};
 use serde::Serialize;
@@ -20,6 +21,7 @@ pub(super) struct Report<'a> {
     because: &'a [Because],
     addresses: Vec<IpAddr>,
     stages: Vec<StageReport<'a>>,
+    strain: Option<&'a Strain>,
 }
 
 /// One stage that was reached.
@@ -53,6 +55,7 @@ impl<'a> Report<'a> {
             because: &verdict.because,
             addresses: addresses(walk),
             stages: stages(walk, verdict),
+            strain: walk.strain.as_ref(),
         }
     }
 }

@@ -96,7 +96,9 @@ async fn diagnose(
     let mut diagnosis = Diagnosis { dialling, series, suspects, planned, first, end: now + LIFE };
     diagnosis.run(interim).await?;
     let Diagnosis { suspects, .. } = diagnosis;
-    dialling.connector.silences.keep(&suspects, &series.dials(), Instant::now());
+    if !dialling.watch.is_starved() {
+        dialling.connector.silences.keep(&suspects, &series.dials(), Instant::now());
+    }
     Ok(())
 }
 

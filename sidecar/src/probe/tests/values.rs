@@ -6,8 +6,8 @@ use std::time::Duration;
 use peerwalk_model::Timestamp;
 use peerwalk_model::evidence::{
     Breaker, Connect, Dial, DialOutcome, DialPurpose, Hop, IcmpError, LocalPeer, Neighbour, NeighbourState,
-    ProxyAttempt, ProxyUse, Query, QueryOutcome, Request, RequestOutcome, Resolve, ResolveSource, Route, Tls,
-    TlsOutcome, Transport,
+    ProxyAttempt, ProxyUse, Query, QueryOutcome, Request, RequestOutcome, Resolve, ResolveSource, Route,
+    Strain, Tls, TlsOutcome, Transport,
 };
 use peerwalk_model::plan::{HttpMethod, RecordType};
 
@@ -186,4 +186,16 @@ pub(super) fn request_outcomes() -> Vec<RequestOutcome> {
         }
     }
     all
+}
+
+pub(super) fn strain() -> Strain {
+    Strain {
+        throttled: ELAPSED,
+        run_delay: ELAPSED,
+        timer_delay: ELAPSED,
+        descriptors: 12,
+        descriptors_limit: 1024,
+        time_wait: 3,
+        ports: 28_232,
+    }
 }
