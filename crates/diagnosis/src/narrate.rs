@@ -1,5 +1,7 @@
 //! What every walk tells by itself: one line a stage, in words that a steady state repeats.
 
+use std::collections::BTreeSet;
+
 use peerwalk_model::Because;
 use peerwalk_model::evidence::{
     IcmpError, Query, QueryOutcome, Request, RequestOutcome, Resolve, ResolveSource, Tls, TlsOutcome,
@@ -20,6 +22,7 @@ pub(crate) fn narrate(view: &View) -> Vec<Because> {
     let mut lines: Vec<Because> = walk.resolve.as_ref().map(resolve).into_iter().collect();
     lines.extend(walk.proxied.as_ref().map(|attempt| Because::new(Topic::Route, said_of_proxy(attempt))));
     lines.extend(connect(view));
+    lines.extend(breakers(view));
     lines.extend(walk.tls.as_ref().map(tls));
     lines.extend(walk.request.as_ref().map(request));
     lines.extend(walk.strain.as_ref().and_then(shortage));
@@ -86,6 +89,16 @@ fn connect(view: &View) -> Vec<Because> {
         .into_iter()
         .map(|(said, addresses)| Because::new(Topic::Connect, format!("{}: {said}", listed(&addresses))))
         .collect()
+}
+
+/// The addresses that are dialled less often, whether they were in this walk or not.
+fn breakers(view: &View) -> Option<Because> {
+    let known = view.walk.connect.iter().flat_map(|connect| &connect.breakers);
+    let addresses: BTreeSet<String> = known.map(|breaker| breaker.remote.to_string()).collect();
+    let addresses: Vec<String> = addresses.into_iter().collect();
+    let text =
+        "dialled less often, since walk after walk failed there; a change in the cluster is followed at once";
+    (!addresses.is_empty()).then(|| Because::new(Topic::Connect, format!("{}: {text}", listed(&addresses))))
 }
 
 fn listed(addresses: &[String]) -> String {

@@ -154,7 +154,7 @@ pub struct Probe {
     /// Environment variables.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
-    /// Whether the probe gets only a hundredth of a core.
+    /// Whether the probe gets only a part of a hundredth of a core.
     #[serde(default)]
     pub starved: bool,
 }

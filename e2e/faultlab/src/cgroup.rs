@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -17,9 +18,13 @@ const PREFIX: &str = "pwf-starved";
 const TRIES: u32 = 50;
 const TRY: Duration = Duration::from_millis(10);
 
-/// A cgroup of one case; it is removed when this goes.
+/// A cgroup of one case, with a process that takes all it can get of the little there is; both are removed when this
+/// goes.
 #[derive(Debug)]
-pub struct Starved(PathBuf);
+pub struct Starved {
+    folder: PathBuf,
+    other: Option<Child>,
+}
 
 impl Starved {
     /// Makes it.
@@ -40,26 +45,35 @@ impl Starved {
             bail!("no CPU controller below {}: mount cgroups there", root.display());
         };
         fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        let made = Self(folder);
+        let mut made = Self { folder, other: None };
         if v2 {
-            write(&made.0.join("cpu.max"), &format!("{QUOTA} {PERIOD}"))?;
+            write(&made.folder.join("cpu.max"), &format!("{QUOTA} {PERIOD}"))?;
         } else {
-            write(&made.0.join("cpu.cfs_period_us"), &PERIOD.to_string())?;
-            write(&made.0.join("cpu.cfs_quota_us"), &QUOTA.to_string())?;
+            write(&made.folder.join("cpu.cfs_period_us"), &PERIOD.to_string())?;
+            write(&made.folder.join("cpu.cfs_quota_us"), &QUOTA.to_string())?;
         }
+        let busy = "echo $$ >\"$1\"; while :; do :; done";
+        let mut other = Command::new("sh");
+        other.args(["-ec", busy, "sh"]).arg(made.members()).stdin(Stdio::null());
+        made.other = Some(other.spawn().context("cannot start sh")?);
         Ok(made)
     }
 
     /// The file that a process enters it by.
     pub fn members(&self) -> PathBuf {
-        self.0.join("cgroup.procs")
+        self.folder.join("cgroup.procs")
     }
 }
 
 impl Drop for Starved {
     fn drop(&mut self) {
+        if let Some(other) = &mut self.other {
+            // One that has ended already cannot be ended.
+            let _ = other.kill();
+            let _ = other.wait();
+        }
         for _ in 0..TRIES {
-            if fs::remove_dir(&self.0).is_ok() {
+            if fs::remove_dir(&self.folder).is_ok() {
                 return;
             }
             thread::sleep(TRY);

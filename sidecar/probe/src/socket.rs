@@ -22,6 +22,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use crate::budget::{Census, Held};
 pub(crate) use local_peer::Locals;
 pub(crate) use ports::{Parity, range as port_range};
 pub(crate) use queue::read as read_queue;
@@ -46,6 +47,7 @@ pub(crate) struct Attempt {
     begun: Instant,
     /// Outcome, time it took, retransmissions.
     known: Option<(DialOutcome, Duration, u32)>,
+    held: Option<Held>,
 }
 
 impl Attempt {
@@ -65,6 +67,7 @@ impl Attempt {
             started: crate::clock::now(),
             begun: Instant::now(),
             known: None,
+            held: None,
         };
         attempt.connect(open(remote, Type::STREAM, Protocol::TCP), parity)?;
         Ok(attempt)
@@ -200,6 +203,17 @@ impl Attempt {
 
     pub(crate) fn local(&self) -> Option<SocketAddr> {
         self.local
+    }
+
+    /// Counts the socket for as long as it is open.
+    pub(crate) fn counted(mut self, census: &Census) -> Self {
+        self.held = self.fd.is_some().then(|| census.open());
+        self
+    }
+
+    /// What counts the socket, to be kept for as long as the connection is.
+    pub(crate) fn take_held(&mut self) -> Option<Held> {
+        self.held.take()
     }
 
     /// The connection, to speak over it; `None` when there is none.

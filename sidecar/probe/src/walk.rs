@@ -9,11 +9,12 @@ use peerwalk_model::evidence::{
     Connect, LocalTrouble, ProxyAttempt, Request, RequestOutcome, Resolve, Tls, TlsOutcome, Trigger,
 };
 use peerwalk_model::plan::{PlannedTarget, RecordType, Retries, TargetKind};
+use peerwalk_model::report::Sockets;
 use peerwalk_model::{TargetKey, Walk};
 use tokio::net::TcpStream;
 
 use crate::budget::{Allowance, Gate, Pace};
-use crate::connect::{Choice, Connected, Connector, Dialling, Order};
+use crate::connect::{Choice, Connected, Connector, Dialling, Order, Spoken};
 use crate::environment::{Environment, Family};
 use crate::proxied::{self, Through};
 use crate::request::{Form, exchange};
@@ -112,6 +113,13 @@ impl Prober {
         resolved.map(|resolve| resolve.addresses).unwrap_or_default()
     }
 
+    /// The prober's own sockets, at this moment.
+    pub fn sockets(&self) -> Sockets {
+        let (active, waiting, leaked) = self.gate.census().count();
+        let breakers = u32::try_from(self.connector.breakers()).unwrap_or(u32::MAX);
+        Sockets { active, waiting, leaked, breakers }
+    }
+
     fn records(&self) -> Vec<RecordType> {
         match self.environment.family {
             Some(family) => vec![record_of(family)],
@@ -183,14 +191,16 @@ impl Tour<'_> {
         if let Some(local) = local {
             return Err(local);
         }
-        if let (Some((stream, remote)), Some(url)) = (stream, &way.url) {
-            let mut stream = Some(stream);
+        if let (Some(spoken), Some(url)) = (stream, &way.url) {
+            let remote = spoken.remote;
+            let mut stream = Some(spoken);
             for attempt in 0..self.target.retries.attempts.max(1) {
                 if attempt > 0 {
                     stream = self.again(dialling, remote, attempt).await?;
                 }
-                let Some(stream) = stream.take() else { break };
+                let Some(Spoken { stream, held, .. }) = stream.take() else { break };
                 let (tls, request) = self.speak(stream, url).await?;
+                drop(held);
                 let passed = good(tls.as_ref(), request.as_ref());
                 (walk.tls, walk.request) = (tls, request);
                 if passed {
@@ -208,7 +218,7 @@ impl Tour<'_> {
         dialling: &Dialling<'_>,
         remote: SocketAddr,
         attempt: u32,
-    ) -> Result<Option<TcpStream>, LocalTrouble> {
+    ) -> Result<Option<Spoken>, LocalTrouble> {
         let wait = backoff(&self.target.retries, attempt);
         if wait >= self.allowance.left() {
             return Ok(None);

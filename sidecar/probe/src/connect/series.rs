@@ -8,6 +8,8 @@ use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose, LocalTrouble};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
+use super::breaker::Grant;
+use crate::budget::{Census, Held};
 use crate::socket::{Attempt, Locals, Parity};
 
 /// Sockets in the order they were begun, with or without an outcome.
@@ -15,6 +17,13 @@ use crate::socket::{Attempt, Locals, Parity};
 pub(crate) struct Series {
     slots: Vec<Slot>,
     locals: Locals,
+    census: Census,
+    /// Leaves to dial addresses that failed of late.
+    pub(super) grants: Vec<Grant>,
+    /// Whether back-offs are not waited for.
+    pub(super) ahead: bool,
+    /// Whether silence was followed up as far as it is ever.
+    pub(super) diagnosed: bool,
 }
 
 #[derive(Debug)]
@@ -25,12 +34,22 @@ enum Slot {
 }
 
 impl Series {
-    pub(crate) fn new(locals: Locals) -> Self {
-        Self { slots: Vec::new(), locals }
+    pub(crate) fn new(locals: Locals, census: Census) -> Self {
+        Self { slots: Vec::new(), locals, census, grants: Vec::new(), ahead: false, diagnosed: false }
     }
 
     pub(crate) fn push_done(&mut self, dial: Dial) {
         self.slots.push(Slot::Done(Box::new(dial)));
+    }
+
+    /// Dials of before, but for those that are there already: addresses share their controls.
+    pub(super) fn recall(&mut self, dials: Vec<Dial>) {
+        for dial in dials {
+            let known = |slot: &Slot| matches!(slot, Slot::Done(known) if **known == dial);
+            if !self.slots.iter().any(known) {
+                self.push_done(dial);
+            }
+        }
     }
 
     pub(crate) fn begin(
@@ -39,7 +58,7 @@ impl Series {
         remote: SocketAddr,
         parity: Option<Parity>,
     ) -> Result<(), LocalTrouble> {
-        let attempt = Attempt::begin(purpose, remote, parity)?;
+        let attempt = Attempt::begin(purpose, remote, parity)?.counted(&self.census);
         self.slots.push(Slot::Socket(Box::new(attempt)));
         Ok(())
     }
@@ -52,7 +71,7 @@ impl Series {
 
     /// Waits until every socket has an outcome.
     pub(crate) async fn settled(&mut self) {
-        let Self { slots, locals } = self;
+        let Self { slots, locals, .. } = self;
         poll_fn(|cx| {
             let mut pending = false;
             for slot in slots.iter_mut() {
@@ -89,18 +108,27 @@ impl Series {
     }
 
     /// The first connection of a purpose, to speak over.
-    pub(crate) fn take_stream(&mut self, purpose: DialPurpose) -> Option<(TcpStream, SocketAddr)> {
+    pub(crate) fn take_stream(&mut self, purpose: DialPurpose) -> Option<Spoken> {
         let connected = |slot: &Slot| {
             matches!(slot, Slot::Socket(attempt) if attempt.purpose() == purpose
                 && matches!(attempt.outcome(), Some(DialOutcome::Connected { .. })))
         };
         let index = self.slots.iter().position(connected)?;
         match self.slots.swap_remove(index) {
-            Slot::Socket(attempt) => {
-                let remote = attempt.remote();
-                attempt.into_stream().map(|stream| (stream, remote))
+            Slot::Socket(mut attempt) => {
+                let (remote, held) = (attempt.remote(), attempt.take_held());
+                attempt.into_stream().map(|stream| Spoken { stream, remote, held })
             }
             Slot::Done(_) => None,
         }
     }
+}
+
+/// A connection to speak over.
+#[derive(Debug)]
+pub(crate) struct Spoken {
+    pub(crate) stream: TcpStream,
+    pub(crate) remote: SocketAddr,
+    /// Counts it for as long as it is open.
+    pub(crate) held: Option<Held>,
 }

@@ -90,7 +90,7 @@ async fn a_proof_of_another_target_says_nothing_of_its_other_addresses() {
     let choice =
         Choice::new(&target.kind, 80, &[address(SUSPECT).ip(), address(OWN).ip()], dialling.rules, order);
     let want = Want { purpose: Endpoint, remote: address(SUSPECT) };
-    let found = dialling.known(&choice, want).expect("what the other target found");
+    let found = dialling.known(&choice, want, false).expect("what the other target found");
     let mut told: Vec<_> = found.iter().map(|dial| (dial.purpose, dial.remote.to_string())).collect();
     told.dedup();
     let expected = [(Endpoint, SUSPECT), (Endpoint, OWN), (Control, CONTROL)];
