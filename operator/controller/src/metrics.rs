@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
+use peerwalk_model::report::Sockets;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -38,6 +39,11 @@ struct ByName {
     status: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByState {
+    state: &'static str,
+}
+
 /// Counters and gauges, shared by cloning.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics(Arc<Inner>);
@@ -51,6 +57,9 @@ struct Inner {
     pairs: Gauge,
     pods: Gauge,
     ready: Family<ByName, Gauge<i64, AtomicI64>>,
+    sockets: Family<ByState, Gauge<i64, AtomicI64>>,
+    leaked: Gauge,
+    breakers: Gauge,
 }
 
 impl Metrics {
@@ -71,6 +80,21 @@ impl Metrics {
             "check_ready",
             "Ready condition of each check: 1 for the status it has, 0 for the others",
             inner.ready.clone(),
+        );
+        registry.register(
+            "sidecar_sockets",
+            "Sockets of all attached sidecars to targets, and dials that wait for their turn",
+            inner.sockets.clone(),
+        );
+        registry.register(
+            "sidecar_sockets_leaked",
+            "Sockets of attached sidecars that were open for longer than any walk takes: a defect",
+            inner.leaked.clone(),
+        );
+        registry.register(
+            "sidecar_breakers_open",
+            "Addresses that attached sidecars dial less often, since walk after walk failed there",
+            inner.breakers.clone(),
         );
     }
 
@@ -104,6 +128,15 @@ impl Metrics {
     pub fn sizes(&self, pairs: usize, pods: usize) {
         self.0.pairs.set(i64::try_from(pairs).unwrap_or(i64::MAX));
         self.0.pods.set(i64::try_from(pods).unwrap_or(i64::MAX));
+    }
+
+    /// The sockets of all attached sidecars together.
+    pub fn sockets(&self, sockets: Sockets) {
+        for (state, number) in [("active", sockets.active), ("waiting", sockets.waiting)] {
+            self.0.sockets.get_or_create(&ByState { state }).set(number.into());
+        }
+        self.0.leaked.set(sockets.leaked.into());
+        self.0.breakers.set(sockets.breakers.into());
     }
 
     /// The Ready condition of a check; `None` when the check is gone.

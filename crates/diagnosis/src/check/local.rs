@@ -1,6 +1,6 @@
 //! What must hold of a walk during which the prober was kept from running.
 
-use peerwalk_model::evidence::{DialOutcome, QueryOutcome, RequestOutcome, Strain, TlsOutcome};
+use peerwalk_model::evidence::{DialOutcome, QueryOutcome, RequestOutcome, Resolve, Strain, TlsOutcome};
 use peerwalk_model::{Observed, Reason, Stage, Verdict};
 
 use super::target_dials;
@@ -39,10 +39,14 @@ pub(super) fn starved(pair: &PairEvidence, verdict: &Verdict, must: &mut impl Fn
         Stage::Route => true,
     };
     must(answered, "a failure of a starved walk rests on an answer");
-    let silent = matches!(
-        verdict.reason,
-        Some(Reason::Dropped | Reason::ConnectTimeout | Reason::PartialLoss | Reason::DnsTimeout)
-    );
+    let unanswered =
+        |resolve: &Resolve| resolve.queries.iter().any(|query| query.outcome == QueryOutcome::Timeout);
+    let silent = match verdict.reason {
+        Some(Reason::Dropped | Reason::ConnectTimeout | Reason::PartialLoss) => true,
+        // A name server whose host refuses is one that does not answer, too.
+        Some(Reason::DnsTimeout) => walk.resolve.as_ref().is_some_and(unanswered),
+        _ => false,
+    };
     must(!silent, "silence of a starved walk is its own");
     let denial = verdict.observed == Observed::Denied;
     must(

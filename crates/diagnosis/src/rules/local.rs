@@ -8,7 +8,7 @@ use peerwalk_model::reason::ReasonStage;
 use peerwalk_model::verdict::Topic;
 use peerwalk_model::{Because, Observed, Reason, Stage, Verdict};
 
-use crate::address::Answer;
+use crate::address::{Address, Answer};
 use crate::errno::{EACCES, EPERM};
 use crate::view::View;
 
@@ -92,15 +92,31 @@ fn rests_on_time(view: &View, verdict: &Verdict) -> bool {
         }
         Stage::Route => walk.proxied.as_ref().is_some_and(proxy_did_not_answer),
         Stage::Connect => {
-            let silent = |answer| matches!(answer, Answer::Silent | Answer::Mixed { .. });
-            let failing = || view.addresses.iter().filter(|address| !address.answer.works());
-            let answers = failing().any(|address| address.answer.was_tried() && !silent(address.answer));
-            // What these say they say of silence, whatever else was answered.
-            let of_silence = matches!(
-                verdict.reason,
-                Some(Reason::PolicyDenied | Reason::Dropped | Reason::ConnectTimeout | Reason::PartialLoss)
-            );
-            failing().any(|address| silent(address.answer)) && (!answers || of_silence)
+            let silent = |address: &&Address| matches!(address.answer, Answer::Silent | Answer::Mixed { .. });
+            let failed = |address: &&Address| address.answer.was_tried() && !address.answer.works();
+            let failing = || view.addresses.iter().filter(failed);
+            match verdict.reason {
+                // What these say they say of an answer, whatever else was silent.
+                Some(
+                    Reason::Filtered
+                    | Reason::ConnectionRefused
+                    | Reason::ConnectionReset
+                    | Reason::HostUnreachable
+                    | Reason::NetworkUnreachable
+                    | Reason::RoutingLoop
+                    | Reason::InterceptedLocally,
+                ) => failing().all(|address| silent(&address)),
+                // And these of the Service's own address, where it was dialled.
+                Some(Reason::NoEndpoints | Reason::NoLocalEndpoints | Reason::ServiceNotProgrammed) => {
+                    let own = || failing().filter(|address| address.purpose == DialPurpose::ServiceAddress);
+                    if own().next().is_some() {
+                        own().any(|a| silent(&a))
+                    } else {
+                        failing().any(|a| silent(&a))
+                    }
+                }
+                _ => failing().any(|address| silent(&address)),
+            }
         }
         Stage::Tls | Stage::Request => no_answer(walk.tls.as_ref(), walk.request.as_ref()),
     }

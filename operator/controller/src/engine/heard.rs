@@ -23,12 +23,14 @@ impl Engine {
             }
             SidecarEvent::Detached(pod) => {
                 self.evidence.detached(&pod, at);
+                self.metrics.sockets(self.evidence.sockets());
                 self.touched.news(pod).reports = true;
             }
             SidecarEvent::Heartbeat(pod, heartbeat) => {
                 self.see_again(&pod, &heartbeat);
                 let reported = self.evidence.pod(&pod).is_some_and(|t| t.reports(at, self.settings.silence));
                 self.evidence.heartbeat(&pod, at, &heartbeat);
+                self.metrics.sockets(self.evidence.sockets());
                 let missing = self.ask_for_missing(&pod, &heartbeat, now);
                 self.touched.news(pod).reports |= !reported;
                 return missing;
