@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use lab::{At, Lab, NOBODY, NODE, SERVER, at, ip};
 use peerwalk_model::evidence::{
-    Dial, DialOutcome, DialPurpose, IcmpError, LocalPeer, QueryOutcome, RequestOutcome, Trigger, signature,
+    Dial, DialOutcome, DialPurpose, IcmpError, LocalPeer, QueryOutcome, RequestOutcome, Trigger, finding,
 };
 use peerwalk_model::plan::{
     Control, DialScope, DnsTarget, HttpMethod, HttpRequest, PlannedTarget, RecordType, Retries,
