@@ -6,7 +6,7 @@ mod took;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use peerwalk_model::evidence::{DialOutcome, DialPurpose, LocalTrouble, Trigger, digest, signature};
+use peerwalk_model::evidence::{DialOutcome, DialPurpose, LocalTrouble, Trigger, digest, finding, signature};
 use peerwalk_model::report::{Heartbeat, Sockets, TargetFreshness, Took, Transition};
 use peerwalk_model::{Plan, TargetKey, Timestamp, Walk};
 use peerwalk_wire::{Transitions, limits};
@@ -45,6 +45,8 @@ struct Record {
     /// Our number of the plan that it began under.
     number: u64,
     signature: u64,
+    /// The same for every walk of a run.
+    finding: u64,
     summary: Summary,
     took: Option<Took>,
     since: Timestamp,
@@ -129,16 +131,16 @@ impl Ledger {
             return;
         }
         self.interims.retain(|interim| interim.target != walk.target);
-        let (signature, summary) = (signature(&walk), summary(&walk));
+        let (signature, finding, summary) = (signature(&walk), finding(&walk), summary(&walk));
         let known = self.known(&walk.target).is_some();
         let before = self.records.remove(&walk.target);
         if let Some(before) = &before
-            && before.signature != signature
+            && before.finding != finding
             && summary.is_change_from(before.summary)
         {
             self.transition(&walk, summary, signature);
         }
-        let same = before.as_ref().filter(|before| before.signature == signature);
+        let same = before.as_ref().filter(|before| before.finding == finding);
         let since = same.map_or(walk.started, |before| before.since);
         let consecutive = same.map_or(1, |before| before.consecutive.saturating_add(1));
         // The first walk of what the target has become is evidence, even if it finds what was found before.
@@ -148,7 +150,8 @@ impl Ledger {
         let sent = before.and_then(|before| before.sent);
         let key = walk.target.clone();
         let took = took(&walk).filter(|_| summary.passed);
-        let record = Record { walk, number, signature, summary, took, since, consecutive, sent, wanted };
+        let record =
+            Record { walk, number, signature, finding, summary, took, since, consecutive, sent, wanted };
         self.records.insert(key, record);
     }
 
@@ -203,7 +206,7 @@ impl Ledger {
         }
     }
 
-    /// A sign of life, as of now.
+    /// A sign of life, as of now; of the prober's own sockets it knows nothing.
     pub fn heartbeat(&self) -> Heartbeat {
         let fresh = |(key, record): (&TargetKey, &Record)| TargetFreshness {
             target: key.clone(),

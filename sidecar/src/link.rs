@@ -10,8 +10,10 @@ mod token;
 
 use std::future::Future;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use peerwalk_model::report::Sockets;
 use peerwalk_model::{PodRef, Timestamp, Walk};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
@@ -44,6 +46,8 @@ pub struct Settings {
     pub part_of: fn(Duration) -> Duration,
     /// Random, new with each start of the process.
     pub instance: u64,
+    /// The prober's own sockets, at this moment.
+    pub sockets: Arc<dyn Fn() -> Sockets + Send + Sync>,
 }
 
 /// The way to the hub.

@@ -28,6 +28,8 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be listened for")?;
     let tls = client_config(&args.hub_root).context("PEERWALK_HUB_ROOT is not usable")?;
     let environment = environment(&args, |name| std::env::var(name).ok());
+    let containers = environment.containers.len();
+    let prober = Arc::new(Prober::new(environment));
     let settings = Settings {
         hub: HubAddress {
             name: args.hub.host.clone(),
@@ -42,18 +44,21 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         clock: peerwalk_probe::now,
         part_of: random::part_of,
         instance: random::number(),
+        sockets: {
+            let prober = Arc::clone(&prober);
+            Arc::new(move || prober.sockets())
+        },
     };
     info!(
         version = env!("CARGO_PKG_VERSION"),
         pod = %settings.pod,
         hub = %settings.hub.name,
-        containers = environment.containers.len(),
+        containers,
         "started"
     );
     let (walks, found) = mpsc::channel(WALKS);
     let (orders, wanted) = mpsc::channel(ORDERS);
     let shutdown = CancellationToken::new();
-    let prober = Prober::new(environment);
     let link = Link::new(settings, found, orders, shutdown.clone());
     let stop = async {
         tokio::select! {
@@ -66,7 +71,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     };
     tokio::select! {
         () = link.run() => {}
-        () = schedule::run(&prober, wanted, walks, random::part_of) => {}
+        () = schedule::run(prober.as_ref(), wanted, walks, random::part_of) => {}
         () = stop => {}
     }
     Ok(())

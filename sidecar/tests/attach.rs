@@ -50,6 +50,7 @@ async fn plans_go_out_and_evidence_comes_in() {
     assert_eq!(beat.digest, expected);
     assert_eq!(beat.targets[0].target, key("a"));
     assert_eq!(beat.targets[0].consecutive, 1);
+    assert_eq!(beat.sockets, support::SOCKETS, "and of the prober's own sockets");
 
     hub.handle.set_plan(&pod("web"), plan(2, &["b", "c"])).expect("a plan within the limits");
     assert_eq!(

@@ -4,6 +4,7 @@
 mod after;
 mod claims;
 mod denied;
+mod local;
 mod names;
 mod peers;
 mod slow;
@@ -78,6 +79,7 @@ pub fn check(case: &Case, verdict: &Verdict) -> Vec<Violation> {
     claims::confirmed(case, verdict, &mut must);
     if let Some(pair) = fresh {
         peers::claimed(case, pair, verdict, &mut must);
+        local::starved(pair, verdict, &mut must);
         must(verdict.observed != Observed::Reachable || reached(case, pair), "Reachable has seen an answer");
         must(
             verdict.observed != Observed::Unreachable

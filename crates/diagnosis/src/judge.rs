@@ -26,6 +26,9 @@ pub fn judge(case: &Case) -> Verdict {
 
 /// What holds for every verdict about a walk.
 fn settle(view: &View, mut verdict: Verdict) -> Verdict {
+    if let Some(void) = rules::starved(view, &verdict) {
+        return void;
+    }
     if contradicted_by_proxy(view, &verdict) {
         let text =
             "the target answers through the proxy and not directly: which way the application takes decides";

@@ -1,5 +1,6 @@
 //! What every walk tells by itself: one line a stage, in words that a steady state repeats.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use peerwalk_model::evidence::{
@@ -13,7 +14,7 @@ use crate::address::{Address, Answer};
 use crate::names;
 use crate::peer;
 use crate::place::place;
-use crate::rules::said_of_proxy;
+use crate::rules::{said_of_proxy, shortage};
 use crate::view::View;
 
 /// How many addresses a line names before it counts them.
@@ -28,6 +29,7 @@ pub(crate) fn narrate(view: &View) -> Vec<Because> {
     lines.extend(walk.proxied.as_ref().map(|attempt| Because::new(Topic::Route, said_of_proxy(attempt))));
     lines.extend(connect(view));
     lines.extend(neighbours(view));
+    lines.extend(breakers(view));
     lines.extend(peer::told(view));
     // What the connection tells belongs to the stage that was reached.
     let after = walk.after.as_ref().map(after).unwrap_or_default();
@@ -38,6 +40,7 @@ pub(crate) fn narrate(view: &View) -> Vec<Because> {
         walk.request.as_ref().map(|found| Because::new(Topic::Request, request(found) + &of_request)),
     );
     lines.extend(owners(view));
+    lines.extend(walk.strain.as_ref().and_then(shortage));
     lines
 }
 
@@ -136,6 +139,16 @@ fn neighbours(view: &View) -> Vec<Because> {
         Because::new(Topic::Path, text)
     };
     neighbours.iter().filter(missing).map(said).collect()
+}
+
+/// The addresses that are dialled less often, whether they were in this walk or not.
+fn breakers(view: &View) -> Option<Because> {
+    let known = view.walk.connect.iter().flat_map(|connect| &connect.breakers);
+    let addresses: BTreeSet<String> = known.map(|breaker| breaker.remote.to_string()).collect();
+    let addresses: Vec<String> = addresses.into_iter().collect();
+    let text =
+        "dialled less often, since walk after walk failed there; a change in the cluster is followed at once";
+    (!addresses.is_empty()).then(|| Because::new(Topic::Connect, format!("{}: {text}", listed(&addresses))))
 }
 
 fn listed(addresses: &[String]) -> String {

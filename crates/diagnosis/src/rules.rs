@@ -15,6 +15,7 @@ mod slow;
 mod tls;
 mod works;
 
+pub(crate) use local::{shortage, starved};
 pub(crate) use route::{goes_by_proxy, said as said_of_proxy, worked as proxy_worked};
 pub(crate) use service::dialled_elsewhere;
 
@@ -24,6 +25,8 @@ use crate::view::{Rule, View};
 
 /// In the order of a walk: what voids it, then each stage, the more particular explanation before the plainer.
 const RULES: &[Rule] = &[
+    local::no_query_left,
+    local::no_permission,
     local::prober_out_of_resources,
     resolve::unexpected_address,
     coverage::address_not_allowed,
@@ -57,6 +60,7 @@ const RULES: &[Rule] = &[
     slow::connecting,
     connect::silent,
     connect::unexplained,
+    local::no_dial_left,
     connect::nothing_tried,
     route::proxy,
     peer::exchange,

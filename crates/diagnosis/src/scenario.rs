@@ -14,7 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use peerwalk_model::evidence::{
-    AfterConnect, Connect, LocalTrouble, Neighbour, ProxyAttempt, Request, Resolve, Route, Tls, Trigger, Walk,
+    AfterConnect, Breaker, Connect, LocalTrouble, Neighbour, ProxyAttempt, Request, Resolve, Route, Strain,
+    Tls, Trigger, Walk,
 };
 use peerwalk_model::peer::{Listener, PeerSocket, Saw, Seen, Tuple};
 use peerwalk_model::plan::Control;
@@ -94,6 +95,9 @@ struct ScenarioWalk {
     #[serde(default)]
     neighbours: Vec<Neighbour>,
     after: Option<AfterConnect>,
+    strain: Option<Strain>,
+    #[serde(default)]
+    breakers: Vec<Breaker>,
     resolve: Option<Resolve>,
     route: Option<Route>,
     tls: Option<Tls>,
@@ -380,6 +384,10 @@ impl ScenarioWalk {
         walk.connect =
             (!dialled.is_empty()).then_some(Connect { dials: dialled, neighbours, ..Connect::default() });
         walk.after = self.after;
+        walk.strain = self.strain;
+        if let Some(connect) = &mut walk.connect {
+            connect.breakers = self.breakers;
+        }
         walk.ended = at(self.ended);
         walk.interim = self.interim;
         walk.resolve = self.resolve;

@@ -29,6 +29,12 @@ pub(crate) struct View<'a> {
 /// A rule looks at a case and says nothing, or the verdict.
 pub(crate) type Rule = fn(&View<'_>) -> Option<Verdict>;
 
+/// Whether an address was not dialled in the walk since its circuit breaker is open.
+pub(crate) fn is_open(walk: &Walk, remote: SocketAddr) -> bool {
+    let mut known = walk.connect.iter().flat_map(|connect| &connect.breakers);
+    known.any(|breaker| breaker.open && breaker.remote == remote)
+}
+
 impl<'a> View<'a> {
     pub fn new(case: &'a Case<'a>, pair: &'a PairEvidence) -> Self {
         let walk = &pair.walk;
@@ -112,6 +118,10 @@ impl<'a> View<'a> {
     /// When the observation of an address began: the start of the last walk, or earlier by as much as a
     /// remembered refusal is older than the walk that was sent.
     fn began(&self, address: &Address) -> Timestamp {
+        if is_open(self.walk, address.remote) {
+            // Heartbeats tell of walks that did not dial it: what was found grows older with them.
+            return address.began;
+        }
         self.pair.started.minus(self.walk.started.since(address.began))
     }
 

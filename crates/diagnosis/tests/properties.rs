@@ -14,7 +14,7 @@ use peerwalk_diagnosis::{
 use peerwalk_model::evidence::{
     AfterConnect, Connect, Connection, Dial, DialOutcome, DialPurpose, IcmpError, LocalPeer, LocalTrouble,
     Neighbour, NeighbourState, Pair, ProxyAttempt, ProxyUse, Query, QueryOutcome, Request, RequestOutcome,
-    Resolve, ResolveSource, Route, SmallSegments, Tls, TlsOutcome, Transport, Trigger, Walk,
+    Resolve, ResolveSource, Route, SmallSegments, Strain, Tls, TlsOutcome, Transport, Trigger, Walk,
 };
 use peerwalk_model::peer::{Listener, PeerSocket, Saw, Seen, Tuple};
 use peerwalk_model::plan::{Control, HttpMethod, RecordType};
@@ -379,6 +379,7 @@ prop_compose! {
         after in prop::option::of(after()),
         by_proxy in prop::option::weighted(0.4, (route(), prop::option::weighted(0.8, attempt()))),
         local in prop::option::weighted(0.05, Just(LocalTrouble { what: "descriptors".into(), errno: 24 })),
+        starved in prop::bool::weighted(0.15),
         interim in prop::bool::weighted(0.2),
         times in [moment(), moment(), moment()],
         ordinary in prop::bool::weighted(0.8),
@@ -397,6 +398,7 @@ prop_compose! {
         let (route, proxied) = by_proxy.unzip();
         (walk.route, walk.proxied) = (route, proxied.flatten());
         walk.local = local;
+        walk.strain = starved.then(|| Strain { throttled: Duration::from_secs(1), ..Strain::default() });
         walk.interim = interim;
         let since = if consecutive > 1 { 60_000 } else { 100_000 };
         let [since, started, ended] = if ordinary { [since, 100_000, 102_000] } else { times };

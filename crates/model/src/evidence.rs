@@ -18,8 +18,8 @@ pub use place::{Hop, Neighbour, NeighbourState};
 pub use request::{Request, RequestOutcome, Tls, TlsOutcome};
 pub use resolve::{Pair, Query, QueryOutcome, Resolve, ResolveSource, Transport};
 pub use route::{ProxyAttempt, ProxyUse, Route};
-pub use signature::{digest, signature};
-pub use strain::Strain;
+pub use signature::{digest, finding, signature};
+pub use strain::{Shortage, Strain};
 
 /// One source pod trying one target, stage by stage. A stage that was not reached is `None`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,5 +123,32 @@ impl Walk {
             local: None,
             strain: None,
         }
+    }
+
+    /// Whether anything that was waited for in this walk did not come. What came as an answer, a refusal too, is true
+    /// however the prober fared; this is not.
+    pub fn waited_in_vain(&self) -> bool {
+        let silent = |dials: &[Dial]| {
+            let own = |dial: &&Dial| dial.purpose != DialPurpose::Control && dial.started >= self.started;
+            dials.iter().filter(own).any(|dial| dial.outcome == DialOutcome::Silent)
+        };
+        let name = |resolve: &Resolve| {
+            resolve.addresses.is_empty()
+                && resolve.queries.iter().any(|query| query.outcome == QueryOutcome::Timeout)
+        };
+        let exchange = |tls: Option<&Tls>, request: Option<&Request>| {
+            tls.is_some_and(|tls| tls.outcome == TlsOutcome::Timeout)
+                || request.is_some_and(|request| request.outcome == RequestOutcome::NoResponse)
+        };
+        self.connect.as_ref().is_some_and(|connect| silent(&connect.dials))
+            || self.resolve.as_ref().is_some_and(name)
+            || exchange(self.tls.as_ref(), self.request.as_ref())
+            || self.proxied.as_ref().is_some_and(|proxied| {
+                silent(&proxied.dials)
+                    || exchange(proxied.tls.as_ref(), proxied.request.as_ref())
+                    || (proxied.connect_status.is_none()
+                        && proxied.request.is_none()
+                        && proxied.dials.iter().any(|d| matches!(d.outcome, DialOutcome::Connected { .. })))
+            })
     }
 }

@@ -214,6 +214,15 @@ catalogue! {
         LocalResources: "The prober itself ran out of something.",
             "The kernel refused a socket, a port or memory to the prober.",
             "Look at the pod's limits and at the application's number of connections; the network is not blamed.";
+        LocalPermission: "The pod may not use sockets as the prober does.",
+            "EPERM or EACCES from opening, setting up or binding a socket, which no network has a part in.",
+            "Look at the pod's seccomp and security profiles, and at what else restricts its system calls.";
+        ProbeStarved: "The prober was kept from running, and what it waited for did not come.",
+            "Silence or a timeout in a walk during which the container's CPU limit stopped it, others ran in its place or its timers were late, for a tenth of a second in one piece or a tenth of the walk. Answers, refusals among them, stay what they are.",
+            "Raise the CPU limit of the sidecar (sidecar.resources of the Peerwalk chart), or look at the load of the pod's node.";
+        BudgetExceeded: "The sidecar's own budget is spent, and the target was not tried.",
+            "Every address of the target was skipped for want of budget, or no DNS query was left to ask for its name, in the first walk or in every one since.",
+            "Give the pod fewer targets or longer intervals: what a sidecar may send is bounded, whatever the checks ask for.";
     }
     Coverage {
         NoSourcePods: "The selector matches no running pod.",

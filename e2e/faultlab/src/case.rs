@@ -217,6 +217,9 @@ pub struct Probe {
     /// Environment variables.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
+    /// Whether the probe gets only a part of a hundredth of a core.
+    #[serde(default)]
+    pub starved: bool,
 }
 
 /// What must be said. A word, or a list of words of which each is right.

@@ -6,6 +6,7 @@
 //! wrong cause is the one thing that must never come.
 
 pub mod case;
+pub mod cgroup;
 mod cluster;
 mod grade;
 pub mod lab;

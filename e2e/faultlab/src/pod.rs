@@ -10,12 +10,14 @@ use anyhow::{Context, Result};
 use crate::lab::{At, Lab};
 
 /// What a pod has in `/etc`.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Files<'a> {
     /// `resolv.conf`.
     pub(crate) resolv_conf: &'a str,
     /// `hosts`, besides localhost.
     pub(crate) hosts: &'a str,
+    /// The file of a cgroup that takes its members.
+    pub(crate) members: Option<PathBuf>,
 }
 
 /// The beginning of a command in a pod, for a program and its arguments to follow. Files go into the folder.
@@ -26,8 +28,11 @@ pub(crate) fn command(lab: &Lab, at: At, files: Files<'_>, folder: &Path) -> Res
     let mut command = Command::new("nsenter");
     command.arg(format!("--net=/run/netns/{}", lab.name(at)));
     command.args(["unshare", "--mount", "--propagation", "private", "sh", "-ec"]);
-    command.arg("mount --bind \"$1\" /etc/resolv.conf; mount --bind \"$2\" /etc/hosts; shift 2; exec \"$@\"");
-    command.arg("sh").args([resolv_conf, hosts]);
+    command.arg(
+        "mount --bind \"$1\" /etc/resolv.conf; mount --bind \"$2\" /etc/hosts; echo $$ >\"$3\"; shift 3; exec \"$@\"",
+    );
+    let members = files.members.unwrap_or_else(|| PathBuf::from("/dev/null"));
+    command.arg("sh").args([resolv_conf, hosts, members]);
     command.args(["setpriv", "--reuid", "65532", "--regid", "65532", "--clear-groups"]);
     command.args(["--bounding-set", "-all", "--inh-caps", "-all", "--no-new-privs"]);
     // Nothing of the machine's own, such as its proxies.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use peerwalk_model::evidence::{DialPurpose, signature};
-use peerwalk_model::report::Heartbeat;
+use peerwalk_model::evidence::{DialPurpose, finding, signature};
+use peerwalk_model::report::{Heartbeat, Sockets};
 use peerwalk_model::{PodRef, TargetKey, Timestamp, Walk};
 
 use crate::latency::Latency;
@@ -14,6 +14,8 @@ use crate::latency::Latency;
 #[derive(Debug, Default)]
 pub struct EvidenceStore {
     pods: BTreeMap<PodRef, PodEvidence>,
+    /// Sums over the pods.
+    sockets: Sockets,
 }
 
 /// What one sidecar has told.
@@ -25,6 +27,8 @@ pub struct PodEvidence {
     pub last_heard: Option<Timestamp>,
     /// When its last stream ended.
     pub detached: Option<Timestamp>,
+    /// The sidecar's own sockets, by its last heartbeat.
+    sockets: Sockets,
     targets: BTreeMap<TargetKey, TargetEvidence>,
     latencies: BTreeMap<TargetKey, Latency>,
 }
@@ -36,13 +40,15 @@ pub struct TargetEvidence {
     pub walk: Walk,
     /// Its signature.
     pub signature: u64,
-    /// Since when walks have had this signature.
+    /// What it found, which walks of one run share.
+    pub finding: u64,
+    /// Since when walks have found this.
     pub since: Timestamp,
     /// When the last completed walk began.
     pub started: Timestamp,
     /// When it ended.
     pub ended: Timestamp,
-    /// How many walks in a row had this signature.
+    /// How many walks in a row found this.
     pub consecutive: u32,
     /// The generation of the plan it was gathered under.
     pub plan_generation: u64,
@@ -61,12 +67,16 @@ impl EvidenceStore {
         if let Some(entry) = self.pods.get_mut(pod) {
             entry.attached = None;
             entry.detached = Some(at);
+            let before = std::mem::take(&mut entry.sockets);
+            self.count(before, Sockets::default());
         }
     }
 
     /// The pod is gone.
     pub fn remove(&mut self, pod: &PodRef) {
-        self.pods.remove(pod);
+        if let Some(entry) = self.pods.remove(pod) {
+            self.count(entry.sockets, Sockets::default());
+        }
     }
 
     /// A message of any other kind arrived.
@@ -80,10 +90,11 @@ impl EvidenceStore {
     pub fn walk(&mut self, pod: &PodRef, at: Timestamp, walk: Walk) {
         let entry = self.pods.entry(pod.clone()).or_default();
         entry.last_heard = Some(at);
-        let signature = signature(&walk);
-        let last = entry.targets.get(&walk.target).filter(|last| last.signature == signature);
+        let (signature, finding) = (signature(&walk), finding(&walk));
+        let last = entry.targets.get(&walk.target).filter(|last| last.finding == finding);
         let evidence = TargetEvidence {
             signature,
+            finding,
             since: last.map_or(walk.started, |last| last.since),
             started: walk.started,
             ended: walk.ended,
@@ -118,6 +129,7 @@ impl EvidenceStore {
         let entry = self.pods.entry(pod.clone()).or_default();
         entry.attached.get_or_insert(at);
         entry.last_heard = Some(at);
+        let before = std::mem::replace(&mut entry.sockets, heartbeat.sockets);
         for fresh in &heartbeat.targets {
             let Some(evidence) = entry.targets.get_mut(&fresh.target) else { continue };
             if evidence.signature == fresh.signature {
@@ -127,6 +139,23 @@ impl EvidenceStore {
                 evidence.consecutive = fresh.consecutive;
             }
         }
+        self.count(before, heartbeat.sockets);
+    }
+
+    fn count(&mut self, before: Sockets, now: Sockets) {
+        // A sidecar can say what it likes, and the sum must come back to what it was.
+        let moved = |sum: u32, before: u32, now: u32| sum.wrapping_sub(before).wrapping_add(now);
+        self.sockets = Sockets {
+            active: moved(self.sockets.active, before.active, now.active),
+            waiting: moved(self.sockets.waiting, before.waiting, now.waiting),
+            leaked: moved(self.sockets.leaked, before.leaked, now.leaked),
+            breakers: moved(self.sockets.breakers, before.breakers, now.breakers),
+        };
+    }
+
+    /// The sockets of all attached sidecars together.
+    pub fn sockets(&self) -> Sockets {
+        self.sockets
     }
 
     /// Takes the times of walks that passed into account; `asked` gives the generation of the plan since which the
@@ -191,6 +220,26 @@ impl PodEvidence {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sockets_are_summed_over_the_sidecars_that_are_attached() {
+        let pod = |name: &str| PodRef { namespace: "shop".into(), name: name.into(), uid: name.into() };
+        let sockets = |active, breakers| Sockets { active, waiting: 1, leaked: 0, breakers };
+        let at = Timestamp::from_millis(1000);
+        let mut store = EvidenceStore::default();
+        let beat = |store: &mut EvidenceStore, name: &str, sockets| {
+            store.heartbeat(&pod(name), at, &Heartbeat { sockets, ..Heartbeat::default() });
+        };
+        beat(&mut store, "a", sockets(3, 1));
+        beat(&mut store, "b", sockets(4, 0));
+        beat(&mut store, "a", sockets(1, 2));
+        assert_eq!(store.sockets(), Sockets { active: 5, waiting: 2, leaked: 0, breakers: 2 });
+        store.detached(&pod("a"), at);
+        store.remove(&pod("a"));
+        assert_eq!(store.sockets(), sockets(4, 0));
+        store.remove(&pod("b"));
+        assert_eq!(store.sockets(), Sockets::default(), "nobody is left");
+    }
 
     #[test]
     fn who_sends_heartbeats_is_attached() {

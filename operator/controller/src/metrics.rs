@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::time::Duration;
 
+use peerwalk_model::report::Sockets;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -48,6 +49,11 @@ struct ByQuantile {
     quantile: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByState {
+    state: &'static str,
+}
+
 /// Counters and gauges, shared by cloning.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics(Arc<Inner>);
@@ -62,6 +68,9 @@ struct Inner {
     pods: Gauge,
     ready: Family<ByName, Gauge<i64, AtomicI64>>,
     latency: Family<ByQuantile, Gauge<f64, AtomicU64>>,
+    sockets: Family<ByState, Gauge<i64, AtomicI64>>,
+    leaked: Gauge,
+    breakers: Gauge,
 }
 
 impl Metrics {
@@ -87,6 +96,21 @@ impl Metrics {
             "check_latency_seconds",
             "How long walks of a target take that pass, over the pods of the check",
             inner.latency.clone(),
+        );
+        registry.register(
+            "sidecar_sockets",
+            "Sockets of all attached sidecars to targets, and dials that wait for their turn",
+            inner.sockets.clone(),
+        );
+        registry.register(
+            "sidecar_sockets_leaked",
+            "Sockets of attached sidecars that were open for longer than any walk takes: a defect",
+            inner.leaked.clone(),
+        );
+        registry.register(
+            "sidecar_breakers_open",
+            "Addresses that attached sidecars dial less often, since walk after walk failed there",
+            inner.breakers.clone(),
         );
     }
 
@@ -136,6 +160,15 @@ impl Metrics {
                 }
             }
         }
+    }
+
+    /// The sockets of all attached sidecars together.
+    pub fn sockets(&self, sockets: Sockets) {
+        for (state, number) in [("active", sockets.active), ("waiting", sockets.waiting)] {
+            self.0.sockets.get_or_create(&ByState { state }).set(number.into());
+        }
+        self.0.leaked.set(sockets.leaked.into());
+        self.0.breakers.set(sockets.breakers.into());
     }
 
     /// The Ready condition of a check; `None` when the check is gone.

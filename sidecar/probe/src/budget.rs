@@ -3,12 +3,14 @@
 //!
 //! [`Budget`] is pure (`now` is an argument); [`Gate`] makes walks wait for it.
 
+mod census;
 mod gate;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+pub(crate) use census::{Census, Held};
 pub(crate) use gate::{Allowance, Gate};
 
 /// Connects per second, sustained.

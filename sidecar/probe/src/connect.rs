@@ -1,6 +1,7 @@
 //! The connect stage: the service address and endpoints in the same window, a diagnosis when one is silent,
 //! and what refusals are known.
 
+mod breaker;
 mod choice;
 mod diagnosis;
 mod recent;
@@ -8,25 +9,26 @@ mod refusals;
 mod series;
 mod silences;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use peerwalk_model::TargetKey;
-use peerwalk_model::evidence::{Connect, Dial, DialOutcome, DialPurpose, LocalTrouble, Neighbour};
+use peerwalk_model::evidence::{Breaker, Connect, Dial, DialOutcome, DialPurpose, LocalTrouble, Neighbour};
 use peerwalk_model::plan::{Control, PlannedTarget};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::budget::{Allowance, Gate, IN_FLIGHT, Pace};
 use crate::rules::DialRules;
 use crate::socket::{Attempt, Locals, neighbour};
+use crate::strain::Watch;
 use crate::witness::Witness;
+use breaker::Breakers;
 pub(crate) use choice::{Choice, Order, Want};
 use recent::Recent;
 use refusals::Refusals;
-pub(crate) use series::Series;
+pub(crate) use series::{Series, Spoken};
 use silences::Silences;
 
 /// Silence is suspected after this many of the usual round trips, and not before [`LEAST_WAIT`].
@@ -51,6 +53,7 @@ pub(crate) struct Connector {
     recent: Recent,
     refusals: Refusals,
     silences: Silences,
+    breakers: Breakers,
     times: Mutex<HashMap<SocketAddr, Duration>>,
 }
 
@@ -66,6 +69,8 @@ pub(crate) struct Dialling<'a> {
     pub(crate) witness: Option<&'a dyn Witness>,
     /// What is sent to a UDP target; none for TCP.
     pub(crate) datagram: Option<Arc<[u8]>>,
+    /// How the prober itself fares: what it finds silent while it is starved is nobody's knowledge.
+    pub(crate) watch: &'a Watch<'a>,
     /// An event walk keeps no distance to earlier dials of the same address.
     pub(crate) pace: Pace,
 }
@@ -75,16 +80,18 @@ pub(crate) struct Dialling<'a> {
 pub(crate) struct Connected {
     pub(crate) evidence: Connect,
     /// The connection an application would use, when it was made.
-    pub(crate) stream: Option<(TcpStream, SocketAddr)>,
+    pub(crate) stream: Option<Spoken>,
     pub(crate) local: Option<LocalTrouble>,
 }
 
 impl Dialling<'_> {
     /// Dials what was chosen. `interim` is called with the dials so far, during a diagnosis.
     pub(crate) async fn run(&self, choice: &Choice, interim: &mut impl FnMut(Connect)) -> Connected {
-        let mut series = Series::new(self.locals.clone())
+        let mut series = Series::new(self.locals.clone(), self.gate.census().clone())
             .marking(self.marked(choice))
             .with_datagram(self.datagram.clone());
+        let firsts = choice.first.iter().map(|want| want.remote);
+        series.ahead = self.is_event() || self.connector.breakers.is_due(firsts, Instant::now());
         let local = self.dial(choice, &mut series, interim).await.err();
         self.ask(&series).await;
         // Last, and few: a name with hundreds of addresses must not push out what was dialled.
@@ -134,10 +141,13 @@ impl Dialling<'_> {
         for some in choice.first.chunks(AT_ONCE) {
             let mut dialled = Vec::new();
             for want in some {
-                match self.known(choice, *want) {
-                    Some(dials) => dials.into_iter().for_each(|dial| series.push_done(dial)),
+                match self.known(choice, *want, series.ahead) {
+                    Some(dials) => series.recall(dials),
                     None if self.gate.connect(want.remote, self.pace, self.allowance).await => {
-                        dialled.push(*want);
+                        // Another walk may have begun to while this one waited for the budget.
+                        if self.may_dial(choice, *want, series) {
+                            dialled.push(*want);
+                        }
                     }
                     None => {
                         series.push_done(not_dialled(want.purpose, want.remote, DialOutcome::Skipped));
@@ -175,8 +185,11 @@ impl Dialling<'_> {
 
     /// What stands for a dial of the address: a refusal of a moment ago, except after an event, when it is what is
     /// in question; or what another target's walk has just found there.
-    fn known(&self, choice: &Choice, want: Want) -> Option<Vec<Dial>> {
-        if self.pace != Pace::Spaced {
+    fn known(&self, choice: &Choice, want: Want, ahead: bool) -> Option<Vec<Dial>> {
+        if let Some(dials) = self.connector.breakers.stands(want.remote, Instant::now(), ahead) {
+            return Some(self.own(choice, dials));
+        }
+        if self.is_event() {
             return None;
         }
         let refusal = self.connector.refusals.stands(want.remote, Instant::now());
@@ -184,6 +197,22 @@ impl Dialling<'_> {
             Some(dial) => Some(vec![Dial { purpose: want.purpose, ..dial }]),
             None => self.recent(choice, want),
         }
+    }
+
+    fn is_event(&self) -> bool {
+        self.pace == Pace::Immediate
+    }
+
+    /// Whether the breaker of an address lets this walk dial it; if not, what was found there is reported.
+    fn may_dial(&self, choice: &Choice, want: Want, series: &mut Series) -> bool {
+        let (now, breakers) = (Instant::now(), &self.connector.breakers);
+        if let Some(grant) = breakers.begin(want.remote, now, series.ahead) {
+            series.grants.push(grant);
+            return true;
+        }
+        let found = breakers.stands(want.remote, now, series.ahead).unwrap_or_default();
+        series.recall(self.own(choice, found));
+        false
     }
 
     /// What another target's walk found at the address a moment ago, where it may not be dialled again yet and
@@ -244,14 +273,14 @@ impl Dialling<'_> {
     }
 
     /// Connects once more, for another attempt at the request.
-    pub(crate) async fn again(&self, remote: SocketAddr) -> Result<Option<TcpStream>, LocalTrouble> {
+    pub(crate) async fn again(&self, remote: SocketAddr) -> Result<Option<Spoken>, LocalTrouble> {
         if !self.gate.connect(remote, Pace::Immediate, self.allowance).await {
             return Ok(None);
         }
-        let mut series = Series::new(self.locals.clone());
+        let mut series = Series::new(self.locals.clone(), self.gate.census().clone());
         let want = Want { purpose: DialPurpose::Address, remote };
         self.dial_few(&[want], &mut series, |_| self.target.connect_timeout).await?;
-        Ok(series.take_stream(DialPurpose::Address).map(|(stream, _)| stream))
+        Ok(series.take_stream(DialPurpose::Address))
     }
 
     /// The controls of the families that are silent.
@@ -275,7 +304,7 @@ impl Dialling<'_> {
     /// The evidence by now, with what is remembered in its place.
     pub(crate) fn evidence(&self, series: &Series) -> Connect {
         let mut dials = series.dials();
-        self.connector.learn(self.key, &mut dials);
+        self.connector.learn(self.key, &mut dials, self.watch);
         dials.truncate(KEPT_DIALS);
         Connect { dials, ..Connect::default() }
     }
@@ -284,17 +313,77 @@ impl Dialling<'_> {
     fn finish(&self, choice: &Choice, mut series: Series, local: Option<LocalTrouble>) -> Connected {
         let mut evidence = self.evidence(&series);
         evidence.neighbours = neighbours(&evidence.dials);
+        if local.is_none() {
+            self.learn_failures(&series, &evidence.dials);
+        }
+        evidence.breakers = self.breakers(choice, &series);
         let stream = if local.is_none() { series.take_stream(choice.speaks) } else { None };
         Connected { evidence, stream, local }
     }
 }
 
+impl Dialling<'_> {
+    /// Tells the breakers what the whole walk found at each address that it dialled itself.
+    fn learn_failures(&self, series: &Series, dials: &[Dial]) {
+        let (now, breakers) = (Instant::now(), &self.connector.breakers);
+        let mut seen = HashSet::new();
+        for attempt in series.attempts().filter(|attempt| attempt.purpose() != DialPurpose::Control) {
+            let remote = attempt.remote();
+            if !seen.insert(remote) {
+                continue;
+            }
+            let of_it = || series.attempts().filter(|attempt| attempt.remote() == remote);
+            let outcomes: Vec<_> = of_it().map(|attempt| attempt.dial().outcome).collect();
+            if outcomes.iter().any(|outcome| matches!(outcome, DialOutcome::Connected { .. })) {
+                breakers.succeeded(remote);
+                continue;
+            }
+            let silent = outcomes.contains(&DialOutcome::Silent);
+            // What costs no packet is not worth a breaker.
+            let immediate =
+                |outcome: &DialOutcome| matches!(outcome, DialOutcome::Failed { immediate: true, .. });
+            if outcomes.iter().any(immediate) || (silent && self.watch.is_starved()) {
+                continue;
+            }
+            let began = of_it().map(Attempt::dial).map(|dial| dial.started).min();
+            let found: Vec<Dial> = dials
+                .iter()
+                .filter(|dial| dial.remote == remote || (silent && dial.purpose == DialPurpose::Control))
+                .cloned()
+                .collect();
+            // Older dials among them would be too old before the back-off is over.
+            let fresh = found.iter().all(|dial| Some(dial.started) >= began);
+            breakers.failed(remote, now, found, fresh && (!silent || series.diagnosed));
+        }
+    }
+
+    /// The breakers of the target's addresses that are not closed after this walk.
+    fn breakers(&self, choice: &Choice, series: &Series) -> Vec<Breaker> {
+        let dialled = |remote| series.attempts().any(|attempt| attempt.remote() == remote);
+        let wanted: Vec<SocketAddr> =
+            choice.first.iter().chain(&choice.rest).map(|want| want.remote).collect();
+        let told = |remote: SocketAddr| self.connector.breakers.told(remote, dialled(remote));
+        let mut told: Vec<Breaker> = wanted.into_iter().filter_map(told).collect();
+        told.dedup_by_key(|breaker| breaker.remote);
+        told.truncate(KEPT_DIALS);
+        told
+    }
+}
+
 impl Connector {
-    fn learn(&self, target: &TargetKey, dials: &mut [Dial]) {
+    /// Circuit breakers that are not closed.
+    pub(crate) fn breakers(&self) -> usize {
+        self.breakers.count()
+    }
+
+    fn learn(&self, target: &TargetKey, dials: &mut [Dial], watch: &Watch<'_>) {
         let now = Instant::now();
         self.refusals.learn(dials, now);
         self.silences.learn(dials);
-        self.recent.learn(target, dials, now);
+        let silent = dials.iter().any(|dial| dial.outcome == DialOutcome::Silent);
+        if !(silent && watch.is_starved()) {
+            self.recent.learn(target, dials, now);
+        }
         let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
         if times.len() >= REMEMBERED {
             times.clear();

@@ -16,6 +16,7 @@ mod resolve;
 mod route;
 mod rules;
 mod socket;
+mod strain;
 mod tls;
 mod url;
 mod walk;

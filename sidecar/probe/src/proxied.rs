@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Duration, Instant, timeout_at};
 
-use crate::connect::{Dialling, Series, not_dialled};
+use crate::connect::{Dialling, Series, Spoken, not_dialled};
 use crate::request::{AGENT, Form, exchange};
 use crate::tls;
 use crate::url::{Scheme, TargetUrl};
@@ -62,8 +62,9 @@ pub(crate) async fn attempt(
     };
     let (dials, stream) = dial(dialling, &through).await?;
     attempt.dials = dials;
-    if let Some(stream) = stream {
+    if let Some(Spoken { stream, held, .. }) = stream {
         speak(dialling, through, stream, &mut attempt).await;
+        drop(held);
     }
     attempt.elapsed = begun.elapsed();
     Ok(attempt)
@@ -73,9 +74,9 @@ pub(crate) async fn attempt(
 async fn dial(
     dialling: &Dialling<'_>,
     through: &Through<'_>,
-) -> Result<(Vec<Dial>, Option<TcpStream>), LocalTrouble> {
+) -> Result<(Vec<Dial>, Option<Spoken>), LocalTrouble> {
     let Some((_, port)) = host_and_port(&through.used.proxy) else { return Ok((Vec::new(), None)) };
-    let mut series = Series::new(dialling.locals.clone());
+    let mut series = Series::new(dialling.locals.clone(), dialling.gate.census().clone());
     let mut tried: Vec<IpAddr> = Vec::new();
     let mut granted = Vec::new();
     for ip in &through.addresses {
@@ -102,7 +103,7 @@ async fn dial(
     let until = Instant::now() + dialling.target.connect_timeout;
     series.drive(until.min(dialling.allowance.deadline())).await;
     let Connect { dials, .. } = dialling.evidence(&series);
-    Ok((dials, series.take_stream(DialPurpose::Proxy).map(|(stream, _)| stream)))
+    Ok((dials, series.take_stream(DialPurpose::Proxy)))
 }
 
 async fn speak(

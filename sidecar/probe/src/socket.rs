@@ -28,10 +28,11 @@ use tokio::io::unix::AsyncFd;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use crate::budget::{Census, Held};
 pub(crate) use connection::{Kept, connect_with_mss};
 pub(crate) use local_peer::Locals;
 pub(crate) use neighbour::neighbour;
-pub(crate) use ports::Parity;
+pub(crate) use ports::{Parity, range as port_range};
 pub(crate) use queue::read as read_queue;
 pub(crate) use sys::watch;
 
@@ -74,6 +75,7 @@ pub(crate) struct Attempt {
     mss: Option<u16>,
     /// Outcome, time it took, retransmissions.
     known: Option<(DialOutcome, Duration, u32)>,
+    held: Option<Held>,
 }
 
 impl Attempt {
@@ -116,6 +118,7 @@ impl Attempt {
             begun: Instant::now(),
             mss,
             known: None,
+            held: None,
         };
         attempt.connect(opened, parity)?;
         Ok(attempt)
@@ -292,6 +295,17 @@ impl Attempt {
 
     pub(crate) fn local(&self) -> Option<SocketAddr> {
         self.local
+    }
+
+    /// Counts the socket for as long as it is open.
+    pub(crate) fn counted(mut self, census: &Census) -> Self {
+        self.held = self.fd.is_some().then(|| census.open());
+        self
+    }
+
+    /// What counts the socket, to be kept for as long as the connection is.
+    pub(crate) fn take_held(&mut self) -> Option<Held> {
+        self.held.take()
     }
 
     /// The connection, to speak over it; `None` when there is none.

@@ -11,18 +11,20 @@ use peerwalk_model::evidence::{
     Connect, LocalTrouble, ProxyAttempt, Request, RequestOutcome, Resolve, Tls, TlsOutcome, Trigger,
 };
 use peerwalk_model::plan::{PlannedTarget, RecordType, Retries, TargetKind};
+use peerwalk_model::report::Sockets;
 use peerwalk_model::{TargetKey, Walk};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::budget::{Allowance, Gate, Pace};
-use crate::connect::{Choice, Connected, Connector, Dialling, Order};
+use crate::connect::{Choice, Connected, Connector, Dialling, Order, Spoken};
 use crate::environment::{Environment, Family};
 use crate::proxied::{self, Through};
 use crate::request::{Form, exchange};
 use crate::resolve::{self, Patience, Resolver, backoff, record_of};
 use crate::route::route;
 use crate::socket::{Kept, Locals};
+use crate::strain::{Gauges, Watch};
 use crate::tls;
 use crate::url::{Scheme, TargetUrl};
 use crate::witness::Witness;
@@ -45,6 +47,7 @@ pub struct Prober {
     datagrams: Connector,
     memory: Memory,
     witness: Option<Arc<dyn Witness>>,
+    gauges: Gauges,
 }
 
 /// One walk under way.
@@ -55,6 +58,7 @@ struct Tour<'a> {
     allowance: Allowance,
     trigger: Trigger,
     before: Remembered,
+    watch: &'a Watch<'a>,
 }
 
 /// What a target's kind says of its way.
@@ -94,11 +98,18 @@ impl Prober {
         let before = self.memory.of(&key);
         let mut walk = Walk::begin(key, generation, trigger, crate::now());
         let allowance = Allowance::new(target.total_timeout);
-        let tour = Tour { prober: self, key: walk.target.clone(), target, allowance, trigger, before };
-        if let Err(local) = Box::pin(tour.run(&mut walk, &mut report)).await {
-            walk.local = Some(local);
-        }
+        let watch = Watch::begin(&self.gauges);
+        let key = walk.target.clone();
+        let tour = Tour { prober: self, key, target, allowance, trigger, before, watch: &watch };
+        let mut report = |walk| report(watch.onto(walk));
+        let walked = tokio::select! {
+            biased;
+            never = watch.tick() => match never {},
+            walked = Box::pin(tour.run(&mut walk, &mut report)) => walked,
+        };
+        walk.local = walked.err();
         walk.ended = crate::now();
+        let walk = watch.onto(walk);
         self.memory.learn(&walk);
         walk
     }
@@ -117,6 +128,13 @@ impl Prober {
         let resolved =
             self.resolver.resolve(&self.environment, name, &self.records(), patience, shared, true).await;
         resolved.map(|resolve| resolve.addresses).unwrap_or_default()
+    }
+
+    /// The prober's own sockets, at this moment.
+    pub fn sockets(&self) -> Sockets {
+        let (active, waiting, leaked) = self.gate.census().count();
+        let breakers = u32::try_from(self.connector.breakers()).unwrap_or(u32::MAX);
+        Sockets { active, waiting, leaked, breakers }
     }
 
     fn records(&self) -> Vec<RecordType> {
@@ -199,15 +217,17 @@ impl Tour<'_> {
         if let Some(local) = local {
             return Err(local);
         }
-        if let (Some((stream, remote)), Some(url)) = (stream, &way.url) {
-            let (mut stream, mut connection) = (Some(stream), None);
+        if let (Some(spoken), Some(url)) = (stream, &way.url) {
+            let remote = spoken.remote;
+            let (mut stream, mut connection) = (Some(spoken), None);
             for attempt in 0..self.target.retries.attempts.max(1) {
                 if attempt > 0 {
                     stream = self.again(dialling, remote, attempt).await?;
                 }
-                let Some(stream) = stream.take() else { break };
+                let Some(Spoken { stream, held, .. }) = stream.take() else { break };
                 let kept = Kept::of(&stream);
                 let (tls, request) = self.speak(stream, url, self.allowance.deadline()).await?;
+                drop(held);
                 let passed = good(tls.as_ref(), request.as_ref());
                 let asked = after::unanswered(tls.as_ref(), request.as_ref());
                 connection = kept.filter(|_| asked).and_then(Kept::told);
@@ -231,7 +251,7 @@ impl Tour<'_> {
         dialling: &Dialling<'_>,
         remote: SocketAddr,
         attempt: u32,
-    ) -> Result<Option<TcpStream>, LocalTrouble> {
+    ) -> Result<Option<Spoken>, LocalTrouble> {
         let wait = backoff(&self.target.retries, attempt);
         if wait >= self.allowance.left() {
             return Ok(None);
@@ -344,6 +364,7 @@ impl Tour<'_> {
             rules: self.prober.environment.rules,
             locals,
             witness: self.prober.witness.as_deref(),
+            watch: self.watch,
             pace: match self.trigger {
                 Trigger::Interval => Pace::Spaced,
                 Trigger::Event => Pace::Immediate,

@@ -26,7 +26,7 @@ use std::time::Duration;
 use lab::{At, Lab, NO_NEIGHBOUR, NOBODY, NODE, SERVER, at, ip};
 use peerwalk_model::evidence::{
     Dial, DialOutcome, DialPurpose, IcmpError, LocalPeer, NeighbourState, QueryOutcome, RequestOutcome,
-    Trigger, signature,
+    Trigger, finding,
 };
 use peerwalk_model::plan::{
     Control, DialScope, DnsTarget, HttpMethod, HttpRequest, PlannedTarget, RecordType, Retries,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use peerwalk_model::evidence::{
-    Dial, DialOutcome, DialPurpose, ProxyAttempt, Request, RequestOutcome, Route, TlsOutcome,
+    Dial, DialOutcome, DialPurpose, ProxyAttempt, Request, RequestOutcome, Route, Strain, TlsOutcome,
 };
 use peerwalk_model::{Stage, Walk};
 
@@ -55,7 +55,10 @@ pub(super) fn summary(walk: &Walk) -> Summary {
             stage(Stage::Request, good(request));
         }
     }
-    Summary { passed: failed.is_none() && walk.local.is_none(), stage: last, void: walk.local.is_some() }
+    // What passed has passed, however the prober fared.
+    let starved = failed.is_some() && walk.strain.as_ref().is_some_and(Strain::is_starved);
+    let void = walk.local.is_some() || starved;
+    Summary { passed: failed.is_none() && !void, stage: last, void }
 }
 
 /// Whether most clients of the container whose variables were followed would use a proxy.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use peerwalk_model::report::Heartbeat;
 use peerwalk_model::{TargetKey, Walk};
 use peerwalk_wire::grpc::HubClient;
 use peerwalk_wire::{Frame, FromHub, FromSidecar, Hello, PlanDelta, Versions, WireError};
@@ -184,7 +185,8 @@ impl Stream<'_> {
             return sendable(FromSidecar::Transitions(transitions).encode(now), None, self.ledger);
         }
         due.heartbeat = false;
-        sendable(FromSidecar::Heartbeat(self.ledger.heartbeat()).encode(now), None, self.ledger)
+        let heartbeat = Heartbeat { sockets: (self.settings.sockets)(), ..self.ledger.heartbeat() };
+        sendable(FromSidecar::Heartbeat(heartbeat).encode(now), None, self.ledger)
     }
 
     /// Does what the hub says; the stream's end, if that is what it says.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use peerwalk_diagnosis::Attestation;
 use peerwalk_model::evidence::{
     AfterConnect, Connect, DialOutcome, DialPurpose, ProxyAttempt, Request, RequestOutcome, Resolve, Route,
-    Tls, TlsOutcome,
+    Strain, Tls, TlsOutcome,
 };
 use peerwalk_model::peer::Saw;
 use peerwalk_model::{Because, Confidence, Observed, Reason, Stage, Timestamp, Verdict, Walk};
@@ -24,6 +24,7 @@ pub(super) struct Report<'a> {
     addresses: Vec<IpAddr>,
     stages: Vec<StageReport<'a>>,
     after: Option<&'a AfterConnect>,
+    strain: Option<&'a Strain>,
     peers: Vec<PeerReport<'a>>,
 }
 
@@ -68,6 +69,7 @@ impl<'a> Report<'a> {
             addresses: addresses(walk),
             stages: stages(walk, verdict),
             after: walk.after.as_ref(),
+            strain: walk.strain.as_ref(),
             peers: Vec::new(),
         }
     }

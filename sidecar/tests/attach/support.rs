@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 use peerwalk_hub::{AuthError, Authenticator, Config, Hub, HubEvent, HubHandle, Metrics, server_config};
 use peerwalk_model::evidence::{Resolve, ResolveSource, Trigger};
 use peerwalk_model::plan::{DnsTarget, PlannedTarget, RecordType, Retries, TargetKind};
+use peerwalk_model::report::Sockets;
 use peerwalk_model::{Plan, PodRef, TargetKey, Walk};
 use peerwalk_probe::now;
 use peerwalk_sidecar::link::{HubAddress, Link, Settings, TokenFile, client_config};
@@ -177,6 +178,9 @@ pub struct TestSidecar {
     _directory: TempDir,
 }
 
+/// What the sidecar says of its sockets.
+pub const SOCKETS: Sockets = Sockets { active: 1, waiting: 2, leaked: 3, breakers: 4 };
+
 impl TestSidecar {
     /// A sidecar of pod `name` that trusts `root` and has that token.
     pub fn start(address: SocketAddr, root: &str, name: &str, token: &str) -> Self {
@@ -197,6 +201,7 @@ impl TestSidecar {
             clock: now,
             part_of: |_| Duration::ZERO,
             instance: 1,
+            sockets: Arc::new(|| SOCKETS),
         };
         let (walks, found) = mpsc::channel(8);
         let (wanted, orders) = mpsc::channel(8);

@@ -8,7 +8,7 @@ mod words;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::{Connect, Dial, DialOutcome, LocalPeer, NeighbourState, Pair, Query, Resolve, Walk};
+use super::{Connect, Dial, DialOutcome, LocalPeer, NeighbourState, Pair, Query, Resolve, Shortage, Walk};
 use crate::flow::Protocol;
 use crate::name::TargetKey;
 use words::{after, icmp, list, of, purpose, query, record, request, source, tls, used};
@@ -20,6 +20,12 @@ const ENOUGH_SOCKETS: usize = 8;
 ///
 /// Endpoints are dialled in turn while all is well, so the address of a dial that connected is left out.
 pub fn signature(walk: &Walk) -> u64 {
+    fnv1a((text(walk) + &breakers(walk)).as_bytes())
+}
+
+/// The same without the circuit breakers, which tell how often an address is dialled and nothing of it: walks that
+/// differ in nothing else are of one run.
+pub fn finding(walk: &Walk) -> u64 {
     fnv1a(text(walk).as_bytes())
 }
 
@@ -71,10 +77,25 @@ fn text(walk: &Walk) -> String {
     if let Some(local) = &walk.local {
         let _ = write!(text, "local {} {};", of(&local.what), local.errno);
     }
-    if walk.strain.is_some() {
-        text.push_str("strained;");
+    if let Some(strain) = &walk.strain {
+        text.push_str(if strain.is_starved() { "strained;" } else { "" });
+        text.push_str(match strain.shortage() {
+            Some(Shortage::Descriptors) => "short of descriptors;",
+            Some(Shortage::Ports) => "short of ports;",
+            None => "",
+        });
     }
     text
+}
+
+/// The breakers that are not closed, and whether their addresses were dialled: while they are not, what is told of them
+/// grows older, which judging must know.
+fn breakers(walk: &Walk) -> String {
+    let known = walk.connect.iter().flat_map(|connect| &connect.breakers);
+    let each: BTreeSet<String> = known
+        .map(|breaker| format!("{} {}", breaker.remote, if breaker.open { "open" } else { "dialled" }))
+        .collect();
+    if each.is_empty() { String::new() } else { format!("breakers {};", list(each)) }
 }
 
 /// One number over the signatures of all targets, to find out whether the hub has the same evidence.
@@ -149,15 +170,13 @@ fn same_name(one: &str, other: &str) -> bool {
     one.trim_end_matches('.') == other.trim_end_matches('.')
 }
 
-/// What is found beside the dials, where there is any of it: neighbours that do not answer, hops that do, and breakers,
-/// which turn from open to half-open and back while nothing changes.
+/// What is found beside the dials, where there is any of it: neighbours that do not answer, and hops that do.
 fn around(connect: &Connect) -> String {
     let mut text = String::new();
     let failed = connect.neighbours.iter().filter(|n| n.state == NeighbourState::Failed);
     let parts = [
         ("failed", failed.map(|neighbour| neighbour.address.to_string()).collect::<BTreeSet<String>>()),
         ("hops", connect.hops.iter().map(|hop| format!("{} {}", hop.ttl, list(hop.from))).collect()),
-        ("breakers", connect.breakers.iter().map(|breaker| breaker.remote.to_string()).collect()),
     ];
     for (name, part) in parts.into_iter().filter(|(_, part)| !part.is_empty()) {
         let _ = write!(text, "{name} {};", list(part));

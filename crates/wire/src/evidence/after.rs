@@ -59,6 +59,7 @@ pub(super) fn strain_message(strain: &Strain) -> proto::Strain {
         descriptors: strain.descriptors,
         descriptors_limit: strain.descriptors_limit,
         time_wait: strain.time_wait,
+        ports: strain.ports,
     }
 }
 
@@ -70,5 +71,6 @@ pub(super) fn strain(message: &proto::Strain) -> Strain {
         descriptors: message.descriptors,
         descriptors_limit: message.descriptors_limit,
         time_wait: message.time_wait,
+        ports: message.ports,
     }
 }

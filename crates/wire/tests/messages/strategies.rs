@@ -296,14 +296,15 @@ fn after() -> impl Strategy<Value = AfterConnect> {
 }
 
 fn strain() -> impl Strategy<Value = Strain> {
-    (micros(), micros(), micros(), any::<u32>(), any::<u32>(), any::<u32>()).prop_map(
-        |(throttled, run_delay, timer_delay, descriptors, descriptors_limit, time_wait)| Strain {
+    (micros(), micros(), micros(), any::<[u32; 4]>()).prop_map(
+        |(throttled, run_delay, timer_delay, [descriptors, descriptors_limit, time_wait, ports])| Strain {
             throttled,
             run_delay,
             timer_delay,
             descriptors,
             descriptors_limit,
             time_wait,
+            ports,
         },
     )
 }

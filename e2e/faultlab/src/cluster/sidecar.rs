@@ -41,7 +41,8 @@ impl Sidecar {
         let log = folder.join(format!("{}.log", at.word()));
         let output = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         let addresses = [setting.v6, !setting.v6].map(|v6| at.address(setting.topology, v6));
-        let mut command = pod::command(lab, at, pod::Files { resolv_conf: &resolv_conf, hosts: "" }, folder)?;
+        let mut command =
+            pod::command(lab, at, pod::Files { resolv_conf: &resolv_conf, ..pod::Files::default() }, folder)?;
         command.arg(binary).arg("run");
         command.env("PEERWALK_HUB", format!("{}:{}", hub::NAME, hub::PORT));
         command.env("PEERWALK_HUB_ADDRESS", setting.fill(&format!("[{{hubService}}]:{}", hub::PORT)));

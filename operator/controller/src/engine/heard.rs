@@ -18,6 +18,7 @@ impl Engine {
             }
             SidecarEvent::Detached(pod) => {
                 self.evidence.detached(&pod, at);
+                self.metrics.sockets(self.evidence.sockets());
                 self.touched.news(pod).reports = true;
             }
             SidecarEvent::Heartbeat(pod, heartbeat) => {
@@ -26,6 +27,7 @@ impl Engine {
                 self.evidence.heartbeat(&pod, at, &heartbeat);
                 let plan = self.plans.get(&pod);
                 self.evidence.learn_times(&pod, &heartbeat, |key| plan?.asked_since(key));
+                self.metrics.sockets(self.evidence.sockets());
                 let missing = self.ask_for_missing(&pod, &heartbeat, now);
                 self.touched.news(pod.clone()).reports |= !reported;
                 let of_round = self.ask_for_round(&pod, &heartbeat).filter(|_| missing.is_none());

@@ -331,13 +331,13 @@ fn is_no_news(evidence: Option<&TargetEvidence>, verdict: &Verdict) -> bool {
 /// How many walks have been completed since the last count.
 fn new_walks(counted: (u64, u32), evidence: Option<&TargetEvidence>) -> (u32, (u64, u32)) {
     let Some(evidence) = evidence.filter(|e| !e.walk.interim) else { return (0, counted) };
-    let (signature, number) = counted;
-    let walks = if signature == evidence.signature && evidence.consecutive >= number {
+    let (finding, number) = counted;
+    let walks = if finding == evidence.finding && evidence.consecutive >= number {
         evidence.consecutive - number
     } else {
         evidence.consecutive.max(1)
     };
-    (walks, (evidence.signature, evidence.consecutive))
+    (walks, (evidence.finding, evidence.consecutive))
 }
 
 #[cfg(test)]

@@ -170,6 +170,9 @@ impl Witness<'_> {
 /// which endpoint was dialled. Controls are left out, as proven silence is told with the controls of its proof.
 fn repeated(witness: &Witness<'_>, walk: &Walk, fresh: &TargetFreshness) -> Vec<Answer> {
     let begun = fresh.started.minus(SHARED);
+    let breakers = walk.connect.iter().flat_map(|connect| &connect.breakers);
+    let open: Vec<SocketAddr> =
+        breakers.filter(|breaker| breaker.open).map(|breaker| breaker.remote).collect();
     let dials: Vec<&Dial> = walk.connect.iter().flat_map(|connect| &connect.dials).collect();
     let of = |purpose: DialPurpose, v4: bool| {
         let dials: Vec<&Dial> = dials
@@ -177,6 +180,8 @@ fn repeated(witness: &Witness<'_>, walk: &Walk, fresh: &TargetFreshness) -> Vec<
             .copied()
             .filter(|dial| dial.purpose == purpose && dial.remote.is_ipv4() == v4)
             .filter(|dial| !matches!(dial.outcome, DialOutcome::NotAllowed | DialOutcome::Skipped))
+            // Walks that find an address open do not dial it.
+            .filter(|dial| !open.contains(&dial.remote))
             .collect();
         let all_connected = !dials.is_empty() && dials.iter().all(|dial| connected(dial));
         (dials, all_connected)

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Budget, IN_FLIGHT, Pace};
+use super::{Budget, Census, IN_FLIGHT, Pace};
 
 /// How long one walk may wait for budget in all.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -56,11 +56,17 @@ pub(crate) struct Gate {
     budget: Mutex<Budget>,
     in_flight: Semaphore,
     diagnosis: Semaphore,
+    census: Census,
 }
 
 impl Default for Gate {
     fn default() -> Self {
-        Self { budget: Mutex::default(), in_flight: Semaphore::new(IN_FLIGHT), diagnosis: Semaphore::new(1) }
+        Self {
+            budget: Mutex::default(),
+            in_flight: Semaphore::new(IN_FLIGHT),
+            diagnosis: Semaphore::new(1),
+            census: Census::default(),
+        }
     }
 }
 
@@ -79,6 +85,7 @@ impl Gate {
 
     /// Waits for a connect; `false` when the walk's patience ends first.
     pub(crate) async fn connect(&self, remote: SocketAddr, pace: Pace, allowance: &Allowance) -> bool {
+        let _waiting = self.census.wait();
         wait_for(allowance, || self.try_connect(remote, pace)).await
     }
 
@@ -104,7 +111,13 @@ impl Gate {
         allowance: &Allowance,
     ) -> Option<SemaphorePermit<'_>> {
         let places = u32::try_from(places.min(IN_FLIGHT)).unwrap_or(u32::MAX);
+        let _waiting = self.census.wait();
         permit(&self.in_flight, places, allowance).await
+    }
+
+    /// The sockets of the walks that wait here.
+    pub(crate) fn census(&self) -> &Census {
+        &self.census
     }
 
     /// Waits until no other diagnosis runs.

@@ -86,17 +86,25 @@ async fn diagnose(
     series.drive(now).await;
     let suspects = suspects(dialling, series, now);
     let Some(first) = series.live().map(Attempt::begun).min() else { return Ok(()) };
+    series.diagnosed = permit.is_some();
     if permit.is_none() || suspects.is_empty() {
         // Another diagnosis runs, or a refusal is remembered: silence is not news, and an answer is, however slow.
         drop(permit);
         series.drive((first + dialling.target.connect_timeout).min(dialling.allowance.deadline())).await;
         return Ok(());
     }
-    let planned = plan(choice, controls, series, &suspects, now);
+    let mut planned = plan(choice, controls, series, &suspects, now);
+    // What is known to fail is not asked for more than its breaker lets.
+    planned.retain(|planned| {
+        let asked = planned.parity.is_none() && planned.want.purpose != DialPurpose::Control;
+        !asked || dialling.may_dial(choice, planned.want, series)
+    });
     let mut diagnosis = Diagnosis { dialling, series, suspects, planned, first, end: now + LIFE };
     diagnosis.run(interim).await?;
     let Diagnosis { suspects, .. } = diagnosis;
-    dialling.connector.silences.keep(&suspects, &series.dials(), Instant::now());
+    if !dialling.watch.is_starved() {
+        dialling.connector.silences.keep(&suspects, &series.dials(), Instant::now());
+    }
     Ok(())
 }
 
@@ -111,6 +119,10 @@ async fn recheck(
 ) -> Result<bool, LocalTrouble> {
     let now = Instant::now();
     let suspects = suspects(dialling, series, now);
+    if dialling.pace == Pace::Spaced && dialling.connector.breakers.may_open(&suspects) {
+        // It is reported for the whole of a back-off then, and has to be young at its beginning.
+        return Ok(false);
+    }
     let Some(proof) = dialling.connector.silences.recall(&suspects, now, dialling.pace) else {
         return Ok(false);
     };
@@ -137,6 +149,7 @@ async fn recheck(
     for dial in old {
         series.push_done(dial);
     }
+    series.diagnosed = true;
     Ok(true)
 }
 

@@ -9,6 +9,8 @@ use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose, LocalTrouble};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
+use super::breaker::Grant;
+use crate::budget::{Census, Held};
 use crate::socket::{Attempt, Locals, Parity, Shape, mark};
 
 /// Sockets in the order they were begun, with or without an outcome.
@@ -19,6 +21,13 @@ pub(crate) struct Series {
     marked: Vec<DialPurpose>,
     /// What is sent to the target over UDP; none for TCP.
     datagram: Option<Arc<[u8]>>,
+    census: Census,
+    /// Leaves to dial addresses that failed of late.
+    pub(super) grants: Vec<Grant>,
+    /// Whether back-offs are not waited for.
+    pub(super) ahead: bool,
+    /// Whether silence was followed up as far as it is ever.
+    pub(super) diagnosed: bool,
 }
 
 #[derive(Debug)]
@@ -29,8 +38,17 @@ enum Slot {
 }
 
 impl Series {
-    pub(crate) fn new(locals: Locals) -> Self {
-        Self { slots: Vec::new(), locals, marked: Vec::new(), datagram: None }
+    pub(crate) fn new(locals: Locals, census: Census) -> Self {
+        Self {
+            slots: Vec::new(),
+            locals,
+            marked: Vec::new(),
+            datagram: None,
+            census,
+            grants: Vec::new(),
+            ahead: false,
+            diagnosed: false,
+        }
     }
 
     /// Dials of these purposes get a mark each that the peer's pod may know them by.
@@ -47,6 +65,16 @@ impl Series {
         self.slots.push(Slot::Done(Box::new(dial)));
     }
 
+    /// Dials of before, but for those that are there already: addresses share their controls.
+    pub(super) fn recall(&mut self, dials: Vec<Dial>) {
+        for dial in dials {
+            let known = |slot: &Slot| matches!(slot, Slot::Done(known) if **known == dial);
+            if !self.slots.iter().any(known) {
+                self.push_done(dial);
+            }
+        }
+    }
+
     pub(crate) fn begin(
         &mut self,
         purpose: DialPurpose,
@@ -61,7 +89,7 @@ impl Series {
             (None, Some(mss)) => Shape::Marked(mss),
             (None, None) => Shape::Plain,
         };
-        let attempt = Attempt::begin_with(purpose, remote, parity, shape)?;
+        let attempt = Attempt::begin_with(purpose, remote, parity, shape)?.counted(&self.census);
         self.slots.push(Slot::Socket(Box::new(attempt)));
         Ok(())
     }
@@ -120,18 +148,27 @@ impl Series {
     }
 
     /// The first connection of a purpose, to speak over.
-    pub(crate) fn take_stream(&mut self, purpose: DialPurpose) -> Option<(TcpStream, SocketAddr)> {
+    pub(crate) fn take_stream(&mut self, purpose: DialPurpose) -> Option<Spoken> {
         let connected = |slot: &Slot| {
             matches!(slot, Slot::Socket(attempt) if attempt.purpose() == purpose
                 && matches!(attempt.outcome(), Some(DialOutcome::Connected { .. })))
         };
         let index = self.slots.iter().position(connected)?;
         match self.slots.swap_remove(index) {
-            Slot::Socket(attempt) => {
-                let remote = attempt.remote();
-                attempt.into_stream().map(|stream| (stream, remote))
+            Slot::Socket(mut attempt) => {
+                let (remote, held) = (attempt.remote(), attempt.take_held());
+                attempt.into_stream().map(|stream| Spoken { stream, remote, held })
             }
             Slot::Done(_) => None,
         }
     }
+}
+
+/// A connection to speak over.
+#[derive(Debug)]
+pub(crate) struct Spoken {
+    pub(crate) stream: TcpStream,
+    pub(crate) remote: SocketAddr,
+    /// Counts it for as long as it is open.
+    pub(crate) held: Option<Held>,
 }

@@ -4,6 +4,7 @@ use peerwalk_model::Timestamp;
 use peerwalk_model::plan::{Retries, ServiceTarget, TargetKind};
 
 use super::*;
+use crate::strain::Gauges;
 
 const SUSPECT: &str = "10.244.0.1:80";
 const OWN: &str = "10.244.0.2:80";
@@ -57,6 +58,8 @@ async fn a_proof_of_another_target_says_nothing_of_its_other_addresses() {
     use DialPurpose::{Address, Control, Endpoint};
     let (connector, gate) = (Connector::default(), Gate::default());
     let (allowance, locals) = (Allowance::new(Duration::from_secs(3)), Locals::default());
+    let gauges = Gauges::default();
+    let watch = Watch::begin(&gauges);
     let mut proof: Vec<Dial> = (1..=8).map(|port| dial(Address, SUSPECT, port)).collect();
     proof.extend([
         dial(Address, OWN, 9),
@@ -82,13 +85,14 @@ async fn a_proof_of_another_target_says_nothing_of_its_other_addresses() {
         target: &target,
         rules: DialRules::Plan,
         locals: &locals,
+        watch: &watch,
         pace: Pace::Spaced,
     };
     let order = Order { all: true, ..Order::default() };
     let choice =
         Choice::new(&target.kind, 80, &[address(SUSPECT).ip(), address(OWN).ip()], dialling.rules, order);
     let want = Want { purpose: Endpoint, remote: address(SUSPECT) };
-    let found = dialling.known(&choice, want).expect("what the other target found");
+    let found = dialling.known(&choice, want, false).expect("what the other target found");
     let mut told: Vec<_> = found.iter().map(|dial| (dial.purpose, dial.remote.to_string())).collect();
     told.dedup();
     let expected = [(Endpoint, SUSPECT), (Endpoint, OWN), (Control, CONTROL)];

@@ -41,7 +41,7 @@ pub(crate) fn unspecified(remote: SocketAddr) -> IpAddr {
 }
 
 /// `ip_local_port_range` of our own network namespace, or Linux' default; read once.
-fn range() -> (u16, u16) {
+pub(crate) fn range() -> (u16, u16) {
     static RANGE: OnceLock<(u16, u16)> = OnceLock::new();
     *RANGE.get_or_init(|| {
         std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range")

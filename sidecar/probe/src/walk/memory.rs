@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 
-use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose, LocalPeer};
+use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose, LocalPeer, Strain};
 use peerwalk_model::{TargetKey, Walk};
 
 use super::good;
@@ -34,7 +34,8 @@ impl Memory {
 
     /// Takes in a walk that came to its end. A void one says nothing.
     pub(super) fn learn(&self, walk: &Walk) {
-        if walk.local.is_some() {
+        let starved = walk.strain.as_ref().is_some_and(Strain::is_starved);
+        if walk.local.is_some() || starved {
             return;
         }
         let mut targets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -142,6 +143,8 @@ mod tests {
         memory.learn(&failed);
         let local = Some(LocalTrouble { what: "ports".into(), errno: libc::EADDRNOTAVAIL });
         memory.learn(&Walk { local, ..walk(&[]) });
+        let strain = Some(Strain { timer_delay: Strain::STALL, ..Strain::default() });
+        memory.learn(&Walk { strain, ..walk(&[(B, DialOutcome::Silent)]) });
         assert_eq!(memory.of(&failed.target).failed, [A.parse().unwrap()], "it says nothing of the network");
     }
 }

@@ -1,5 +1,7 @@
 //! Whole walks on loopback. What needs a network that drops or refuses is in `tests/netns.rs`.
 
+mod broken;
+
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -46,7 +46,7 @@ fn stands(rules: &str, control: bool) {
     let first = walks(&lab, &prober, &target).pop().unwrap();
     for n in 1..=5 {
         let next = walks_by(&lab, &prober, &target, Trigger::Interval).pop().unwrap();
-        assert_eq!(signature(&next), signature(&first), "walk {n} found the same: {first:#?} {next:#?}");
+        assert_eq!(finding(&next), finding(&first), "walk {n} found the same: {first:#?} {next:#?}");
     }
 }
 
@@ -68,4 +68,34 @@ fn one_dropped_endpoint_of_two_keeps_its_signature() {
 #[test]
 fn refused_endpoints_keep_their_signature() {
     stands("tcp dport 80 reject with tcp reset\ntcp dport 81 reject with icmpx admin-prohibited", true);
+}
+
+#[test]
+fn silence_that_lasts_is_told_whole_while_its_breaker_is_open() {
+    let Some(lab) = Lab::new() else { return };
+    let _listeners = lab.listen(At::Server, &[80, 81]);
+    lab.forward("tcp dport 81 drop");
+    let target = with_control(tcp(at(SERVER[0], 81)), at(SERVER[0], 80));
+    let prober = Prober::new(Environment::default());
+    let steady = || walks_by(&lab, &prober, &target, Trigger::Interval).pop().unwrap();
+    let mut last = steady();
+    for _ in 2..=5 {
+        last = steady();
+    }
+    let breakers = |walk: &Walk| {
+        let breakers = &walk.connect.as_ref().unwrap().breakers;
+        breakers.iter().map(|breaker| breaker.open).collect::<Vec<_>>()
+    };
+    assert_eq!(breakers(&last), [false], "the fifth proves it anew and opens it: {last:#?}");
+    let open = steady();
+    assert_eq!(breakers(&open), [true]);
+    assert_eq!(finding(&open), finding(&last), "told as it was: {open:#?}");
+    let silent = dials(&open, DialPurpose::Address);
+    assert_eq!(odd_and_even(&silent), (4, 4), "the whole proof: {silent:?}");
+    assert!(silent.iter().all(|dial| dial.started >= last.started && dial.started < open.started));
+    assert_eq!(dials(&open, DialPurpose::Control).len(), 1, "with the control of then");
+    lab.forward("");
+    let event = walks(&lab, &prober, &target).pop().unwrap();
+    assert!(breakers(&event).is_empty(), "an event notices its recovery at once: {event:#?}");
+    assert_eq!(dials(&event, DialPurpose::Address)[0].outcome, DialOutcome::Connected { local_peer: None });
 }

@@ -7,7 +7,7 @@ use peerwalk_model::Timestamp;
 use peerwalk_model::evidence::{
     AfterConnect, Breaker, Connect, Connection, Dial, DialOutcome, DialPurpose, Hop, IcmpError, LocalPeer,
     Neighbour, NeighbourState, Pair, ProxyAttempt, ProxyUse, Query, QueryOutcome, Request, RequestOutcome,
-    Resolve, ResolveSource, Route, SmallSegments, Tls, TlsOutcome, Transport,
+    Resolve, ResolveSource, Route, SmallSegments, Strain, Tls, TlsOutcome, Transport,
 };
 use peerwalk_model::plan::{HttpMethod, RecordType};
 
@@ -201,4 +201,16 @@ pub(super) fn after() -> AfterConnect {
     let (peer_window, queue) = (Some(64_256), vec![icmp()]);
     let connection = Connection { unacked: 1, peer_window, queue, errno: Some(113), ..Connection::default() };
     AfterConnect { connection, small_segments: Some(SmallSegments { mss: 536, answered: true }) }
+}
+
+pub(super) fn strain() -> Strain {
+    Strain {
+        throttled: ELAPSED,
+        run_delay: ELAPSED,
+        timer_delay: ELAPSED,
+        descriptors: 12,
+        descriptors_limit: 1024,
+        time_wait: 3,
+        ports: 28_232,
+    }
 }

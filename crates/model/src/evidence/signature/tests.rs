@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::super::{
-    Connect, DialPurpose, IcmpError, LocalTrouble, Pair, ProxyAttempt, ProxyUse, Query, QueryOutcome,
-    Request, RequestOutcome, Resolve, ResolveSource, Route, Tls, TlsOutcome, Transport, Trigger,
+    Breaker, Connect, DialPurpose, IcmpError, LocalTrouble, Pair, ProxyAttempt, ProxyUse, Query,
+    QueryOutcome, Request, RequestOutcome, Resolve, ResolveSource, Route, Strain, Tls, TlsOutcome, Transport,
+    Trigger,
 };
 use super::*;
 use crate::Timestamp;
@@ -316,4 +317,35 @@ fn the_words_are_the_same_in_every_version() {
     assert_eq!(handshakes.map(|outcome| tls(&outcome)), ["established", "reset", "timeout"]);
     let exchanges = [RequestOutcome::Reset, RequestOutcome::NoResponse];
     assert_eq!(exchanges.map(|outcome| request(&outcome)), ["reset", "no response"]);
+}
+
+#[test]
+fn breakers_are_told_and_begin_no_new_run() {
+    let with = |breakers: &[(&str, bool, u32)]| {
+        let mut walk = walk(vec![dial("10.0.0.1:80", 1, DialOutcome::Silent)]);
+        let breaker = |(remote, open, failures): &(&str, bool, u32)| Breaker {
+            remote: remote.parse().unwrap(),
+            open: *open,
+            failures: *failures,
+        };
+        walk.connect.as_mut().unwrap().breakers = breakers.iter().map(breaker).collect();
+        walk
+    };
+    let (closed, open) = (with(&[]), with(&[("10.0.0.1:80", true, 5)]));
+    let (later, dialled) = (with(&[("10.0.0.1:80", true, 9)]), with(&[("10.0.0.1:80", false, 9)]));
+    assert_eq!(signature(&open), signature(&later), "how often it failed is not news");
+    for other in [&closed, &dialled] {
+        assert_ne!(signature(other), signature(&open), "what is told grows older while it is open");
+        assert_eq!(finding(other), finding(&open), "the address is what it was");
+    }
+}
+
+#[test]
+fn strain_is_a_word_and_not_a_figure() {
+    let with =
+        |strain| Walk { strain: Some(strain), ..walk(vec![dial("10.0.0.1:80", 1, DialOutcome::Silent)]) };
+    let starved = |ms| with(Strain { throttled: Duration::from_millis(ms), ..Strain::default() });
+    let short = with(Strain { descriptors: 10, descriptors_limit: 10, ..Strain::default() });
+    assert_eq!(signature(&starved(100)), signature(&starved(900)), "how long it was is not news");
+    assert!(text(&starved(100)).ends_with("strained;") && text(&short).ends_with("short of descriptors;"));
 }
