@@ -297,6 +297,7 @@ fn measured(samples: usize, p99: u64) -> Latency {
 }
 
 #[test]
+#[allow(clippy::large_stack_arrays)] // once, in a test
 fn slowness_is_measured_and_explains_nothing_else() {
     let slow = Verdict::unknown(Reason::SlowResponse, Stage::Tls, Vec::new());
     let slow = Verdict { observed: Observed::Unreachable, confidence: Confidence::Likely, ..slow };

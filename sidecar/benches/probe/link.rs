@@ -40,7 +40,7 @@ impl Link {
     }
 
     /// This program in one part, in a namespace and on a core.
-    pub fn part(&self, namespace: &str, core: &str, part: &str) -> Result<Command> {
+    pub fn part(namespace: &str, core: &str, part: &str) -> Result<Command> {
         let mut command = Command::new("nsenter");
         command.arg(format!("--net=/run/netns/{namespace}")).args(["taskset", "-c", core]);
         command.arg(env::current_exe()?).arg(part).stdin(Stdio::null());

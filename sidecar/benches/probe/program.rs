@@ -99,7 +99,7 @@ impl AtWork {
         let folder = tempfile::tempdir()?;
         // The sidecar runs as another user.
         open_to_all(folder.path())?;
-        let mut world = link.part(&link.server, "1", "world")?;
+        let mut world = Link::part(&link.server, "1", "world")?;
         world.arg(plan).arg(folder.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut world = Running(world.spawn()?);
         let asks = world.0.stdin.take().ok_or("standard input is piped")?;

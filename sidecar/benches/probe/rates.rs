@@ -44,14 +44,15 @@ const OTHERS: &str = "1";
 /// One part of the work, in a process of its own.
 pub fn part(part: &str) -> Result<()> {
     match part {
-        "server" => serve(),
+        "server" => return serve(),
         "walks" => told(walks(TURN, None)?),
         "loop" => told(connects(TURN, None)?),
         "walks-paced" => told(walks(Duration::MAX, Some(PACE))?),
         "loop-paced" => told(connects(Duration::MAX, Some(PACE))?),
         "exporter" => told(exporter()?),
-        other => Err(format!("{other} is no part of this benchmark; run it without arguments").into()),
+        other => return Err(format!("{other} is no part of this benchmark; run it without arguments").into()),
     }
+    Ok(())
 }
 
 /// What one turn has done.
@@ -69,13 +70,12 @@ impl Done {
     }
 }
 
-fn told(done: Done) -> Result<()> {
+fn told(done: Done) {
     println!("{} {} {}", done.probes, done.cpu.as_nanos(), done.median.as_nanos());
-    Ok(())
 }
 
 fn turn(link: &Link, part: &str) -> Result<Done> {
-    let output = link.part(&link.client, MEASURED, part)?.stderr(Stdio::inherit()).output()?;
+    let output = Link::part(&link.client, MEASURED, part)?.stderr(Stdio::inherit()).output()?;
     read(part, &String::from_utf8(output.stdout)?)
 }
 
@@ -89,7 +89,7 @@ fn read(part: &str, text: &str) -> Result<Done> {
 /// Takes turns and prints the tables.
 pub fn measure() -> Result<()> {
     let link = Link::new()?;
-    let mut server = link.part(&link.server, OTHERS, "server")?.stdout(Stdio::piped()).spawn()?;
+    let mut server = Link::part(&link.server, OTHERS, "server")?.stdout(Stdio::piped()).spawn()?;
     let listens = server.stdout.take().ok_or("standard output is piped")?;
     let _server = Running(server);
     BufReader::new(listens).read_line(&mut String::new())?;
@@ -229,7 +229,8 @@ fn connects(time: Duration, pace: Option<Duration>) -> Result<Done> {
             let dialled = Instant::now();
             let mut stream = tokio::net::TcpStream::connect(remote).await?;
             times.push(dialled.elapsed());
-            stream.read(&mut [0; 1]).await?;
+            // Nothing comes but the end.
+            let _ = stream.read(&mut [0; 1]).await?;
             drop(stream);
             if let Some(pace) = pace {
                 tokio::time::sleep(pace).await;
@@ -242,7 +243,7 @@ fn connects(time: Duration, pace: Option<Duration>) -> Result<Done> {
 
 /// The exporter on the measured core, asked from the other one.
 fn of_exporter(link: &Link) -> Result<Done> {
-    let output = link.part(&link.client, OTHERS, "exporter")?.stderr(Stdio::inherit()).output()?;
+    let output = Link::part(&link.client, OTHERS, "exporter")?.stderr(Stdio::inherit()).output()?;
     read("exporter", &String::from_utf8(output.stdout)?)
 }
 

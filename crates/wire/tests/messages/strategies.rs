@@ -79,7 +79,7 @@ fn icmp() -> impl Strategy<Value = IcmpError> {
         .prop_map(|(v6, kind, code, offender)| IcmpError { v6, kind, code, offender })
 }
 
-fn dial() -> impl Strategy<Value = Dial> {
+fn dial() -> BoxedStrategy<Dial> {
     let peer = prop_oneof![
         (socket(), any::<u32>()).prop_map(|(address, uid)| LocalPeer::Socket { address, uid }),
         Just(LocalPeer::Unknown),
@@ -102,8 +102,8 @@ fn dial() -> impl Strategy<Value = Dial> {
     ];
     let protocol = prop_oneof![Just(Protocol::Tcp), Just(Protocol::Udp)];
     let kind = (purpose, protocol, of(any::<u16>()));
-    (kind, socket(), of(socket()), moment(), micros(), any::<u32>(), outcome).prop_map(
-        |((purpose, protocol, mss), remote, local, started, elapsed, retransmits, outcome)| Dial {
+    (kind, socket(), of(socket()), moment(), micros(), any::<u32>(), outcome)
+        .prop_map(|((purpose, protocol, mss), remote, local, started, elapsed, retransmits, outcome)| Dial {
             purpose,
             protocol,
             remote,
@@ -113,8 +113,8 @@ fn dial() -> impl Strategy<Value = Dial> {
             retransmits,
             mss,
             outcome,
-        },
-    )
+        })
+        .boxed()
 }
 
 fn query_outcome() -> impl Strategy<Value = QueryOutcome> {
@@ -152,11 +152,11 @@ fn pair() -> impl Strategy<Value = Pair> {
         .prop_map(|(server, name, tries, a, aaaa)| Pair { server, name, tries, a, aaaa })
 }
 
-fn resolve() -> impl Strategy<Value = Resolve> {
+fn resolve() -> BoxedStrategy<Resolve> {
     let source = prop_oneof![Just(ResolveSource::HostsFile), Just(ResolveSource::Dns)];
     let found = (of(text()), vec(any::<IpAddr>(), 0..4), vec(query(), 0..4));
-    (text(), source, found, micros(), any::<bool>(), of(pair())).prop_map(
-        |(name, source, (answered, addresses, queries), elapsed, spent, pair)| Resolve {
+    (text(), source, found, micros(), any::<bool>(), of(pair()))
+        .prop_map(|(name, source, (answered, addresses, queries), elapsed, spent, pair)| Resolve {
             name,
             source,
             answered,
@@ -165,8 +165,8 @@ fn resolve() -> impl Strategy<Value = Resolve> {
             elapsed,
             spent,
             pair,
-        },
-    )
+        })
+        .boxed()
 }
 
 fn tls() -> impl Strategy<Value = Tls> {
@@ -184,22 +184,22 @@ fn tls() -> impl Strategy<Value = Tls> {
     })
 }
 
-fn request() -> impl Strategy<Value = Request> {
+fn request() -> BoxedStrategy<Request> {
     let outcome = prop_oneof![
         any::<u16>().prop_map(RequestOutcome::Status),
         Just(RequestOutcome::Reset),
         Just(RequestOutcome::NoResponse),
         text().prop_map(RequestOutcome::Malformed),
     ];
-    (method(), text(), any::<u16>(), outcome, micros()).prop_map(
-        |(method, url, status_below, outcome, elapsed)| Request {
+    (method(), text(), any::<u16>(), outcome, micros())
+        .prop_map(|(method, url, status_below, outcome, elapsed)| Request {
             method,
             url,
             status_below,
             outcome,
             elapsed,
-        },
-    )
+        })
+        .boxed()
 }
 
 fn route() -> impl Strategy<Value = Route> {
@@ -227,9 +227,9 @@ fn route() -> impl Strategy<Value = Route> {
         .prop_map(|(proxied, not_visible)| Route { proxied, not_visible })
 }
 
-fn attempt() -> impl Strategy<Value = ProxyAttempt> {
-    (text(), text(), vec(dial(), 0..3), of(any::<u16>()), of(tls()), of(request()), micros()).prop_map(
-        |(container, proxy, dials, connect_status, tls, request, elapsed)| ProxyAttempt {
+fn attempt() -> BoxedStrategy<ProxyAttempt> {
+    (text(), text(), vec(dial(), 0..3), of(any::<u16>()), of(tls()), of(request()), micros())
+        .prop_map(|(container, proxy, dials, connect_status, tls, request, elapsed)| ProxyAttempt {
             container,
             proxy,
             dials,
@@ -237,11 +237,11 @@ fn attempt() -> impl Strategy<Value = ProxyAttempt> {
             tls,
             request,
             elapsed,
-        },
-    )
+        })
+        .boxed()
 }
 
-fn around() -> impl Strategy<Value = Connect> {
+fn around() -> BoxedStrategy<Connect> {
     let state = prop_oneof![
         Just(NeighbourState::Incomplete),
         Just(NeighbourState::Reachable),
@@ -265,9 +265,10 @@ fn around() -> impl Strategy<Value = Connect> {
     });
     (vec(neighbour, 0..3), vec(hop, 0..3), vec(breaker, 0..3))
         .prop_map(|(neighbours, hops, breakers)| Connect { dials: Vec::new(), neighbours, hops, breakers })
+        .boxed()
 }
 
-fn after() -> impl Strategy<Value = AfterConnect> {
+fn after() -> BoxedStrategy<AfterConnect> {
     let segments = (any::<u32>(), any::<u32>(), any::<u32>());
     let bytes = (any::<u64>(), any::<u64>(), any::<u32>(), of(any::<u32>()));
     let connection = (segments, bytes, vec(icmp(), 0..3), of(any::<i32>())).prop_map(
@@ -293,6 +294,7 @@ fn after() -> impl Strategy<Value = AfterConnect> {
     let small = (any::<u16>(), any::<bool>()).prop_map(|(mss, answered)| SmallSegments { mss, answered });
     (connection, of(small))
         .prop_map(|(connection, small_segments)| AfterConnect { connection, small_segments })
+        .boxed()
 }
 
 fn strain() -> impl Strategy<Value = Strain> {
@@ -317,7 +319,7 @@ fn tuple() -> impl Strategy<Value = Tuple> {
     })
 }
 
-fn saw() -> impl Strategy<Value = Saw> {
+fn saw() -> BoxedStrategy<Saw> {
     let socket = (socket(), any::<u8>(), any::<bool>(), any::<u32>(), any::<u32>(), micros()).prop_map(
         |(source, state, closed, unread, retransmits, quiet)| PeerSocket {
             source,
@@ -338,45 +340,47 @@ fn saw() -> impl Strategy<Value = Saw> {
         socket,
         listener,
     });
-    (vec(seen, 0..3), any::<u64>(), any::<u64>(), any::<bool>()).prop_map(
-        |(seen, listen_overflows, syn_cookies, always_cookies)| Saw {
+    (vec(seen, 0..3), any::<u64>(), any::<u64>(), any::<bool>())
+        .prop_map(|(seen, listen_overflows, syn_cookies, always_cookies)| Saw {
             seen,
             listen_overflows,
             syn_cookies,
             always_cookies,
-        },
-    )
+        })
+        .boxed()
 }
 
-pub fn walk() -> impl Strategy<Value = Walk> {
+pub fn walk() -> BoxedStrategy<Walk> {
     let trigger = prop_oneof![Just(Trigger::Interval), Just(Trigger::Event)];
     let connect = (vec(dial(), 0..5), around()).prop_map(|(dials, around)| Connect { dials, ..around });
     let local = (text(), any::<i32>()).prop_map(|(what, errno)| LocalTrouble { what, errno });
     let head = (key(), any::<u64>(), trigger, any::<bool>(), moment(), moment());
     let request = (of(tls()), of(request()), of(after()));
     let stages = (of(resolve()), of(route()), of(connect), request, of(attempt()), of(local), of(strain()));
-    (head, stages).prop_map(
-        |(
-            (target, plan_generation, trigger, interim, started, ended),
-            (resolve, route, connect, (tls, request, after), proxied, local, strain),
-        )| Walk {
-            target,
-            plan_generation,
-            trigger,
-            interim,
-            started,
-            ended,
-            resolve,
-            route,
-            connect,
-            tls,
-            request,
-            after,
-            proxied,
-            local,
-            strain,
-        },
-    )
+    (head, stages)
+        .prop_map(
+            |(
+                (target, plan_generation, trigger, interim, started, ended),
+                (resolve, route, connect, (tls, request, after), proxied, local, strain),
+            )| Walk {
+                target,
+                plan_generation,
+                trigger,
+                interim,
+                started,
+                ended,
+                resolve,
+                route,
+                connect,
+                tls,
+                request,
+                after,
+                proxied,
+                local,
+                strain,
+            },
+        )
+        .boxed()
 }
 
 /// A first message with this token.
