@@ -20,14 +20,15 @@ fn run(words: &[&str]) -> Output {
 }
 
 fn attest(path: &str) -> Child {
-    let child = command(&["attest", "--listen", path]).spawn().expect("the program starts");
+    let mut child = command(&["attest", "--listen", path]).spawn().expect("the program starts");
     for _ in 0..1000 {
         if Path::new(path).exists() {
             return child;
         }
         sleep(Duration::from_millis(10));
     }
-    panic!("it does not listen");
+    child.kill().expect("it is ended");
+    panic!("it does not listen, and ended with {:?}", child.wait());
 }
 
 #[test]
