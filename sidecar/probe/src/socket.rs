@@ -30,7 +30,7 @@ use tokio::time::Instant;
 
 use crate::budget::{Census, Held};
 pub(crate) use connection::{Kept, connect_with_mss};
-pub(crate) use local_peer::Locals;
+pub(crate) use local_peer::{Locals, Namespace};
 pub(crate) use neighbour::neighbour;
 pub(crate) use ports::{Parity, range as port_range};
 pub(crate) use queue::read as read_queue;
@@ -201,9 +201,11 @@ impl Attempt {
             let Ok(mut guard) = ready!(fd.poll_write_ready(cx)) else { return Poll::Ready(()) };
             // A kernel that wakes us for nothing must not spin us.
             guard.clear_ready();
+            // The time that it takes to look around is not the network's.
+            let elapsed = self.begun.elapsed();
             let retransmits = self.sent_again(fd.get_ref());
             if let Some(outcome) = self.observe(locals) {
-                self.settle(outcome, retransmits);
+                self.known = Some((outcome, elapsed, retransmits));
             }
         }
         Poll::Ready(())

@@ -23,7 +23,7 @@ use crate::proxied::{self, Through};
 use crate::request::{Form, exchange};
 use crate::resolve::{self, Patience, Resolver, backoff, record_of};
 use crate::route::route;
-use crate::socket::{Kept, Locals};
+use crate::socket::{Kept, Locals, Namespace};
 use crate::strain::{Gauges, Watch};
 use crate::tls;
 use crate::url::{Scheme, TargetUrl};
@@ -48,6 +48,7 @@ pub struct Prober {
     memory: Memory,
     witness: Option<Arc<dyn Witness>>,
     gauges: Gauges,
+    namespace: Namespace,
 }
 
 /// One walk under way.
@@ -348,7 +349,8 @@ impl Tour<'_> {
             TargetKind::Service(service) => service.endpoints.clone(),
             TargetKind::Url(_) | TargetKind::Dns(_) => Vec::new(),
         };
-        Locals { addresses: self.prober.environment.addresses.clone(), endpoints }
+        let addresses = self.prober.environment.addresses.clone();
+        Locals { addresses, endpoints, namespace: self.prober.namespace.clone() }
     }
 
     fn dialling<'a>(&'a self, locals: &'a Locals, datagram: Option<Vec<u8>>) -> Dialling<'a> {

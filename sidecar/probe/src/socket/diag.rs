@@ -65,6 +65,7 @@ pub(crate) struct Listeners {
 }
 
 /// A socket to ask.
+#[derive(Debug)]
 pub(crate) struct Diag {
     socket: netlink_sys::Socket,
     buffer: Vec<u8>,

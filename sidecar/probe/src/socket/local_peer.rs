@@ -3,13 +3,18 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use peerwalk_model::evidence::LocalPeer;
 
-use super::diag::Diag;
+use super::diag::{Diag, Listeners};
 
 /// Listeners of each family that are looked at; a pod has a handful.
 const LISTENERS: usize = 64;
+/// For so long it is known where the namespace listens: dials of one walk, and of walks at the same time, ask once.
+/// Whoever begins to listen after that, and has connections redirected to it at once, is found by the next walk.
+const KNOWN: Duration = Duration::from_secs(1);
 
 /// What is ours by right: connections that end there are no interception.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +23,18 @@ pub(crate) struct Locals {
     pub(crate) addresses: Vec<IpAddr>,
     /// The target's endpoints: a Service may lead back to ourselves.
     pub(crate) endpoints: Vec<SocketAddr>,
+    /// Where our network namespace listens.
+    pub(crate) namespace: Namespace,
+}
+
+/// What is kept of our own network namespace between two looks.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Namespace(Arc<Mutex<Asked>>);
+
+#[derive(Debug, Default)]
+struct Asked {
+    diag: Option<Diag>,
+    listeners: Option<(Instant, Listeners)>,
 }
 
 impl Locals {
@@ -31,7 +48,7 @@ impl Locals {
         if own(remote.ip()) {
             return None;
         }
-        match find(local, remote, LISTENERS) {
+        match self.namespace.find(local, remote, LISTENERS) {
             Ok(found) => {
                 let Holder { address, uid } = found?;
                 let expected = own(address.ip()) && self.endpoints.contains(&address);
@@ -45,16 +62,45 @@ impl Locals {
     }
 }
 
+impl Namespace {
+    /// See [`find`]. After an error all is asked anew.
+    fn find(&self, local: SocketAddr, remote: SocketAddr, most: usize) -> io::Result<Option<Holder>> {
+        let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = find(&mut asked, local, remote, most);
+        if found.is_err() {
+            *asked = Asked::default();
+        }
+        found
+    }
+}
+
+impl Asked {
+    /// A socket to ask, and where the namespace listens.
+    fn of(&mut self, most: usize) -> io::Result<(&mut Diag, &Listeners)> {
+        let diag = match &mut self.diag {
+            Some(diag) => diag,
+            none => none.insert(Diag::open()?),
+        };
+        if self.listeners.as_ref().is_none_or(|(at, _)| at.elapsed() >= KNOWN) {
+            self.listeners = None;
+        }
+        let listeners = match &mut self.listeners {
+            Some((_, listeners)) => listeners,
+            none => &mut none.insert((Instant::now(), diag.listeners(most)?)).1,
+        };
+        Ok((diag, listeners))
+    }
+}
+
 /// Exact lookups of the reversed connection: at each listener a redirect could lead to, and at the dialled
 /// address itself (TPROXY keeps it). An exact lookup costs about 5 µs however many sockets there are; a
 /// dump of connections grows with the sockets of the whole node, a dump of listeners does not.
 ///
 /// An error where a socket may have been overlooked, because there are more than `most` listeners of a family.
-fn find(local: SocketAddr, remote: SocketAddr, most: usize) -> io::Result<Option<Holder>> {
-    let mut diag = Diag::open()?;
+fn find(asked: &mut Asked, local: SocketAddr, remote: SocketAddr, most: usize) -> io::Result<Option<Holder>> {
+    let (diag, listeners) = asked.of(most)?;
     let mut candidates = vec![remote];
-    let listeners = diag.listeners(most)?;
-    for listener in listeners.found {
+    for listener in &listeners.found {
         let (ip, port) = (listener.local.ip(), listener.local.port());
         if !ip.is_unspecified() {
             candidates.push(listener.local);
@@ -116,8 +162,9 @@ mod tests {
         assert_eq!(families, [true, false], "one of each family");
         assert!(listeners.more, "there are more");
         let (local, remote) = ("10.244.0.5:40000".parse().unwrap(), "192.0.2.1:80".parse().unwrap());
-        assert!(find(local, remote, 1).is_err(), "the other end may be behind one of the others");
-        assert_eq!(find(local, remote, usize::MAX).unwrap(), None, "nobody holds it");
+        let namespace = Namespace::default();
+        assert!(namespace.find(local, remote, 1).is_err(), "the other end may be behind one of the others");
+        assert_eq!(namespace.find(local, remote, usize::MAX).unwrap(), None, "nobody holds it");
     }
 
     #[test]
