@@ -196,13 +196,18 @@ fn is_evidence(signal: Signal<'_>) -> bool {
 fn standing<'a>(dials: &[&'a Dial], walk_started: Timestamp) -> Vec<&'a Dial> {
     let connected = dials.iter().filter(|dial| matches!(classify(dial), Signal::Connected(_)));
     let last_connected = connected.map(|dial| dial.started).max();
-    let stands = |dial: &&&Dial| {
+    let left = |dial: &&&Dial| {
         let remembered = dial.started < walk_started;
         let refusal = matches!(classify(dial), Signal::Refused(_));
         let followed = refusal && last_connected.is_some_and(|connected| connected > dial.started);
-        !(remembered && (followed || walk_started.since(dial.started) > STANDS))
+        stands(dial, walk_started) && !(remembered && followed)
     };
-    dials.iter().filter(stands).copied().collect()
+    dials.iter().filter(left).copied().collect()
+}
+
+/// Whether what a dial saw still counts for a walk: it is of the walk, or remembered from a short time before.
+pub(crate) fn stands(dial: &Dial, walk_started: Timestamp) -> bool {
+    walk_started.since(dial.started) <= STANDS
 }
 
 fn silence(dials: &[&Dial]) -> Silence {

@@ -84,12 +84,15 @@ fn in_force<'a>(case: &'a Case, pair: &PairEvidence, remote: SocketAddr) -> Opti
 /// The entry of the error queue that ended a connection attempt.
 fn ending(dial: &Dial) -> Option<&IcmpError> {
     let DialOutcome::Failed { queue, .. } = &dial.outcome else { return None };
-    queue.iter().rev().find(|error| {
-        matches!(
-            (error.v6, error.kind, error.code),
-            (false, 3, 0..=3 | 9 | 10 | 13) | (false, 11, 0) | (true, 1, 0 | 1 | 3..=6) | (true, 3, 0)
-        )
-    })
+    queue.iter().rev().find(|error| ends(error))
+}
+
+/// Whether an ICMP error ends what is not connected, or tells why a connection ended.
+pub(super) fn ends(error: &IcmpError) -> bool {
+    matches!(
+        (error.v6, error.kind, error.code),
+        (false, 3, 0..=3 | 9 | 10 | 13) | (false, 11, 0) | (true, 1, 0 | 1 | 3..=6) | (true, 3, 0)
+    )
 }
 
 /// An explicit refusal; not "no route", "no host" or "packet too big".
@@ -109,8 +112,10 @@ fn failed_with(dial: &Dial, number: i32) -> bool {
     matches!(dial.outcome, DialOutcome::Failed { errno, .. } if errno == number) && ending(dial).is_none()
 }
 
-fn silent(dial: &Dial) -> bool {
-    dial.outcome == DialOutcome::Silent || failed_with(dial, ETIMEDOUT)
+/// What times out at once has sent nothing.
+pub(super) fn silent(dial: &Dial) -> bool {
+    let at_once = matches!(dial.outcome, DialOutcome::Failed { immediate: true, .. });
+    dial.outcome == DialOutcome::Silent || (failed_with(dial, ETIMEDOUT) && !at_once)
 }
 
 fn reset(dial: &Dial) -> bool {

@@ -72,6 +72,7 @@ fn without_a_queue_only_certain_errors_count() {
         (111, true, "reset"),
         (104, false, "reset after accept"),
         (110, false, "silent"),
+        (110, true, "unexplained"),
         (101, true, "network unreachable"),
         (113, true, "network unreachable"),
         (22, true, "network unreachable"),
