@@ -10,7 +10,8 @@ use peerwalk_diagnosis::{
     ServiceFacts, Sighting, SourceFacts, TargetFacts, check,
 };
 use peerwalk_model::evidence::{
-    Connect, Query, QueryOutcome, Resolve, ResolveSource, Tls, TlsOutcome, Transport, Trigger, Walk,
+    AfterConnect, Connect, Connection, Query, QueryOutcome, Resolve, ResolveSource, SmallSegments, Tls,
+    TlsOutcome, Transport, Trigger, Walk,
 };
 use peerwalk_model::peer::{Listener, PeerSocket, Saw, Seen, Tuple};
 use peerwalk_model::plan::RecordType;
@@ -181,6 +182,7 @@ fn the_want_of_a_local_endpoint_is_not_to_hide_a_policy() {
         ("the endpoint itself is silent, and allowed", true, &[silent, SILENT], &[]),
         ("a filter forbids it", false, &["service 10.96.3.7:5432 icmp 3/13 from 10.90.0.1"], &[]),
         ("the pod has no route", false, &["service 10.96.3.7:5432 errno 101 immediate"], &[]),
+        ("it times out at once", false, &["service 10.96.3.7:5432 errno 110 immediate"], &[]),
     ] {
         let verdict = confirmed(Observed::Unreachable, Reason::NoLocalEndpoints);
         let found = broken(&pair(lines), &facts(ALIVE, local()), decided(&[(0, denies)]), &verdict);
@@ -308,6 +310,19 @@ fn slowness_is_measured_and_explains_nothing_else() {
     begun.walk.interim = true;
     let mut answered = late();
     answered.walk.tls = None;
+    let connection = |connection| AfterConnect { connection, small_segments: None };
+    let told = |after| {
+        let mut pair = late();
+        pair.walk.after = Some(after);
+        pair
+    };
+    let nothing = told(connection(Connection { bytes_acked: 90, ..Connection::default() }));
+    let refused = told(connection(Connection { errno: Some(13), ..Connection::default() }));
+    let lost = told(connection(Connection { unacked: 1, retransmits: 2, ..Connection::default() }));
+    let full = told(connection(Connection { peer_window: Some(0), ..Connection::default() }));
+    let small = Some(SmallSegments { mss: 536, answered: true });
+    let small = told(AfterConnect { small_segments: small, connection: Connection::default() });
+    let beside = |line| pair(&[line, "endpoint 10.244.1.8:5432 silent 1"]);
     for (about, sound, pair, latency, denies, verdict) in [
         ("an answer", true, late(), Some(measured(20, 1500)), &[][..], &slow),
         ("never measured", false, late(), None, &[], &slow),
@@ -330,6 +345,27 @@ fn slowness_is_measured_and_explains_nothing_else() {
             &connecting,
         ),
         ("it connects", false, late(), Some(measured(20, 1500)), &[], &connecting),
+        (
+            "a full series at the Service's address",
+            false,
+            beside("service 10.96.3.7:5432 silent 8 again"),
+            Some(measured(20, 1500)),
+            &[],
+            &connecting,
+        ),
+        (
+            "the Service's address resets",
+            false,
+            beside("service 10.96.3.7:5432 reset"),
+            Some(measured(20, 1500)),
+            &[],
+            &connecting,
+        ),
+        ("all is acknowledged", true, nothing, Some(measured(20, 1500)), &[], &slow),
+        ("an ICMP error came", false, refused, Some(measured(20, 1500)), &[], &slow),
+        ("data is lost", false, lost, Some(measured(20, 1500)), &[], &slow),
+        ("the peer takes nothing", false, full, Some(measured(20, 1500)), &[], &slow),
+        ("small segments pass", false, small, Some(measured(20, 1500)), &[], &slow),
     ] {
         let facts = Facts { latency, ..facts(ALIVE, service()) };
         let found = broken(&pair, &facts, decided(&[(0, denies)]), verdict);
@@ -393,6 +429,45 @@ fn what_rests_on_the_targets_word_needs_it() {
         let observed = if reason == denied { Observed::Denied } else { Observed::Unreachable };
         let steady = PairEvidence { since: at(60_000), consecutive: 5, attestations: looks, ..pair(&[line]) };
         let found = broken(&steady, &facts(ALIVE, service()), decided(changes), &confirmed(observed, reason));
+        assert_eq!(found.is_empty(), sound, "{about}: {found:?}");
+    }
+}
+
+#[test]
+fn a_pod_that_is_no_endpoint_has_held_a_connection_for_a_while() {
+    let (service, now) = ("service 10.96.3.7:5432 connected", 106_000);
+    let of = |look: Attestation| Attestation { who: "ledger/old-0".into(), endpoint: false, ..look };
+    let open = Listener::Listens { queue: 0, backlog: 1 };
+    let holds = |ms| of(look(ms, 1, &open, Some(1), 0));
+    let without = |ms| of(look(ms, 1, &open, None, 0));
+    for (about, sound, line, looks, now) in [
+        ("it holds it for long", true, service, vec![holds(100_500)], now),
+        ("it holds it since a moment", false, service, vec![holds(102_000)], now),
+        ("it was looked at before", false, service, vec![without(95_000), holds(102_000)], now),
+        ("it held one before", true, service, vec![holds(95_000), holds(102_000)], now),
+        ("it holds none", false, service, vec![without(95_000), without(102_000)], now),
+        ("nothing connected", false, "service 10.96.3.7:5432 silent 1", vec![holds(100_500)], now),
+        (
+            "the dial is forgotten",
+            false,
+            "service 10.96.3.7:5432 connected earlier 90000",
+            vec![holds(95_000)],
+            now,
+        ),
+    ] {
+        let verdict = confirmed(Observed::Unreachable, Reason::WrongBackend);
+        let pair = PairEvidence { attestations: looks, ..pair(&[line]) };
+        let facts = facts(ALIVE, self::service());
+        let decisions = [decided(&[(0, &[])])];
+        let case = Case {
+            expect: Expectation::Reachable,
+            wants_request: false,
+            evidence: Some(&pair),
+            decisions: &decisions,
+            facts: &facts,
+            now: at(now),
+        };
+        let found = check(&case, &verdict);
         assert_eq!(found.is_empty(), sound, "{about}: {found:?}");
     }
 }
