@@ -144,6 +144,7 @@ fn a_denial_out_of_silence_needs_a_target_that_lives_on_a_whole_path() {
 fn a_denial_out_of_a_refusal_needs_its_place() {
     const SOURCES_NODE: &[&str] = &["endpoint 10.244.1.8:5432 icmp 3/13 from 10.90.0.1"];
     const TARGETS_NODE: &[&str] = &["endpoint 10.244.1.8:5432 icmp 3/13 from 10.90.0.2"];
+    const TARGET: &[&str] = &["endpoint 10.244.1.8:5432 icmp 3/3 from 10.244.1.8"];
     const ROUTER: &[&str] = &["endpoint 10.244.1.8:5432 icmp 3/13 from 192.0.2.1"];
     const NOBODY: &[&str] = &["endpoint 10.244.1.8:5432 icmp 3/13"];
     const NO_HOST: &[&str] = &["endpoint 10.244.1.8:5432 icmp 3/1 from 10.90.0.2"];
@@ -154,6 +155,7 @@ fn a_denial_out_of_a_refusal_needs_its_place() {
         ("the source's node refuses ingress", false, SOURCES_NODE, unknown, INGRESS),
         ("the source's node refuses egress", true, SOURCES_NODE, unknown, EGRESS),
         ("the target's node refuses egress", false, TARGETS_NODE, unknown, EGRESS),
+        ("the target itself refuses egress", false, TARGET, unknown, EGRESS),
         ("a router refuses", false, ROUTER, unknown, INGRESS),
         ("nobody knows who refuses", false, NOBODY, unknown, INGRESS),
         ("there is no such host", false, NO_HOST, unknown, INGRESS),

@@ -133,7 +133,7 @@ fn refused_there(case: &Case, remote: SocketAddr, dials: &[&Dial], decision: &De
         all(&answered, |dial| {
             let sender = refusal(dial).and_then(|error| error.offender).map(|ip| ip.to_canonical());
             sender.is_some_and(|sender| match direction {
-                Direction::Egress => of_source(case, dials, sender),
+                Direction::Egress => of_source(case, remote, dials, sender),
                 Direction::Ingress => of_target(case, remote, sender),
             })
         })
@@ -141,11 +141,13 @@ fn refused_there(case: &Case, remote: SocketAddr, dials: &[&Dial], decision: &De
     decision.denying_directions().any(from)
 }
 
-fn of_source(case: &Case, dials: &[&Dial], sender: IpAddr) -> bool {
+/// The target's own address is no place of the source's, though both may share a node.
+fn of_source(case: &Case, remote: SocketAddr, dials: &[&Dial], sender: IpAddr) -> bool {
     let source = &case.facts.source;
+    let node = source.node.as_deref().filter(|_| sender != remote.ip().to_canonical());
     source.addresses.contains(&sender)
         || dials.iter().filter_map(|dial| dial.local).any(|local| local.ip() == sender)
-        || source.node.as_deref().is_some_and(|node| is_node(case, node, sender))
+        || node.is_some_and(|node| is_node(case, node, sender))
 }
 
 fn of_target(case: &Case, remote: SocketAddr, sender: IpAddr) -> bool {
