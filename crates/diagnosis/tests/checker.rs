@@ -10,8 +10,8 @@ use peerwalk_diagnosis::{
     ServiceFacts, Sighting, SourceFacts, TargetFacts, check,
 };
 use peerwalk_model::evidence::{
-    AfterConnect, Connect, Connection, Query, QueryOutcome, Resolve, ResolveSource, SmallSegments, Tls,
-    TlsOutcome, Transport, Trigger, Walk,
+    AfterConnect, Connect, Connection, DialOutcome, IcmpError, Query, QueryOutcome, Resolve, ResolveSource,
+    SmallSegments, Tls, TlsOutcome, Transport, Trigger, Walk,
 };
 use peerwalk_model::peer::{Listener, PeerSocket, Saw, Seen, Tuple};
 use peerwalk_model::plan::RecordType;
@@ -164,6 +164,23 @@ fn a_denial_out_of_a_refusal_needs_its_place() {
 }
 
 #[test]
+fn what_ends_no_attempt_says_nothing_of_a_denial() {
+    let refused = "endpoint 10.244.1.8:5432 icmp 3/13 from 10.90.0.2";
+    // Of fragments, a host that is not there, and a packet that is too big.
+    for (v6, kind, code, sound) in [(true, 3, 1, true), (false, 3, 1, false), (false, 3, 4, true)] {
+        let mut pair = pair(&[refused]);
+        let later = IcmpError { v6, kind, code, offender: None };
+        for dial in pair.walk.connect.iter_mut().flat_map(|connect| &mut connect.dials) {
+            let DialOutcome::Failed { queue, .. } = &mut dial.outcome else { panic!("it is refused") };
+            queue.push(later.clone());
+        }
+        let verdict = confirmed(Observed::Denied, Reason::PolicyDenied);
+        let found = broken(&pair, &facts(Known::default(), service()), decided(INGRESS), &verdict);
+        assert_eq!(found.is_empty(), sound, "{kind}/{code} after a refusal: {found:?}");
+    }
+}
+
+#[test]
 fn a_denial_out_of_a_reset_needs_a_witness_in_the_window() {
     const RESET: &[&str] = &["endpoint 10.244.1.8:5432 reset times 3"];
     let admitted = |at| Known { admitted: Some(at), ..Known::default() };
@@ -312,20 +329,7 @@ fn slowness_is_measured_and_explains_nothing_else() {
     begun.walk.interim = true;
     let mut answered = late();
     answered.walk.tls = None;
-    let connection = |connection| AfterConnect { connection, small_segments: None };
-    let told = |after| {
-        let mut pair = late();
-        pair.walk.after = Some(after);
-        pair
-    };
-    let nothing = told(connection(Connection { bytes_acked: 90, ..Connection::default() }));
-    let refused = told(connection(Connection { errno: Some(13), ..Connection::default() }));
-    let lost = told(connection(Connection { unacked: 1, retransmits: 2, ..Connection::default() }));
-    let full = told(connection(Connection { peer_window: Some(0), ..Connection::default() }));
-    let small = Some(SmallSegments { mss: 536, answered: true });
-    let small = told(AfterConnect { small_segments: small, connection: Connection::default() });
-    let beside = |line| pair(&[line, "endpoint 10.244.1.8:5432 silent 1"]);
-    for (about, sound, pair, latency, denies, verdict) in [
+    for (about, sound, pair, latency, denies, verdict) in vec![
         ("an answer", true, late(), Some(measured(20, 1500)), &[][..], &slow),
         ("never measured", false, late(), None, &[], &slow),
         ("measured too little", false, late(), Some(measured(19, 1500)), &[], &slow),
@@ -347,30 +351,54 @@ fn slowness_is_measured_and_explains_nothing_else() {
             &connecting,
         ),
         ("it connects", false, late(), Some(measured(20, 1500)), &[], &connecting),
-        (
-            "a full series at the Service's address",
-            false,
-            beside("service 10.96.3.7:5432 silent 8 again"),
-            Some(measured(20, 1500)),
-            &[],
-            &connecting,
-        ),
-        (
-            "the Service's address resets",
-            false,
-            beside("service 10.96.3.7:5432 reset"),
-            Some(measured(20, 1500)),
-            &[],
-            &connecting,
-        ),
-        ("all is acknowledged", true, nothing, Some(measured(20, 1500)), &[], &slow),
-        ("an ICMP error came", false, refused, Some(measured(20, 1500)), &[], &slow),
-        ("data is lost", false, lost, Some(measured(20, 1500)), &[], &slow),
-        ("the peer takes nothing", false, full, Some(measured(20, 1500)), &[], &slow),
-        ("small segments pass", false, small, Some(measured(20, 1500)), &[], &slow),
     ] {
         let facts = Facts { latency, ..facts(ALIVE, service()) };
         let found = broken(&pair, &facts, decided(&[(0, denies)]), verdict);
+        assert_eq!(found.is_empty(), sound, "{about}: {found:?}");
+    }
+}
+
+#[test]
+fn what_the_services_address_answers_is_not_slowness() {
+    let slow = Verdict::unknown(Reason::SlowResponse, Stage::Connect, Vec::new());
+    for (about, sound, line) in [
+        ("it is silent, too", true, "service 10.96.3.7:5432 silent 2"),
+        ("a full series of silence", false, "service 10.96.3.7:5432 silent 8 again"),
+        ("it resets", false, "service 10.96.3.7:5432 reset"),
+    ] {
+        let facts = Facts { latency: Some(measured(20, 1500)), ..facts(ALIVE, service()) };
+        let pair = pair(&[line, "endpoint 10.244.1.8:5432 silent 1"]);
+        let found = broken(&pair, &facts, decided(&[(0, &[])]), &slow);
+        assert_eq!(found.is_empty(), sound, "{about}: {found:?}");
+    }
+}
+
+/// A handshake without an answer, from a target whose walks take long.
+#[test]
+fn what_a_connection_tells_is_not_slowness() {
+    let slow = Verdict::unknown(Reason::SlowResponse, Stage::Tls, Vec::new());
+    let slow = Verdict { observed: Observed::Unreachable, confidence: Confidence::Likely, ..slow };
+    let connection = |connection| AfterConnect { connection, small_segments: None };
+    let told = |after| {
+        let mut pair = late();
+        pair.walk.after = Some(after);
+        pair
+    };
+    let nothing = told(connection(Connection { bytes_acked: 90, ..Connection::default() }));
+    let refused = told(connection(Connection { errno: Some(13), ..Connection::default() }));
+    let lost = told(connection(Connection { unacked: 1, retransmits: 2, ..Connection::default() }));
+    let full = told(connection(Connection { peer_window: Some(0), ..Connection::default() }));
+    let small = Some(SmallSegments { mss: 536, answered: true });
+    let small = told(AfterConnect { small_segments: small, connection: Connection::default() });
+    for (about, sound, pair) in [
+        ("all is acknowledged", true, nothing),
+        ("an ICMP error came", false, refused),
+        ("data is lost", false, lost),
+        ("the peer takes nothing", false, full),
+        ("small segments pass", false, small),
+    ] {
+        let facts = Facts { latency: Some(measured(20, 1500)), ..facts(ALIVE, service()) };
+        let found = broken(&pair, &facts, decided(&[(0, &[])]), &slow);
         assert_eq!(found.is_empty(), sound, "{about}: {found:?}");
     }
 }

@@ -82,7 +82,7 @@ fn in_force<'a>(case: &'a Case, pair: &PairEvidence, remote: SocketAddr) -> Opti
 }
 
 /// The entry of the error queue that ended a connection attempt.
-fn ending(dial: &Dial) -> Option<&IcmpError> {
+pub(super) fn ending(dial: &Dial) -> Option<&IcmpError> {
     let DialOutcome::Failed { queue, .. } = &dial.outcome else { return None };
     queue.iter().rev().find(|error| ends(error))
 }
