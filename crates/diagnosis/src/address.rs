@@ -168,7 +168,7 @@ fn address<'a>(
     let answer = answer(remote, &dials, own);
     let silence = silence(&dials);
     let tried = dials.iter().filter(|dial| is_evidence(classify(dial)));
-    let each = tried.clone().map(|dial| single(classify(dial))).collect();
+    let each: Vec<Answer> = tried.clone().map(|dial| single(classify(dial))).collect();
     let refusals = dials.iter().filter_map(|dial| match classify(dial) {
         Signal::Refused(error) => Some(error),
         _ => None,
@@ -178,8 +178,9 @@ fn address<'a>(
         remote,
         protocol: dials.first().map_or(Protocol::Tcp, |dial| dial.protocol),
         answer,
+        // A silent socket counts, whether its port is known or not.
+        unanimous: answer == Answer::Silent || !each.contains(&Answer::Silent),
         each,
-        unanimous: answer == Answer::Silent || silence.ports() == 0,
         unasked: dials.iter().any(|dial| classify(dial) == Signal::Connected(Some(&LocalPeer::Unknown))),
         silence,
         refusals: refusals.collect(),
@@ -196,13 +197,18 @@ fn is_evidence(signal: Signal<'_>) -> bool {
 fn standing<'a>(dials: &[&'a Dial], walk_started: Timestamp) -> Vec<&'a Dial> {
     let connected = dials.iter().filter(|dial| matches!(classify(dial), Signal::Connected(_)));
     let last_connected = connected.map(|dial| dial.started).max();
-    let stands = |dial: &&&Dial| {
+    let left = |dial: &&&Dial| {
         let remembered = dial.started < walk_started;
         let refusal = matches!(classify(dial), Signal::Refused(_));
         let followed = refusal && last_connected.is_some_and(|connected| connected > dial.started);
-        !(remembered && (followed || walk_started.since(dial.started) > STANDS))
+        stands(dial, walk_started) && !(remembered && followed)
     };
-    dials.iter().filter(stands).copied().collect()
+    dials.iter().filter(left).copied().collect()
+}
+
+/// Whether what a dial saw still counts for a walk: it is of the walk, or remembered from a short time before.
+pub(crate) fn stands(dial: &Dial, walk_started: Timestamp) -> bool {
+    walk_started.since(dial.started) <= STANDS
 }
 
 fn silence(dials: &[&Dial]) -> Silence {
@@ -289,4 +295,28 @@ fn untried<'a>(signals: &[Signal<'a>]) -> Answer<'a> {
         .iter()
         .find(|signal| **signal != Signal::Skipped)
         .map_or(Answer::Untried, |signal| single(*signal))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::scene::{at, dials};
+
+    #[test]
+    fn a_silent_socket_without_a_known_port_is_none_that_was_answered() {
+        for (lines, known, unanimous) in [
+            (&["reset", "reset"][..], true, true),
+            (&["reset", "silent 1"], true, false),
+            (&["reset", "silent 1"], false, false),
+            (&["connected", "silent 1"], false, false),
+            (&["silent 1", "silent 1"], false, true),
+        ] {
+            let line = |said: &&str| dials(&format!("endpoint 10.244.1.8:5432 {said}"), 100_000);
+            let mut dials: Vec<Dial> = lines.iter().flat_map(line).collect();
+            dials.iter_mut().filter(|_| !known).for_each(|dial| dial.local = None);
+            let found = group(dials.iter(), at(100_000));
+            let found: Vec<bool> = found.iter().map(|address| address.unanimous).collect();
+            assert_eq!(found, [unanimous], "{lines:?}, ports known: {known}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ use peerwalk_model::peer::{Listener, PeerSocket, Seen};
 use peerwalk_model::verdict::Topic;
 use peerwalk_model::{Because, Protocol, Timestamp};
 
-use crate::address::Address;
+use crate::address::{Address, stands};
 use crate::case::Attestation;
 use crate::view::View;
 
@@ -56,6 +56,11 @@ impl<'a> Word<'a> {
         self.socket().is_some_and(is_connection)
     }
 
+    /// The same, and the dial was told of it: no other client's connection, whatever its port.
+    pub fn holds_for_certain(&self) -> bool {
+        matches!(self.dial.outcome, DialOutcome::Connected { .. }) && self.holds()
+    }
+
     /// The connection that is open.
     pub fn open(&self) -> Option<&'a PeerSocket> {
         self.socket().filter(|socket| socket.state == state::ESTABLISHED && !socket.closed)
@@ -96,7 +101,7 @@ fn is_connection(socket: &PeerSocket) -> bool {
 pub(crate) fn words<'a>(view: &View<'a>) -> Vec<Word<'a>> {
     let each = fresh(view).flat_map(|by| by.saw.seen.iter().map(move |seen| (by, seen)));
     each.filter_map(|(by, seen)| {
-        let dial = dial_of(view.walk, seen).filter(|dial| dial.started <= by.at)?;
+        let dial = dial_of(view.walk, by, seen)?;
         (!is_of_another(view, by, dial)).then_some(Word { by, dial, seen })
     })
     .collect()
@@ -108,20 +113,25 @@ pub(crate) fn fresh<'a>(view: &View<'a>) -> impl Iterator<Item = &'a Attestation
     view.pair.attestations.iter().filter(move |by| now.since(by.at) <= STANDS)
 }
 
-/// The dial that was asked about. A dial of a Service's address ends where it is translated to; a direct dial from the
-/// same port goes before, since its ends are known.
-fn dial_of<'a>(walk: &'a Walk, seen: &Seen) -> Option<&'a Dial> {
+/// The dial that was asked about: the last from its port that began before the look, and still stands. A dial of a
+/// Service's address ends where it is translated to; a direct dial from the same port goes before, since its ends are
+/// known.
+fn dial_of<'a>(walk: &'a Walk, by: &Attestation, seen: &Seen) -> Option<&'a Dial> {
     let dials = &walk.connect.as_ref()?.dials;
     let made = |dial: &&Dial| {
         dial.protocol == Protocol::Tcp
             && !matches!(dial.outcome, DialOutcome::Skipped | DialOutcome::NotAllowed)
+            && dial.started <= by.at
+            && stands(dial, walk.started)
     };
     let from = || dials.iter().filter(made).filter(|dial| dial.local == Some(seen.tuple.source));
-    let direct = from().find(|dial| {
+    let direct = from().filter(|dial| {
         matches!(dial.purpose, DialPurpose::Endpoint | DialPurpose::Address)
             && dial.remote == seen.tuple.destination
     });
-    direct.or_else(|| from().find(|dial| dial.purpose == DialPurpose::ServiceAddress))
+    let last = |dial: &&Dial| dial.started;
+    let of_service = || from().filter(|dial| dial.purpose == DialPurpose::ServiceAddress).max_by_key(last);
+    direct.max_by_key(last).or_else(of_service)
 }
 
 /// The address is known to be another pod's by now.
@@ -175,6 +185,19 @@ fn listens(listener: &Listener) -> bool {
     matches!(listener, Listener::Listens { .. })
 }
 
+/// When a pod that is no endpoint was first seen to hold a connection of this run of walks, this word's or another's.
+pub(crate) fn held_since(view: &View<'_>, word: &Word<'_>) -> Timestamp {
+    let of_run = |by: &Attestation, seen: &Seen| {
+        seen.socket.as_ref().is_some_and(|socket| {
+            let received = by.at.minus(socket.quiet);
+            socket.source == seen.tuple.source && is_connection(socket) && received >= view.pair.since
+        })
+    };
+    let same = fresh(view).filter(|by| by.who == word.by.who && !by.endpoint);
+    let earlier = same.filter(|by| by.saw.seen.iter().any(|seen| of_run(by, seen))).map(|by| by.at);
+    earlier.fold(word.by.at, Timestamp::min)
+}
+
 /// The source ports whose SYN arrived at an address that did not answer them.
 pub(crate) fn arrived(view: &View<'_>, address: &Address<'_>) -> usize {
     let ports: BTreeSet<SocketAddr> =
@@ -197,7 +220,9 @@ pub(crate) fn queue(view: &View<'_>, address: &Address<'_>) -> Option<Queue> {
     }
     let samples: BTreeSet<(Timestamp, u64)> =
         words.iter().map(|word| (word.by.at, word.by.saw.listen_overflows)).collect();
-    let overflowed = samples.first().zip(samples.last()).is_some_and(|(first, last)| first.1 < last.1);
+    // Another pod has another counter.
+    let one = words.iter().all(|word| word.by.who == words[0].by.who);
+    let overflowed = one && samples.first().zip(samples.last()).is_some_and(|(first, last)| first.1 < last.1);
     let samples: BTreeSet<Timestamp> = samples.into_iter().map(|(at, _)| at).collect();
     Some(Queue { samples: samples.len(), overflowed })
 }

@@ -88,7 +88,8 @@ fn without_queue<'a>(number: i32, immediate: bool) -> Signal<'a> {
         EMFILE | ENFILE | ENOMEM | ENOBUFS | EADDRNOTAVAIL | EADDRINUSE | EAGAIN => Signal::Resources(number),
         ECONNREFUSED => Signal::Reset,
         ECONNRESET => Signal::ResetAfterAccept,
-        ETIMEDOUT => Signal::Silent,
+        // connect() itself waits for nobody: what times out at once is no silence.
+        ETIMEDOUT if !immediate => Signal::Silent,
         // From connect() itself: the pod's own routes (unreachable; blackhole gives EINVAL; prohibit), or a kernel
         // without the family, which is no route either.
         ENETUNREACH | EHOSTUNREACH | EINVAL | EAFNOSUPPORT if immediate => Signal::NetworkUnreachable(None),

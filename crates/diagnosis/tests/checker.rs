@@ -10,7 +10,8 @@ use peerwalk_diagnosis::{
     ServiceFacts, Sighting, SourceFacts, TargetFacts, check,
 };
 use peerwalk_model::evidence::{
-    Connect, Query, QueryOutcome, Resolve, ResolveSource, Tls, TlsOutcome, Transport, Trigger, Walk,
+    AfterConnect, Connect, Connection, DialOutcome, IcmpError, Query, QueryOutcome, Resolve, ResolveSource,
+    SmallSegments, Tls, TlsOutcome, Transport, Trigger, Walk,
 };
 use peerwalk_model::peer::{Listener, PeerSocket, Saw, Seen, Tuple};
 use peerwalk_model::plan::RecordType;
@@ -143,6 +144,7 @@ fn a_denial_out_of_silence_needs_a_target_that_lives_on_a_whole_path() {
 fn a_denial_out_of_a_refusal_needs_its_place() {
     const SOURCES_NODE: &[&str] = &["endpoint 10.244.1.8:5432 icmp 3/13 from 10.90.0.1"];
     const TARGETS_NODE: &[&str] = &["endpoint 10.244.1.8:5432 icmp 3/13 from 10.90.0.2"];
+    const TARGET: &[&str] = &["endpoint 10.244.1.8:5432 icmp 3/3 from 10.244.1.8"];
     const ROUTER: &[&str] = &["endpoint 10.244.1.8:5432 icmp 3/13 from 192.0.2.1"];
     const NOBODY: &[&str] = &["endpoint 10.244.1.8:5432 icmp 3/13"];
     const NO_HOST: &[&str] = &["endpoint 10.244.1.8:5432 icmp 3/1 from 10.90.0.2"];
@@ -153,11 +155,29 @@ fn a_denial_out_of_a_refusal_needs_its_place() {
         ("the source's node refuses ingress", false, SOURCES_NODE, unknown, INGRESS),
         ("the source's node refuses egress", true, SOURCES_NODE, unknown, EGRESS),
         ("the target's node refuses egress", false, TARGETS_NODE, unknown, EGRESS),
+        ("the target itself refuses egress", false, TARGET, unknown, EGRESS),
         ("a router refuses", false, ROUTER, unknown, INGRESS),
         ("nobody knows who refuses", false, NOBODY, unknown, INGRESS),
         ("there is no such host", false, NO_HOST, unknown, INGRESS),
         ("a packet is too big", false, TOO_BIG, unknown, INGRESS),
     ]);
+}
+
+#[test]
+fn what_ends_no_attempt_says_nothing_of_a_denial() {
+    let refused = "endpoint 10.244.1.8:5432 icmp 3/13 from 10.90.0.2";
+    // Of fragments, a host that is not there, and a packet that is too big.
+    for (v6, kind, code, sound) in [(true, 3, 1, true), (false, 3, 1, false), (false, 3, 4, true)] {
+        let mut pair = pair(&[refused]);
+        let later = IcmpError { v6, kind, code, offender: None };
+        for dial in pair.walk.connect.iter_mut().flat_map(|connect| &mut connect.dials) {
+            let DialOutcome::Failed { queue, .. } = &mut dial.outcome else { panic!("it is refused") };
+            queue.push(later.clone());
+        }
+        let verdict = confirmed(Observed::Denied, Reason::PolicyDenied);
+        let found = broken(&pair, &facts(Known::default(), service()), decided(INGRESS), &verdict);
+        assert_eq!(found.is_empty(), sound, "{kind}/{code} after a refusal: {found:?}");
+    }
 }
 
 #[test]
@@ -181,6 +201,7 @@ fn the_want_of_a_local_endpoint_is_not_to_hide_a_policy() {
         ("the endpoint itself is silent, and allowed", true, &[silent, SILENT], &[]),
         ("a filter forbids it", false, &["service 10.96.3.7:5432 icmp 3/13 from 10.90.0.1"], &[]),
         ("the pod has no route", false, &["service 10.96.3.7:5432 errno 101 immediate"], &[]),
+        ("it times out at once", false, &["service 10.96.3.7:5432 errno 110 immediate"], &[]),
     ] {
         let verdict = confirmed(Observed::Unreachable, Reason::NoLocalEndpoints);
         let found = broken(&pair(lines), &facts(ALIVE, local()), decided(&[(0, denies)]), &verdict);
@@ -309,7 +330,7 @@ fn slowness_is_measured_and_explains_nothing_else() {
     begun.walk.interim = true;
     let mut answered = late();
     answered.walk.tls = None;
-    for (about, sound, pair, latency, denies, verdict) in [
+    for (about, sound, pair, latency, denies, verdict) in vec![
         ("an answer", true, late(), Some(measured(20, 1500)), &[][..], &slow),
         ("never measured", false, late(), None, &[], &slow),
         ("measured too little", false, late(), Some(measured(19, 1500)), &[], &slow),
@@ -334,6 +355,51 @@ fn slowness_is_measured_and_explains_nothing_else() {
     ] {
         let facts = Facts { latency, ..facts(ALIVE, service()) };
         let found = broken(&pair, &facts, decided(&[(0, denies)]), verdict);
+        assert_eq!(found.is_empty(), sound, "{about}: {found:?}");
+    }
+}
+
+#[test]
+fn what_the_services_address_answers_is_not_slowness() {
+    let slow = Verdict::unknown(Reason::SlowResponse, Stage::Connect, Vec::new());
+    for (about, sound, line) in [
+        ("it is silent, too", true, "service 10.96.3.7:5432 silent 2"),
+        ("a full series of silence", false, "service 10.96.3.7:5432 silent 8 again"),
+        ("it resets", false, "service 10.96.3.7:5432 reset"),
+    ] {
+        let facts = Facts { latency: Some(measured(20, 1500)), ..facts(ALIVE, service()) };
+        let pair = pair(&[line, "endpoint 10.244.1.8:5432 silent 1"]);
+        let found = broken(&pair, &facts, decided(&[(0, &[])]), &slow);
+        assert_eq!(found.is_empty(), sound, "{about}: {found:?}");
+    }
+}
+
+/// A handshake without an answer, from a target whose walks take long.
+#[test]
+fn what_a_connection_tells_is_not_slowness() {
+    let slow = Verdict::unknown(Reason::SlowResponse, Stage::Tls, Vec::new());
+    let slow = Verdict { observed: Observed::Unreachable, confidence: Confidence::Likely, ..slow };
+    let connection = |connection| AfterConnect { connection, small_segments: None };
+    let told = |after| {
+        let mut pair = late();
+        pair.walk.after = Some(after);
+        pair
+    };
+    let nothing = told(connection(Connection { bytes_acked: 90, ..Connection::default() }));
+    let refused = told(connection(Connection { errno: Some(13), ..Connection::default() }));
+    let lost = told(connection(Connection { unacked: 1, retransmits: 2, ..Connection::default() }));
+    let full = told(connection(Connection { peer_window: Some(0), ..Connection::default() }));
+    let small = Some(SmallSegments { mss: 536, answered: true });
+    let small = told(AfterConnect { small_segments: small, connection: Connection::default() });
+    for (about, sound, pair) in [
+        ("all is acknowledged", true, nothing),
+        ("an ICMP error came", false, refused),
+        ("data is lost", false, lost),
+        ("the peer takes nothing", false, full),
+        ("small segments pass", false, small),
+    ] {
+        let facts = Facts { latency: Some(measured(20, 1500)), ..facts(ALIVE, service()) };
+        let found = broken(&pair, &facts, decided(&[(0, &[])]), &slow);
         assert_eq!(found.is_empty(), sound, "{about}: {found:?}");
     }
 }
@@ -394,6 +460,45 @@ fn what_rests_on_the_targets_word_needs_it() {
         let observed = if reason == denied { Observed::Denied } else { Observed::Unreachable };
         let steady = PairEvidence { since: at(60_000), consecutive: 5, attestations: looks, ..pair(&[line]) };
         let found = broken(&steady, &facts(ALIVE, service()), decided(changes), &confirmed(observed, reason));
+        assert_eq!(found.is_empty(), sound, "{about}: {found:?}");
+    }
+}
+
+#[test]
+fn a_pod_that_is_no_endpoint_has_held_a_connection_for_a_while() {
+    let (service, now) = ("service 10.96.3.7:5432 connected", 106_000);
+    let of = |look: Attestation| Attestation { who: "ledger/old-0".into(), endpoint: false, ..look };
+    let open = Listener::Listens { queue: 0, backlog: 1 };
+    let holds = |ms| of(look(ms, 1, &open, Some(1), 0));
+    let without = |ms| of(look(ms, 1, &open, None, 0));
+    for (about, sound, line, looks, now) in [
+        ("it holds it for long", true, service, vec![holds(100_500)], now),
+        ("it holds it since a moment", false, service, vec![holds(102_000)], now),
+        ("it was looked at before", false, service, vec![without(95_000), holds(102_000)], now),
+        ("it held one before", true, service, vec![holds(95_000), holds(102_000)], now),
+        ("it holds none", false, service, vec![without(95_000), without(102_000)], now),
+        ("nothing connected", false, "service 10.96.3.7:5432 silent 1", vec![holds(100_500)], now),
+        (
+            "the dial is forgotten",
+            false,
+            "service 10.96.3.7:5432 connected earlier 90000",
+            vec![holds(95_000)],
+            now,
+        ),
+    ] {
+        let verdict = confirmed(Observed::Unreachable, Reason::WrongBackend);
+        let pair = PairEvidence { attestations: looks, ..pair(&[line]) };
+        let facts = facts(ALIVE, self::service());
+        let decisions = [decided(&[(0, &[])])];
+        let case = Case {
+            expect: Expectation::Reachable,
+            wants_request: false,
+            evidence: Some(&pair),
+            decisions: &decisions,
+            facts: &facts,
+            now: at(now),
+        };
+        let found = check(&case, &verdict);
         assert_eq!(found.is_empty(), sound, "{about}: {found:?}");
     }
 }

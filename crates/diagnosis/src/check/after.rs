@@ -9,7 +9,9 @@ use crate::case::PairEvidence;
 /// The invariants of what is said of an established connection.
 pub(super) fn connected(pair: &PairEvidence, verdict: &Verdict, must: &mut impl FnMut(bool, &str)) {
     let later = matches!(verdict.stage, Stage::Tls | Stage::Request);
-    let (Some(reason), true) = (verdict.reason, later && verdict.observed == Observed::Unreachable) else {
+    // Where another way works or a denial is expected, it is Unknown, and told all the same.
+    let fails = matches!(verdict.observed, Observed::Unreachable | Observed::Unknown);
+    let (Some(reason), true) = (verdict.reason, later && fails) else {
         let only_later = matches!(verdict.reason, Some(Reason::MtuBlackhole | Reason::PeerNotReading));
         return must(
             !only_later,

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose, LocalPeer};
 use peerwalk_model::{Confidence, Observed, Reason, Verdict};
 
-use super::denied::{looks_denied, prohibited, refusal};
+use super::denied::{ending, looks_denied, prohibited, refusal};
 use super::{connected, names, out_of_resources, target_dials};
 use crate::case::{Case, EndpointDecision, PairEvidence};
 use crate::errno::ECONNREFUSED;
@@ -269,13 +269,11 @@ fn may_be_ours(case: &Case, dial: &Dial) -> bool {
     }
 }
 
-/// An RST (ECONNREFUSED and an empty queue), or "host unreachable".
+/// An RST (ECONNREFUSED, and no ICMP error that ended it), or "host unreachable".
 fn came_from_behind(dial: &Dial) -> bool {
-    match &dial.outcome {
-        DialOutcome::Failed { errno: ECONNREFUSED, queue, .. } if queue.is_empty() => true,
-        DialOutcome::Failed { queue, .. } => queue
-            .last()
-            .is_some_and(|error| matches!((error.v6, error.kind, error.code), (false, 3, 1) | (true, 1, 3))),
+    match (ending(dial), &dial.outcome) {
+        (Some(error), _) => matches!((error.v6, error.kind, error.code), (false, 3, 1) | (true, 1, 3)),
+        (None, DialOutcome::Failed { errno: ECONNREFUSED, .. }) => true,
         _ => false,
     }
 }

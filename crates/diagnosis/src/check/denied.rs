@@ -82,14 +82,17 @@ fn in_force<'a>(case: &'a Case, pair: &PairEvidence, remote: SocketAddr) -> Opti
 }
 
 /// The entry of the error queue that ended a connection attempt.
-fn ending(dial: &Dial) -> Option<&IcmpError> {
+pub(super) fn ending(dial: &Dial) -> Option<&IcmpError> {
     let DialOutcome::Failed { queue, .. } = &dial.outcome else { return None };
-    queue.iter().rev().find(|error| {
-        matches!(
-            (error.v6, error.kind, error.code),
-            (false, 3, 0..=3 | 9 | 10 | 13) | (false, 11, 0) | (true, 1, 0 | 1 | 3..=6) | (true, 3, 0)
-        )
-    })
+    queue.iter().rev().find(|error| ends(error))
+}
+
+/// Whether an ICMP error ends what is not connected, or tells why a connection ended.
+pub(super) fn ends(error: &IcmpError) -> bool {
+    matches!(
+        (error.v6, error.kind, error.code),
+        (false, 3, 0..=3 | 9 | 10 | 13) | (false, 11, 0) | (true, 1, 0 | 1 | 3..=6) | (true, 3, 0)
+    )
 }
 
 /// An explicit refusal; not "no route", "no host" or "packet too big".
@@ -109,8 +112,10 @@ fn failed_with(dial: &Dial, number: i32) -> bool {
     matches!(dial.outcome, DialOutcome::Failed { errno, .. } if errno == number) && ending(dial).is_none()
 }
 
-fn silent(dial: &Dial) -> bool {
-    dial.outcome == DialOutcome::Silent || failed_with(dial, ETIMEDOUT)
+/// What times out at once has sent nothing.
+pub(super) fn silent(dial: &Dial) -> bool {
+    let at_once = matches!(dial.outcome, DialOutcome::Failed { immediate: true, .. });
+    dial.outcome == DialOutcome::Silent || (failed_with(dial, ETIMEDOUT) && !at_once)
 }
 
 fn reset(dial: &Dial) -> bool {
@@ -128,7 +133,7 @@ fn refused_there(case: &Case, remote: SocketAddr, dials: &[&Dial], decision: &De
         all(&answered, |dial| {
             let sender = refusal(dial).and_then(|error| error.offender).map(|ip| ip.to_canonical());
             sender.is_some_and(|sender| match direction {
-                Direction::Egress => of_source(case, dials, sender),
+                Direction::Egress => of_source(case, remote, dials, sender),
                 Direction::Ingress => of_target(case, remote, sender),
             })
         })
@@ -136,11 +141,13 @@ fn refused_there(case: &Case, remote: SocketAddr, dials: &[&Dial], decision: &De
     decision.denying_directions().any(from)
 }
 
-fn of_source(case: &Case, dials: &[&Dial], sender: IpAddr) -> bool {
+/// The target's own address is no place of the source's, though both may share a node.
+fn of_source(case: &Case, remote: SocketAddr, dials: &[&Dial], sender: IpAddr) -> bool {
     let source = &case.facts.source;
+    let node = source.node.as_deref().filter(|_| sender != remote.ip().to_canonical());
     source.addresses.contains(&sender)
         || dials.iter().filter_map(|dial| dial.local).any(|local| local.ip() == sender)
-        || source.node.as_deref().is_some_and(|node| is_node(case, node, sender))
+        || node.is_some_and(|node| is_node(case, node, sender))
 }
 
 fn of_target(case: &Case, remote: SocketAddr, sender: IpAddr) -> bool {

@@ -163,8 +163,14 @@ fn wrong_backend(case: &Case, pair: &PairEvidence, confirmed: bool, must: &mut i
     );
     if confirmed {
         let sure = |entry: &Entry| {
+            // It is none by now, and held a connection a grace period ago already.
             let known = pair.attestations.iter().filter(|by| by.who == entry.0.who && !by.endpoint);
-            let long = known.map(|by| by.at).min().is_some_and(|at| case.now.since(at) >= GRACE);
+            let holds = |seen: &Seen| {
+                let own = |socket: &&PeerSocket| socket.source == seen.tuple.source;
+                seen.socket.as_ref().filter(own).is_some_and(established)
+            };
+            let since = known.filter(|by| by.saw.seen.iter().any(holds)).map(|by| by.at).min();
+            let long = since.is_some_and(|at| case.now.since(at) >= GRACE);
             exact(entry).is_some_and(established) && long && connected(entry.2)
         };
         must(wrong.iter().any(sure), "it is confirmed by the exact ends, and not at once");

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use peerwalk_model::evidence::{Dial, DialOutcome, RequestOutcome, TlsOutcome};
+use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose, RequestOutcome, TlsOutcome};
 use peerwalk_model::{Confidence, Observed, Reason, Stage, Verdict};
 
+use super::denied::{ends, silent};
 use super::{connected, target_dials};
 use crate::case::{Case, PairEvidence};
+use crate::errno::{EACCES, ECONNREFUSED, ECONNRESET, ENOPROTOOPT};
 
 /// Slowness is measured before it is claimed, and never where silence or a policy explains the same.
 pub(super) fn slow(case: &Case, pair: &PairEvidence, verdict: &Verdict, must: &mut impl FnMut(bool, &str)) {
@@ -33,14 +35,19 @@ pub(super) fn slow(case: &Case, pair: &PairEvidence, verdict: &Verdict, must: &m
     if verdict.stage == Stage::Connect {
         must(within(latency.connect.p99, latency.connect_limit), "a slow connection comes near its limit");
         must(!dials.iter().any(|dial| answered(dial)), "a slow connection has got no answer at all");
-        let mut ports: BTreeMap<SocketAddr, BTreeSet<u16>> = BTreeMap::new();
-        for dial in dials.iter().filter(|dial| dial.retransmits > 0 || dial.outcome == DialOutcome::Silent) {
-            ports.entry(dial.remote).or_default().extend(dial.local.map(|local| local.port()));
+        let mut ports: BTreeMap<(DialPurpose, SocketAddr), BTreeSet<u16>> = BTreeMap::new();
+        for dial in dials.iter().filter(|dial| silent(dial)) {
+            ports
+                .entry((dial.purpose, dial.remote))
+                .or_default()
+                .extend(dial.local.map(|local| local.port()));
         }
-        let again = |remote: &SocketAddr| dials.iter().any(|d| d.remote == *remote && d.retransmits > 0);
-        let complete = |(remote, ports): (&SocketAddr, &BTreeSet<u16>)| {
+        let again = |of: &(DialPurpose, SocketAddr)| {
+            dials.iter().any(|d| (d.purpose, d.remote) == *of && silent(d) && d.retransmits > 0)
+        };
+        let complete = |(of, ports): (&(DialPurpose, SocketAddr), &BTreeSet<u16>)| {
             let odd = ports.iter().filter(|port| *port % 2 == 1).count();
-            odd >= 4 && ports.len() - odd >= 4 && again(remote)
+            odd >= 4 && ports.len() - odd >= 4 && again(of)
         };
         must(!ports.iter().any(complete), "a full series of silence is not slowness");
         return;
@@ -51,9 +58,20 @@ pub(super) fn slow(case: &Case, pair: &PairEvidence, verdict: &Verdict, must: &m
     let request =
         pair.walk.request.as_ref().is_some_and(|request| request.outcome == RequestOutcome::NoResponse);
     must(tls || request, "a slow answer ran out of time");
+    let stuck = pair.walk.after.as_ref().is_some_and(|after| {
+        let connection = &after.connection;
+        connection.retransmits > 0
+            || connection.peer_window == Some(0)
+            || connection.queue.iter().any(ends)
+            || matches!(connection.errno, Some(EACCES | ECONNREFUSED | ENOPROTOOPT))
+            || after.small_segments.is_some_and(|small| small.answered)
+    });
+    must(!stuck, "what the network or the peer's kernel does to segments is not slowness");
 }
 
-/// Anything came back from an address.
+/// Anything came back from an address, if only a reset.
 fn answered(dial: &Dial) -> bool {
-    connected(dial) || matches!(&dial.outcome, DialOutcome::Failed { queue, .. } if !queue.is_empty())
+    connected(dial)
+        || matches!(&dial.outcome, DialOutcome::Failed { errno, queue, .. }
+            if !queue.is_empty() || matches!(*errno, ECONNREFUSED | ECONNRESET))
 }

@@ -28,12 +28,27 @@ pub(super) fn told(view: &View, plain: Verdict) -> Verdict {
     if !silent {
         return plain;
     }
-    let found =
-        after.and_then(|after| segments(after).or_else(|| error(after)).or_else(|| lost(view, after)));
+    let found = after.and_then(|after| explicit(after).or_else(|| lost(view, after)));
     let Some((reason, because)) = found else {
         return Verdict { because: vec![Because::new(Topic::Missing, UNKNOWN)], ..plain };
     };
     unreachable(reason, plain.stage, Confidence::Likely, because)
+}
+
+/// Whether the connection of an exchange that got no answer tells why.
+pub(super) fn tells(view: &View) -> bool {
+    view.walk.after.as_ref().is_some_and(|after| came(after) || lost(view, after).is_some())
+}
+
+/// Whether something came back for an exchange that got no answer: the network's own word, which no word of the
+/// peer's kernel explains better.
+pub(super) fn came(after: &AfterConnect) -> bool {
+    refused(after).is_some() || explicit(after).is_some()
+}
+
+/// What small segments or an error tell.
+fn explicit(after: &AfterConnect) -> Option<(Reason, Vec<Because>)> {
+    segments(after).or_else(|| error(after))
 }
 
 /// What is missing where the connection tells nothing of the answer.

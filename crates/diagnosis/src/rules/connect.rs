@@ -155,6 +155,11 @@ pub(super) fn no_host(view: &View) -> Option<Verdict> {
 fn is_nobodys(view: &View, address: &Address) -> bool {
     let neighbours = view.walk.connect.as_ref().map_or(&[][..], |connect| &connect.neighbours);
     let failed = |neighbour: &&Neighbour| neighbour.state == NeighbourState::Failed;
+    // What answers is somebody's.
+    let same = |other: &&Address| other.remote.ip() == address.remote.ip();
+    if view.addresses.iter().filter(same).any(|other| other.each.contains(&Answer::Works)) {
+        return false;
+    }
     neighbours.iter().filter(failed).any(|neighbour| neighbour.address == address.remote.ip().to_canonical())
 }
 

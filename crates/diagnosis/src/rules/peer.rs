@@ -1,15 +1,14 @@
 //! What follows from the word of a destination pod's sidecar.
 
-use peerwalk_model::evidence::{RequestOutcome, TlsOutcome};
 use peerwalk_model::peer::Listener;
 use peerwalk_model::verdict::Topic;
 use peerwalk_model::{Because, Confidence, Reason, Stage, Verdict};
 
 use super::connect::{failing, plain};
-use super::unreachable;
+use super::{after, slow, unreachable};
 use crate::address::{Address, Answer};
 use crate::facts::GRACE;
-use crate::peer::{Word, about, arrived, fresh, listener, queue, said, seen_before_a_walk, who_listens};
+use crate::peer::{Word, about, arrived, held_since, listener, queue, said, seen_before_a_walk, who_listens};
 use crate::proof::series;
 use crate::stance::Age;
 use crate::view::View;
@@ -28,21 +27,20 @@ pub(super) fn wrong_backend(view: &View) -> Option<Verdict> {
         };
         view.service_addresses().any(is)
     };
-    let wrong = |word: &&Word| !word.by.endpoint && (word.holds() || word.translated());
+    let wrong = |word: &&Word| !word.by.endpoint && (word.holds_for_certain() || word.translated());
     let words: Vec<&Word> = view.words.iter().filter(connected).filter(wrong).collect();
-    let word = words.iter().find(|word| word.holds()).or(words.first())?;
+    let word = words.iter().find(|word| word.holds_for_certain()).or(words.first())?;
     let mut because: Vec<Because> = lines(word).collect();
     let mut confidence = Confidence::Confirmed;
-    if !word.holds() {
+    if !word.holds_for_certain() {
         because.push(Because::new(
             Topic::Missing,
             "the source of the connection is translated: only its exact ends would show for certain whose it is",
         ));
         confidence = Confidence::Likely;
     }
-    // Since when it is known to be none, while it holds what it should not.
-    let since = fresh(view).filter(|by| by.who == word.by.who && !by.endpoint).map(|by| by.at).min();
-    if since.is_none_or(|at| view.case.now.since(at) < GRACE) {
+    // What is said of a pod is said as of now: it has held what it should not for so long, and is still none.
+    if view.case.now.since(held_since(view, word)) < GRACE {
         let text = "it may have become an endpoint a moment ago, without being known here yet: the next seconds tell";
         because.push(Because::new(Topic::Missing, text));
         confidence = confidence.min(Confidence::Likely);
@@ -159,12 +157,10 @@ pub(super) fn reset_by_filter(view: &View) -> Option<Verdict> {
 
 /// An exchange without an answer, where the peer's kernel tells what becomes of it.
 pub(super) fn exchange(view: &View) -> Option<Verdict> {
-    let request = view.walk.request.as_ref().map(|request| &request.outcome);
-    let stage = match (view.walk.tls.as_ref().map(|tls| &tls.outcome), request) {
-        (_, Some(RequestOutcome::NoResponse)) => Stage::Request,
-        (Some(TlsOutcome::Timeout), None) => Stage::Tls,
-        _ => return None,
-    };
+    let stage = slow::late(view)?;
+    if view.walk.after.as_ref().is_some_and(after::came) {
+        return None;
+    }
     let open: Vec<&Word> = view.words.iter().filter(|word| word.open().is_some()).collect();
     let unread = |word: &&&Word| word.open().is_some_and(|open| open.unread > 0);
     let again = |word: &&&Word| word.open().is_some_and(|open| open.retransmits > 0);

@@ -179,7 +179,7 @@ fn target_holds(view: &View, address: &Address) -> bool {
     let mut words = peer::about(view, address);
     let held = words.any(|word| {
         let ends = word.seen.tuple;
-        word.holds() && word.by.endpoint && own(ends.source.ip()) && endpoint(ends.destination)
+        word.holds_for_certain() && word.by.endpoint && own(ends.source.ip()) && endpoint(ends.destination)
     });
     held && all_denied(view, address) && !view.service_changed()
 }

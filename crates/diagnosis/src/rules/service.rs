@@ -2,7 +2,7 @@
 
 use peerwalk_model::evidence::DialOutcome;
 use peerwalk_model::verdict::Topic;
-use peerwalk_model::{Because, Confidence, Reason, Stage, Verdict};
+use peerwalk_model::{Because, Confidence, Protocol, Reason, Stage, Verdict};
 
 use super::connect::unasked;
 use super::{resolve, unreachable};
@@ -11,6 +11,7 @@ use crate::errno::{ECONNREFUSED, EHOSTUNREACH, EPERM};
 use crate::facts::ServiceFacts;
 use crate::proof::{Relation, relation, unreadable};
 use crate::signal::is_prohibition;
+use crate::stance::Stance;
 use crate::view::View;
 
 /// A headless Service without endpoints has no address in DNS.
@@ -58,9 +59,15 @@ pub(super) fn no_local_endpoints(view: &View) -> Option<Verdict> {
         return None;
     }
     // A policy that explains what an endpoint itself answered explains the Service's address as well.
+    // Over UDP silence proves no denial, and may be one all the same.
     let by_policy = |address: &Address| {
-        view.stance(address)
-            .is_some_and(|stance| matches!(relation(view, address, &stance), Relation::Fits(_)))
+        view.stance(address).filter(Stance::denies).is_some_and(|stance| {
+            match relation(view, address, &stance) {
+                Relation::Fits(_) => true,
+                Relation::Unrelated => address.protocol == Protocol::Udp,
+                Relation::Contradicts | Relation::Agrees => false,
+            }
+        })
     };
     // A filter that says so, and a pod without a route, have nothing to do with where the endpoints are.
     let otherwise = |address: &Address| {

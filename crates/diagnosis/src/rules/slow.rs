@@ -8,8 +8,8 @@ use peerwalk_model::verdict::Topic;
 use peerwalk_model::{Because, Confidence, Reason, Stage, Verdict};
 
 use super::connect::{self, interceptor, unasked};
-use super::unreachable;
-use crate::address::Answer;
+use super::{after, unreachable};
+use crate::address::{Address, Answer};
 use crate::facts::{Latency, Quantiles};
 use crate::life::{Life, life};
 use crate::view::View;
@@ -38,13 +38,13 @@ struct Limited {
 /// without an answer are silence, however slow the target was before.
 pub(super) fn connecting(view: &View) -> Option<Verdict> {
     let limited = reached(connections(known(view)?))?;
-    let silent = connect::failing(view);
-    let only_late = |address: &&crate::address::Address| {
-        address.answer == Answer::Silent
-            && !address.silence.is_complete()
-            && matches!(life(view, address), Life::Heard(_))
-    };
-    if silent.is_empty() || !silent.iter().all(only_late) || !may_be_slow(view) || something_came(view) {
+    let failing = connect::failing(view);
+    let alive = |address: &&Address| matches!(life(view, address), Life::Heard(_));
+    // What the Service's own address answers is the endpoints' too, whichever of them tell what failed.
+    let only_late = |address: &Address| address.answer == Answer::Silent && !address.silence.is_complete();
+    let late = view.tried().chain(view.service_addresses()).all(only_late);
+    if failing.is_empty() || !failing.iter().all(alive) || !late || !may_be_slow(view) || something_came(view)
+    {
         return None;
     }
     let mut verdict = connect::silent(view)?;
@@ -71,8 +71,8 @@ pub(super) fn answering(view: &View) -> Option<Verdict> {
     if !view.connects() || interceptor(view).is_some() || unasked(view).is_some() || !may_be_slow(view) {
         return None;
     }
-    // What the network does to segments is not the target's slowness.
-    if view.walk.after.as_ref().is_some_and(is_stuck) {
+    // What the network does to segments is not the target's slowness, and whatever else the connection tells goes first.
+    if view.walk.after.as_ref().is_some_and(is_stuck) || after::tells(view) {
         return None;
     }
     Some(unreachable(Reason::SlowResponse, stage, Confidence::Likely, measured(view, limited)))
@@ -99,7 +99,7 @@ pub(super) fn warning(view: &View) -> Option<Because> {
 }
 
 /// The stage that ran out of time; `None` where none did.
-fn late(view: &View) -> Option<Stage> {
+pub(super) fn late(view: &View) -> Option<Stage> {
     if view.walk.interim {
         return None;
     }

@@ -72,6 +72,7 @@ fn without_a_queue_only_certain_errors_count() {
         (111, true, "reset"),
         (104, false, "reset after accept"),
         (110, false, "silent"),
+        (110, true, "unexplained"),
         (101, true, "network unreachable"),
         (113, true, "network unreachable"),
         (22, true, "network unreachable"),
@@ -96,4 +97,21 @@ fn packet_too_big_does_not_end_an_attempt() {
     let queue = vec![IcmpError { v6: false, kind: 3, code: 4, offender: None }];
     let dial = dial(DialOutcome::Failed { errno: 111, immediate: false, queue });
     assert_eq!(name(classify(&dial)), "reset");
+}
+
+#[test]
+fn what_ends_no_attempt_leaves_the_entry_before_it() {
+    let entry = |(v6, kind, code)| IcmpError { v6, kind, code, offender: None };
+    let (port, host, fragments, reassembly) = ((false, 3, 3), (false, 3, 1), (false, 11, 1), (true, 3, 1));
+    for (queue, expected) in [
+        ([port, reassembly], "refused"),
+        ([port, fragments], "refused"),
+        ([host, reassembly], "host unreachable"),
+        ([port, host], "host unreachable"),
+        ([fragments, reassembly], "reset"),
+    ] {
+        let entries = queue.map(entry).to_vec();
+        let dial = dial(DialOutcome::Failed { errno: 111, immediate: false, queue: entries });
+        assert_eq!(name(classify(&dial)), expected, "{queue:?}");
+    }
 }
