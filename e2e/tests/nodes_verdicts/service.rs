@@ -48,7 +48,7 @@ async fn a_service_without_what_it_takes_is_told_by_its_name() -> Result<()> {
         let port = json!({ "service": { "name": "near", "namespace": namespace, "port": 99 } });
         for (name, target, status, reason) in [
             ("empty", to_service(&namespace, "empty"), False, "NoEndpoints"),
-            ("closed", to_service(&namespace, "closed"), False, "ConnectionRefused"),
+            ("closed", to_service(&namespace, "closed"), False, "NotListening"),
             ("port", with(json!({ "name": "port" }), &port), False, "ServicePortNotFound"),
             ("missing", to_service(&namespace, "missing"), Unknown, "TargetNotFound"),
         ] {

@@ -72,7 +72,7 @@ pub(crate) const STEPS: [Step; 5] = [
             "http",
             "http://127.0.0.1:9090/open/8080",
         ],
-        expected: Expected { ready: "False", reason: Some("ConnectionRefused"), words: &[] },
+        expected: Expected { ready: "False", reason: Some("NotListening"), words: &[] },
     },
     Step {
         title: "web loses .svc from NO_PROXY",
