@@ -308,7 +308,7 @@ fn slowness_is_measured_and_explains_nothing_else() {
     begun.walk.interim = true;
     let mut answered = late();
     answered.walk.tls = None;
-    for (about, sound, pair, latency, denies, verdict) in [
+    for (about, sound, pair, latency, denies, verdict) in vec![
         ("an answer", true, late(), Some(measured(20, 1500)), &[][..], &slow),
         ("never measured", false, late(), None, &[], &slow),
         ("measured too little", false, late(), Some(measured(19, 1500)), &[], &slow),
