@@ -96,7 +96,7 @@ pub fn check(case: &Case, verdict: &Verdict) -> Vec<Violation> {
         slow::slow(case, pair, verdict, &mut must);
         after::connected(pair, verdict, &mut must);
         datagrams(pair, verdict, &mut must);
-        gone(pair, verdict, &mut must);
+        gone(case, pair, verdict, &mut must);
     }
     broken
 }
@@ -142,7 +142,7 @@ fn proxied(case: &Case, pair: &PairEvidence, verdict: &Verdict, must: &mut impl 
 }
 
 /// A claim that nobody has an endpoint's address.
-fn gone(pair: &PairEvidence, verdict: &Verdict, must: &mut impl FnMut(bool, &str)) {
+fn gone(case: &Case<'_>, pair: &PairEvidence, verdict: &Verdict, must: &mut impl FnMut(bool, &str)) {
     if verdict.reason != Some(Reason::PodGone) {
         return;
     }
@@ -153,9 +153,11 @@ fn gone(pair: &PairEvidence, verdict: &Verdict, must: &mut impl FnMut(bool, &str
     let dials = target_dials(pair);
     let answered = |remote| dials.iter().any(|dial| dial.remote == remote && connected(dial));
     let gone = dials.iter().any(|dial| {
-        dial.purpose == DialPurpose::Endpoint && failed(dial.remote.ip()) && !answered(dial.remote)
+        let ip = dial.remote.ip();
+        let gone = failed(ip) || case.facts.endpoints.get(&ip).is_some_and(|endpoint| endpoint.gone);
+        dial.purpose == DialPurpose::Endpoint && gone && !answered(dial.remote)
     });
-    must(gone, "PodGone has an endpoint that nobody on the own link answers for");
+    must(gone, "PodGone has an endpoint without a pod, or that nobody on the own link answers for");
     must(verdict.confidence != Confidence::Confirmed, "PodGone is likely at most");
 }
 

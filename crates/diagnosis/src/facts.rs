@@ -162,6 +162,9 @@ pub struct NodeFacts {
 pub struct EndpointFacts {
     /// `namespace/name` of the pod behind it; `None` when it is no pod.
     pub pod: Option<String>,
+    /// The EndpointSlice names a pod that does not exist any more, or that has another address, and nobody else has
+    /// this one.
+    pub gone: bool,
     /// The pod's node.
     pub node: Option<Arc<NodeFacts>>,
     /// The pod is Ready, by its own readiness probes.

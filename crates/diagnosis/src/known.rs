@@ -195,6 +195,7 @@ impl Known {
     fn endpoint(&self, known: &KnownEndpoint, began: Timestamp) -> EndpointFacts {
         EndpointFacts {
             pod: known.pod.clone(),
+            gone: false,
             node: self.node(known.node.as_deref()),
             ready: known.ready,
             host_network: known.host_network,

@@ -21,6 +21,8 @@ pub(crate) enum Life {
     Heard(String),
     /// The kubelet and the node say so, but the network was not heard.
     Ready,
+    /// The pod behind it does not exist any more.
+    Gone,
     /// The kubelet or the node say otherwise.
     Unhealthy,
     /// Nobody can say.
@@ -41,6 +43,7 @@ pub(crate) fn life(view: &View, address: &Address) -> Life {
         return Life::Heard(format!("{name} answered the source pod on port {port}"));
     }
     match endpoint {
+        Some(endpoint) if endpoint.gone => Life::Gone,
         Some(endpoint) if endpoint.pod.is_some() => {
             if endpoint.ready && endpoint.node_lease_fresh {
                 Life::Ready

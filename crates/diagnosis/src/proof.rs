@@ -155,7 +155,7 @@ fn silent(view: &View, address: &Address, proof: &mut Proof) -> Option<()> {
                  it, or an admitted pod that connects to it, would show it"
             ),
         ),
-        Life::Unhealthy => return None,
+        Life::Gone | Life::Unhealthy => return None,
         Life::Unknown => proof.misses(
             Confidence::Likely,
             format!("nothing shows that {name} is alive: an admitted pod that connects to it would"),

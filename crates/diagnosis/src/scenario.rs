@@ -279,6 +279,8 @@ struct ScenarioSource {
 struct ScenarioEndpoint {
     pod: Option<String>,
     node: Option<String>,
+    #[serde(default)]
+    gone: bool,
     #[serde(default = "yes")]
     ready: bool,
     #[serde(default = "yes")]
@@ -420,6 +422,7 @@ impl ScenarioEndpoint {
         let seen = |at_ms: Option<i64>, who: &str| at_ms.map(|ms| Sighting { who: who.into(), at: at(ms) });
         EndpointFacts {
             pod: self.pod.clone(),
+            gone: self.gone,
             node: self.node.as_deref().map(node),
             ready: self.ready,
             host_network: self.host_network,

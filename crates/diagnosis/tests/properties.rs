@@ -411,12 +411,14 @@ prop_compose! {
         has_pod in prop::bool::weighted(0.8),
         on in select(vec![None, Some("n1"), Some("n2")]),
         flags in any::<[bool; 3]>(),
+        gone in prop::bool::weighted(0.2),
         seen in [prop::option::of(moment()), prop::option::of(moment()), prop::option::of(moment()),
             prop::option::of(moment())],
     ) -> EndpointFacts {
         let sighting = |seen: Option<i64>| seen.map(|ms| Sighting { who: "ledger/ping".into(), at: at(ms) });
         EndpointFacts {
             pod: has_pod.then(|| "ledger/postgres-0".into()),
+            gone,
             node: on.map(node),
             ready: flags[0],
             host_network: flags[1] && flags[2],

@@ -167,7 +167,7 @@ catalogue! {
             "ICMP host unreachable, or a failed neighbour lookup: the address has no pod behind it.",
             "The pod is gone or its node is cut off: look at the endpoint's pod and node.";
         PodGone: "The endpoint's address has nobody behind it.",
-            "ICMP host unreachable from the pod's own kernel, whose neighbour lookup for the endpoint's own address failed.",
+            "ICMP host unreachable from the pod's own kernel, whose neighbour lookup for the endpoint's own address failed; or silence or host unreachable at an endpoint whose pod does not exist any more, by the API.",
             "The pod is gone and still an endpoint: look at the EndpointSlices and at what keeps them, and at the pod's node.";
         RoutingLoop: "Packets to the target go round in circles.",
             "ICMP time exceeded in transit.",

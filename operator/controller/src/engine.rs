@@ -319,7 +319,7 @@ impl Engine {
 
     fn touch_service(&mut self, key: ObjectKey, now: Timestamp) {
         self.seen.service(&key, now);
-        self.round_after(&key, now);
+        self.look_after(&key, now);
         self.touched.services.insert(key);
     }
 

@@ -75,7 +75,7 @@ impl Peer {
         if !end.0.ip().is_unspecified() && !namespace.is_own(end.0.ip()) {
             return seen;
         }
-        let answered = namespace.look(source, end).unwrap_or_else(|error| {
+        let answered = namespace.look(source, end, tuple.mss).unwrap_or_else(|error| {
             tracing::debug!(%error, "the kernel does not answer for a socket");
             (None, Listener::Unknown)
         });

@@ -143,12 +143,32 @@ pub(super) fn no_host(view: &View) -> Option<Verdict> {
     let reason = failing.iter().find_map(|address| unreachable_word(address.answer))?;
     let gone: Vec<&Address> =
         failing.iter().copied().filter(|address| unreachable_word(address.answer) == Some(reason)).collect();
-    let is_gone = |address: &&Address| address.purpose == DialPurpose::Endpoint && is_nobodys(view, address);
+    let is_gone = |address: &&Address| {
+        has_no_pod(view, address) || (address.purpose == DialPurpose::Endpoint && is_nobodys(view, address))
+    };
     let reason = match reason {
         Reason::HostUnreachable if gone.iter().all(is_gone) => Reason::PodGone,
         other => other,
     };
-    Some(plain(view, reason, Confidence::Likely, &gone, &failing))
+    let mut verdict = plain(view, reason, Confidence::Likely, &gone, &failing);
+    if reason == Reason::PodGone {
+        let without = gone.iter().filter(|address| has_no_pod(view, address));
+        verdict.because.extend(without.map(|address| no_pod(view, address)));
+    }
+    Some(verdict)
+}
+
+/// Whether the endpoint's pod does not exist any more, as the API has it.
+fn has_no_pod(view: &View, address: &Address) -> bool {
+    address.purpose == DialPurpose::Endpoint && view.endpoint(address.remote.ip()).is_some_and(|e| e.gone)
+}
+
+fn no_pod(view: &View, address: &Address) -> Because {
+    let text = format!(
+        "the pod of endpoint {} does not exist any more, or has another address",
+        view.name(address.remote)
+    );
+    Because::new(Topic::Alive, text)
 }
 
 /// Whether the pod's own kernel asked its link for this very address, and nobody answered.
@@ -206,6 +226,7 @@ pub(super) fn silent(view: &View) -> Option<Verdict> {
     };
     let reason = match alive {
         true => Reason::Dropped,
+        false if silent.iter().all(|address| has_no_pod(view, address)) => Reason::PodGone,
         false if silent.iter().all(sick) => Reason::EndpointNotReady,
         false => Reason::ConnectTimeout,
     };
@@ -243,6 +264,7 @@ fn sign_of_life(view: &View, address: &Address, life: Life) -> Because {
             Topic::Missing,
             format!("{name} is Ready and its node's lease is fresh, but no packet from it was seen"),
         ),
+        Life::Gone => no_pod(view, address),
         Life::Unhealthy => {
             Because::new(Topic::Missing, format!("{name} is not Ready, or its node's lease is not fresh"))
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use peerwalk_diagnosis::{
-    Coverage, EndpointDecision, EndpointFacts, Facts, Latency, NodeFacts, ServiceFacts, Sighting,
+    Coverage, EndpointDecision, EndpointFacts, Facts, GRACE, Latency, NodeFacts, ServiceFacts, Sighting,
     SourceFacts, TargetFacts,
 };
 use peerwalk_model::evidence::{DialOutcome, DialPurpose};
@@ -15,6 +15,7 @@ use peerwalk_model::{Protocol, TargetKey, Timestamp};
 use super::Engine;
 use super::sightings::{Path, answered};
 use super::target::Resolved;
+use crate::cluster::decode::Kind;
 use crate::cluster::flow::Destination;
 use crate::cluster::record::{ObjectKey, Pod};
 use crate::cluster::service::{self, Endpoint, PortSelector, ResolvedService};
@@ -163,6 +164,7 @@ impl Engine {
         let pod = pod.or_else(|| self.index.pod_by_ip(ip));
         let node = endpoint.node.clone().or_else(|| pod.and_then(|pod| pod.node.clone()));
         EndpointFacts {
+            gone: pod.is_none() && self.is_gone(pair, endpoint),
             pod: pod.map(|pod| pod.id.to_string()).or_else(|| endpoint.pod.as_ref().map(ToString::to_string)),
             node: self.node_facts(node.as_deref()),
             ready: pod.map_or(endpoint.ready, |pod| pod.ready),
@@ -173,6 +175,15 @@ impl Engine {
             admitted_source: self.sightings.admitted(endpoint.address, &pair.source.id),
             path: self.path(pair, node.as_deref(), ip),
         }
+    }
+
+    /// Whether the pod that an endpoint names is certain not to have its address: pods are heard of, and not only
+    /// later than Services.
+    fn is_gone(&self, pair: &Pair<'_>, endpoint: &Endpoint) -> bool {
+        let changed = pair.resolved.service().and_then(|service| self.seen.service_changed(service));
+        endpoint.pod.is_some()
+            && !self.interrupted.contains_key(&Kind::Pod)
+            && changed.is_none_or(|at| pair.now.since(at) >= GRACE)
     }
 
     /// The last packet from a pod in an address family: its stream to the hub has the family of the hub's

@@ -48,7 +48,7 @@ impl Engine {
         Vec::new()
     }
 
-    fn take_walk(&mut self, pod: PodRef, walk: Walk, at: Timestamp, now: Timestamp) -> Vec<Output> {
+    fn take_walk(&mut self, pod: PodRef, mut walk: Walk, at: Timestamp, now: Timestamp) -> Vec<Output> {
         if self.plans.get(&pod).is_none_or(|plan| !plan.plan.targets.contains_key(&walk.target)) {
             // The plan changed while the walk was under way.
             self.metrics.evidence_lost();
@@ -64,6 +64,11 @@ impl Engine {
             self.sightings.learn(&witness, &walk);
         }
         let target = walk.target.clone();
+        if self.keeps_dials(&pod, &walk)
+            && let Some(known) = self.evidence_of(&pod, &target)
+        {
+            walk.connect.clone_from(&known.walk.connect);
+        }
         self.evidence.walk(&pod, at, walk);
         // A sidecar that walks a URL does not know a Service's address from another.
         self.evidence.name_service_addresses(&pod, &target, |ip| self.index.service_by_ip(ip).is_some());

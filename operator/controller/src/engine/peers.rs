@@ -1,9 +1,10 @@
 //! Asking the sidecars of destination pods what they hold of the dials of a walk.
 //!
-//! What a pod says is its word alone: only who was asked is heard, and only of what it was asked about. Nothing is asked
-//! while walks pass.
+//! What a pod says is its word alone: only who was asked is heard, and only of what it was asked about. While walks pass,
+//! nothing is asked but, seldom, where the address of a Service leads.
 
 mod members;
+mod places;
 mod rounds;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +12,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use peerwalk_diagnosis::Attestation;
-use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose, RequestOutcome, TlsOutcome};
+use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose, RequestOutcome, TlsOutcome, signature};
 use peerwalk_model::peer::{Listener, Saw, Tuple};
 use peerwalk_model::{PodRef, Protocol, Reason, Stage, TargetKey, Timestamp, Walk};
 
@@ -20,7 +21,8 @@ use super::{Engine, Output, Touched};
 use crate::cluster::flow::Destination;
 use crate::cluster::record::ObjectKey;
 use members::Members;
-use rounds::Rounds;
+use places::Places;
+use rounds::{Rounds, target_dials};
 
 /// Dials that one look asks for, at most.
 const TUPLES: usize = 64;
@@ -51,6 +53,7 @@ pub(super) struct Peers {
     /// When all evidence of a source pod was last asked for.
     renewed: BTreeMap<PodRef, Timestamp>,
     rounds: Rounds,
+    places: Places,
     members: Members,
 }
 
@@ -96,12 +99,12 @@ impl Engine {
             }
         }
         for (whom, tuples) in questions {
-            outputs.extend(self.look(whom, source, &walk, tuples, now));
+            outputs.extend(self.look(whom, source, &walk, tuples, now, true));
         }
         outputs
     }
 
-    /// One look at dials of a walk; `None` where the same was asked a moment ago.
+    /// One look at dials of a walk, with or without a second one; `None` where the same was asked a moment ago.
     fn look(
         &mut self,
         whom: PodRef,
@@ -109,6 +112,7 @@ impl Engine {
         walk: &Walk,
         tuples: impl IntoIterator<Item = Tuple>,
         now: Timestamp,
+        twice: bool,
     ) -> Option<Output> {
         let pair = (source.clone(), walk.target.clone());
         let walk = (walk.started, walk.interim);
@@ -124,7 +128,7 @@ impl Engine {
         if tuples.is_empty() || recent || answered {
             return None;
         }
-        Some(self.ask(Question { whom, pair, walk, tuples, at: now, first: true }))
+        Some(self.ask(Question { whom, pair, walk, tuples, at: now, first: twice }))
     }
 
     fn ask(&mut self, question: Question) -> Output {
@@ -172,13 +176,17 @@ impl Engine {
     ) -> Vec<Attestation> {
         let told = self.peers.told.get(&(source.clone(), key.clone()));
         let fresh = told.into_iter().flatten().filter(|told| now.since(told.at) <= STANDS);
-        let attestation = |told: &Told| Attestation {
-            who: told.whom.to_string(),
-            endpoint: resolved
-                .service()
-                .is_none_or(|service| self.peers.members.is_member(service, &told.whom, told.at)),
-            at: told.at,
-            saw: told.saw.clone(),
+        let attestation = |told: &Told| {
+            let is_member = |service: &ObjectKey| self.peers.members.is_member(service, &told.whom, told.at);
+            let endpoint = resolved.service().is_none_or(is_member);
+            let mut saw = told.saw.clone();
+            if !endpoint {
+                // So many pods are asked that one of them has another connection with the same mark.
+                for seen in &mut saw.seen {
+                    seen.socket.take_if(|socket| socket.source != seen.tuple.source);
+                }
+            }
+            Attestation { who: told.whom.to_string(), endpoint, at: told.at, saw }
         };
         fresh.map(attestation).collect()
     }
@@ -202,7 +210,8 @@ impl Engine {
         self.peers.told.retain(|_, answers| !answers.is_empty());
         self.peers.renewed.retain(|_, at| now.since(*at) < RENEW);
         self.peers.members.forget(now);
-        outputs.extend(self.tick_rounds(now));
+        self.tick_rounds(now);
+        outputs.extend(self.tick_places(now));
         outputs
     }
 
@@ -260,16 +269,33 @@ impl Engine {
         }
     }
 
+    /// Whether a walk found the same as before, and what is said of the pair rests on the connections that pods were
+    /// asked about: then the dials of before are the ones that are known.
+    pub(super) fn keeps_dials(&self, source: &PodRef, walk: &Walk) -> bool {
+        let pair = (source.clone(), walk.target.clone());
+        let Some(known) = self.evidence_of(source, &walk.target).filter(|k| k.signature == signature(walk))
+        else {
+            return false;
+        };
+        let ports: BTreeSet<_> = target_dials(&known.walk).filter_map(|dial| dial.local).collect();
+        let seen = self.peers.told.get(&pair).into_iter().flatten().flat_map(|told| &told.saw.seen);
+        seen.filter(|seen| seen.socket.is_some()).any(|seen| ports.contains(&seen.tuple.source))
+            && !self.peers.rounds.is_open(&pair)
+            && matches!(self.rests_on(source, &walk.target), Some(Rests::Connections))
+    }
+
     /// Follows who is an endpoint of the Services that are targets.
     pub(super) fn follow_members(&mut self, touched: &Touched, now: Timestamp) {
         let Self { index, checks, peers, .. } = self;
-        for resolved in checks.values().flat_map(|state| &state.targets) {
-            let Resolved::Service(service, _, Some(found)) = resolved else { continue };
+        for service in checks.values().flat_map(|state| &state.targets).filter_map(Resolved::service) {
             if touched.all || touched.services.contains(service) || !peers.members.knows(service) {
-                let pods = found.endpoints.iter().filter_map(|endpoint| {
-                    let ip = endpoint.address.ip();
-                    let named = endpoint.pod.as_ref().and_then(|key| index.pod(key));
-                    named.or_else(|| index.pod_by_ip(ip)).map(|pod| pod.id.clone())
+                // Of every port: two targets may be of two.
+                let endpoints = index.slices(service).flat_map(|slice| &slice.endpoints);
+                let pods = endpoints.flat_map(|endpoint| {
+                    let key = endpoint.pod.as_ref().map(|name| ObjectKey::new(&service.namespace, name));
+                    let named = key.and_then(|key| index.pod(&key));
+                    let at = endpoint.addresses.iter().filter_map(|ip| index.pod_by_ip(*ip));
+                    named.into_iter().chain(at.filter(move |_| named.is_none())).map(|pod| pod.id.clone())
                 });
                 peers.members.are(service, pods.collect(), now);
             }

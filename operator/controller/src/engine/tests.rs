@@ -9,6 +9,7 @@ mod fixtures;
 mod interrupted;
 mod outcomes;
 mod peers;
+mod places;
 mod plans;
 mod profiles;
 mod recreated;

@@ -92,7 +92,7 @@ impl Closed {
         now: Instant,
     ) -> Option<PeerSocket> {
         let at_end = || self.seen.iter().rev().filter(|(_, held)| end.is(held.local));
-        let own = at_end().find(|(_, held)| held.remote == source);
+        let own = at_end().find(|(_, held)| held.remote == source && !held.is_of_another(mss));
         let (at, held) = own.or_else(|| {
             let mss = u32::from(mss?);
             let marked = |held: &Held| {
@@ -153,11 +153,14 @@ mod tests {
             held("10.0.9.9:50001", "10.0.1.1:80", 1200),
             held("10.0.9.9:50002", "10.0.1.1:81", 1300),
             held("10.0.9.9:50003", "10.0.1.1:80", 1448),
+            held("10.0.0.1:40002", "10.0.1.1:80", 1448),
         ];
         let closed = Closed { window: None, seen: seen.map(|held| (now, held)).into() };
         for (source, end, mss, expected) in [
             ("10.0.0.1:40000", "10.0.1.1:80", Some(1200), Some("10.0.0.1:40000")),
             ("10.0.0.1:40001", "10.0.1.1:80", Some(1111), None),
+            ("10.0.0.1:40002", "10.0.1.1:80", None, Some("10.0.0.1:40002")),
+            ("10.0.0.1:40002", "10.0.1.1:80", Some(1211), None),
             ("10.0.0.1:40001", "10.0.1.1:80", Some(1200), Some("10.0.9.9:50001")),
             ("10.0.0.1:40001", "10.0.1.1:80", Some(1212), Some("10.0.9.9:50001")),
             ("10.0.0.1:40001", "10.0.1.1:80", Some(1211), None),

@@ -48,21 +48,23 @@ impl<'a> Namespace<'a> {
         own
     }
 
-    /// The socket with these ends, and where a SYN for the one at this pod would be led.
+    /// The socket with these ends, and where a SYN for the one at this pod would be led. The dial announced `mss`.
     pub(super) fn look(
         &mut self,
         source: SocketAddr,
         end: End,
+        mss: Option<u16>,
     ) -> io::Result<(Option<PeerSocket>, Listener)> {
         if !end.is_one() {
             // Nobody knows which end it would be, so nobody listens there or does not.
-            return Ok((self.any_end(source, end)?, Listener::Unknown));
+            return Ok((self.any_end(source, end, mss)?, Listener::Unknown));
         }
         let Some(found) = self.lookup(end.0, source)? else { return Ok((None, self.absent(end)?)) };
         if found.is_between(end.0, source) {
             let listener = self.lookup(end.0, nobody(end.0.ip()))?.filter(Held::listens);
             let listener = listener.map_or_else(|| self.absent(end), |found| Ok(listens(&found)))?;
-            return Ok((Some(live(&found)), listener));
+            let socket = (!found.is_of_another(mss)).then(|| live(&found));
+            return Ok((socket, listener));
         }
         // Of sockets that share a port the kernel has chosen the one that this source is led to.
         let listener = if found.listens() { listens(&found) } else { Listener::Unknown };
@@ -70,7 +72,7 @@ impl<'a> Namespace<'a> {
     }
 
     /// A socket with that other end, at any of the places where the pod listens.
-    fn any_end(&mut self, source: SocketAddr, end: End) -> io::Result<Option<PeerSocket>> {
+    fn any_end(&mut self, source: SocketAddr, end: End, mss: Option<u16>) -> io::Result<Option<PeerSocket>> {
         let mut own = self.addresses.to_vec();
         own.extend(address_towards(source.ip()));
         let mut candidates: Vec<SocketAddr> = Vec::new();
@@ -82,9 +84,9 @@ impl<'a> Namespace<'a> {
         candidates.sort_unstable();
         candidates.dedup();
         for candidate in candidates {
-            if let Some(found) =
-                self.lookup(candidate, source)?.filter(|found| found.is_between(candidate, source))
-            {
+            let found = self.lookup(candidate, source)?;
+            let is_it = |found: &Held| found.is_between(candidate, source) && !found.is_of_another(mss);
+            if let Some(found) = found.filter(is_it) {
                 return Ok(Some(live(&found)));
             }
         }

@@ -266,6 +266,12 @@ impl Held {
         !self.listens() && self.local == local && self.remote == remote
     }
 
+    /// Whether it sends larger segments than a dial announced that it takes: then it is another connection of the same
+    /// ends, such as one of the application that dials here.
+    pub(crate) fn is_of_another(&self, mss: Option<u16>) -> bool {
+        mss.zip(self.info).is_some_and(|(mss, info)| info.snd_mss > mss.into())
+    }
+
     pub(crate) fn listens(&self) -> bool {
         self.state == TCP_LISTEN
     }

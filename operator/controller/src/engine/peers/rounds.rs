@@ -17,22 +17,34 @@ use crate::cluster::record::ObjectKey;
 use crate::cluster::service::ResolvedService;
 
 /// Pods that are watched in one round, at most.
-const PODS: usize = 16;
+pub(super) const PODS: usize = 16;
 /// How long they remember, and a walk may take to come.
 const WATCHED: Duration = Duration::from_secs(15);
 /// The shortest time between two rounds of one pair.
 const REST: Duration = Duration::from_mins(1);
-/// How long after a change of a Service its data plane must have followed: longer than a pod counts as an endpoint after
-/// it was one.
-const SETTLED: Duration = Duration::from_secs(35);
 
 #[derive(Debug, Default)]
 pub(super) struct Rounds {
     open: BTreeMap<PairKey, Round>,
     /// When the last round of a pair began.
     last: BTreeMap<PairKey, Timestamp>,
-    /// Services that changed, with the moment to look where they lead.
-    due: BTreeMap<ObjectKey, Timestamp>,
+}
+
+impl Rounds {
+    /// Whether one is under way for a pair.
+    pub(super) fn is_open(&self, pair: &PairKey) -> bool {
+        self.open.contains_key(pair)
+    }
+
+    /// Whether one is under way for a target of a namespace's checks, whoever dials it.
+    pub(super) fn is_open_for(&self, namespace: &str, target: &TargetKey) -> bool {
+        self.open.keys().any(|(source, of)| source.namespace == namespace && of == target)
+    }
+
+    /// Whether one of a pair may begin.
+    pub(super) fn rests(&self, pair: &PairKey) -> bool {
+        self.last.contains_key(pair)
+    }
 }
 
 #[derive(Debug)]
@@ -41,16 +53,11 @@ struct Round {
     began: Timestamp,
     /// The walk was made and found what is known; it was asked for.
     wanted: bool,
+    /// It is about who takes connections that work: one look at each pod tells.
+    once: bool,
 }
 
 impl Engine {
-    /// A Service or its endpoints changed: where its address leads is looked at when it should have settled.
-    pub(in super::super) fn round_after(&mut self, service: &ObjectKey, now: Timestamp) {
-        if self.index.complete() {
-            self.peers.rounds.due.insert(service.clone(), now.plus(SETTLED));
-        }
-    }
-
     /// A walk that came about where the policies deny every endpoint, or that got no answer: another one is watched.
     pub(super) fn begin_round_for(&mut self, source: &PodRef, walk: &Walk, now: Timestamp) -> Vec<Output> {
         let Some(resolved) = self.resolved_of(source, &walk.target) else { return Vec::new() };
@@ -62,7 +69,7 @@ impl Engine {
             Resolved::Service(_, _, Some(found)) => self.endpoints_of(found, now),
             _ => direct(walk).filter_map(|dial| self.peer_at(dial.remote.ip(), now)).collect(),
         };
-        self.begin_round(source, &walk.target, endpoints.into_iter().collect(), now)
+        self.begin_round(source, &walk.target, endpoints.into_iter().collect(), now, false)
     }
 
     /// Another round with the pods of the one before, before what they told no longer counts.
@@ -79,15 +86,16 @@ impl Engine {
         }
         self.peers.rounds.last.remove(&pair);
         let there = whom.into_iter().filter(|pod| self.reports(pod, now)).collect();
-        self.begin_round(source, target, there, now)
+        self.begin_round(source, target, there, now, false)
     }
 
-    fn begin_round(
+    pub(super) fn begin_round(
         &mut self,
         source: &PodRef,
         target: &TargetKey,
         mut whom: Vec<PodRef>,
         now: Timestamp,
+        once: bool,
     ) -> Vec<Output> {
         let pair = (source.clone(), target.clone());
         if whom.is_empty() || self.peers.rounds.last.contains_key(&pair) || !self.reports(source, now) {
@@ -98,7 +106,7 @@ impl Engine {
         let watch = |pod: &PodRef| Output::Watch(pod.clone(), WATCHED);
         let mut outputs: Vec<Output> = whom.iter().map(watch).collect();
         outputs.push(Output::WalkNow(source.clone(), vec![target.clone()]));
-        self.peers.rounds.open.insert(pair, Round { whom, began: now, wanted: false });
+        self.peers.rounds.open.insert(pair, Round { whom, began: now, wanted: false, once });
         outputs
     }
 
@@ -110,10 +118,12 @@ impl Engine {
             return Vec::new();
         }
         let Some(round) = self.peers.rounds.open.remove(&pair) else { return Vec::new() };
+        let twice = !round.once;
         let questions: Vec<(PodRef, BTreeSet<Tuple>)> =
             round.whom.into_iter().map(|pod| (pod.clone(), self.tuples_for(source, walk, &pod))).collect();
-        let looks =
-            questions.into_iter().filter_map(|(pod, tuples)| self.look(pod, source, walk, tuples, now));
+        let looks = questions
+            .into_iter()
+            .filter_map(|(pod, tuples)| self.look(pod, source, walk, tuples, now, twice));
         looks.collect()
     }
 
@@ -169,68 +179,19 @@ impl Engine {
         wanted.then(|| Output::SendAll(source.clone()))
     }
 
-    pub(super) fn tick_rounds(&mut self, now: Timestamp) -> Vec<Output> {
+    pub(super) fn tick_rounds(&mut self, now: Timestamp) {
         self.peers.rounds.open.retain(|_, round| now.since(round.began) <= WATCHED);
         self.peers.rounds.last.retain(|_, began| now.since(*began) < REST);
-        let due: Vec<ObjectKey> =
-            self.peers.rounds.due.iter().filter(|(_, at)| **at <= now).map(|(key, _)| key.clone()).collect();
-        let mut outputs = Vec::new();
-        for service in due {
-            self.peers.rounds.due.remove(&service);
-            for ((source, target), whom) in self.pairs_of(&service, now) {
-                outputs.extend(self.begin_round(&source, &target, whom, now));
-            }
-        }
-        outputs
-    }
-
-    /// The pairs whose connections to a Service's address come about, with the pods to be watched: those that were its
-    /// endpoints first, then others of its namespace, then its endpoints.
-    fn pairs_of(&self, service: &ObjectKey, now: Timestamp) -> Vec<(PairKey, Vec<PodRef>)> {
-        let mut pairs = Vec::new();
-        for (key, state) in &self.checks {
-            let Some(check) = self.index.check(key) else { continue };
-            for (target, resolved) in check.spec.targets.iter().zip(&state.targets) {
-                let Resolved::Service(of, _, Some(found)) = resolved else { continue };
-                if of != service || found.headless {
-                    continue;
-                }
-                let whom = self.watched(service, found, now);
-                let target = TargetKey { check: key.name.clone(), target: target.name.clone() };
-                let works = |source: &&PodRef| {
-                    let walk = self.evidence_of(source, &target).map(|evidence| &evidence.walk);
-                    walk.is_some_and(|walk| {
-                        target_dials(walk).any(|d| d.purpose == DialPurpose::ServiceAddress && connected(d))
-                    })
-                };
-                let sources = state.selection.sampled.iter().filter(works);
-                pairs.extend(sources.map(|source| ((source.clone(), target.clone()), whom.clone())));
-            }
-        }
-        pairs
-    }
-
-    fn watched(&self, service: &ObjectKey, found: &ResolvedService, now: Timestamp) -> Vec<PodRef> {
-        let endpoints = self.endpoints_of(found, now);
-        let others = self.index.pods_of(&service.namespace).filter(|pod| pod.injected && !pod.host_network);
-        let mut whom: Vec<PodRef> = others
-            .map(|pod| pod.id.clone())
-            .filter(|pod| !endpoints.contains(pod) && self.reports(pod, now))
-            .collect();
-        whom.sort_by_key(|pod| !self.peers.members.was_member(service, pod));
-        whom.extend(endpoints);
-        whom.truncate(PODS);
-        whom
     }
 
     /// The pods behind a Service whose sidecars can be asked.
-    fn endpoints_of(&self, found: &ResolvedService, now: Timestamp) -> BTreeSet<PodRef> {
+    pub(super) fn endpoints_of(&self, found: &ResolvedService, now: Timestamp) -> BTreeSet<PodRef> {
         found.endpoints.iter().filter_map(|endpoint| self.peer_at(endpoint.address.ip(), now)).collect()
     }
 }
 
 /// Every TCP dial of the target itself.
-fn target_dials(walk: &Walk) -> impl Iterator<Item = &Dial> {
+pub(super) fn target_dials(walk: &Walk) -> impl Iterator<Item = &Dial> {
     let dials = walk.connect.iter().flat_map(|connect| &connect.dials);
     dials.filter(|dial| {
         let of_target = !matches!(dial.purpose, DialPurpose::Control | DialPurpose::Proxy);

@@ -10,11 +10,11 @@ use peerwalk_model::report::TargetFreshness;
 
 use super::*;
 
-const ENDPOINT: &str = "10.244.1.8:5432";
-const SERVICE: &str = "10.96.0.7:5432";
+pub(super) const ENDPOINT: &str = "10.244.1.8:5432";
+pub(super) const SERVICE: &str = "10.96.0.7:5432";
 
 /// The shop with sidecars in the source and in the database, at rest.
-fn attached() -> World {
+pub(super) fn attached() -> World {
     let mut world = World::shop();
     world.attach("web-1");
     world.attach_in("ledger", "db-0");
@@ -25,7 +25,7 @@ fn attached() -> World {
     world
 }
 
-fn from(port: u16, dial: Dial) -> Dial {
+pub(super) fn from(port: u16, dial: Dial) -> Dial {
     Dial { local: Some(SocketAddr::from(([10, 244, 0, 5], port))), ..dial }
 }
 
@@ -34,33 +34,33 @@ fn reset() -> Vec<Dial> {
     vec![from(51000, world::dial(ENDPOINT, refused))]
 }
 
-fn connected() -> Vec<Dial> {
+pub(super) fn connected() -> Vec<Dial> {
     let outcome = || DialOutcome::Connected { local_peer: None };
     let service = Dial { purpose: DialPurpose::ServiceAddress, ..world::dial(SERVICE, outcome()) };
     vec![from(50000, service), from(51000, world::dial(ENDPOINT, outcome()))]
 }
 
 /// The walk arrives; what is to be done at once.
-fn arrives(world: &mut World, dials: Vec<Dial>, more: impl FnOnce(&mut Walk)) -> Vec<Output> {
+pub(super) fn arrives(world: &mut World, dials: Vec<Dial>, more: impl FnOnce(&mut Walk)) -> Vec<Output> {
     world.settle();
     let mut walk = world.make_walk("web-1", dials);
     more(&mut walk);
     send(world, SidecarEvent::Walk(world::id("shop", "web-1"), Box::new(walk)))
 }
 
-fn send(world: &mut World, event: SidecarEvent) -> Vec<Output> {
+pub(super) fn send(world: &mut World, event: SidecarEvent) -> Vec<Output> {
     let now = world.now();
     world.take(Input::Sidecar(event, now))
 }
 
 /// A heartbeat of web-1 that tells of one more walk like the last.
-fn repeats(world: &mut World) -> Vec<Output> {
+pub(super) fn repeats(world: &mut World) -> Vec<Output> {
     let heartbeat = world.heartbeat_of("shop", "web-1");
     send(world, SidecarEvent::Heartbeat(world::id("shop", "web-1"), heartbeat))
 }
 
 /// The looks that are asked for: whom, under which number, and for what.
-fn looks(outputs: &[Output]) -> Vec<(String, u64, Vec<Tuple>)> {
+pub(super) fn looks(outputs: &[Output]) -> Vec<(String, u64, Vec<Tuple>)> {
     let look = |output: &Output| match output {
         Output::Look(pod, number, tuples) => Some((pod.name.clone(), *number, tuples.clone())),
         _ => None,
@@ -68,7 +68,7 @@ fn looks(outputs: &[Output]) -> Vec<(String, u64, Vec<Tuple>)> {
     outputs.iter().filter_map(look).collect()
 }
 
-fn watched(outputs: &[Output]) -> Vec<String> {
+pub(super) fn watched(outputs: &[Output]) -> Vec<String> {
     let watch = |output: &Output| match output {
         Output::Watch(pod, _) => Some(pod.name.clone()),
         _ => None,
@@ -77,7 +77,7 @@ fn watched(outputs: &[Output]) -> Vec<String> {
 }
 
 /// The same of every tuple.
-fn saw(tuples: &[Tuple], listener: &Listener, socket: Option<u8>) -> Saw {
+pub(super) fn saw(tuples: &[Tuple], listener: &Listener, socket: Option<u8>) -> Saw {
     let seen = |tuple: &Tuple| Seen {
         tuple: *tuple,
         socket: socket.map(|state| PeerSocket {
@@ -93,14 +93,14 @@ fn saw(tuples: &[Tuple], listener: &Listener, socket: Option<u8>) -> Saw {
     Saw { seen: tuples.iter().map(seen).collect(), ..Saw::default() }
 }
 
-fn answers(world: &mut World, namespace: &str, pod: &str, number: u64, saw: Saw) {
+pub(super) fn answers(world: &mut World, namespace: &str, pod: &str, number: u64, saw: Saw) {
     let outputs = send(world, SidecarEvent::Saw(world::id(namespace, pod), number, saw));
     assert_eq!(outputs, vec![], "an answer asks for nothing by itself");
     world.settle();
 }
 
 const ABSENT: Listener = Listener::Absent { elsewhere: None };
-const OPEN: Listener = Listener::Listens { queue: 0, backlog: 128 };
+pub(super) const OPEN: Listener = Listener::Listens { queue: 0, backlog: 128 };
 const FULL: Listener = Listener::Listens { queue: 129, backlog: 128 };
 
 #[test]
@@ -261,20 +261,6 @@ fn answers_that_a_verdict_rests_on_are_got_anew() {
     assert_eq!(world.verdict(), "NotListening confirmed", "and the verdict stands");
 }
 
-#[test]
-fn walks_that_pass_ask_nobody() {
-    let mut world = attached();
-    let outputs = arrives(&mut world, connected(), |_| {});
-    assert_eq!(outputs, vec![]);
-    world.settle_and_store();
-    for _ in 0..200 {
-        world.pass(1);
-        let outputs = [repeats(&mut world), world.take(Input::Tick), world.settle()].concat();
-        assert_eq!(outputs, vec![], "a steady cluster is left alone");
-        world.heartbeat_in("ledger", "db-0");
-    }
-}
-
 fn unanswered(walk: &mut Walk) {
     walk.request = Some(Request {
         method: HttpMethod::Head,
@@ -331,60 +317,4 @@ fn a_request_without_an_answer_is_made_again_and_watched() {
     saw.seen.iter_mut().flat_map(|seen| &mut seen.socket).for_each(|socket| socket.unread = 120);
     answers(&mut world, "ledger", "db-0", number, saw);
     assert_eq!(world.verdict(), "PeerNotReading likely");
-}
-
-/// The database moves to another pod; the one of before goes on.
-fn moved() -> World {
-    let mut world = attached();
-    arrives(&mut world, connected(), |_| {});
-    world.settle_and_store();
-    world.pod_in("ledger", "db-1", "db", "n2", "10.244.1.18", true, "t", 5432);
-    world.settle_and_store();
-    world.attach_in("ledger", "db-1");
-    world.service("ledger", "db", "10.96.0.7", 5432, "db-1", "n2", "10.244.1.18");
-    world.settle_and_store();
-    let outcome = || DialOutcome::Connected { local_peer: None };
-    let service = Dial { purpose: DialPurpose::ServiceAddress, ..world::dial(SERVICE, outcome()) };
-    arrives(
-        &mut world,
-        vec![from(50002, service), from(51002, world::dial("10.244.1.18:5432", outcome()))],
-        |_| {},
-    );
-    world.settle_and_store();
-    world
-}
-
-#[test]
-fn where_a_service_leads_is_looked_at_once_it_has_settled() {
-    let mut world = moved();
-    let mut rounds = Vec::new();
-    let mut asked = Vec::new();
-    for second in 1..=60 {
-        world.pass(1);
-        world.heartbeat_in("ledger", "db-0");
-        world.heartbeat_in("ledger", "db-1");
-        let mut outputs = world.take(Input::Tick);
-        outputs.extend(repeats(&mut world));
-        if !watched(&outputs).is_empty() {
-            rounds.push((second, watched(&outputs)));
-        }
-        asked.extend(outputs.iter().filter(|o| matches!(o, Output::SendAll(_))).map(|_| second));
-        world.settle_and_store();
-        if asked.len() == 1 && asked[0] == second {
-            let outcome = || DialOutcome::Connected { local_peer: None };
-            let service = Dial { purpose: DialPurpose::ServiceAddress, ..world::dial(SERVICE, outcome()) };
-            let outputs = arrives(&mut world, vec![from(50004, service)], |_| {});
-            let looks = looks(&outputs);
-            let whom: Vec<&str> = looks.iter().map(|(pod, ..)| pod.as_str()).collect();
-            assert_eq!(whom, ["db-0", "db-1"], "the pod of before first");
-            assert_eq!(looks[0].2[0].destination, ENDPOINT.parse().unwrap(), "as if it ended at that pod");
-            answers(&mut world, "ledger", "db-0", looks[0].1, saw(&looks[0].2, &OPEN, Some(1)));
-            answers(&mut world, "ledger", "db-1", looks[1].1, saw(&looks[1].2, &OPEN, None));
-            assert_eq!(world.verdict(), "WrongBackend likely", "it was no endpoint for longer than it takes");
-        }
-    }
-    assert_eq!(rounds.len(), 1, "one round after the change: {rounds:?}");
-    assert_eq!(rounds[0].1, ["db-0", "db-1"]);
-    assert!(rounds[0].0 >= 34, "when it has settled: {rounds:?}");
-    assert_eq!(world.verdict(), "WrongBackend confirmed", "and nobody tells of it as an endpoint since");
 }

@@ -180,3 +180,50 @@ fn a_failing_walk_says_nothing_of_endpoints_it_may_not_have_dialled() {
     let again = world.now().minus(Duration::from_secs(5));
     assert_eq!(path(&world), Some(again), "what refused is named by the signature, and shows the path");
 }
+
+#[test]
+fn an_endpoint_whose_pod_does_not_exist_any_more_is_told_as_that() {
+    for (about, expected) in [
+        ("the pod is deleted", "PodGone likely"),
+        ("the pod has another address", "PodGone likely"),
+        ("the pod is there", "ConnectTimeout likely"),
+        ("another pod has the address", "ConnectTimeout likely"),
+        ("pods are not heard of", "ConnectTimeout likely"),
+        ("the endpoint is new", "ConnectTimeout suspected"),
+    ] {
+        let mut world = World::shop();
+        world.attach("web-1");
+        world.settle_and_store();
+        world.pass(60);
+        world.tick();
+        let gone = || Input::Watch(WatchEvent::Deleted(Kind::Pod, ObjectKey::new("ledger", "db-0")));
+        match about {
+            "the pod has another address" => {
+                world.pod_in("ledger", "db-0", "db", "n2", "10.244.1.77", true, "t", 5432);
+            }
+            "the pod is there" => {}
+            _ => {
+                world.take(gone());
+            }
+        }
+        match about {
+            "another pod has the address" => {
+                world.pod_in("ledger", "db-9", "x", "n2", "10.244.1.8", true, "t", 5432);
+            }
+            "pods are not heard of" => {
+                world.take(Input::Watch(WatchEvent::Interrupted(Kind::Pod)));
+                world.pass(60);
+            }
+            "the endpoint is new" => {
+                world.service("ledger", "db", "10.96.0.7", 5433, "db-0", "n2", "10.244.1.8");
+                world.service("ledger", "db", "10.96.0.7", 5432, "db-0", "n2", "10.244.1.8");
+            }
+            _ => {}
+        }
+        world.settle_and_store();
+        world.pass(3);
+        world.walk("web-1", world::silent_with_control());
+        world.settle();
+        assert_eq!(world.verdict(), expected, "{about}");
+    }
+}
