@@ -88,6 +88,8 @@ fn name_server(lab: &Lab, setting: Setting) -> Result<Server> {
 
 /// The operator without its API server.
 struct World {
+    /// As it is by now.
+    case: Case,
     setting: Setting,
     engine: Engine,
     hub: Serving,
@@ -109,6 +111,7 @@ impl World {
             silence: SILENCE,
         };
         let mut world = Self {
+            case: case.clone(),
             setting,
             engine: Engine::new(settings, Metrics::default(), now()),
             hub,
@@ -140,6 +143,12 @@ impl World {
         }
         for (fault, within) in step.faults.iter().zip(0..) {
             break_it(lab, self.setting, number * 100 + within, fault)?;
+        }
+        if let Some(endpoints) = &step.endpoints {
+            self.case.cluster.endpoints.clone_from(endpoints);
+            for object in objects::service(&self.case, self.setting) {
+                self.take(Input::Watch(WatchEvent::Applied(objects::decoded(object)?)))?;
+            }
         }
         for policy in &step.policies {
             let policy = objects::kinded(self.setting.fill_value(policy.clone()));

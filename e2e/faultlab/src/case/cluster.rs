@@ -60,6 +60,9 @@ pub struct Step {
     /// Namespaces and names of policies that are removed, as `ledger/closed`.
     #[serde(default)]
     pub removed: Vec<String>,
+    /// Pods that are ready endpoints of the Service from now on.
+    #[serde(default)]
+    pub endpoints: Option<Vec<At>>,
     /// What must be said; its time counts from then.
     pub expect: Expect,
 }

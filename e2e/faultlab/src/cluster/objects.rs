@@ -83,7 +83,7 @@ fn pod_of(
 }
 
 /// The Service that the check is of, and its endpoints.
-fn service(case: &Case, setting: Setting) -> [Value; 2] {
+pub(super) fn service(case: &Case, setting: Setting) -> [Value; 2] {
     let mut service = setting.fill_value(json!({
         "kind": "Service",
         "metadata": {"namespace": "ledger", "name": "server"},
