@@ -1,6 +1,8 @@
 //! What must hold of a walk during which the prober was kept from running.
 
-use peerwalk_model::evidence::{DialOutcome, QueryOutcome, RequestOutcome, Resolve, Strain, TlsOutcome};
+use peerwalk_model::evidence::{
+    DialOutcome, Query, QueryOutcome, RequestOutcome, Resolve, Strain, TlsOutcome,
+};
 use peerwalk_model::{Observed, Reason, Stage, Verdict};
 
 use super::target_dials;
@@ -28,10 +30,10 @@ pub(super) fn starved(pair: &PairEvidence, verdict: &Verdict, must: &mut impl Fn
                 || dials.iter().any(|dial| matches!(dial.outcome, DialOutcome::Failed { .. }))
                 || !dials.iter().any(|dial| dial.outcome == DialOutcome::Silent)
         }
-        Stage::Resolve => walk
-            .resolve
-            .as_ref()
-            .is_none_or(|resolve| resolve.queries.iter().any(|query| query.outcome != QueryOutcome::Timeout)),
+        Stage::Resolve => walk.resolve.as_ref().is_none_or(|resolve| {
+            let came = |query: &Query| query.outcome != QueryOutcome::Timeout || query.late.is_some();
+            !resolve.addresses.is_empty() || resolve.queries.iter().any(came)
+        }),
         Stage::Tls | Stage::Request => {
             walk.tls.as_ref().is_none_or(|tls| tls.outcome != TlsOutcome::Timeout)
                 && walk.request.as_ref().is_none_or(|request| request.outcome != RequestOutcome::NoResponse)
@@ -42,7 +44,7 @@ pub(super) fn starved(pair: &PairEvidence, verdict: &Verdict, must: &mut impl Fn
     let unanswered =
         |resolve: &Resolve| resolve.queries.iter().any(|query| query.outcome == QueryOutcome::Timeout);
     let silent = match verdict.reason {
-        Some(Reason::Dropped | Reason::ConnectTimeout | Reason::PartialLoss) => true,
+        Some(Reason::Dropped | Reason::ConnectTimeout | Reason::PartialLoss | Reason::DnsSlow) => true,
         // A name server whose host refuses is one that does not answer, too.
         Some(Reason::DnsTimeout) => walk.resolve.as_ref().is_some_and(unanswered),
         _ => false,

@@ -85,10 +85,13 @@ fn rests_on_time(view: &View, verdict: &Verdict) -> bool {
                         | Reason::DnsNoData
                         | Reason::DnsRefused
                         | Reason::DnsServerFailure
+                        | Reason::DnsUnexpectedAddress
                 )
             );
             let mut queries = walk.resolve.iter().flat_map(|resolve| &resolve.queries);
-            !answered && queries.any(|query| query.outcome == QueryOutcome::Timeout)
+            // Who was kept from running finds every server slow.
+            let slow = verdict.reason == Some(Reason::DnsSlow);
+            slow || (!answered && queries.any(|query| query.outcome == QueryOutcome::Timeout))
         }
         Stage::Route => walk.proxied.as_ref().is_some_and(proxy_did_not_answer),
         Stage::Connect => {
