@@ -128,7 +128,6 @@ async fn what_is_not_implemented_is_refused_by_name() -> Result<()> {
         json!({ "targets": [target] })
     };
     for (field, patch) in [
-        ("profile", json!({ "profile": "Lan" })),
         ("pods", with(json!({ "pods": { "port": 9000 } }))),
         ("grpc", with(json!({ "grpc": {} }))),
         ("via", with(json!({ "via": "Direct" }))),
