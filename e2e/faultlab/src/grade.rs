@@ -35,6 +35,8 @@ pub struct Played {
     pub elapsed: Duration,
     /// What is not as expected, for people.
     pub complaints: Vec<String>,
+    /// How often it was played before, and the machine kept the probe from running.
+    pub again: u32,
 }
 
 /// An answer, whoever gave it.
@@ -119,5 +121,6 @@ pub(crate) fn grade(expect: &Expect, setting: Setting, said: &Said) -> Played {
         grade,
         elapsed: said.elapsed,
         complaints,
+        again: 0,
     }
 }

@@ -12,6 +12,7 @@ pub struct Matrix {
     cells: BTreeMap<(String, String), usize>,
     grades: BTreeMap<Grade, usize>,
     times: BTreeMap<String, Vec<Duration>>,
+    again: u32,
 }
 
 impl Matrix {
@@ -19,6 +20,7 @@ impl Matrix {
     pub fn add(&mut self, played: &Played) {
         *self.cells.entry((played.expected.clone(), played.given.clone())).or_default() += 1;
         *self.grades.entry(played.grade).or_default() += 1;
+        self.again += played.again;
         if played.grade == Grade::Right {
             self.times.entry(played.expected.clone()).or_default().push(played.elapsed);
         }
@@ -37,6 +39,8 @@ impl Matrix {
         for grade in [Grade::Right, Grade::Unknown, Grade::Off, Grade::Wrong] {
             let _ = write!(text, " {} |", self.count(grade));
         }
+        let again = self.again;
+        let _ = write!(text, "\n\nPlayed again, since the machine kept the probe from running: {again}.");
         text += "\n\n| expected | given | times |\n|---|---|---|\n";
         for ((expected, given), count) in &self.cells {
             let _ = writeln!(text, "| {expected} | {given} | {count} |");

@@ -30,14 +30,14 @@ const DNS: u16 = 53;
 const TRIES: u32 = 5;
 
 /// Plays a case in one setting, with that probe, and with other traffic when it is to be loaded. A machine that keeps
-/// the probe from running says nothing of the case, and where that is not what it is about it is played again.
+/// the probe from running says nothing of the case, and where that is not what it is about it is played again, and counted as that.
 pub fn play(case: &Case, setting: Setting, probe: &Path, loaded: bool) -> Result<Played> {
     let mut played = play_once(case, setting, probe, loaded)?;
-    for _ in 1..TRIES {
+    for again in 1..TRIES {
         if case.probe.starved || played.given != "ProbeStarved" {
             break;
         }
-        played = play_once(case, setting, probe, loaded)?;
+        played = Played { again, ..play_once(case, setting, probe, loaded)? };
     }
     Ok(played)
 }
