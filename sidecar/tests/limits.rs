@@ -180,6 +180,7 @@ async fn very_long_urls() {
         port,
         addresses: vec![IpAddr::from([127, 0, 0, 1])],
         endpoints: Vec::new(),
+        tls: None,
     };
     let http = HttpRequest { method: HttpMethod::Head, path: longest("/"), status_below: 500 };
     let target = planned(TargetKind::Service(service), Some(http));

@@ -40,8 +40,12 @@ pub struct PlannedTarget {
 impl PlannedTarget {
     /// Whether anything is said over the connection: a request, or a TLS handshake.
     pub fn speaks(&self) -> bool {
-        let is_https = |url: &UrlTarget| url.url.starts_with("https:");
-        self.http.is_some() || matches!(&self.kind, TargetKind::Url(url) if is_https(url))
+        let tls = match &self.kind {
+            TargetKind::Service(service) => service.tls.is_some(),
+            TargetKind::Url(url) => url.url.starts_with("https:"),
+            TargetKind::Dns(_) => false,
+        };
+        self.http.is_some() || tls
     }
 }
 
@@ -67,6 +71,15 @@ pub struct ServiceTarget {
     pub addresses: Vec<IpAddr>,
     /// Ready endpoints, sampled, each with its target port.
     pub endpoints: Vec<SocketAddr>,
+    /// Set where a `https` URL names the Service: TLS is spoken with it.
+    pub tls: Option<ServiceTls>,
+}
+
+/// How TLS is spoken with a Service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServiceTls {
+    /// Trusted roots in PEM; `None` trusts the built-in ones.
+    pub roots_pem: Option<String>,
 }
 
 /// A URL and where it may lead.

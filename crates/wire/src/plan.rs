@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use peerwalk_model::TargetKey;
 use peerwalk_model::plan::{
     Control, DialScope, DnsTarget, HttpMethod, HttpRequest, PlannedTarget, RecordType, Retries,
-    ServiceTarget, TargetKind, UrlTarget,
+    ServiceTarget, ServiceTls, TargetKind, UrlTarget,
 };
 
 use crate::delta::{DeltaError, PlanDelta, within_limits};
@@ -60,6 +60,7 @@ fn target_message(key: &TargetKey, target: &PlannedTarget) -> proto::PlannedTarg
             port: u32::from(service.port),
             addresses: ips_bytes(&service.addresses),
             endpoints: service.endpoints.iter().copied().map(socket_message).collect(),
+            tls: service.tls.as_ref().map(|tls| proto::ServiceTls { roots_pem: tls.roots_pem.clone() }),
         }),
         TargetKind::Url(url) => Kind::Url(proto::UrlTarget {
             url: url.url.clone(),
@@ -117,16 +118,23 @@ fn target(message: proto::PlannedTarget) -> Result<(TargetKey, PlannedTarget), W
 
 fn service(message: proto::ServiceTarget) -> Result<ServiceTarget, WireError> {
     let endpoint = |address| socket("service.endpoints", Some(address));
+    let tls = |tls: proto::ServiceTls| {
+        Ok::<_, WireError>(ServiceTls { roots_pem: roots("service.tls.roots_pem", tls.roots_pem)? })
+    };
     Ok(ServiceTarget {
         hostname: name("service.hostname", message.hostname)?,
         port: port("service.port", message.port)?,
         addresses: ips("service.addresses", message.addresses, limits::SERVICE_ADDRESSES)?,
         endpoints: list("service.endpoints", message.endpoints, limits::ENDPOINTS, endpoint)?,
+        tls: message.tls.map(tls).transpose()?,
     })
 }
 
+fn roots(field: &'static str, pem: Option<String>) -> Result<Option<String>, WireError> {
+    pem.map(|pem| text_within(field, pem, limits::ROOTS_BYTES)).transpose()
+}
+
 fn url(message: proto::UrlTarget) -> Result<UrlTarget, WireError> {
-    let roots = message.roots_pem.map(|pem| text_within("url.roots_pem", pem, limits::ROOTS_BYTES));
     let url = text_within("url.url", message.url, limits::URL_BYTES)?;
     if !url.starts_with("http://") && !url.starts_with("https://") {
         // The value may hold a credential, so it is not repeated.
@@ -138,7 +146,7 @@ fn url(message: proto::UrlTarget) -> Result<UrlTarget, WireError> {
     }
     Ok(UrlTarget {
         url,
-        roots_pem: roots.transpose()?,
+        roots_pem: roots("url.roots_pem", message.roots_pem)?,
         scope: DialScope {
             networks: list("url.networks", message.networks, limits::NETWORKS, |network| {
                 self::network(&network)

@@ -171,6 +171,7 @@ fn kinds() -> BTreeMap<String, PlannedTarget> {
         port: OPEN,
         addresses: vec![NOWHERE.into()],
         endpoints: vec![SocketAddr::new(NOWHERE.into(), OPEN)],
+        tls: None,
     });
     let dns = DnsTarget { name: "svc-1.shop.svc".into(), record: RecordType::A };
     BTreeMap::from([
@@ -200,6 +201,7 @@ fn service(n: u8) -> TargetKind {
         port: OPEN,
         addresses: vec![IpAddr::from([10, 96, 0, n])],
         endpoints: (1..=ENDPOINTS).map(endpoint).collect(),
+        tls: None,
     })
 }
 

@@ -320,7 +320,8 @@ impl Tour<'_> {
     fn roots(&self) -> Option<&str> {
         match &self.target.kind {
             TargetKind::Url(url) => url.roots_pem.as_deref(),
-            TargetKind::Service(_) | TargetKind::Dns(_) => None,
+            TargetKind::Service(service) => service.tls.as_ref()?.roots_pem.as_deref(),
+            TargetKind::Dns(_) => None,
         }
     }
 
@@ -329,11 +330,11 @@ impl Tour<'_> {
             TargetKind::Service(service) => Ok(Way {
                 host: service.hostname.clone(),
                 port: service.port,
-                url: self.target.http.as_ref().map(|http| TargetUrl {
-                    scheme: Scheme::Http,
+                url: self.target.speaks().then(|| TargetUrl {
+                    scheme: if service.tls.is_some() { Scheme::Https } else { Scheme::Http },
                     host: service.hostname.clone(),
                     port: service.port,
-                    path: http.path.clone(),
+                    path: self.target.http.as_ref().map_or_else(|| "/".to_owned(), |http| http.path.clone()),
                 }),
             }),
             TargetKind::Url(url) => {

@@ -191,6 +191,7 @@ fn endpoints_and_the_service_address_are_dialled_in_the_same_window() {
             port: 5432,
             addresses: vec![ip("10.96.0.10")],
             endpoints: vec![at("10.9.2.2", endpoint_port)],
+            tls: None,
         };
         let prober = Prober::new(environment.clone());
         let walks = walks(&lab, &prober, &target(TargetKind::Service(service)));

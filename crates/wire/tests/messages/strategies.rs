@@ -14,7 +14,7 @@ use peerwalk_model::evidence::{
 use peerwalk_model::peer::{Listener, PeerSocket, Saw, Seen, Tuple};
 use peerwalk_model::plan::{
     Control, DialScope, DnsTarget, HttpMethod, HttpRequest, PlannedTarget, RecordType, Retries,
-    ServiceTarget, TargetKind, UrlTarget,
+    ServiceTarget, ServiceTls, TargetKind, UrlTarget,
 };
 use peerwalk_model::report::{Heartbeat, Sockets, TargetFreshness, Took, Transition};
 use peerwalk_model::{PodRef, Protocol, Stage, TargetKey, Timestamp, Walk};
@@ -466,9 +466,10 @@ fn kind() -> impl Strategy<Value = TargetKind> {
         (any::<[u8; 16]>(), 0_u8..=128).prop_map(|(ip, prefix)| IpNet::new(ip.into(), prefix)),
     ]
     .prop_map(|network| network.expect("the prefix fits the family"));
-    let service = (name(), any::<u16>(), vec(any::<IpAddr>(), 0..3), vec(socket(), 0..4)).prop_map(
-        |(hostname, port, addresses, endpoints)| {
-            TargetKind::Service(ServiceTarget { hostname, port, addresses, endpoints })
+    let tls = of(of(text()).prop_map(|roots_pem| ServiceTls { roots_pem }));
+    let service = (name(), any::<u16>(), vec(any::<IpAddr>(), 0..3), vec(socket(), 0..4), tls).prop_map(
+        |(hostname, port, addresses, endpoints, tls)| {
+            TargetKind::Service(ServiceTarget { hostname, port, addresses, endpoints, tls })
         },
     );
     let url = (text(), of(text()), vec(network, 0..3), any::<bool>()).prop_map(

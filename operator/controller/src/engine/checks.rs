@@ -169,7 +169,7 @@ impl Engine {
         for pod in &selection.sampled {
             for (position, (target, resolved)) in check.spec.targets.iter().zip(&resolved).enumerate() {
                 let before = state.targets.get(position);
-                let mut turned = before.is_some_and(|before| before.leads_elsewhere(resolved, target));
+                let mut turned = before.is_some_and(|before| before.leads_elsewhere(resolved));
                 let target = TargetKey { check: key.name.clone(), target: target.name.clone() };
                 let walk = self.walk_of(pod, &target);
                 let destinations = self.on_the_way(resolved, walk);

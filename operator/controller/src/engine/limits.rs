@@ -49,7 +49,8 @@ fn encoded(key: &TargetKey, target: &PlannedTarget) -> usize {
     const ADDRESS: usize = 28;
     let kind = match &target.kind {
         TargetKind::Service(service) => {
-            service.hostname.len() + ADDRESS * (service.addresses.len() + service.endpoints.len())
+            let roots = service.tls.as_ref().and_then(|tls| tls.roots_pem.as_ref()).map_or(0, String::len);
+            service.hostname.len() + roots + ADDRESS * (service.addresses.len() + service.endpoints.len())
         }
         TargetKind::Url(url) => {
             let roots = url.roots_pem.as_ref().map_or(0, String::len);
@@ -69,7 +70,9 @@ mod tests {
     use std::time::Duration;
 
     use ipnet::IpNet;
-    use peerwalk_model::plan::{DialScope, HttpMethod, HttpRequest, Plan, Retries, ServiceTarget, UrlTarget};
+    use peerwalk_model::plan::{
+        DialScope, HttpMethod, HttpRequest, Plan, Retries, ServiceTarget, ServiceTls, UrlTarget,
+    };
     use peerwalk_wire::{FromHub, PlanDelta, limits};
 
     use super::*;
@@ -103,12 +106,13 @@ mod tests {
         }
     }
 
-    fn service() -> PlannedTarget {
+    fn service(roots: Option<usize>) -> PlannedTarget {
         let service = ServiceTarget {
             hostname: "h".repeat(253),
             port: u16::MAX,
             addresses: vec![ip(0), ip(1)],
             endpoints: (0..16).map(|n| SocketAddr::new(ip(n), u16::MAX)).collect(),
+            tls: roots.map(|roots| ServiceTls { roots_pem: Some("r".repeat(roots)) }),
         };
         // Each of its endpoints is proven by one control.
         largest(TargetKind::Service(service), 1024, 16 / 4)
@@ -133,7 +137,8 @@ mod tests {
     #[test]
     fn the_largest_plans_are_within_the_limits_of_the_protocol() {
         for (about, target, fits) in [
-            ("Services, limited by their number", service(), TARGETS),
+            ("Services, limited by their number", service(None), TARGETS),
+            ("Services with roots, limited by their bytes", service(Some(ROOTS_BYTES)), 40),
             ("URLs without roots, limited by their bytes", url(0), 190),
             ("URLs with roots, limited by their bytes", url(ROOTS_BYTES), 40),
         ] {
@@ -147,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_target_is_never_larger_than_estimated() {
-        for target in [service(), url(0), url(ROOTS_BYTES)] {
+        for target in [service(None), service(Some(ROOTS_BYTES)), url(0), url(ROOTS_BYTES)] {
             let real = encode(BTreeMap::from([(key(0), target.clone())]));
             let estimated = encoded(&key(0), &target);
             assert!(real <= estimated, "{real} bytes, estimated {estimated}");

@@ -166,6 +166,7 @@ mod tests {
             port,
             addresses: vec![],
             endpoints: vec![endpoint.parse().unwrap()],
+            tls: None,
         }))
     }
 

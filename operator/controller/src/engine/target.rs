@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use peerwalk_api::target::{TargetKind as SpecKind, TlsOptions};
 use peerwalk_api::{ConnectivityCheck, Target};
-use peerwalk_model::plan::{DialScope, DnsTarget, PlannedTarget, ServiceTarget, TargetKind, UrlTarget};
+use peerwalk_model::plan::{DnsTarget, PlannedTarget, ServiceTarget, ServiceTls, TargetKind, UrlTarget};
 use peerwalk_model::{PodRef, Protocol};
 
 use super::Engine;
@@ -66,21 +66,22 @@ impl Engine {
             (SpecKind::Service(service, hostname), Resolved::Service(_, _, Some(found))) => {
                 let hostname =
                     hostname.map_or_else(|| service.default_hostname(&pod.namespace), str::to_owned);
-                service_kind(hostname, found, pod)?
+                service_kind(hostname, found, pod, None)?
             }
             (SpecKind::Url(url, tls), Resolved::Service(_, _, Some(found))) => {
                 let at = Authority::of(url);
-                if at.https {
-                    // Walks of a Service speak no TLS. The port has to be there all the same.
-                    found.port?;
-                    let scope = self.scope(&at.host, found.addresses.iter().copied().collect());
-                    self.url_kind(url, tls, scope, pod)?
-                } else {
-                    service_kind(at.host, found, pod)?
-                }
+                let tls = match at.https {
+                    true => Some(ServiceTls { roots_pem: self.roots_pem(tls, pod)? }),
+                    false => None,
+                };
+                service_kind(at.host, found, pod, tls)?
             }
             (SpecKind::Url(url, tls), Resolved::Url { allowed: true, in_cluster }) => {
-                self.url_kind(url, tls, self.scope_of_url(url, in_cluster.as_ref()), pod)?
+                TargetKind::Url(UrlTarget {
+                    url: url.to_owned(),
+                    roots_pem: self.roots_pem(tls, pod)?,
+                    scope: self.scope_of_url(url, in_cluster.as_ref()),
+                })
             }
             (SpecKind::Dns(dns), Resolved::Dns) => {
                 TargetKind::Dns(DnsTarget { name: dns.name.clone(), record: dns.record_type.into() })
@@ -98,31 +99,26 @@ impl Engine {
         })
     }
 
-    fn url_kind(
-        &self,
-        url: &str,
-        tls: Option<&TlsOptions>,
-        scope: DialScope,
-        pod: &PodRef,
-    ) -> Option<TargetKind> {
-        let roots_pem = match tls {
-            Some(tls) => {
-                let map = &tls.ca_bundle.config_map;
-                let key = (ObjectKey::new(&pod.namespace, &map.name), map.key.clone());
-                // Without the roots that the check asks for there is nothing to verify by.
-                Some(self.roots.get(&key)?.as_ref().ok()?.clone())
-            }
-            None => None,
-        };
-        Some(TargetKind::Url(UrlTarget { url: url.to_owned(), roots_pem, scope }))
+    /// The roots that a check asks for, if it does; `None` as long as they cannot be read, since there is nothing to
+    /// verify by.
+    fn roots_pem(&self, tls: Option<&TlsOptions>, pod: &PodRef) -> Option<Option<String>> {
+        let Some(tls) = tls else { return Some(None) };
+        let map = &tls.ca_bundle.config_map;
+        let key = (ObjectKey::new(&pod.namespace, &map.name), map.key.clone());
+        self.roots.get(&key)?.as_ref().ok().cloned().map(Some)
     }
 }
 
 /// `None` when there is nothing of the Service to walk to.
-fn service_kind(hostname: String, found: &ResolvedService, pod: &PodRef) -> Option<TargetKind> {
+fn service_kind(
+    hostname: String,
+    found: &ResolvedService,
+    pod: &PodRef,
+    tls: Option<ServiceTls>,
+) -> Option<TargetKind> {
     let port = found.port.filter(|_| !found.external)?;
-    let endpoints = sampled_endpoints(found, pod);
-    Some(TargetKind::Service(ServiceTarget { hostname, port, addresses: found.addresses.clone(), endpoints }))
+    let (addresses, endpoints) = (found.addresses.clone(), sampled_endpoints(found, pod));
+    Some(TargetKind::Service(ServiceTarget { hostname, port, addresses, endpoints, tls }))
 }
 
 impl Resolved {
@@ -139,12 +135,11 @@ impl Resolved {
 
     /// Whether connections go another way than before, and the plan, which names a Service's endpoints, does
     /// not tell of it by itself.
-    pub(super) fn leads_elsewhere(&self, now: &Self, target: &Target) -> bool {
+    pub(super) fn leads_elsewhere(&self, now: &Self) -> bool {
         let (Self::Service(_, _, Some(before)), Self::Service(_, _, Some(after))) = (self, now) else {
             return false;
         };
         before.internal_local != after.internal_local
-            || (target.url.is_some() && self.destinations() != now.destinations())
     }
 
     /// The Service that the target stands for.

@@ -165,6 +165,7 @@ mod tests {
             port: 80,
             addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
             endpoints: endpoints.iter().map(|a| a.parse().unwrap()).collect(),
+            tls: None,
         })
     }
 

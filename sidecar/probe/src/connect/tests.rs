@@ -24,6 +24,7 @@ fn target(endpoints: &[&str]) -> PlannedTarget {
             port: 80,
             addresses: vec![],
             endpoints: endpoints.iter().map(|endpoint| address(endpoint)).collect(),
+            tls: None,
         }),
         http: None,
         connect_timeout: Duration::from_secs(2),

@@ -12,6 +12,7 @@ fn service() -> TargetKind {
         port: 80,
         addresses: vec!["10.96.0.10".parse().unwrap(), "127.0.0.1".parse().unwrap()],
         endpoints: vec!["10.244.0.11:8080".parse().unwrap()],
+        tls: None,
     })
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use peerwalk_model::evidence::{DialOutcome, DialPurpose, ResolveSource};
 use peerwalk_model::plan::{
-    DialScope, DnsTarget, HttpMethod, HttpRequest, Retries, ServiceTarget, UrlTarget,
+    DialScope, DnsTarget, HttpMethod, HttpRequest, Retries, ServiceTarget, ServiceTls, UrlTarget,
 };
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
@@ -111,6 +111,7 @@ async fn a_service_is_walked_by_its_address_and_an_endpoint() {
         port: server.port(),
         addresses: vec![server.ip()],
         endpoints: vec![server],
+        tls: None,
     };
     let walk = walk(&prober, &target(TargetKind::Service(service), Some("/healthz"))).await;
     let resolve = walk.resolve.as_ref().expect("a name is resolved");
@@ -138,6 +139,7 @@ async fn many_endpoints_do_not_wait_for_each_other() {
         port: endpoints[0].port(),
         addresses: vec![endpoints[0].ip()],
         endpoints: endpoints.clone(),
+        tls: None,
     };
     let walk = walk(&prober, &target(TargetKind::Service(service), None)).await;
     let found = outcomes(&walk);
@@ -174,6 +176,7 @@ async fn a_plan_cannot_lead_to_loopback() {
         port: server.port(),
         addresses: vec![server.ip()],
         endpoints: vec![server],
+        tls: None,
     };
     let walk = walk(&prober, &target(TargetKind::Service(service), Some("/"))).await;
     assert_eq!(outcomes(&walk), [(DialPurpose::Address, server, DialOutcome::NotAllowed)]);
@@ -270,16 +273,27 @@ async fn certificates_are_verified() {
         ("catalog.test", Some(other_pem), TlsOutcome::UntrustedIssuer),
         ("catalog.test", None, TlsOutcome::UntrustedIssuer),
     ] {
-        let (prober, _file) = prober(hosts, vec![], DialRules::Anything);
-        let kind = url(format!("https://{host}:{}/", server.port()), roots);
-        let walk = walk(&prober, &target(kind, Some("/"))).await;
-        let tls = walk.tls.clone().expect("a handshake was tried");
-        assert_eq!(tls.outcome, expected);
-        assert_eq!(
-            walk.request.is_some(),
-            expected == TlsOutcome::Established,
-            "a request needs a handshake"
-        );
+        let of_a_service = TargetKind::Service(ServiceTarget {
+            hostname: host.into(),
+            port: server.port(),
+            addresses: vec![server.ip()],
+            endpoints: vec![],
+            tls: Some(ServiceTls { roots_pem: roots.clone() }),
+        });
+        for kind in [url(format!("https://{host}:{}/", server.port()), roots), of_a_service] {
+            let (prober, _file) = prober(hosts, vec![], DialRules::Anything);
+            for path in [Some("/"), None] {
+                let walk = walk(&prober, &target(kind.clone(), path)).await;
+                let tls = walk.tls.expect("a handshake was tried");
+                assert_eq!(tls.outcome, expected, "{kind:?}");
+                let heard = path.is_some() && expected == TlsOutcome::Established;
+                assert_eq!(
+                    walk.request.is_some(),
+                    heard,
+                    "a request is made where it is asked for, after a handshake"
+                );
+            }
+        }
     }
     let (prober, _file) = prober(hosts, vec![], DialRules::Anything);
     let kind = url(format!("https://other.test:{}/", server.port()), Some(pem));
@@ -326,6 +340,7 @@ async fn both_ways_are_walked_where_the_variables_name_a_proxy() {
         port: server.port(),
         addresses: vec![server.ip()],
         endpoints: vec![],
+        tls: None,
     };
     let walk = walk(&prober, &target(TargetKind::Service(service), Some("/"))).await;
     assert_eq!(walk.route.as_ref().expect("a route").proxied[0].entry, ".svc");

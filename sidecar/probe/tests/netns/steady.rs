@@ -37,6 +37,7 @@ fn stands(rules: &str, control: bool) {
         port: 5432,
         addresses: vec![ip("10.96.0.10")],
         endpoints: vec![at("10.9.2.2", 80), at("10.9.2.2", 81)],
+        tls: None,
     };
     let mut target = target(TargetKind::Service(service));
     if control {

@@ -67,6 +67,7 @@ fn bare_dials_of_services_bear_a_mark_and_those_that_are_spoken_over_do_not() {
         port: 80,
         addresses: vec![ip("10.9.2.2")],
         endpoints: vec![at("10.9.2.2", 80)],
+        tls: None,
     };
     let http = HttpRequest { method: HttpMethod::Get, path: "/".into(), status_below: 400 };
     for (http, expected) in [(None, [true, true]), (Some(http), [false, true])] {

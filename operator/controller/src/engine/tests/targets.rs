@@ -3,7 +3,7 @@
 use peerwalk_model::evidence::{
     Dial, DialPurpose, Request, RequestOutcome, Resolve, ResolveSource, Tls, TlsOutcome,
 };
-use peerwalk_model::plan::{DialScope, ServiceTarget, UrlTarget};
+use peerwalk_model::plan::{DialScope, ServiceTarget, ServiceTls, UrlTarget};
 
 use super::world::acts::ready;
 use super::*;
@@ -13,41 +13,47 @@ fn url(url: &str) -> serde_json::Value {
     json!({"name": "db", "url": url})
 }
 
-fn service_planned(hostname: &str) -> TargetKind {
+fn service_planned(hostname: &str, tls: Option<ServiceTls>) -> TargetKind {
     TargetKind::Service(ServiceTarget {
         hostname: hostname.into(),
         port: 5432,
         addresses: vec!["10.96.0.7".parse().unwrap()],
         endpoints: vec!["10.244.1.8:5432".parse().unwrap()],
+        tls,
     })
 }
 
 #[test]
-fn a_plain_url_of_a_service_is_walked_as_the_service() {
-    for host in ["db.ledger.svc", "DB.ledger.svc.cluster.local.", "db.ledger", "10.96.0.7"] {
-        let mut world = World::shop();
-        world.check_with_target(url(&format!("http://{host}:5432/health?full=1")));
-        let planned = world.planned("web-1").expect("it is planned");
-        assert_eq!(planned.kind, service_planned(host), "{host}");
-        assert_eq!(planned.http.expect("with its request").path, "/health?full=1");
-        assert!(!planned.controls.is_empty(), "and with controls");
+fn a_url_of_a_service_is_walked_as_the_service() {
+    for (scheme, tls) in [("http", None), ("https", Some(ServiceTls { roots_pem: None }))] {
+        for host in ["db.ledger.svc", "DB.ledger.svc.cluster.local.", "db.ledger", "10.96.0.7"] {
+            let mut world = World::shop();
+            world.check_with_target(url(&format!("{scheme}://{host}:5432/health?full=1")));
+            let planned = world.planned("web-1").expect("it is planned");
+            assert_eq!(planned.kind, service_planned(host, tls.clone()), "{scheme}://{host}");
+            assert_eq!(planned.http.expect("with its request").path, "/health?full=1");
+            assert!(!planned.controls.is_empty(), "and with controls");
+        }
     }
 }
 
 #[test]
 fn a_denial_behind_a_url_is_found_and_proven() {
-    let mut world = World::shop();
-    world.policy("ledger", "default-deny", &json!({"podSelector": {}, "policyTypes": ["Ingress"]}));
-    world.check_with_target(url("http://db.ledger.svc:5432/"));
-    world.attach("web-1");
-    world.attach_in("ledger", "db-0");
-    world.pass(10);
-    world.walk("web-1", world::silent_with_control());
-    world.pass(2);
-    world.heartbeat_in("ledger", "db-0");
-    world.settle();
-    assert_eq!(world.verdict(), "PolicyDenied confirmed", "{}", world.explanation());
-    assert!(world.explanation().contains("→ http://db.ledger.svc:5432/ "), "{}", world.explanation());
+    for scheme in ["http", "https"] {
+        let mut world = World::shop();
+        world.policy("ledger", "default-deny", &json!({"podSelector": {}, "policyTypes": ["Ingress"]}));
+        world.check_with_target(url(&format!("{scheme}://db.ledger.svc:5432/")));
+        world.attach("web-1");
+        world.attach_in("ledger", "db-0");
+        world.pass(10);
+        world.walk("web-1", world::silent_with_control());
+        world.pass(2);
+        world.heartbeat_in("ledger", "db-0");
+        world.settle();
+        assert_eq!(world.verdict(), "PolicyDenied confirmed", "{}", world.explanation());
+        let target = format!("→ {scheme}://db.ledger.svc:5432/ ");
+        assert!(world.explanation().contains(&target), "{}", world.explanation());
+    }
 }
 
 /// What a sidecar that walks a URL sees of a Service: its address alone, for all it knows one like any other.
@@ -64,7 +70,7 @@ fn silent_address() -> Vec<Dial> {
 
 fn resolved(walk: &mut Walk) {
     walk.resolve = Some(Resolve {
-        name: "db.ledger.svc".into(),
+        name: "db.example.com".into(),
         addresses: vec!["10.96.0.7".parse().unwrap()],
         source: ResolveSource::Dns,
         queries: Vec::new(),
@@ -78,28 +84,23 @@ fn resolved(walk: &mut Walk) {
 fn answered(walk: &mut Walk) {
     resolved(walk);
     walk.tls = Some(Tls {
-        server_name: "db.ledger.svc".into(),
+        server_name: "db.example.com".into(),
         outcome: TlsOutcome::Established,
         elapsed: Duration::from_millis(2),
     });
     walk.request = Some(Request {
         method: peerwalk_model::plan::HttpMethod::Head,
-        url: "https://db.ledger.svc:5432/".into(),
+        url: "https://db.example.com:5432/".into(),
         status_below: 500,
         outcome: RequestOutcome::Status(200),
         elapsed: Duration::from_millis(2),
     });
 }
 
-#[test]
-fn an_https_url_of_a_service_may_lead_to_the_services_address() {
-    let mut world = World::shop();
-    world.check_with_target(url("https://db.ledger.svc:5432/"));
-    let planned = world.planned("web-1").expect("it is planned");
-    let scope = DialScope { networks: vec!["10.96.0.7/32".parse().unwrap()], any_address: false };
-    let expected = UrlTarget { url: "https://db.ledger.svc:5432/".into(), roots_pem: None, scope };
-    assert_eq!(planned.kind, TargetKind::Url(expected), "only walks of URLs speak TLS");
-    assert!(!planned.controls.is_empty(), "the paths to its endpoints are proven as those of any Service");
+/// A URL whose name is not the Service's and, for all that the sidecar sees, leads to it.
+fn check_by_another_name(world: &mut World) {
+    world.engine.settings.allow = ["db.example.com".parse().unwrap()].into_iter().collect();
+    world.check_with_target(url("https://db.example.com:5432/"));
 }
 
 #[test]
@@ -126,7 +127,7 @@ fn policies_are_asked_about_the_endpoints_behind_a_url() {
     ] {
         let mut world = World::shop();
         world.policy(policy.0, "policy", policy.1);
-        world.check_with_target(url("https://db.ledger.svc:5432/"));
+        check_by_another_name(&mut world);
         world.attach("web-1");
         world.pass(40);
         let connects = matches!(outcome, DialOutcome::Connected { .. });
@@ -142,11 +143,11 @@ fn policies_are_asked_about_the_endpoints_behind_a_url() {
 }
 
 #[test]
-fn a_denial_behind_an_https_url_does_not_stay_green() {
+fn a_denial_behind_another_name_does_not_stay_green() {
     let refused = || DialOutcome::Failed { errno: 111, immediate: false, queue: vec![] };
     for outcome in [DialOutcome::Silent, refused()] {
         let mut world = World::shop();
-        world.check_with_target(url("https://db.ledger.svc:5432/"));
+        check_by_another_name(&mut world);
         world.attach("web-1");
         world.pass(40);
         world.walk_with("web-1", to_the_address(DialOutcome::Connected { local_peer: None }), answered);
@@ -185,7 +186,7 @@ fn a_denial_that_only_a_services_address_shows_is_likely_and_tells_of_the_policy
     ] {
         let mut world = World::shop();
         world.policy("ledger", "default-deny", &json!({"podSelector": {}, "policyTypes": ["Ingress"]}));
-        world.check_with_target(url("https://db.ledger.svc:5432/"));
+        check_by_another_name(&mut world);
         world.attach("web-1");
         world.pass(40);
         world.walk_with("web-1", dials, resolved);
@@ -198,9 +199,8 @@ fn a_denial_that_only_a_services_address_shows_is_likely_and_tells_of_the_policy
 #[test]
 fn a_name_outside_that_leads_to_a_service_is_judged_by_its_endpoints() {
     let mut world = World::shop();
-    world.engine.settings.allow = ["db.example.com".parse().unwrap()].into_iter().collect();
     world.policy("ledger", "deny", &json!({"podSelector": {}, "policyTypes": ["Ingress"]}));
-    world.check_with_target(url("https://db.example.com:5432/"));
+    check_by_another_name(&mut world);
     world.attach("web-1");
     world.pass(40);
     world.walk_with("web-1", to_the_address(DialOutcome::Connected { local_peer: None }), answered);

@@ -97,6 +97,7 @@ async fn walks_go_on_with_the_endpoints_that_are_left() {
         port: server.port(),
         addresses: vec![server.ip()],
         endpoints: vec![one, other, server],
+        tls: None,
     };
     let target = target(TargetKind::Service(service), Some("/"));
     tokio::time::pause();
