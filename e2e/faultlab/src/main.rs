@@ -46,6 +46,8 @@ struct Arguments {
 
 /// Threads that take the processors under load.
 const BURNING: usize = 2;
+/// After so many it is told how far it is.
+const STEP: usize = 250;
 /// So many that are not as expected are told in full.
 const TOLD: usize = 20;
 
@@ -94,7 +96,15 @@ fn main() -> Result<ExitCode> {
                     let next = turns.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
                     let Some(turn) = next else { return };
                     let result = play(turn.case, turn.setting, &arguments.probe, arguments.load);
-                    played.lock().unwrap_or_else(PoisonError::into_inner).push((turn, result));
+                    let mut played = played.lock().unwrap_or_else(PoisonError::into_inner);
+                    played.push((turn, result));
+                    if played.len() % STEP == 0 && played.len() < all {
+                        progress(&format!(
+                            "{} of {all} played in {} s",
+                            played.len(),
+                            begun.elapsed().as_secs()
+                        ));
+                    }
                 }
             });
         }
@@ -149,6 +159,11 @@ fn complaint(turn: &Turn<'_>, played: &Played) -> String {
         text += complaint;
     }
     text
+}
+
+#[allow(clippy::print_stderr, reason = "the long form takes an hour")]
+fn progress(line: &str) {
+    eprintln!("{line}");
 }
 
 #[allow(clippy::print_stdout, reason = "it is what the program is for")]

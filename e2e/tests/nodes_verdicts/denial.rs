@@ -196,3 +196,40 @@ async fn an_answer_confirms_that_nobody_enforces_the_policy() -> Result<()> {
     })
     .await
 }
+
+/// Every ICMP error comes from the Service's address then, whoever sent it; the endpoints show who it is.
+#[tokio::test]
+async fn a_denial_is_the_same_through_the_services_address() -> Result<()> {
+    play_alone(async |scene, alone| {
+        let namespace = scene.name(SERVER);
+        let sealed =
+            json!({ "podSelector": { "matchLabels": { "app": "sealed" } }, "policyTypes": ["Ingress"] });
+        let mut objects = vec![client(scene), object::policy(&namespace, "sealed", &sealed)];
+        // One of that node has to answer, to show that the path is whole.
+        objects.extend(server(scene, "open", NODE_2));
+        let [pod, mut service] = server(scene, "sealed", NODE_2);
+        service["spec"]["ports"][0]["port"] = json!(443);
+        objects.extend([pod, service]);
+        scene.deploy(&objects).await?;
+        let address = scene.service_address(&namespace, "sealed").await?;
+        let url = json!({ "name": "sealed", "url": format!("https://sealed.{namespace}.svc/") });
+        for (mode, seen) in [
+            (Deny::Drop, "no answer from".to_owned()),
+            (Deny::Reject, format!("ICMP 3/3 from {address}")),
+            (Deny::Prohibited, format!("ICMP 3/13 from {address}")),
+            (Deny::Reset, "refused by a TCP reset".to_owned()),
+        ] {
+            alone.deny(mode)?;
+            let name = format!("by-{mode:?}").to_lowercase();
+            scene.apply(&[check(scene, &name, "client", std::slice::from_ref(&url))]).await?;
+            let proven =
+                |row: &TargetStatus| says(row, DENIED) && row.confidence == Some(Confidence::Confirmed);
+            let check = scene.rows(&name, "is sure of the denial", |rows| rows.iter().any(proven)).await?;
+            names_policy(&check, "sealed", (&namespace, "sealed"))?;
+            let explanation = scene.nodes.explain(&scene.name(CLIENT), &name).await?;
+            ensure!(explanation.contains(&seen), "expected {seen:?} under {mode:?}: {explanation}");
+        }
+        Ok(())
+    })
+    .await
+}

@@ -22,6 +22,7 @@ async fn what_name_servers_answer_is_told_apart() -> Result<()> {
             ("empty", "nodata.example.", False, "DnsNoData"),
             ("failing", "servfail.example.", False, "DnsServerFailure"),
             ("refusing", "refused.example.", False, "DnsRefused"),
+            ("slow", "slow.example.", False, "DnsSlow"),
         ] {
             apply_check(scene, check, &[name(check, host)]).await?;
             scene.verdict(check, status, reason).await?;
