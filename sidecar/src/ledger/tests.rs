@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use peerwalk_model::Stage;
 use peerwalk_model::evidence::{
-    Connect, Dial, DialOutcome, DialPurpose, ProxyAttempt, Resolve, ResolveSource, Trigger,
+    Connect, Dial, DialOutcome, DialPurpose, LocalTrouble, ProxyAttempt, Resolve, ResolveSource, Trigger,
 };
 use peerwalk_model::plan::{DnsTarget, PlannedTarget, RecordType, Retries, TargetKind};
 
