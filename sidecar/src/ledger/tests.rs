@@ -466,6 +466,26 @@ fn a_walk_without_queries_left_leaves_what_is_known() {
 }
 
 #[test]
+fn a_target_that_gets_budget_now_and_then_does_not_flap() {
+    let mut ledger = ledger(&[("a", 30)]);
+    ledger.walk(walk("a", "10.0.0.1", 100));
+    assert_eq!(sent(&mut ledger).len(), 1);
+    let local = LocalTrouble { what: LocalTrouble::BUDGET.into(), errno: 11 };
+    for round in 1..=5 {
+        let starved = Walk { local: Some(local.clone()), ..walk("a", "", round * 1_000) };
+        ledger.walk(starved);
+        ledger.walk(walk("a", "10.0.0.1", round * 1_000 + 500));
+        assert!(!ledger.has_evidence(), "round {round}: it is as it was");
+        assert_eq!(
+            ledger.heartbeat().targets[0].started,
+            at(round * 1_000 + 500),
+            "and the hub knows how new"
+        );
+    }
+    assert_eq!(ledger.transitions(0), None, "nothing has changed in between");
+}
+
+#[test]
 fn the_time_of_a_walk_is_told_while_it_is_about_the_target_as_it_is() {
     let mut ledger = ledger(&[("a", 10)]);
     let dial = |outcome| Dial {
