@@ -6,7 +6,7 @@ mod took;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use peerwalk_model::evidence::{DialOutcome, DialPurpose, LocalTrouble, Trigger, digest, finding, signature};
+use peerwalk_model::evidence::{Trigger, digest, finding, signature};
 use peerwalk_model::report::{Heartbeat, Sockets, TargetFreshness, Took, Transition};
 use peerwalk_model::{Plan, TargetKey, Timestamp, Walk};
 use peerwalk_wire::{Transitions, limits};
@@ -126,7 +126,7 @@ impl Ledger {
             self.interims.push_back(walk);
             return;
         }
-        if is_short_of_budget(&walk) && self.known(&walk.target).is_some() {
+        if walk.is_short_of_budget() && self.known(&walk.target).is_some() {
             // For want of budget. What is known stands, and grows older.
             return;
         }
@@ -247,23 +247,6 @@ impl Ledger {
 /// Whether what began under a plan of this number is about the target as it is.
 fn holds(meant_since: &BTreeMap<TargetKey, u64>, key: &TargetKey, number: u64) -> bool {
     meant_since.get(key).is_some_and(|since| number >= *since)
-}
-
-/// Every address of a purpose was skipped for want of budget: all of the Service's own, or all behind it, or the
-/// proxy; or there was none left to ask for the name. Half of what makes a walk proves less than the whole one
-/// before it.
-fn is_short_of_budget(walk: &Walk) -> bool {
-    use DialPurpose::{Address, Endpoint, Proxy, ServiceAddress};
-    if walk.local.as_ref().is_some_and(|local| local.what == LocalTrouble::BUDGET) {
-        return true;
-    }
-    let direct = walk.connect.iter().flat_map(|connect| &connect.dials);
-    let dials = direct.chain(walk.proxied.iter().flat_map(|proxied| &proxied.dials));
-    let allowed: Vec<_> = dials.filter(|dial| dial.outcome != DialOutcome::NotAllowed).collect();
-    [ServiceAddress, Endpoint, Address, Proxy].into_iter().any(|purpose| {
-        let mut of_it = allowed.iter().filter(|dial| dial.purpose == purpose).peekable();
-        of_it.peek().is_some() && of_it.all(|dial| dial.outcome == DialOutcome::Skipped)
-    })
 }
 
 #[cfg(test)]

@@ -125,6 +125,23 @@ impl Walk {
         }
     }
 
+    /// Whether every address of a purpose was skipped for want of budget: all of the Service's own, or all behind it, or
+    /// the proxy; or there was none left to ask for the name. Half of what makes a walk proves less than the whole
+    /// one before it.
+    pub fn is_short_of_budget(&self) -> bool {
+        use DialPurpose::{Address, Endpoint, Proxy, ServiceAddress};
+        if self.local.as_ref().is_some_and(|local| local.what == LocalTrouble::BUDGET) {
+            return true;
+        }
+        let direct = self.connect.iter().flat_map(|connect| &connect.dials);
+        let dials = direct.chain(self.proxied.iter().flat_map(|proxied| &proxied.dials));
+        let allowed: Vec<_> = dials.filter(|dial| dial.outcome != DialOutcome::NotAllowed).collect();
+        [ServiceAddress, Endpoint, Address, Proxy].into_iter().any(|purpose| {
+            let mut of_it = allowed.iter().filter(|dial| dial.purpose == purpose).peekable();
+            of_it.peek().is_some() && of_it.all(|dial| dial.outcome == DialOutcome::Skipped)
+        })
+    }
+
     /// Whether anything that was waited for in this walk did not come. What came as an answer, a refusal too, is true
     /// however the prober fared; this is not.
     pub fn waited_in_vain(&self) -> bool {

@@ -222,7 +222,7 @@ catalogue! {
             "Raise the CPU limit of the sidecar (sidecar.resources of the Peerwalk chart), or look at the load of the pod's node.";
         BudgetExceeded: "The sidecar's own budget is spent, and the target was not tried.",
             "Every address of the target was skipped for want of budget, or no DNS query was left to ask for its name, in the first walk or in every one since.",
-            "Give the pod fewer targets or longer intervals: what a sidecar may send is bounded, whatever the checks ask for.";
+            "Give the pod fewer targets or longer intervals: what a sidecar may send is bounded, whatever the checks ask for. Names cost less with a final dot, or with a smaller ndots in the pod's dnsConfig.";
     }
     Coverage {
         NoSourcePods: "The selector matches no running pod.",
@@ -236,7 +236,7 @@ catalogue! {
             "Allow egress to the hub: the message prints the rule to add when a policy blocks it.";
         ResultsStale: "The last completed walk is too old.",
             "The age of the last completed walk exceeds staleAfter.",
-            "Look at the sidecar's log in the source pod, and at its CPU limit.";
+            "Look at the sidecar's log in the source pod, and at its CPU limit. Where other targets of the pod are stale too, now and then, its checks ask for more than a sidecar may send: longer intervals or fewer targets.";
         TargetNotFound: "The target does not exist.",
             "No Service of that name in that namespace, or one of type ExternalName, which is an alias in DNS with nothing behind it.",
             "Correct the name and namespace in the check, or create the Service. For an alias give the check the url that it stands for.";

@@ -3,15 +3,18 @@
 //!
 //! [`Budget`] is pure (`now` is an argument); [`Gate`] makes walks wait for it.
 
+mod allowance;
 mod census;
 mod gate;
+mod line;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+pub(crate) use allowance::Allowance;
 pub(crate) use census::{Census, Held};
-pub(crate) use gate::{Allowance, Gate};
+pub(crate) use gate::Gate;
 
 /// Connects per second, sustained.
 pub const CONNECTS_PER_SECOND: u32 = 4;
@@ -109,9 +112,13 @@ impl Budget {
 
     /// How long until a connect to `remote` would be granted.
     pub fn wait(&self, now: Instant, remote: SocketAddr, pace: Pace) -> Duration {
+        self.distance(now, remote, pace).max(self.connects.wait(now))
+    }
+
+    /// How long until `remote` itself may be dialled again.
+    pub fn distance(&self, now: Instant, remote: SocketAddr, pace: Pace) -> Duration {
         let last = self.dialled.get(&remote).filter(|_| pace == Pace::Spaced);
-        let distance = last.map(|last| SPACING.saturating_sub(now.saturating_duration_since(*last)));
-        distance.unwrap_or_default().max(self.connects.wait(now))
+        last.map(|last| SPACING.saturating_sub(now.saturating_duration_since(*last))).unwrap_or_default()
     }
 
     /// Whether a DNS query would be granted.

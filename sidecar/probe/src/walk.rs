@@ -2,6 +2,7 @@
 
 mod after;
 mod memory;
+mod rounds;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use crate::tls;
 use crate::url::{Scheme, TargetUrl};
 use crate::witness::Witness;
 use memory::{Memory, Remembered};
+use rounds::Rounds;
 
 /// Time for [`Prober::addresses`].
 const ADDRESSES_TIME: Duration = Duration::from_secs(3);
@@ -46,6 +48,7 @@ pub struct Prober {
     /// The same for UDP.
     datagrams: Connector,
     memory: Memory,
+    rounds: Rounds,
     witness: Option<Arc<dyn Witness>>,
     gauges: Gauges,
     namespace: Namespace,
@@ -98,7 +101,8 @@ impl Prober {
     ) -> Walk {
         let before = self.memory.of(&key);
         let mut walk = Walk::begin(key, generation, trigger, crate::now());
-        let allowance = Allowance::new(target.total_timeout);
+        let (without, change) = (self.rounds.without_since(&walk.target), trigger == Trigger::Event);
+        let allowance = Allowance::new(target.total_timeout).without_since(without, change);
         let watch = Watch::begin(&self.gauges);
         let key = walk.target.clone();
         let tour = Tour { prober: self, key, target, allowance, trigger, before, watch: &watch };
@@ -112,6 +116,7 @@ impl Prober {
         walk.ended = crate::now();
         let walk = watch.onto(walk);
         self.memory.learn(&walk);
+        self.rounds.ended(&walk);
         walk
     }
 

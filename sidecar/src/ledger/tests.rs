@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use peerwalk_model::Stage;
 use peerwalk_model::evidence::{
-    Connect, Dial, DialOutcome, DialPurpose, ProxyAttempt, Resolve, ResolveSource, Trigger,
+    Connect, Dial, DialOutcome, DialPurpose, LocalTrouble, ProxyAttempt, Resolve, ResolveSource, Trigger,
 };
 use peerwalk_model::plan::{DnsTarget, PlannedTarget, RecordType, Retries, TargetKind};
 
@@ -463,6 +463,26 @@ fn a_walk_without_queries_left_leaves_what_is_known() {
     assert!(!ledger.has_evidence(), "it is the sidecar's own thrift");
     ledger.walk(Walk { local: local("file descriptors"), ..walk("a", "", 300) });
     assert_eq!(sent(&mut ledger), [("a".to_owned(), 300)], "and this is trouble");
+}
+
+#[test]
+fn a_target_that_gets_budget_now_and_then_does_not_flap() {
+    let mut ledger = ledger(&[("a", 30)]);
+    ledger.walk(walk("a", "10.0.0.1", 100));
+    assert_eq!(sent(&mut ledger).len(), 1);
+    let local = LocalTrouble { what: LocalTrouble::BUDGET.into(), errno: 11 };
+    for round in 1..=5 {
+        let starved = Walk { local: Some(local.clone()), ..walk("a", "", round * 1_000) };
+        ledger.walk(starved);
+        ledger.walk(walk("a", "10.0.0.1", round * 1_000 + 500));
+        assert!(!ledger.has_evidence(), "round {round}: it is as it was");
+        assert_eq!(
+            ledger.heartbeat().targets[0].started,
+            at(round * 1_000 + 500),
+            "and the hub knows how new"
+        );
+    }
+    assert_eq!(ledger.transitions(0), None, "nothing has changed in between");
 }
 
 #[test]

@@ -15,7 +15,9 @@ use crate::view::View;
 /// The sidecar had no query left to ask for the target's name.
 pub(super) fn no_query_left(view: &View) -> Option<Verdict> {
     view.walk.local.as_ref().filter(|local| local.what == LocalTrouble::BUDGET)?;
-    Some(out_of_budget("DNS queries", Stage::Resolve))
+    let fix = "longer intervals or fewer targets for this pod; a name with a final dot, or a smaller ndots in the pod's \
+               dnsConfig, costs two queries instead of two for each suffix of the search list";
+    Some(out_of_budget("DNS queries", Stage::Resolve, fix))
 }
 
 /// The sidecar had no connection left for any address of the target.
@@ -23,13 +25,15 @@ pub(super) fn no_dial_left(view: &View) -> Option<Verdict> {
     let dials = view.walk.connect.as_ref().map_or(&[][..], |connect| &connect.dials);
     let own = |dial: &&Dial| !matches!(dial.purpose, DialPurpose::Control | DialPurpose::Proxy);
     let mut own = dials.iter().filter(own).peekable();
-    (own.peek().is_some() && own.all(|dial| dial.outcome == DialOutcome::Skipped))
-        .then(|| out_of_budget("connections", Stage::Connect))
+    (own.peek().is_some() && own.all(|dial| dial.outcome == DialOutcome::Skipped)).then(|| {
+        out_of_budget("connections", Stage::Connect, "longer intervals or fewer targets for this pod")
+    })
 }
 
-fn out_of_budget(what: &str, stage: Stage) -> Verdict {
+fn out_of_budget(what: &str, stage: Stage, fix: &str) -> Verdict {
     let text = format!("the sidecar's own budget for {what} was spent, so that the target was not tried");
-    Verdict::unknown(Reason::BudgetExceeded, stage, vec![Because::new(Topic::Local, text)])
+    let because = vec![Because::new(Topic::Local, text), Because::new(Topic::Fix, fix.to_owned())];
+    Verdict::unknown(Reason::BudgetExceeded, stage, because)
 }
 
 /// The pod may not even open or bind a socket, whatever the address: that is asked of no network.
