@@ -353,7 +353,8 @@ impl Dialling<'_> {
                 .collect();
             // Older dials among them would be too old before the back-off is over.
             let fresh = found.iter().all(|dial| Some(dial.started) >= began);
-            breakers.failed(remote, now, found, fresh && (!silent || series.diagnosed));
+            let when = (of_it().map(Attempt::begun).min().unwrap_or(now), now);
+            breakers.failed(remote, when, found, fresh && (!silent || series.diagnosed));
         }
     }
 
