@@ -107,10 +107,11 @@ impl Refusals {
             }
             let Some(known) = state.known.get_mut(&dial.remote) else { continue };
             let since = known.dial.started;
-            let all = || dials.iter().filter(|other| other.remote == dial.remote);
-            let silent = all().all(|other| other.outcome == DialOutcome::Silent && other.started > since);
+            let all: Vec<&Dial> = dials.iter().filter(|other| other.remote == dial.remote).collect();
+            let silent =
+                all.iter().all(|other| other.outcome == DialOutcome::Silent && other.started > since);
             if silent && !starved {
-                if silences::is_proof(all()) {
+                if silences::is_proof(&all) {
                     let dial = dial.clone();
                     state.ended(&dial, now);
                     continue;

@@ -21,10 +21,9 @@ const STANDS_AFTER_EVENT: Duration = Duration::from_secs(3);
 const SOCKETS: usize = 8;
 
 /// Whether all these dials of one address together prove its silence: on every port, with a retransmission.
-pub(super) fn is_proof<'a>(own: impl Iterator<Item = &'a Dial> + Clone) -> bool {
-    own.clone().all(|dial| dial.outcome == DialOutcome::Silent)
-        && own.clone().count() >= SOCKETS
-        && own.clone().any(|dial| dial.retransmits > 0)
+pub(super) fn is_proof(own: &[&Dial]) -> bool {
+    let silent = own.iter().all(|dial| dial.outcome == DialOutcome::Silent);
+    silent && own.len() >= SOCKETS && own.iter().any(|dial| dial.retransmits > 0)
 }
 
 /// The dials of a diagnosis, by each address that it proved silent.
@@ -38,7 +37,8 @@ impl Silences {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.retain(|_, (_, proven)| now.saturating_duration_since(*proven) < STANDS);
         for suspect in suspects {
-            if is_proof(dials.iter().filter(|dial| dial.remote == *suspect)) {
+            let own: Vec<&Dial> = dials.iter().filter(|dial| dial.remote == *suspect).collect();
+            if is_proof(&own) {
                 let proof = |dial: &&Dial| {
                     dial.outcome == DialOutcome::Silent || dial.purpose == DialPurpose::Control
                 };
