@@ -119,9 +119,15 @@ fn a_refusal_that_gave_way_to_a_drop_is_found_out_with_an_event_and_without() {
             // Its host may be asked again then.
             std::thread::sleep(Duration::from_millis(3100));
             assert_eq!(walk(trigger)[0].outcome, refusal, "once silent: it may be a limit");
-            std::thread::sleep(Duration::from_millis(3100));
         }
-        let found = walk(trigger);
+        // A machine with other work may keep a walk from proving anything: then the next does.
+        let mut found = walk(trigger);
+        for _ in 0..5 {
+            if found[0].outcome == refusal {
+                std::thread::sleep(Duration::from_millis(3100));
+                found = walk(trigger);
+            }
+        }
         assert!(found.iter().all(|dial| dial.outcome == DialOutcome::Silent), "{trigger:?}: {found:?}");
         assert_eq!(odd_and_even(&found), (4, 4), "{trigger:?}: a whole proof: {found:?}");
     }
