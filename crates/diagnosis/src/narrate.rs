@@ -163,10 +163,11 @@ fn listed(addresses: &[String]) -> String {
 }
 
 fn answer(view: &View, address: &Address) -> String {
-    match address.answer {
+    let text = match address.answer {
         Answer::Mixed { .. } => mixed(view, address),
         one => plain(view, address, one),
-    }
+    };
+    if address.outdated { format!("{text}; that was before the Service changed") } else { text }
 }
 
 /// Each kind of answer with the number of sockets that saw it, in the order of the first.

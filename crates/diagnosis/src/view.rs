@@ -40,8 +40,27 @@ impl<'a> View<'a> {
         let walk = &pair.walk;
         let own = Own { addresses: &case.facts.source.addresses, endpoints: case.decisions };
         let words = Vec::new();
-        let view = Self { case, facts: case.facts, pair, walk, addresses: addresses(walk, own), words };
+        let mut view = Self { case, facts: case.facts, pair, walk, addresses: addresses(walk, own), words };
+        let outdated: Vec<bool> = view.addresses.iter().map(|address| view.is_outdated(address)).collect();
+        for (address, outdated) in view.addresses.iter_mut().zip(outdated) {
+            address.outdated = outdated;
+        }
         Self { words: words_of(&view), ..view }
+    }
+
+    /// Whether a Service's address was found to fail before the Service or its endpoints changed, and not again
+    /// since, though walks have begun since: what refused it was what the Service was then.
+    fn is_outdated(&self, address: &Address) -> bool {
+        let open = is_open(self.walk, address.remote);
+        let failed = match address.answer {
+            Answer::Works | Answer::Mixed { .. } | Answer::Intercepted { .. } => false,
+            Answer::Silent => open,
+            other => other.was_tried(),
+        };
+        let old = failed && (address.remembered || open);
+        let changed = self.facts.service().and_then(|service| service.changed);
+        let since = changed.is_some_and(|at| address.began < at && at <= self.pair.started);
+        address.purpose == DialPurpose::ServiceAddress && old && since
     }
 
     /// The target's addresses where a policy decision applies as it is: endpoints and plain addresses. A
@@ -62,7 +81,9 @@ impl<'a> View<'a> {
             other.answer.was_tried() && other.remote.is_ipv4() != address.remote.is_ipv4()
         };
         let no_route = address.answer == Answer::NetworkUnreachable(None);
-        address.answer.was_tried() && !(no_route && self.addresses.iter().any(other_family))
+        address.answer.was_tried()
+            && !address.outdated
+            && !(no_route && self.addresses.iter().any(other_family))
     }
 
     /// The Service's own addresses that say anything about the network.
@@ -118,8 +139,8 @@ impl<'a> View<'a> {
     /// When the observation of an address began: the start of the last walk, or earlier by as much as a
     /// remembered refusal is older than the walk that was sent.
     fn began(&self, address: &Address) -> Timestamp {
-        if is_open(self.walk, address.remote) {
-            // Heartbeats tell of walks that did not dial it: what was found grows older with them.
+        if is_open(self.walk, address.remote) || address.remembered {
+            // Heartbeats tell of walks that found nothing new there: what was found grows older with them.
             return address.began;
         }
         self.pair.started.minus(self.walk.started.since(address.began))

@@ -502,3 +502,21 @@ fn a_pod_that_is_no_endpoint_has_held_a_connection_for_a_while() {
         assert_eq!(found.is_empty(), sound, "{about}: {found:?}");
     }
 }
+
+#[test]
+fn a_refusal_of_before_a_service_changed_says_nothing_of_it() {
+    const CONNECTED: &str = "endpoint 10.244.1.8:5432 connected";
+    const OLD: &str = "service 10.96.3.7:5432 icmp 3/0 from 10.90.0.1 earlier 20000";
+    const NEW: &str = "service 10.96.3.7:5432 icmp 3/0 from 10.90.0.1";
+    for (about, own, changed, sound) in [
+        ("received since", NEW, 90_000, true),
+        ("received before", OLD, 90_000, false),
+        ("received after an earlier change", OLD, 70_000, true),
+    ] {
+        let pair = PairEvidence { since: at(60_000), consecutive: 5, ..pair(&[own, CONNECTED]) };
+        let facts = facts(ALIVE, ServiceFacts { changed: Some(at(changed)), ..service() });
+        let verdict = confirmed(Observed::Unreachable, Reason::ServiceNotProgrammed);
+        let found = broken(&pair, &facts, decided(&[(0, &[])]), &verdict);
+        assert_eq!(found.is_empty(), sound, "{about}: {found:?}");
+    }
+}

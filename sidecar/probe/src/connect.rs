@@ -91,6 +91,10 @@ impl Dialling<'_> {
             .marking(self.marked(choice))
             .with_datagram(self.datagram.clone());
         let firsts = choice.first.iter().map(|want| want.remote);
+        if self.is_event() {
+            let wanted = choice.first.iter().chain(&choice.rest).map(|want| want.remote);
+            self.connector.refusals.doubt(wanted, Instant::now());
+        }
         series.ahead = self.is_event() || self.connector.breakers.is_due(firsts, Instant::now());
         let local = self.dial(choice, &mut series, interim).await.err();
         self.ask(&series).await;
@@ -353,7 +357,8 @@ impl Dialling<'_> {
                 .collect();
             // Older dials among them would be too old before the back-off is over.
             let fresh = found.iter().all(|dial| Some(dial.started) >= began);
-            breakers.failed(remote, now, found, fresh && (!silent || series.diagnosed));
+            let when = (of_it().map(Attempt::begun).min().unwrap_or(now), now);
+            breakers.failed(remote, when, found, fresh && (!silent || series.diagnosed));
         }
     }
 
@@ -378,10 +383,11 @@ impl Connector {
 
     fn learn(&self, target: &TargetKey, dials: &mut [Dial], watch: &Watch<'_>) {
         let now = Instant::now();
-        self.refusals.learn(dials, now);
+        let silent = |dials: &[Dial]| dials.iter().any(|dial| dial.outcome == DialOutcome::Silent);
+        let starved = silent(dials) && watch.is_starved();
+        self.refusals.learn(dials, now, starved);
         self.silences.learn(dials);
-        let silent = dials.iter().any(|dial| dial.outcome == DialOutcome::Silent);
-        if !(silent && watch.is_starved()) {
+        if !(starved && silent(dials)) {
             self.recent.learn(target, dials, now);
         }
         let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);

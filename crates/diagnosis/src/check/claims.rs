@@ -21,6 +21,15 @@ pub(super) fn confirmed(case: &Case, verdict: &Verdict, must: &mut impl FnMut(bo
         return not_allowed(case, must);
     }
     let Some(pair) = case.evidence else { return };
+    if matches!(
+        verdict.reason,
+        Some(Reason::ServiceNotProgrammed | Reason::NoEndpoints | Reason::NoLocalEndpoints)
+    ) {
+        let dials = target_dials(pair);
+        let mut own = dials.iter().filter(|dial| dial.purpose == DialPurpose::ServiceAddress).peekable();
+        let of_before = own.peek().is_some() && own.all(|dial| is_of_before(case, pair, dial));
+        must(!of_before, "a refusal from before a Service changed says nothing of what it is");
+    }
     match verdict.reason {
         None if verdict.observed == Observed::Reachable => reachable(case, pair, must),
         Some(Reason::PolicyNotEnforced) => not_enforced(case, pair, must),
@@ -234,6 +243,14 @@ fn certain_throughout(known: &EndpointDecision, pair: &PairEvidence) -> bool {
 fn changed(case: &Case, pair: &PairEvidence) -> bool {
     let at = case.facts.service().and_then(|service| service.changed);
     at.is_some_and(|at| at.plus(GRACE) > pair.started)
+}
+
+/// A refusal that was received before the Service changed, by a walk before the last, and not again.
+fn is_of_before(case: &Case, pair: &PairEvidence, dial: &Dial) -> bool {
+    let changed = case.facts.service().and_then(|service| service.changed);
+    let icmp = matches!(&dial.outcome, DialOutcome::Failed { queue, .. } if !queue.is_empty());
+    let old = icmp && dial.started.plus(GRACE) < pair.walk.started;
+    old && changed.is_some_and(|at| dial.started < at && at <= pair.started)
 }
 
 /// The kernel has seen a packet go out for it, or come back.

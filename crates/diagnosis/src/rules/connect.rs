@@ -294,12 +294,18 @@ pub(super) fn unexplained(view: &View) -> Option<Verdict> {
     Some(Verdict::unknown(reason, Stage::Connect, because))
 }
 
+/// What is missing where a Service's address was dialled before the Service became what it is.
+pub(super) const OUTDATED: &str =
+    "the Service or its endpoints have changed since its address failed: the next dial of it decides";
+
 /// Nothing was dialled, so nothing is known.
 pub(super) fn nothing_tried(view: &View) -> Option<Verdict> {
-    if view.addresses.iter().any(|address| address.answer.was_tried()) {
+    if view.addresses.iter().any(|address| address.answer.was_tried() && !address.outdated) {
         return None;
     }
-    let because = vec![Because::new(Topic::Missing, "no address of the target was dialled in this walk")];
+    let outdated = view.addresses.iter().any(|address| address.outdated);
+    let text = if outdated { OUTDATED } else { "no address of the target was dialled in this walk" };
+    let because = vec![Because::new(Topic::Missing, text)];
     Some(Verdict::unknown(Reason::Probing, Stage::Connect, because))
 }
 

@@ -37,7 +37,7 @@ pub(super) fn no_endpoints(view: &View) -> Option<Verdict> {
         Answer::Mixed { connected, .. } => connected > 0,
         _ => false,
     };
-    if way.is_empty() || way.iter().any(accepted) {
+    if way.is_empty() || way.iter().any(accepted) || view.addresses.iter().any(|address| address.outdated) {
         return None;
     }
     let explicit = way.iter().all(|address| {

@@ -8,7 +8,7 @@ use peerwalk_netpol::Decision;
 use crate::address::{Address, Answer};
 use crate::names;
 use crate::policy_text;
-use crate::rules::connect::{interceptor, unasked};
+use crate::rules::connect::{OUTDATED, interceptor, unasked};
 use crate::rules::{backends, route, slow};
 use crate::view::View;
 
@@ -54,6 +54,8 @@ pub(super) fn incomplete(view: &View) -> Option<Verdict> {
         "the walk has only begun"
     } else if view.case.wants_request && view.walk.request.is_none() {
         "the walk has no HTTP exchange, which the check asks for"
+    } else if view.addresses.iter().any(|address| address.outdated) {
+        OUTDATED
     } else if !view.connects() && interceptor(view).is_none() {
         "nothing in the walk shows a connection"
     } else {

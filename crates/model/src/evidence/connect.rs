@@ -64,6 +64,18 @@ pub struct Dial {
     pub outcome: DialOutcome,
 }
 
+/// What was received so long before a walk is remembered: targets that share an address share what one of them found
+/// there a moment ago, too.
+const MOMENT: Duration = Duration::from_secs(5);
+
+impl Dial {
+    /// Whether it is a refusal that an earlier walk received, and that this one has not received again.
+    pub fn is_remembered_refusal(&self, walk_started: Timestamp) -> bool {
+        let refused = matches!(&self.outcome, DialOutcome::Failed { queue, .. } if !queue.is_empty());
+        refused && walk_started.since(self.started) > MOMENT
+    }
+}
+
 /// Why an address was dialled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "camelCase"))]

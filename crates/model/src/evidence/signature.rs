@@ -20,11 +20,11 @@ const ENOUGH_SOCKETS: usize = 8;
 ///
 /// Endpoints are dialled in turn while all is well, so the address of a dial that connected is left out.
 pub fn signature(walk: &Walk) -> u64 {
-    fnv1a((text(walk) + &breakers(walk)).as_bytes())
+    fnv1a((text(walk) + &breakers(walk) + &remembered(walk)).as_bytes())
 }
 
-/// The same without the circuit breakers, which tell how often an address is dialled and nothing of it: walks that
-/// differ in nothing else are of one run.
+/// The same without the circuit breakers and without what is remembered, which tell how often an address is dialled and
+/// nothing of it: walks that differ in nothing else are of one run.
 pub fn finding(walk: &Walk) -> u64 {
     fnv1a(text(walk).as_bytes())
 }
@@ -96,6 +96,14 @@ fn breakers(walk: &Walk) -> String {
         .map(|breaker| format!("{} {}", breaker.remote, if breaker.open { "open" } else { "dialled" }))
         .collect();
     if each.is_empty() { String::new() } else { format!("breakers {};", list(each)) }
+}
+
+/// The addresses of which an old refusal is told, for the same reason.
+fn remembered(walk: &Walk) -> String {
+    let dials = walk.connect.iter().flat_map(|connect| &connect.dials);
+    let old = dials.filter(|dial| dial.is_remembered_refusal(walk.started));
+    let each: BTreeSet<String> = old.map(|dial| dial.remote.to_string()).collect();
+    if each.is_empty() { String::new() } else { format!("remembered {};", list(each)) }
 }
 
 /// One number over the signatures of all targets, to find out whether the hub has the same evidence.

@@ -17,6 +17,9 @@ const FAILURES: u32 = 5;
 /// How long it stays open, at most, the first time, the second, and from then on. What is reported meanwhile is a
 /// minute old at most, which is as long as evidence stands: the last 10 s are for the walk that found it.
 const BACK_OFFS: [Duration; 3] = [Duration::from_secs(10), Duration::from_secs(20), Duration::from_secs(50)];
+/// Walks that begin to dial within this find one failure together. Twenty targets may share an address, and after an
+/// event all of them dial it, and once more two seconds later.
+const ONE_FAILURE: Duration = Duration::from_secs(3);
 /// Addresses that are remembered. Those that never failed are not.
 const REMEMBERED: usize = 1024;
 
@@ -38,6 +41,8 @@ pub(super) struct Breaker {
     state: State,
     /// Failures in a row.
     failures: u32,
+    /// When the walk began to dial whose failure was counted last.
+    counted: Option<Instant>,
     /// Which back-off was the last.
     step: usize,
 }
@@ -69,17 +74,31 @@ impl Breaker {
         *self = Self::default();
     }
 
-    /// A whole walk failed. What is not `lasting` would prove less than what it stands for, if it was reported for the
-    /// whole of a back-off: the next walk dials again.
-    pub(super) fn failed(&mut self, now: Instant, lasting: bool, jitter: impl FnOnce(Duration) -> Duration) {
-        self.failures = self.failures.saturating_add(1);
+    /// A whole walk that began to dial at `began` failed. What is not `lasting` would prove less than what it stands for,
+    /// if it was reported for the whole of a back-off: the next walk dials again.
+    pub(super) fn failed(
+        &mut self,
+        (began, now): (Instant, Instant),
+        lasting: bool,
+        jitter: impl FnOnce(Duration) -> Duration,
+    ) {
+        if self.is_open() {
+            // It began before the breaker opened, beside the walk that opened it.
+            return;
+        }
+        let another = self.counted.is_none_or(|last| began >= last + ONE_FAILURE);
+        if another {
+            self.counted = Some(began);
+            self.failures = self.failures.saturating_add(1);
+        }
         match self.state {
             _ if self.failures < FAILURES => {}
             State::Closed if !lasting => {}
             _ if !lasting => self.state = State::Open(now),
             state => {
                 let last = BACK_OFFS.len() - 1;
-                self.step = if state == State::Closed { 0 } else { (self.step + 1).min(last) };
+                self.step =
+                    if state == State::Closed { 0 } else { (self.step + usize::from(another)).min(last) };
                 self.state = State::Open(now + jitter(BACK_OFFS[self.step]));
             }
         }
@@ -95,6 +114,10 @@ impl Breaker {
     /// Whether the next failure may leave it open, so that what it finds has to last.
     pub(super) fn may_open(&self) -> bool {
         self.failures + 1 >= FAILURES
+    }
+
+    fn is_open(&self) -> bool {
+        matches!(self.state, State::Open(_))
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -140,8 +163,14 @@ impl Breakers {
         }
     }
 
-    /// Takes in that a whole walk failed at the address, with these dials.
-    pub(super) fn failed(&self, remote: SocketAddr, now: Instant, dials: Vec<Dial>, lasting: bool) {
+    /// Takes in that a whole walk, which began to dial the address at `began`, failed there, with these dials.
+    pub(super) fn failed(
+        &self,
+        remote: SocketAddr,
+        (began, now): (Instant, Instant),
+        dials: Vec<Dial>,
+        lasting: bool,
+    ) {
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if entries.len() >= REMEMBERED && !entries.contains_key(&remote) {
             entries.retain(|_, entry| !entry.breaker.is_closed());
@@ -150,10 +179,10 @@ impl Breakers {
             }
         }
         let entry = entries.entry(remote).or_default();
-        entry.breaker.failed(now, lasting, crate::random::jitter);
-        if lasting {
+        if lasting && !entry.breaker.is_open() {
             entry.dials = dials;
         }
+        entry.breaker.failed((began, now), lasting, crate::random::jitter);
     }
 
     /// Whether the back-off of any of these addresses is over. All of a target's are dialled then, since they are

@@ -161,7 +161,7 @@ fn suspects(dialling: &Dialling<'_>, series: &Series, now: Instant) -> Vec<Socke
         for attempt in series.live() {
             let remote = attempt.remote();
             let is_direct = attempt.purpose() != DialPurpose::ServiceAddress;
-            let known = dialling.connector.refusals.known(remote, now);
+            let known = dialling.connector.refusals.explains(remote, now);
             let has_one = found.iter().any(|other| other.is_ipv4() == remote.is_ipv4());
             if is_direct == direct && !known && !has_one {
                 found.push(remote);

@@ -20,6 +20,12 @@ const STANDS_AFTER_EVENT: Duration = Duration::from_secs(3);
 /// Silent sockets that make a proof.
 const SOCKETS: usize = 8;
 
+/// Whether all these dials of one address together prove its silence: on every port, with a retransmission.
+pub(super) fn is_proof(own: &[&Dial]) -> bool {
+    let silent = own.iter().all(|dial| dial.outcome == DialOutcome::Silent);
+    silent && own.len() >= SOCKETS && own.iter().any(|dial| dial.retransmits > 0)
+}
+
 /// The dials of a diagnosis, by each address that it proved silent.
 #[derive(Debug, Default)]
 pub(crate) struct Silences(Mutex<HashMap<SocketAddr, (Vec<Dial>, Instant)>>);
@@ -32,8 +38,7 @@ impl Silences {
         kept.retain(|_, (_, proven)| now.saturating_duration_since(*proven) < STANDS);
         for suspect in suspects {
             let own: Vec<&Dial> = dials.iter().filter(|dial| dial.remote == *suspect).collect();
-            let silent = own.iter().all(|dial| dial.outcome == DialOutcome::Silent);
-            if silent && own.len() >= SOCKETS && own.iter().any(|dial| dial.retransmits > 0) {
+            if is_proof(&own) {
                 let proof = |dial: &&Dial| {
                     dial.outcome == DialOutcome::Silent || dial.purpose == DialPurpose::Control
                 };

@@ -100,3 +100,36 @@ fn silence_that_lasts_is_told_whole_while_its_breaker_is_open() {
     assert!(breakers(&event).is_empty(), "an event notices its recovery at once: {event:#?}");
     assert_eq!(dials(&event, DialPurpose::Address)[0].outcome, DialOutcome::Connected { local_peer: None });
 }
+
+#[test]
+fn a_refusal_that_gave_way_to_a_drop_is_found_out_with_an_event_and_without() {
+    let Some(lab) = Lab::new() else { return };
+    let _listeners = lab.listen(At::Server, &[82]);
+    let target = tcp(at(SERVER[0], 82));
+    let refusal = refused(Some((3, 13, NODE[0])), 113);
+    for trigger in [Trigger::Event, Trigger::Interval] {
+        let prober = Prober::new(Environment::default());
+        let walk = |trigger| {
+            let walk = walks_by(&lab, &prober, &target, trigger).pop().unwrap();
+            dials(&walk, DialPurpose::Address)
+        };
+        lab.forward("tcp dport 82 reject with icmpx admin-prohibited");
+        assert_eq!(walk(Trigger::Event)[0].outcome, refusal);
+        lab.forward("tcp dport 82 drop");
+        if trigger == Trigger::Interval {
+            // Its host may be asked again then.
+            std::thread::sleep(Duration::from_millis(3100));
+            assert_eq!(walk(trigger)[0].outcome, refusal, "once silent: it may be a limit");
+        }
+        // A machine with other work may keep a walk from proving anything: then the next does.
+        let mut found = walk(trigger);
+        for _ in 0..5 {
+            if found[0].outcome == refusal {
+                std::thread::sleep(Duration::from_millis(3100));
+                found = walk(trigger);
+            }
+        }
+        assert!(found.iter().all(|dial| dial.outcome == DialOutcome::Silent), "{trigger:?}: {found:?}");
+        assert_eq!(odd_and_even(&found), (4, 4), "{trigger:?}: a whole proof: {found:?}");
+    }
+}

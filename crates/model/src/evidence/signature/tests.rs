@@ -349,3 +349,21 @@ fn strain_is_a_word_and_not_a_figure() {
     assert_eq!(signature(&starved(100)), signature(&starved(900)), "how long it was is not news");
     assert!(text(&starved(100)).ends_with("strained;") && text(&short).ends_with("short of descriptors;"));
 }
+
+#[test]
+fn an_old_refusal_is_told_and_begins_no_new_run() {
+    let queue = vec![icmp_error(13, "10.244.0.1")];
+    let refused = DialOutcome::Failed { errno: 113, immediate: false, queue };
+    let received = |ago: i64, outcome: &DialOutcome| {
+        let mut walk = walk(vec![dial("10.0.0.1:80", 1, outcome.clone())]);
+        walk.connect.as_mut().unwrap().dials[0].started = Timestamp::from_millis(-ago);
+        walk
+    };
+    let fresh = received(0, &refused);
+    assert_eq!(signature(&received(5_000, &refused)), signature(&fresh), "of another target, a moment ago");
+    let old = received(5_001, &refused);
+    assert_ne!(signature(&old), signature(&fresh), "it grows older with every walk that repeats it");
+    assert_eq!(signature(&received(50_000, &refused)), signature(&old), "how old it is is not news");
+    assert_eq!(finding(&old), finding(&fresh), "the address is what it was");
+    assert_eq!(signature(&received(50_000, &CONNECTED)), signature(&received(0, &CONNECTED)));
+}

@@ -14,27 +14,33 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// A breaker that failed so often, each time with a finding that lasts.
+/// A breaker that failed so often, one failure after the other and the last of them now, each time with a finding that
+/// lasts.
 fn failed(times: u32, now: Instant) -> Breaker {
     let mut breaker = Breaker::default();
-    for _ in 0..times {
-        breaker.failed(now, true, longest);
+    for left in (0..times).rev() {
+        let at = now - ONE_FAILURE * left;
+        breaker.failed((at, at), true, longest);
     }
     breaker
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_transition() {
-    let now = Instant::now();
+    let now = Instant::now() + seconds(60);
     let open = failed(FAILURES, now);
     let mut half = open;
     assert!(half.begin(now + seconds(10), false), "its back-off is over");
+    let mut soon = open;
+    assert!(soon.begin(now + seconds(2), true), "an event does not wait");
     let with = |from: Breaker, act: &dyn Fn(&mut Breaker)| {
         let mut breaker = from;
         act(&mut breaker);
         breaker.state
     };
-    let fail = |lasting| move |breaker: &mut Breaker| breaker.failed(now + seconds(10), lasting, longest);
+    let ten = now + seconds(10);
+    let fail = |lasting| move |breaker: &mut Breaker| breaker.failed((ten, ten), lasting, longest);
+    let beside = |breaker: &mut Breaker| breaker.failed((now + seconds(2), ten), true, longest);
     let begin = |after, event| move |b: &mut Breaker| assert!(b.begin(now + seconds(after), event));
     let refuse = |after, event| move |b: &mut Breaker| assert!(!b.begin(now + seconds(after), event));
     let succeed = |breaker: &mut Breaker| breaker.succeeded();
@@ -50,6 +56,8 @@ async fn every_transition() {
         ),
         ("the fifth opens it", closed, &fail(true), at(20)),
         ("not with what would not last", closed, &fail(false), State::Closed),
+        ("a walk beside the fourth is none", closed, &beside, State::Closed),
+        ("a walk beside the fifth changes nothing", open, &beside, at(10)),
         ("a success between begins anew", closed, &succeed, State::Closed),
         ("the back-off is not over", open, &refuse(9, false), at(10)),
         ("it is over", open, &begin(10, false), State::HalfOpen),
@@ -58,6 +66,7 @@ async fn every_transition() {
         ("for an event too", half, &refuse(10, true), State::HalfOpen),
         ("it fails again", half, &fail(true), at(30)),
         ("again, with what would not last", half, &fail(false), at(10)),
+        ("an event's, in the same moment: the back-off begins anew", soon, &beside, at(20)),
         ("it connects", half, &succeed, State::Closed),
         ("the walk was stopped", half, &abandon, at(11)),
         ("a walk of before has ended", open, &abandon, at(10)),
@@ -71,7 +80,7 @@ async fn every_transition() {
 
 #[tokio::test(start_paused = true)]
 async fn back_offs_grow_to_less_than_evidence_stands() {
-    let mut now = Instant::now();
+    let mut now = Instant::now() + seconds(60);
     let mut breaker = failed(FAILURES, now);
     let mut waited = Vec::new();
     for _ in 0..5 {
@@ -79,13 +88,32 @@ async fn back_offs_grow_to_less_than_evidence_stands() {
         waited.push((until - now).as_secs());
         now = until;
         assert!(breaker.begin(now, false));
-        breaker.failed(now, true, longest);
+        breaker.failed((now, now), true, longest);
     }
     assert_eq!(waited, [10, 20, 50, 50, 50]);
-    let jittered = failed(FAILURES - 1, now);
-    let mut jittered = jittered;
-    jittered.failed(now, true, |wait| wait / 2);
+    let mut jittered = failed(FAILURES - 1, now - ONE_FAILURE);
+    jittered.failed((now, now), true, |wait| wait / 2);
     assert_eq!(jittered.state, State::Open(now + seconds(5)), "the jitter is the caller's");
+}
+
+/// Twenty targets that lead to one address walk it within a moment: that is no row of failures.
+#[tokio::test(start_paused = true)]
+async fn walks_of_one_moment_are_one_failure() {
+    let (breakers, remote, now) = (Breakers::default(), SocketAddr::from(REMOTE), Instant::now());
+    let round = |at: Instant| {
+        for n in 0..20 {
+            let began = at + Duration::from_millis(50) * n;
+            breakers.failed(remote, (began, began + seconds(1)), vec![], true);
+        }
+    };
+    for n in 0..4 {
+        round(now + seconds(5) * n);
+        assert_eq!(breakers.count(), 0, "round {n}");
+    }
+    round(now + seconds(20));
+    assert_eq!(breakers.count(), 1, "the fifth in a row");
+    assert!(breakers.stands(remote, now + seconds(21), false).is_some(), "it is not dialled");
+    assert!(breakers.stands(remote, now + seconds(32), false).is_none(), "and for the first back-off alone");
 }
 
 #[derive(Clone, Debug)]
@@ -112,14 +140,14 @@ proptest! {
     ) {
         let breakers = Breakers::default();
         let remote = SocketAddr::from(REMOTE);
-        let (mut now, mut grants) = (Instant::now(), Vec::new());
+        let (mut now, mut grants) = (Instant::now() + seconds(60), Vec::new());
         breakers.0.lock().unwrap().entry(remote).or_default().breaker = failed(FAILURES, now);
         for act in acts {
             match act {
                 Act::Pass(time) => now += seconds(time),
                 Act::Begin(event) => grants.extend(breakers.begin(remote, now, event)),
                 Act::Fail(lasting) if !grants.is_empty() => {
-                    breakers.failed(remote, now, vec![], lasting);
+                    breakers.failed(remote, (now, now), vec![], lasting);
                     grants.pop();
                 }
                 Act::Succeed if !grants.is_empty() => {
