@@ -53,6 +53,12 @@ impl Refusals {
         state.known.get(&remote).is_some_and(|(_, at)| now.saturating_duration_since(*at) < STANDS)
     }
 
+    /// Whether any host has refused anything of late.
+    pub(crate) fn any(&self, now: Instant) -> bool {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.known.values().any(|(_, at)| now.saturating_duration_since(*at) < STANDS)
+    }
+
     /// Keeps the refusals among the dials, forgets where anything else answered, and puts a remembered
     /// refusal in the place of silence.
     pub(crate) fn learn(&self, dials: &mut [Dial], now: Instant) {
