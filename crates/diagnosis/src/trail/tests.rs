@@ -1,3 +1,5 @@
+//! What is read from the answers to a few hops, and what is not.
+
 use peerwalk_model::TargetKey;
 use peerwalk_model::evidence::{Connect, HopLimits, Trigger, Walk};
 
