@@ -4,6 +4,7 @@
 mod after;
 mod claims;
 mod denied;
+mod hops;
 mod local;
 mod names;
 mod peers;
@@ -97,6 +98,7 @@ pub fn check(case: &Case, verdict: &Verdict) -> Vec<Violation> {
         after::connected(pair, verdict, &mut must);
         datagrams(pair, verdict, &mut must);
         gone(case, pair, verdict, &mut must);
+        hops::hops(pair, verdict, &mut must);
     }
     broken
 }

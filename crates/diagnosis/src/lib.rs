@@ -32,6 +32,7 @@ pub mod scenario;
 mod scene;
 mod signal;
 mod stance;
+mod trail;
 mod view;
 
 pub use case::{Attestation, Case, EndpointDecision, PairEvidence};

@@ -15,6 +15,7 @@ use crate::names;
 use crate::peer;
 use crate::place::place;
 use crate::rules::{said_of_proxy, shortage};
+use crate::trail::Trail;
 use crate::view::View;
 
 /// How many addresses a line names before it counts them.
@@ -29,6 +30,7 @@ pub(crate) fn narrate(view: &View) -> Vec<Because> {
     lines.extend(walk.proxied.as_ref().map(|attempt| Because::new(Topic::Route, said_of_proxy(attempt))));
     lines.extend(connect(view));
     lines.extend(neighbours(view));
+    lines.extend(trails(view));
     lines.extend(breakers(view));
     lines.extend(peer::told(view));
     // What the connection tells belongs to the stage that was reached.
@@ -139,6 +141,18 @@ fn neighbours(view: &View) -> Vec<Because> {
         Because::new(Topic::Path, text)
     };
     neighbours.iter().filter(missing).map(said).collect()
+}
+
+/// How far packets go to addresses that give no answer.
+fn trails(view: &View) -> Vec<Because> {
+    let mut lines: Vec<Because> = Vec::new();
+    for text in view.addresses.iter().flat_map(|address| Trail::of(view, address).told()) {
+        let line = Because::new(Topic::Path, text);
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    lines
 }
 
 /// The addresses that are dialled less often, whether they were in this walk or not.

@@ -10,6 +10,7 @@ use crate::life::{Life, admitted, life, path};
 use crate::peer;
 use crate::place::place;
 use crate::stance::Stance;
+use crate::trail::Trail;
 use crate::view::View;
 
 /// How an observation relates to a decision.
@@ -146,6 +147,13 @@ pub(crate) fn unreadable(view: &View) -> String {
 /// Silence: the target is alive, the path is whole, and loss is excluded.
 fn silent(view: &View, address: &Address, proof: &mut Proof) -> Option<()> {
     let name = view.name(address.remote);
+    let trail = Trail::of(view, address);
+    if trail.is_too_short() {
+        return None;
+    }
+    for doubt in trail.answered().into_iter().chain(trail.short()) {
+        proof.misses(Confidence::Likely, format!("{doubt}, which is no matter of policy"));
+    }
     match life(view, address) {
         Life::Heard(text) => proof.shows(Topic::Alive, text),
         Life::Ready => proof.misses(

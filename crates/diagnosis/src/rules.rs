@@ -5,6 +5,7 @@ mod backends;
 pub(crate) mod connect;
 pub(crate) mod coverage;
 mod local;
+mod over;
 mod peer;
 mod policy;
 mod request;

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use peerwalk_model::evidence::{
-    AfterConnect, Breaker, Connect, LocalTrouble, Neighbour, ProxyAttempt, Request, Resolve, Route, Strain,
-    Tls, Trigger, Walk,
+    AfterConnect, Breaker, Connect, Hop, HopLimits, LocalTrouble, Neighbour, ProxyAttempt, Request, Resolve,
+    Route, Strain, Tls, Trigger, Walk,
 };
 use peerwalk_model::peer::{Listener, PeerSocket, Saw, Seen, Tuple};
 use peerwalk_model::plan::Control;
@@ -94,6 +94,10 @@ struct ScenarioWalk {
     dials: Vec<String>,
     #[serde(default)]
     neighbours: Vec<Neighbour>,
+    #[serde(default)]
+    hops: Vec<Hop>,
+    #[serde(default)]
+    hop_limits: HopLimits,
     after: Option<AfterConnect>,
     strain: Option<Strain>,
     #[serde(default)]
@@ -382,9 +386,9 @@ impl ScenarioWalk {
         let key = TargetKey { check: "storefront".into(), target: "ledger-db".into() };
         let mut walk = Walk::begin(key, 1, Trigger::Interval, at(self.started));
         let dialled: Vec<_> = self.dials.iter().flat_map(|line| dials(line, self.started)).collect();
-        let neighbours = self.neighbours;
-        walk.connect =
-            (!dialled.is_empty()).then_some(Connect { dials: dialled, neighbours, ..Connect::default() });
+        let (neighbours, hops, hop_limits) = (self.neighbours, self.hops, self.hop_limits);
+        let around = Connect { neighbours, hops, hop_limits, ..Connect::default() };
+        walk.connect = (!dialled.is_empty()).then_some(Connect { dials: dialled, ..around });
         walk.after = self.after;
         walk.strain = self.strain;
         if let Some(connect) = &mut walk.connect {

@@ -10,8 +10,8 @@ use peerwalk_diagnosis::{
     ServiceFacts, Sighting, SourceFacts, TargetFacts, check,
 };
 use peerwalk_model::evidence::{
-    AfterConnect, Connect, Connection, DialOutcome, IcmpError, Query, QueryOutcome, Resolve, ResolveSource,
-    SmallSegments, Tls, TlsOutcome, Transport, Trigger, Walk,
+    AfterConnect, Connect, Connection, DialOutcome, Hop, HopLimits, IcmpError, Query, QueryOutcome, Resolve,
+    ResolveSource, SmallSegments, Tls, TlsOutcome, Transport, Trigger, Walk,
 };
 use peerwalk_model::peer::{Listener, PeerSocket, Saw, Seen, Tuple};
 use peerwalk_model::plan::RecordType;
@@ -519,4 +519,46 @@ fn a_refusal_of_before_a_service_changed_says_nothing_of_it() {
         let found = broken(&pair, &facts, decided(&[(0, &[])]), &verdict);
         assert_eq!(found.is_empty(), sound, "{about}: {found:?}");
     }
+}
+
+#[test]
+fn a_circle_needs_a_router_that_is_met_again_and_packets_that_may_go_far() {
+    let over = "endpoint 10.244.1.8:5432 icmp 11/0 from 10.90.0.1";
+    let decision = decided(&[(0, &[])]);
+    let found = |verdict: &Verdict, line: &str, routers: &[&str], reached: bool, own: Option<u8>| {
+        let mut pair = pair(&[line]);
+        let connect = pair.walk.connect.as_mut().unwrap();
+        let hop = |(ttl, from): (u8, &&str)| Hop {
+            remote: ENDPOINT.parse().unwrap(),
+            ttl,
+            from: Some(from.parse().unwrap()),
+            reached: false,
+        };
+        connect.hops = (1..).zip(routers).map(hop).collect();
+        let last = Hop { remote: ENDPOINT.parse().unwrap(), ttl: 9, from: None, reached };
+        connect.hops.push(last);
+        connect.hop_limits = HopLimits { v4: own, v6: None };
+        broken(&pair, &facts(ALIVE, service()), decision.clone(), verdict)
+    };
+    let circle = confirmed(Observed::Unreachable, Reason::RoutingLoop);
+    let likely = Verdict { confidence: Confidence::Likely, ..circle.clone() };
+    let (a, b) = ("10.90.0.1", "10.90.0.2");
+    for (verdict, line, routers, own, sound) in [
+        (&circle, over, &[a, b, a][..], Some(64), true),
+        (&circle, over, &[a, b, a], Some(1), false),
+        (&circle, over, &[a, b, b], Some(64), false),
+        (&circle, over, &[a, a, a], Some(64), false),
+        (&circle, over, &["10.244.1.8", b, "10.244.1.8"], Some(64), false),
+        (&circle, SILENT, &[a, b, a], Some(64), false),
+        (&likely, over, &[], Some(64), true),
+        (&likely, over, &[], None, true),
+        (&likely, over, &[], Some(8), false),
+        (&likely, over, &[a, b, a], Some(8), true),
+    ] {
+        let broken = found(verdict, line, routers, false, own);
+        assert_eq!(broken.is_empty(), sound, "{line} by {routers:?}, {own:?}: {broken:?}");
+    }
+    let denied = confirmed(Observed::Denied, Reason::PolicyDenied);
+    let of = |reached| found(&denied, SILENT, &[a], reached, Some(64)).join(" ").contains("a few hops");
+    assert!(of(true) && !of(false), "a connection that was answered is no denial");
 }

@@ -12,9 +12,10 @@ use peerwalk_diagnosis::{
     ServiceFacts, Sighting, SourceFacts, TargetFacts, check, explain, judge,
 };
 use peerwalk_model::evidence::{
-    AfterConnect, Connect, Connection, Dial, DialOutcome, DialPurpose, IcmpError, LocalPeer, LocalTrouble,
-    Neighbour, NeighbourState, Pair, ProxyAttempt, ProxyUse, Query, QueryOutcome, Request, RequestOutcome,
-    Resolve, ResolveSource, Route, SmallSegments, Strain, Tls, TlsOutcome, Transport, Trigger, Walk,
+    AfterConnect, Connect, Connection, Dial, DialOutcome, DialPurpose, Hop, HopLimits, IcmpError, LocalPeer,
+    LocalTrouble, Neighbour, NeighbourState, Pair, ProxyAttempt, ProxyUse, Query, QueryOutcome, Request,
+    RequestOutcome, Resolve, ResolveSource, Route, SmallSegments, Strain, Tls, TlsOutcome, Transport,
+    Trigger, Walk,
 };
 use peerwalk_model::peer::{Listener, PeerSocket, Saw, Seen, Tuple};
 use peerwalk_model::plan::{Control, HttpMethod, RecordType};
@@ -61,6 +62,28 @@ fn neighbour() -> impl Strategy<Value = Neighbour> {
     let addresses = select(vec!["10.244.1.8", "10.244.0.9", "10.244.0.1"]);
     (addresses, select(states))
         .prop_map(|(address, state)| Neighbour { address: address.parse().unwrap(), state })
+}
+
+/// The ways to some addresses, mostly by two routers in turn, and the pod's own limits.
+fn around() -> impl Strategy<Value = (Vec<Neighbour>, Vec<Hop>, HopLimits)> {
+    let limit = || select(vec![None, Some(1), Some(32), Some(64), Some(255)]);
+    let from = || prop_oneof![3 => select(vec![Some("10.90.0.1"), Some("10.90.0.2")]), 1 => Just(None), 1 => Just(Some("10.96.3.7"))];
+    let way = (
+        select([&ENDPOINTS[..], &[SERVICE]].concat()),
+        prop::collection::vec((from(), prop::bool::weighted(0.05)), 0..6),
+    );
+    let way = way.prop_map(|(remote, answers)| -> Vec<Hop> {
+        let hop = |(ttl, (from, reached)): (u8, (Option<&str>, bool))| Hop {
+            remote: remote.parse().unwrap(),
+            ttl,
+            from: from.map(|from| from.parse().unwrap()),
+            reached,
+        };
+        (1..).zip(answers).map(hop).collect()
+    });
+    let ways = prop::collection::vec(way, 0..3).prop_map(|ways| ways.concat());
+    let limits = (limit(), limit()).prop_map(|(v4, v6)| HopLimits { v4, v6 });
+    (prop::collection::vec(neighbour(), 0..3), ways, limits)
 }
 
 fn after() -> impl Strategy<Value = AfterConnect> {
@@ -372,7 +395,7 @@ prop_compose! {
     fn evidence()(
         dialled in dialled(),
         udp in prop::bool::weighted(0.15),
-        neighbours in prop::collection::vec(neighbour(), 0..3),
+        (neighbours, hops, hop_limits) in around(),
         resolve in prop::option::of(resolve()),
         tls in prop::option::of(tls()),
         request in prop::option::of(request()),
@@ -389,7 +412,7 @@ prop_compose! {
         let key = TargetKey { check: "storefront".into(), target: "ledger-db".into() };
         let mut walk = Walk::begin(key, 1, Trigger::Event, at(100_000));
         let dialled: Vec<Dial> = if udp { dialled.into_iter().map(datagram).collect() } else { dialled };
-        walk.connect = (!dialled.is_empty()).then_some(Connect { dials: dialled, neighbours, ..Connect::default() });
+        walk.connect = (!dialled.is_empty()).then_some(Connect { dials: dialled, neighbours, hops, hop_limits, ..Connect::default() });
         walk.ended = at(102_000);
         walk.resolve = resolve;
         walk.tls = tls;

@@ -14,7 +14,7 @@ use crate::name::TargetKey;
 
 pub use after::{AfterConnect, Connection, SmallSegments};
 pub use connect::{Breaker, Connect, Dial, DialOutcome, DialPurpose, IcmpError, LocalPeer};
-pub use place::{Hop, Neighbour, NeighbourState};
+pub use place::{Hop, HopLimits, Neighbour, NeighbourState};
 pub use request::{Request, RequestOutcome, Tls, TlsOutcome};
 pub use resolve::{Pair, Query, QueryOutcome, Resolve, ResolveSource, Transport};
 pub use route::{ProxyAttempt, ProxyUse, Route};

@@ -164,13 +164,13 @@ catalogue! {
             "The accept queue is full, by the word of the target's sidecar; confirmed by two looks, a counter of overflows that rises, and policies that allow the connection.",
             "Look at the target's application: it is stuck or too slow. Add replicas, or raise its listen backlog.";
         HostUnreachable: "The target's host cannot be reached.",
-            "ICMP host unreachable, or a failed neighbour lookup: the address has no pod behind it.",
-            "The pod is gone or its node is cut off: look at the endpoint's pod and node.";
+            "ICMP host unreachable, or a failed neighbour lookup: the address has no pod behind it; or time exceeded in transit, where the pod's own packets may only go a few hops.",
+            "The pod is gone or its node is cut off: look at the endpoint's pod and node. Where the explanation says that the pod's packets may go only a few hops, raise the sysctl that it names.";
         PodGone: "The endpoint's address has nobody behind it.",
             "ICMP host unreachable from the pod's own kernel, whose neighbour lookup for the endpoint's own address failed; or silence or host unreachable at an endpoint whose pod does not exist any more, by the API.",
             "The pod is gone and still an endpoint: look at the EndpointSlices and at what keeps them, and at the pod's node.";
         RoutingLoop: "Packets to the target go round in circles.",
-            "ICMP time exceeded in transit.",
+            "ICMP time exceeded in transit; confirmed when packets that may only go a few hops come by the same router twice, with another in between.",
             "Look at the routes of the router that sent it, and of the one it forwards to.";
         NetworkUnreachable: "There is no route to the target.",
             "ICMP network unreachable, or no route in the pod itself.",

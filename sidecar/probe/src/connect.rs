@@ -4,6 +4,7 @@
 mod breaker;
 mod choice;
 mod diagnosis;
+mod hops;
 mod recent;
 mod refusals;
 mod series;
@@ -26,6 +27,7 @@ use crate::strain::Watch;
 use crate::witness::Witness;
 use breaker::Breakers;
 pub(crate) use choice::{Choice, Order, Want};
+use hops::Hops;
 use recent::Recent;
 use refusals::Refusals;
 pub(crate) use series::{Series, Spoken};
@@ -54,6 +56,7 @@ pub(crate) struct Connector {
     refusals: Refusals,
     silences: Silences,
     breakers: Breakers,
+    hops: Hops,
     times: Mutex<HashMap<SocketAddr, Duration>>,
 }
 
@@ -97,6 +100,7 @@ impl Dialling<'_> {
         }
         series.ahead = self.is_event() || self.connector.breakers.is_due(firsts, Instant::now());
         let local = self.dial(choice, &mut series, interim).await.err();
+        hops::after_time_exceeded(self, &series).await;
         self.ask(&series).await;
         // Last, and few: a name with hundreds of addresses must not push out what was dialled.
         for remote in choice.refused.iter().take(KEPT_REFUSED) {
@@ -317,6 +321,7 @@ impl Dialling<'_> {
     fn finish(&self, choice: &Choice, mut series: Series, local: Option<LocalTrouble>) -> Connected {
         let mut evidence = self.evidence(&series);
         evidence.neighbours = neighbours(&evidence.dials);
+        (evidence.hops, evidence.hop_limits) = self.connector.hops.told(&evidence.dials, Instant::now());
         if local.is_none() {
             self.learn_failures(&series, &evidence.dials);
         }

@@ -6,6 +6,7 @@
 
 mod connection;
 pub(crate) mod diag;
+mod hop_limit;
 mod local_peer;
 pub(crate) mod mark;
 mod neighbour;
@@ -30,6 +31,7 @@ use tokio::time::Instant;
 
 use crate::budget::{Census, Held};
 pub(crate) use connection::{Kept, connect_with_mss};
+pub(crate) use hop_limit::own as own_hop_limit;
 pub(crate) use local_peer::{Locals, Namespace};
 pub(crate) use neighbour::neighbour;
 pub(crate) use ports::{Parity, range as port_range};
@@ -56,6 +58,8 @@ pub(crate) enum Shape {
     Marked(u16),
     /// A datagram.
     Datagram(Arc<[u8]>),
+    /// A connection whose packets may only go so many hops.
+    Limited(u8),
 }
 
 /// A socket and, once it is known, what became of it.
@@ -98,14 +102,20 @@ impl Attempt {
         parity: Option<Parity>,
         shape: Shape,
     ) -> Result<Self, LocalTrouble> {
-        let (mss, datagram) = match shape {
-            Shape::Plain => (None, None),
-            Shape::Marked(mss) => (Some(mss), None),
-            Shape::Datagram(datagram) => (None, Some(datagram)),
+        let (mss, datagram, hops) = match shape {
+            Shape::Plain => (None, None, None),
+            Shape::Marked(mss) => (Some(mss), None, None),
+            Shape::Datagram(datagram) => (None, Some(datagram), None),
+            Shape::Limited(hops) => (None, None, Some(hops)),
         };
-        let opened = match &datagram {
-            Some(_) => open(remote, Type::DGRAM, Protocol::UDP),
-            None => open(remote, Type::STREAM, Protocol::TCP),
+        let opened = match (&datagram, hops) {
+            (Some(_), _) => open(remote, Type::DGRAM, Protocol::UDP),
+            (None, None) => open(remote, Type::STREAM, Protocol::TCP),
+            (None, Some(hops)) => open(remote, Type::STREAM, Protocol::TCP).and_then(|socket| {
+                // Without its limit it would be another dial than was asked for.
+                hop_limit::set(&socket, remote, hops).map_err(|error| trouble("IP_TTL", &error))?;
+                Ok(socket)
+            }),
         };
         let mut attempt = Self {
             fd: None,

@@ -5,6 +5,8 @@
 // The helpers of tests panic like tests do.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
+#[path = "netns/hops.rs"]
+mod hops;
 #[path = "netns/lab.rs"]
 mod lab;
 #[path = "netns/late.rs"]

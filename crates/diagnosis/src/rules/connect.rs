@@ -5,7 +5,7 @@ use peerwalk_model::verdict::Topic;
 use peerwalk_model::{Because, Confidence, Protocol, Reason, Stage, Verdict};
 use peerwalk_netpol::Decision;
 
-use super::unreachable;
+use super::{over, unreachable};
 use crate::address::{Address, Answer};
 use crate::errno::{EHOSTUNREACH, ENETUNREACH};
 use crate::life::{Life, life};
@@ -13,6 +13,7 @@ use crate::policy_text;
 use crate::proof::{Relation, relation, series};
 use crate::signal::is_prohibition;
 use crate::stance::Age;
+use crate::trail::Trail;
 use crate::view::View;
 
 /// Something in the source pod accepts in the target's place: a connection proves nothing.
@@ -143,6 +144,9 @@ pub(super) fn no_host(view: &View) -> Option<Verdict> {
     let reason = failing.iter().find_map(|address| unreachable_word(address.answer))?;
     let gone: Vec<&Address> =
         failing.iter().copied().filter(|address| unreachable_word(address.answer) == Some(reason)).collect();
+    if reason == Reason::RoutingLoop {
+        return Some(over::time_exceeded(view, &gone, &failing));
+    }
     let is_gone = |address: &&Address| {
         has_no_pod(view, address) || (address.purpose == DialPurpose::Endpoint && is_nobodys(view, address))
     };
@@ -214,6 +218,11 @@ pub(super) fn silent(view: &View) -> Option<Verdict> {
     };
     if silent.iter().any(|address| address.protocol == Protocol::Udp) {
         return Some(mute(view, &failing));
+    }
+    let short: Vec<&Address> =
+        silent.iter().copied().filter(|address| Trail::of(view, address).is_too_short()).collect();
+    if !short.is_empty() {
+        return Some(over::too_short(view, &short, &failing));
     }
     // A diagnosis opens its series of sockets to one of the silent addresses.
     let most = silent.iter().map(ports).max()?;

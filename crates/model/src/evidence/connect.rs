@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::place::{Hop, Neighbour};
+use super::place::{Hop, HopLimits, Neighbour};
 use crate::Timestamp;
 use crate::flow::Protocol;
 
@@ -23,6 +23,9 @@ pub struct Connect {
     /// Who answered dials that may only go a few hops, where others got no answer; at most 16.
     #[cfg_attr(feature = "serde", serde(default))]
     pub hops: Vec<Hop>,
+    /// How many hops the pod's own packets may go, in the families in which `hops` were asked for.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub hop_limits: HopLimits,
     /// Circuit breakers that are not closed, by address; at most 128.
     #[cfg_attr(feature = "serde", serde(default))]
     pub breakers: Vec<Breaker>,

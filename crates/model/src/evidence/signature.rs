@@ -8,7 +8,9 @@ mod words;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::{Connect, Dial, DialOutcome, LocalPeer, NeighbourState, Pair, Query, Resolve, Shortage, Walk};
+use super::{
+    Connect, Dial, DialOutcome, HopLimits, LocalPeer, NeighbourState, Pair, Query, Resolve, Shortage, Walk,
+};
 use crate::flow::Protocol;
 use crate::name::TargetKey;
 use words::{after, icmp, list, of, purpose, query, record, request, source, tls, used};
@@ -20,11 +22,12 @@ const ENOUGH_SOCKETS: usize = 8;
 ///
 /// Endpoints are dialled in turn while all is well, so the address of a dial that connected is left out.
 pub fn signature(walk: &Walk) -> u64 {
-    fnv1a((text(walk) + &breakers(walk) + &remembered(walk)).as_bytes())
+    fnv1a((text(walk) + &hops(walk) + &breakers(walk) + &remembered(walk)).as_bytes())
 }
 
 /// The same without the circuit breakers and without what is remembered, which tell how often an address is dialled and
-/// nothing of it: walks that differ in nothing else are of one run.
+/// nothing of it, and without the hops, whose routers answer when they have an ICMP error to spare: walks that differ in
+/// nothing else are of one run.
 pub fn finding(walk: &Walk) -> u64 {
     fnv1a(text(walk).as_bytes())
 }
@@ -106,6 +109,23 @@ fn remembered(walk: &Walk) -> String {
     if each.is_empty() { String::new() } else { format!("remembered {};", list(each)) }
 }
 
+/// Who answers on the way to addresses that do not, and how far the pod's own packets may go.
+fn hops(walk: &Walk) -> String {
+    let Some(connect) = &walk.connect else { return String::new() };
+    let reached = |reached: bool| if reached { " reached" } else { "" };
+    let each: BTreeSet<String> = connect
+        .hops
+        .iter()
+        .map(|hop| format!("{} {} {}{}", hop.remote, hop.ttl, list(hop.from), reached(hop.reached)))
+        .collect();
+    let mut text = if each.is_empty() { String::new() } else { format!("hops {};", list(each)) };
+    let HopLimits { v4, v6 } = connect.hop_limits;
+    if v4.is_some() || v6.is_some() {
+        let _ = write!(text, "limits {} {};", list(v4), list(v6));
+    }
+    text
+}
+
 /// One number over the signatures of all targets, to find out whether the hub has the same evidence.
 pub fn digest<'a>(signatures: impl IntoIterator<Item = (&'a TargetKey, u64)>) -> u64 {
     // Addition does not care about the order.
@@ -178,18 +198,11 @@ fn same_name(one: &str, other: &str) -> bool {
     one.trim_end_matches('.') == other.trim_end_matches('.')
 }
 
-/// What is found beside the dials, where there is any of it: neighbours that do not answer, and hops that do.
+/// What is found beside the dials, where there is any of it: neighbours that do not answer.
 fn around(connect: &Connect) -> String {
-    let mut text = String::new();
     let failed = connect.neighbours.iter().filter(|n| n.state == NeighbourState::Failed);
-    let parts = [
-        ("failed", failed.map(|neighbour| neighbour.address.to_string()).collect::<BTreeSet<String>>()),
-        ("hops", connect.hops.iter().map(|hop| format!("{} {}", hop.ttl, list(hop.from))).collect()),
-    ];
-    for (name, part) in parts.into_iter().filter(|(_, part)| !part.is_empty()) {
-        let _ = write!(text, "{name} {};", list(part));
-    }
-    text
+    let failed: BTreeSet<String> = failed.map(|neighbour| neighbour.address.to_string()).collect();
+    if failed.is_empty() { String::new() } else { format!("failed {};", list(failed)) }
 }
 
 /// Silence, in the steps that matter to judging: how many ports, and whether a SYN was sent again.

@@ -20,12 +20,15 @@ pub(super) fn message(connect: &Connect, sent_at: Timestamp) -> proto::Connect {
         neighbours: connect.neighbours.iter().map(place::neighbour_message).collect(),
         hops: connect.hops.iter().map(place::hop_message).collect(),
         breakers: connect.breakers.iter().map(breaker_message).collect(),
+        hop_limit_v4: connect.hop_limits.v4.map_or(0, u32::from),
+        hop_limit_v6: connect.hop_limits.v6.map_or(0, u32::from),
     }
 }
 
 pub(super) fn model(message: proto::Connect, received_at: Timestamp) -> Result<Connect, WireError> {
     let hop = |hop| place::hop(&hop);
     Ok(Connect {
+        hop_limits: place::hop_limits(&message)?,
         dials: dials("evidence.connect.dials", message.dials, received_at)?,
         neighbours: list("connect.neighbours", message.neighbours, limits::NEIGHBOURS, |neighbour| {
             place::neighbour(&neighbour)

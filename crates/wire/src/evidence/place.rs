@@ -1,6 +1,6 @@
-//! Conversion of neighbours and hops.
+//! Conversion of neighbours, hops and hop limits.
 
-use peerwalk_model::evidence::{Hop, Neighbour, NeighbourState};
+use peerwalk_model::evidence::{Hop, HopLimits, Neighbour, NeighbourState};
 
 use crate::error::WireError;
 use crate::field::{ip, ip_bytes, small, socket, socket_message, unknown_enum};
@@ -42,6 +42,7 @@ pub(super) fn hop_message(hop: &Hop) -> proto::Hop {
         remote: Some(socket_message(hop.remote)),
         ttl: u32::from(hop.ttl),
         from: hop.from.map(ip_bytes).unwrap_or_default(),
+        reached: hop.reached,
     }
 }
 
@@ -54,5 +55,18 @@ pub(super) fn hop(message: &proto::Hop) -> Result<Hop, WireError> {
         remote: socket("connect.hops.remote", message.remote.clone())?,
         ttl: small("connect.hops.ttl", message.ttl, "a number of hops, at most 255")?,
         from,
+        reached: message.reached,
+    })
+}
+
+/// The hop limits of a message, 0 for none.
+pub(super) fn hop_limits(message: &proto::Connect) -> Result<HopLimits, WireError> {
+    let limit = |field, limit| match limit {
+        0 => Ok(None),
+        limit => small(field, limit, "a number of hops, at most 255").map(Some),
+    };
+    Ok(HopLimits {
+        v4: limit("connect.hop_limit_v4", message.hop_limit_v4)?,
+        v6: limit("connect.hop_limit_v6", message.hop_limit_v6)?,
     })
 }

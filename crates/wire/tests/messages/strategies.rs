@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use peerwalk_model::evidence::{
-    AfterConnect, Breaker, Connect, Connection, Dial, DialOutcome, DialPurpose, Hop, IcmpError, LocalPeer,
-    LocalTrouble, Neighbour, NeighbourState, Pair, ProxyAttempt, ProxyUse, Query, QueryOutcome, Request,
-    RequestOutcome, Resolve, ResolveSource, Route, SmallSegments, Strain, Tls, TlsOutcome, Transport,
-    Trigger,
+    AfterConnect, Breaker, Connect, Connection, Dial, DialOutcome, DialPurpose, Hop, HopLimits, IcmpError,
+    LocalPeer, LocalTrouble, Neighbour, NeighbourState, Pair, ProxyAttempt, ProxyUse, Query, QueryOutcome,
+    Request, RequestOutcome, Resolve, ResolveSource, Route, SmallSegments, Strain, Tls, TlsOutcome,
+    Transport, Trigger,
 };
 use peerwalk_model::peer::{Listener, PeerSocket, Saw, Seen, Tuple};
 use peerwalk_model::plan::{
@@ -253,18 +253,23 @@ fn around() -> BoxedStrategy<Connect> {
         Just(NeighbourState::Absent),
     ];
     let neighbour = (any::<IpAddr>(), state).prop_map(|(address, state)| Neighbour { address, state });
-    let hop = (socket(), any::<u8>(), of(any::<IpAddr>())).prop_map(|(remote, ttl, from)| Hop {
-        remote,
-        ttl,
-        from,
-    });
+    let hop = (socket(), any::<u8>(), of(any::<IpAddr>()), any::<bool>())
+        .prop_map(|(remote, ttl, from, reached)| Hop { remote, ttl, from, reached });
+    let limit = || of(1..=u8::MAX);
+    let limits = (limit(), limit()).prop_map(|(v4, v6)| HopLimits { v4, v6 });
     let breaker = (socket(), any::<bool>(), any::<u32>()).prop_map(|(remote, open, failures)| Breaker {
         remote,
         open,
         failures,
     });
-    (vec(neighbour, 0..3), vec(hop, 0..3), vec(breaker, 0..3))
-        .prop_map(|(neighbours, hops, breakers)| Connect { dials: Vec::new(), neighbours, hops, breakers })
+    (vec(neighbour, 0..3), vec(hop, 0..3), limits, vec(breaker, 0..3))
+        .prop_map(|(neighbours, hops, hop_limits, breakers)| Connect {
+            dials: Vec::new(),
+            neighbours,
+            hops,
+            hop_limits,
+            breakers,
+        })
         .boxed()
 }
 

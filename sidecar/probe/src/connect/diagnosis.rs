@@ -9,6 +9,7 @@ use peerwalk_model::evidence::{Connect, DialOutcome, DialPurpose, LocalTrouble};
 use peerwalk_model::plan::Control;
 use tokio::time::{Instant, sleep_until};
 
+use super::hops::{self, Trace};
 use super::{Choice, Dialling, Series, Want};
 use crate::budget::Pace;
 use crate::socket::{Attempt, Parity};
@@ -24,6 +25,9 @@ const APART: Duration = Duration::from_millis(50);
 const SUSPECTED: Duration = Duration::from_millis(300);
 /// From the first SYN to its retransmission, at the earliest (the initial RTO, RFC 6298, is a second).
 const RETRANSMITTED: Duration = Duration::from_millis(1030);
+/// From the first SYN until the hops on the way are asked for: after the sockets, which prove more, and early enough to be
+/// answered before the retransmission.
+const TRACED: Duration = Duration::from_millis(700);
 /// Between two looks for the retransmission.
 const LOOK: Duration = Duration::from_millis(25);
 /// How long a diagnosis lasts at most. A pod that is gone shows after 3.05 to 3.08 s, when the neighbour
@@ -44,6 +48,8 @@ struct Diagnosis<'a, 'b> {
     series: &'a mut Series,
     suspects: Vec<SocketAddr>,
     planned: VecDeque<Planned>,
+    traces: Vec<Trace>,
+    trace_at: Instant,
     first: Instant,
     end: Instant,
 }
@@ -99,9 +105,13 @@ async fn diagnose(
         let asked = planned.parity.is_none() && planned.want.purpose != DialPurpose::Control;
         !asked || dialling.may_dial(choice, planned.want, series)
     });
-    let mut diagnosis = Diagnosis { dialling, series, suspects, planned, first, end: now + LIFE };
+    let (traces, end) = (Vec::new(), now + LIFE);
+    // A diagnosis that had to wait for others may end with its last socket.
+    let trace_at = (first + TRACED).max(now + APART * (MORE_SOCKETS - 2));
+    let mut diagnosis = Diagnosis { dialling, series, suspects, planned, traces, trace_at, first, end };
     diagnosis.run(interim).await?;
-    let Diagnosis { suspects, .. } = diagnosis;
+    let Diagnosis { suspects, traces, .. } = diagnosis;
+    hops::end(dialling, traces).await;
     if !dialling.watch.is_starved() {
         dialling.connector.silences.keep(&suspects, &series.dials(), Instant::now());
     }
@@ -201,7 +211,7 @@ fn plan(
 
 impl Diagnosis<'_, '_> {
     async fn run(&mut self, interim: &mut impl FnMut(Connect)) -> Result<(), LocalTrouble> {
-        let (mut suspected, mut repeated, mut resent) = (false, false, false);
+        let (mut suspected, mut repeated, mut resent, mut traced) = (false, false, false, false);
         loop {
             self.begin_due()?;
             let now = Instant::now();
@@ -210,6 +220,12 @@ impl Diagnosis<'_, '_> {
                 self.series.resend();
                 // What is answered now is not silent.
                 self.series.drive(now + LOOK).await;
+            }
+            if !traced && now >= self.trace_at {
+                traced = true;
+                let silent = |remote: &SocketAddr| !self.answered(*remote);
+                let silent: Vec<SocketAddr> = self.suspects.iter().copied().filter(silent).collect();
+                self.traces = hops::begin(self.dialling, &silent);
             }
             let repeating = self.retransmitted();
             let settled = self.planned.is_empty() && repeating && self.path_answers();
@@ -228,7 +244,10 @@ impl Diagnosis<'_, '_> {
                 repeated = true;
                 interim(self.dialling.evidence(self.series));
             }
-            let next = self.next_look(now, suspected, repeated);
+            let mut next = self.next_look(now, suspected, repeated);
+            if !traced {
+                next = next.min(self.trace_at).max(now + Duration::from_millis(1));
+            }
             if self.series.live().next().is_some() {
                 self.series.drive(next).await;
             } else {
@@ -263,6 +282,11 @@ impl Diagnosis<'_, '_> {
     fn answered_late(&self, remote: SocketAddr) -> bool {
         let first = self.series.attempts().find(|attempt| attempt.remote() == remote);
         first.is_some_and(|attempt| attempt.outcome().is_some())
+    }
+
+    /// Whether any socket to an address has been answered.
+    fn answered(&self, remote: SocketAddr) -> bool {
+        self.series.attempts().any(|attempt| attempt.remote() == remote && attempt.outcome().is_some())
     }
 
     /// Whether the oldest silent socket to every address has sent its SYN again: not only the suspects', so

@@ -74,6 +74,12 @@ impl Refusals {
         })
     }
 
+    /// Whether any host has refused anything of late.
+    pub(crate) fn any(&self, now: Instant) -> bool {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.known.values().any(|known| now.saturating_duration_since(known.received) < STANDS)
+    }
+
     /// The world has changed for these addresses, as far as anybody knows.
     pub(crate) fn doubt(&self, remotes: impl Iterator<Item = SocketAddr>, now: Instant) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use peerwalk_model::Timestamp;
 use peerwalk_model::evidence::{
-    AfterConnect, Breaker, Connect, Connection, Dial, DialOutcome, DialPurpose, Hop, IcmpError, LocalPeer,
-    Neighbour, NeighbourState, Pair, ProxyAttempt, ProxyUse, Query, QueryOutcome, Request, RequestOutcome,
-    Resolve, ResolveSource, Route, SmallSegments, Strain, Tls, TlsOutcome, Transport,
+    AfterConnect, Breaker, Connect, Connection, Dial, DialOutcome, DialPurpose, Hop, HopLimits, IcmpError,
+    LocalPeer, Neighbour, NeighbourState, Pair, ProxyAttempt, ProxyUse, Query, QueryOutcome, Request,
+    RequestOutcome, Resolve, ResolveSource, Route, SmallSegments, Strain, Tls, TlsOutcome, Transport,
 };
 use peerwalk_model::plan::{HttpMethod, RecordType};
 
@@ -125,7 +125,9 @@ pub(super) fn connect() -> Connect {
             remote: "10.244.1.8:5432".parse().unwrap(),
             ttl: 1,
             from: Some("10.244.0.1".parse().unwrap()),
+            reached: false,
         }],
+        hop_limits: HopLimits { v4: Some(64), v6: Some(64) },
         breakers: vec![Breaker { remote: "10.244.1.8:5432".parse().unwrap(), open: true, failures: 5 }],
     }
 }

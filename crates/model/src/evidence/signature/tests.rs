@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::super::{
-    Breaker, Connect, DialPurpose, IcmpError, LocalTrouble, Pair, ProxyAttempt, ProxyUse, Query,
+    Breaker, Connect, DialPurpose, Hop, IcmpError, LocalTrouble, Pair, ProxyAttempt, ProxyUse, Query,
     QueryOutcome, Request, RequestOutcome, Resolve, ResolveSource, Route, Strain, Tls, TlsOutcome, Transport,
     Trigger,
 };
@@ -337,6 +337,37 @@ fn breakers_are_told_and_begin_no_new_run() {
     for other in [&closed, &dialled] {
         assert_ne!(signature(other), signature(&open), "what is told grows older while it is open");
         assert_eq!(finding(other), finding(&open), "the address is what it was");
+    }
+}
+
+#[test]
+fn hops_are_told_and_begin_no_new_run() {
+    let with = |hops: &[(u8, Option<&str>, bool)], v4| {
+        let mut walk = walk(vec![dial("10.0.0.1:80", 1, DialOutcome::Silent)]);
+        let hop = |(ttl, from, reached): &(u8, Option<&str>, bool)| Hop {
+            remote: "10.0.0.1:80".parse().unwrap(),
+            ttl: *ttl,
+            from: from.map(|from| from.parse().unwrap()),
+            reached: *reached,
+        };
+        let connect = walk.connect.as_mut().unwrap();
+        connect.hops = hops.iter().map(hop).collect();
+        connect.hop_limits = HopLimits { v4, v6: None };
+        walk
+    };
+    let none = with(&[], None);
+    let mut seen = BTreeSet::from([signature(&none)]);
+    for other in [
+        with(&[(1, Some("10.90.0.1"), false)], None),
+        with(&[(1, Some("10.90.0.2"), false)], None),
+        with(&[(2, Some("10.90.0.1"), false)], None),
+        with(&[(2, None, false)], None),
+        with(&[(2, None, true)], None),
+        with(&[], Some(64)),
+        with(&[], Some(1)),
+    ] {
+        assert!(seen.insert(signature(&other)), "judging reads it: {other:#?}");
+        assert_eq!(finding(&other), finding(&none), "a router that has no error to spare ends no run");
     }
 }
 
