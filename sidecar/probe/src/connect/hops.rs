@@ -155,11 +155,14 @@ pub(super) fn begin(dialling: &Dialling<'_>, remotes: &[SocketAddr]) -> Vec<Trac
         .collect()
 }
 
-/// Keeps what came of traces.
+/// Keeps what came of traces. One that was kept from running may have missed an answer.
 pub(super) async fn end(dialling: &Dialling<'_>, traces: Vec<Trace>) {
     for trace in traces {
         let remote = trace.remote;
         let found = trace.found().await;
+        if dialling.watch.is_starved() {
+            continue;
+        }
         dialling.connector.hops.keep(remote, found, Instant::now());
     }
 }

@@ -70,3 +70,15 @@ fn a_small_limit_of_the_pod_s_own_is_told_with_what_a_larger_one_reaches() {
         }
     }
 }
+
+#[test]
+fn nobody_is_asked_while_a_host_has_refusals_to_send() {
+    let Some(lab) = Lab::new() else { return };
+    lab.forward("tcp dport 81 drop\ntcp dport 82 reject with icmpx admin-prohibited");
+    let prober = Prober::new(Environment::default());
+    let last = |port| walks(&lab, &prober, &tcp(at(SERVER[0], port))).pop().unwrap();
+    assert_eq!(dials(&last(82), DialPurpose::Address)[0].outcome, refused(Some((3, 13, NODE[0])), 113));
+    let silent = last(81);
+    assert_eq!(hops(&silent), (vec![], HopLimits::default()), "the node's errors are the application's too");
+    assert_eq!(odd_and_even(&dials(&silent, DialPurpose::Address)), (4, 4), "silence is proven all the same");
+}
