@@ -86,7 +86,7 @@ pub(crate) struct Connected {
 
 impl Dialling<'_> {
     /// Dials what was chosen. `interim` is called with the dials so far, during a diagnosis.
-    pub(crate) async fn run(&self, choice: &Choice, interim: &mut impl FnMut(Connect)) -> Connected {
+    pub(crate) async fn run(&self, choice: &Choice, interim: &mut (dyn FnMut(Connect) + Send)) -> Connected {
         let mut series = Series::new(self.locals.clone(), self.gate.census().clone())
             .marking(self.marked(choice))
             .with_datagram(self.datagram.clone());
@@ -105,7 +105,7 @@ impl Dialling<'_> {
         &self,
         choice: &Choice,
         series: &mut Series,
-        interim: &mut impl FnMut(Connect),
+        interim: &mut (dyn FnMut(Connect) + Send),
     ) -> Result<(), LocalTrouble> {
         self.steady(choice, series).await?;
         if series.live().next().is_none() {

@@ -94,7 +94,7 @@ impl Prober {
         target: &PlannedTarget,
         generation: u64,
         trigger: Trigger,
-        mut report: impl FnMut(Walk),
+        mut report: impl FnMut(Walk) + Send,
     ) -> Walk {
         let before = self.memory.of(&key);
         let mut walk = Walk::begin(key, generation, trigger, crate::now());
@@ -147,7 +147,7 @@ impl Prober {
 }
 
 impl Tour<'_> {
-    async fn run(&self, walk: &mut Walk, report: &mut impl FnMut(Walk)) -> Result<(), LocalTrouble> {
+    async fn run(&self, walk: &mut Walk, report: &mut (dyn FnMut(Walk) + Send)) -> Result<(), LocalTrouble> {
         let way = self.way()?;
         if let TargetKind::Dns(dns) = &self.target.kind {
             walk.resolve = Some(self.resolve(&dns.name, &[dns.record]).await?);
@@ -199,7 +199,7 @@ impl Tour<'_> {
         way: &Way,
         addresses: &[IpAddr],
         walk: &mut Walk,
-        report: &mut impl FnMut(Walk),
+        report: &mut (dyn FnMut(Walk) + Send),
     ) -> Result<(), LocalTrouble> {
         if addresses.is_empty() {
             return Ok(());

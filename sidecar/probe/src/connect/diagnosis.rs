@@ -55,7 +55,7 @@ pub(super) async fn run(
     choice: &Choice,
     controls: &[Control],
     series: &mut Series,
-    interim: &mut impl FnMut(Connect),
+    interim: &mut (dyn FnMut(Connect) + Send),
 ) -> Result<(), LocalTrouble> {
     let left = dialling.allowance.left();
     let done = diagnose(dialling, choice, controls, series, interim).await;
@@ -68,7 +68,7 @@ async fn diagnose(
     choice: &Choice,
     controls: &[Control],
     series: &mut Series,
-    interim: &mut impl FnMut(Connect),
+    interim: &mut (dyn FnMut(Connect) + Send),
 ) -> Result<(), LocalTrouble> {
     if recheck(dialling, choice, series).await? {
         return Ok(());
@@ -200,7 +200,7 @@ fn plan(
 }
 
 impl Diagnosis<'_, '_> {
-    async fn run(&mut self, interim: &mut impl FnMut(Connect)) -> Result<(), LocalTrouble> {
+    async fn run(&mut self, interim: &mut (dyn FnMut(Connect) + Send)) -> Result<(), LocalTrouble> {
         let (mut suspected, mut repeated, mut resent) = (false, false, false);
         loop {
             self.begin_due()?;
