@@ -64,6 +64,8 @@ pub(crate) struct Dialling<'a> {
     pub(crate) allowance: &'a Allowance,
     pub(crate) key: &'a TargetKey,
     pub(crate) target: &'a PlannedTarget,
+    /// Whether the connection is kept, for something to be said over it.
+    pub(crate) speaks: bool,
     pub(crate) rules: DialRules,
     pub(crate) locals: &'a Locals,
     pub(crate) witness: Option<&'a dyn Witness>,
@@ -317,7 +319,9 @@ impl Dialling<'_> {
             self.learn_failures(&series, &evidence.dials);
         }
         evidence.breakers = self.breakers(choice, &series);
-        let stream = if local.is_none() { series.take_stream(choice.speaks) } else { None };
+        // One that nothing is said over is closed as it is: a stream of it is registered anew.
+        let kept = local.is_none() && self.speaks;
+        let stream = if kept { series.take_stream(choice.speaks) } else { None };
         Connected { evidence, stream, local }
     }
 }
