@@ -21,7 +21,7 @@ use timetable::Timetable;
 /// Walks one target.
 pub trait Walker {
     /// Walks it once. `report` gets interim reports; dropping the future stops the walk.
-    fn walk<'a>(&'a self, job: Job, report: Box<dyn FnMut(Walk) + 'a>) -> LocalBoxFuture<'a, Walk>;
+    fn walk<'a>(&'a self, job: Job, report: Box<dyn FnMut(Walk) + Send + 'a>) -> LocalBoxFuture<'a, Walk>;
 }
 
 /// One walk to make.
@@ -40,7 +40,7 @@ pub struct Job {
 }
 
 impl Walker for peerwalk_probe::Prober {
-    fn walk<'a>(&'a self, job: Job, report: Box<dyn FnMut(Walk) + 'a>) -> LocalBoxFuture<'a, Walk> {
+    fn walk<'a>(&'a self, job: Job, report: Box<dyn FnMut(Walk) + Send + 'a>) -> LocalBoxFuture<'a, Walk> {
         async move {
             let Job { key, others: _, target, generation, trigger } = job;
             Box::pin(Self::walk(self, key, &target, generation, trigger, report)).await

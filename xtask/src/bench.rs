@@ -19,7 +19,7 @@ use crate::tree;
 #[command(
     after_help = "Each measures the programs as released (profile dist), on a cluster of its own that it ends, or in \
 network namespaces.\n\n\
-Examples:\n  cargo xtask bench\n  cargo xtask bench change\n  PEERWALK_BENCH_MINUTES=1 cargo xtask bench steady probe"
+Examples:\n  cargo xtask bench\n  cargo xtask bench change\n  PEERWALK_BENCH_MINUTES=1 cargo xtask bench steady hour"
 )]
 pub(crate) struct Arguments {
     /// What to measure; everything when none is named
@@ -37,13 +37,15 @@ enum What {
     Change,
     /// Ten steady minutes: API writes, CPU and memory, beside blackbox_exporter
     Steady,
-    /// What probes cost: CPU beside blackbox_exporter and a bare loop, memory, what the workload notices (an hour and a
-    /// half, most of it for one plan; PEERWALK_BENCH_MINUTES sets the time of that)
+    /// What probes cost: CPU beside blackbox_exporter and a bare loop, memory, what the workload notices (about a quarter
+    /// of an hour)
     Probe,
+    /// The sidecar's memory with 200 targets (an hour; PEERWALK_BENCH_MINUTES sets the time)
+    Hour,
 }
 
 impl What {
-    const ALL: [Self; 5] = [Self::Size, Self::Scale, Self::Change, Self::Steady, Self::Probe];
+    const ALL: [Self; 6] = [Self::Size, Self::Scale, Self::Change, Self::Steady, Self::Probe, Self::Hour];
 
     /// Where it is measured.
     fn place(self) -> Place {
@@ -52,7 +54,8 @@ impl What {
             Self::Scale => Place::Cluster { bench: "scale", nodes: 0 },
             Self::Change => Place::Cluster { bench: "change", nodes: 2 },
             Self::Steady => Place::Cluster { bench: "steady", nodes: 2 },
-            Self::Probe => Place::Namespaces,
+            Self::Probe => Place::Namespaces { part: None },
+            Self::Hour => Place::Namespaces { part: Some("hour") },
         }
     }
 }
@@ -62,8 +65,8 @@ impl What {
 enum Place {
     /// On the binaries themselves.
     Files,
-    /// In network namespaces: the bench of `sidecar/benches/probe`.
-    Namespaces,
+    /// In network namespaces: the bench of `sidecar/benches/probe`, or one part of it.
+    Namespaces { part: Option<&'static str> },
     /// On a cluster with so many nodes: a bench of `e2e/benches`.
     Cluster { bench: &'static str, nodes: u8 },
 }
@@ -81,7 +84,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     for what in all {
         match what.place() {
             Place::Files => sizes()?,
-            Place::Namespaces => in_namespaces()?,
+            Place::Namespaces { part } => in_namespaces(part)?,
             Place::Cluster { bench, nodes } => on_cluster(bench, nodes, &archives)?,
         }
     }
@@ -97,7 +100,7 @@ fn install(all: &[What], progress: &mut Terminal) -> Result<()> {
     peerwalk_cluster::check_rights()?;
     let nodes = places.iter().filter_map(|place| match place {
         Place::Cluster { nodes, .. } => Some(*nodes),
-        Place::Files | Place::Namespaces => None,
+        Place::Files | Place::Namespaces { .. } => None,
     });
     let mut missing = Vec::new();
     if let Some(nodes) = nodes.max() {
@@ -116,11 +119,11 @@ fn install(all: &[What], progress: &mut Terminal) -> Result<()> {
     peerwalk_cluster::install_missing(&missing, progress)
 }
 
-fn in_namespaces() -> Result<()> {
+fn in_namespaces(part: Option<&str>) -> Result<()> {
     let profile = ["--profile", "dist"];
     let bench = build("peerwalk-sidecar", "probe", &profile)?;
     let sidecar = images::binaries(Profile::Dist).join("peerwalk-sidecar");
-    tree::must(Command::new(bench).env("PEERWALK_SIDECAR", sidecar))
+    tree::must(Command::new(bench).args(part).env("PEERWALK_SIDECAR", sidecar))
 }
 
 fn sizes() -> Result<()> {

@@ -122,7 +122,7 @@ fn compile_together(profile: Profile, programs: &[&str]) -> Result<()> {
 fn flags(profile: Profile) -> Vec<String> {
     let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned()];
     if profile == Profile::Dist {
-        let script = tree::root().join("xtask/src/images/no-unwind.ld");
+        let script = tree::root().join("xtask/src/images/layout.ld");
         flags.push("-Clink-arg=-Wl,-z,pack-relative-relocs".to_owned());
         flags.push(format!("-Clink-arg=-Wl,-T,{}", script.display()));
     }

@@ -1,5 +1,6 @@
 //! What the sidecar's probes cost: CPU beside a bare connect loop and blackbox_exporter, the released program's own
-//! memory and CPU, and what the workload and the node notice. `cargo xtask bench probe`.
+//! memory and CPU, and what the workload and the node notice. `cargo xtask bench probe`; the memory of an hour with many
+//! targets is `cargo xtask bench hour`.
 //!
 //! Two network namespaces joined by a link hold the prober and what it probes. The parts of the work are this program
 //! again, each in its namespace.
@@ -14,6 +15,7 @@ mod support;
 mod world;
 
 use std::env;
+use std::path::PathBuf;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -23,13 +25,16 @@ fn main() -> Result<()> {
     match words.as_slice() {
         [] => {
             rates::measure()?;
-            match env::var_os("PEERWALK_SIDECAR") {
-                Some(sidecar) => program::measure(sidecar.as_ref()),
-                None => Err("PEERWALK_SIDECAR names no sidecar; `cargo xtask bench probe` does".into()),
-            }
+            program::measure(&sidecar()?)
         }
+        ["hour"] => program::hour(&sidecar()?),
         ["world", plan, folder] => world::run(plan, folder.as_ref()),
         [part] => rates::part(part),
-        _ => Err("run it without arguments".into()),
+        _ => Err("run it without arguments, or with `hour`".into()),
     }
+}
+
+fn sidecar() -> Result<PathBuf> {
+    let named = env::var_os("PEERWALK_SIDECAR").map(PathBuf::from);
+    named.ok_or_else(|| "PEERWALK_SIDECAR names no sidecar; `cargo xtask bench probe` does".into())
 }

@@ -23,19 +23,31 @@ const SETTLES: Duration = Duration::from_secs(15);
 /// The first round of 200 Services comes within the budget of 4 connects a second.
 const ROUND: Duration = Duration::from_mins(5);
 
-/// Measures, and prints the tables.
+/// Measures what is soon measured, and prints the tables.
 pub fn measure(sidecar: &Path) -> Result<()> {
+    plans(
+        sidecar,
+        &[
+            ("kinds", "every kind of probe once", Duration::ZERO),
+            ("20-addresses", "20 single-address TCP targets every 10 s", STEADY),
+            ("20-services", "20 Services of 3 endpoints with DNS every 10 s", STEADY),
+        ],
+    )?;
+    effect(sidecar)
+}
+
+/// Measures many targets for long, and prints the table.
+pub fn hour(sidecar: &Path) -> Result<()> {
     let minutes = env::var("PEERWALK_BENCH_MINUTES").ok().and_then(|minutes| minutes.parse().ok());
     let long = minutes.map_or(LONG, Duration::from_mins);
+    plans(sidecar, &[("200-targets", "200 Services of 3 endpoints with DNS every 10 s", long)])
+}
+
+fn plans(sidecar: &Path, plans: &[(&str, &str, Duration)]) -> Result<()> {
     println!(
         "\n| plan of the released sidecar | time | RSS | of it its own | CPU of a core |\n|---|---|---|---|---|"
     );
-    for (plan, name, time) in [
-        ("kinds", "every kind of probe once", Duration::ZERO),
-        ("20-addresses", "20 single-address TCP targets every 10 s", STEADY),
-        ("20-services", "20 Services of 3 endpoints with DNS every 10 s", STEADY),
-        ("200-targets", "200 Services of 3 endpoints with DNS every 10 s", long),
-    ] {
+    for &(plan, name, time) in plans {
         let at_work = AtWork::start(plan, sidecar)?;
         let before = at_work.used()?;
         at_work.wait(name, time)?;
@@ -49,7 +61,7 @@ pub fn measure(sidecar: &Path) -> Result<()> {
             after.anonymous_kib
         );
     }
-    effect(sidecar)
+    Ok(())
 }
 
 /// What a plan that wants more than the budget gives costs the workload and the node.

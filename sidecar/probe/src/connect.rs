@@ -67,6 +67,8 @@ pub(crate) struct Dialling<'a> {
     pub(crate) allowance: &'a Allowance,
     pub(crate) key: &'a TargetKey,
     pub(crate) target: &'a PlannedTarget,
+    /// Whether the connection is kept, for something to be said over it.
+    pub(crate) speaks: bool,
     pub(crate) rules: DialRules,
     pub(crate) locals: &'a Locals,
     pub(crate) witness: Option<&'a dyn Witness>,
@@ -89,7 +91,7 @@ pub(crate) struct Connected {
 
 impl Dialling<'_> {
     /// Dials what was chosen. `interim` is called with the dials so far, during a diagnosis.
-    pub(crate) async fn run(&self, choice: &Choice, interim: &mut impl FnMut(Connect)) -> Connected {
+    pub(crate) async fn run(&self, choice: &Choice, interim: &mut (dyn FnMut(Connect) + Send)) -> Connected {
         let mut series = Series::new(self.locals.clone(), self.gate.census().clone())
             .marking(self.marked(choice))
             .with_datagram(self.datagram.clone());
@@ -113,7 +115,7 @@ impl Dialling<'_> {
         &self,
         choice: &Choice,
         series: &mut Series,
-        interim: &mut impl FnMut(Connect),
+        interim: &mut (dyn FnMut(Connect) + Send),
     ) -> Result<(), LocalTrouble> {
         self.steady(choice, series).await?;
         if series.live().next().is_none() {
@@ -326,7 +328,9 @@ impl Dialling<'_> {
             self.learn_failures(&series, &evidence.dials);
         }
         evidence.breakers = self.breakers(choice, &series);
-        let stream = if local.is_none() { series.take_stream(choice.speaks) } else { None };
+        // One that nothing is said over is closed as it is: a stream of it is registered anew.
+        let kept = local.is_none() && self.speaks;
+        let stream = if kept { series.take_stream(choice.speaks) } else { None };
         Connected { evidence, stream, local }
     }
 }

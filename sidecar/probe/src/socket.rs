@@ -213,8 +213,7 @@ impl Attempt {
             guard.clear_ready();
             // The time that it takes to look around is not the network's.
             let elapsed = self.begun.elapsed();
-            let retransmits = self.sent_again(fd.get_ref());
-            if let Some(outcome) = self.observe(locals) {
+            if let Some((outcome, retransmits)) = self.observe(locals) {
                 self.known = Some((outcome, elapsed, retransmits));
             }
         }
@@ -225,29 +224,32 @@ impl Attempt {
     /// Draining the queue resets the error, and a socket in `CLOSE` would look connected. For the same
     /// reason the absence of an error is not enough: the state must be one that a handshake leads to. A peer that
     /// closes at once wakes us only once, with its FIN already received.
-    fn observe(&mut self, locals: Option<&Locals>) -> Option<DialOutcome> {
+    ///
+    /// The outcome, and how often was sent again until then. Each system call here is a part of what every probe costs.
+    fn observe(&mut self, locals: Option<&Locals>) -> Option<(DialOutcome, u32)> {
         let socket = self.fd.as_ref()?.get_ref();
         let error = match socket.take_error() {
             Ok(error) => error.and_then(|e| e.raw_os_error()),
             Err(error) => error.raw_os_error(),
         };
         if self.datagram.is_some() {
-            return answered(socket, error);
+            return Some((answered(socket, error)?, self.resent));
         }
-        let shaken = |state| matches!(state, TCP_ESTABLISHED | TCP_CLOSE_WAIT);
-        let established = sys::tcp_info(socket).is_ok_and(|info| shaken(info.state));
+        let info = sys::tcp_info(socket).ok();
+        let retransmits = info.map_or(0, |info| info.total_retrans);
         if let Some(errno) = error {
-            return Some(DialOutcome::Failed { errno, immediate: false, queue: read_queue(socket) });
+            let queue = read_queue(socket);
+            return Some((DialOutcome::Failed { errno, immediate: false, queue }, retransmits));
         }
-        if established {
-            // A socket-level load balancer may have rewritten the address; the kernel knows the real one.
-            self.local = local_address(socket).or(self.local);
+        if info.is_some_and(|info| matches!(info.state, TCP_ESTABLISHED | TCP_CLOSE_WAIT)) {
+            // connect() has chosen it, also where a socket-level load balancer rewrites the other one.
+            self.local = self.local.or_else(|| local_address(socket));
             let local_peer = locals.and_then(|locals| locals.peer(self.local, self.remote));
-            return Some(DialOutcome::Connected { local_peer });
+            return Some((DialOutcome::Connected { local_peer }, retransmits));
         }
         // A refusal that came while connect() held the socket is only in the queue.
         let (errno, queue) = queue::read_with_errno(socket)?;
-        Some(DialOutcome::Failed { errno, immediate: false, queue })
+        Some((DialOutcome::Failed { errno, immediate: false, queue }, retransmits))
     }
 
     fn settle(&mut self, outcome: DialOutcome, retransmits: u32) {

@@ -97,7 +97,7 @@ impl Prober {
         target: &PlannedTarget,
         generation: u64,
         trigger: Trigger,
-        mut report: impl FnMut(Walk),
+        mut report: impl FnMut(Walk) + Send,
     ) -> Walk {
         let before = self.memory.of(&key);
         let mut walk = Walk::begin(key, generation, trigger, crate::now());
@@ -152,7 +152,7 @@ impl Prober {
 }
 
 impl Tour<'_> {
-    async fn run(&self, walk: &mut Walk, report: &mut impl FnMut(Walk)) -> Result<(), LocalTrouble> {
+    async fn run(&self, walk: &mut Walk, report: &mut (dyn FnMut(Walk) + Send)) -> Result<(), LocalTrouble> {
         let way = self.way()?;
         if let TargetKind::Dns(dns) = &self.target.kind {
             walk.resolve = Some(self.resolve(&dns.name, &[dns.record]).await?);
@@ -177,7 +177,7 @@ impl Tour<'_> {
             .filter(|url| matches!(url.scheme, Scheme::Http | Scheme::Https))
             .map(|url| route(url, &environment.containers));
         let locals = self.locals();
-        let dialling = self.dialling(&locals, way.url.as_ref().and_then(TargetUrl::datagram));
+        let dialling = self.dialling(&locals, way.url.as_ref());
         let used = walk.route.as_ref().and_then(proxied::choice).cloned();
         // Both ways at the same time, since both must fit into the walk.
         let through = async {
@@ -204,7 +204,7 @@ impl Tour<'_> {
         way: &Way,
         addresses: &[IpAddr],
         walk: &mut Walk,
-        report: &mut impl FnMut(Walk),
+        report: &mut (dyn FnMut(Walk) + Send),
     ) -> Result<(), LocalTrouble> {
         if addresses.is_empty() {
             return Ok(());
@@ -359,7 +359,8 @@ impl Tour<'_> {
         Locals { addresses, endpoints, namespace: self.prober.namespace.clone() }
     }
 
-    fn dialling<'a>(&'a self, locals: &'a Locals, datagram: Option<Vec<u8>>) -> Dialling<'a> {
+    fn dialling<'a>(&'a self, locals: &'a Locals, url: Option<&TargetUrl>) -> Dialling<'a> {
+        let datagram = url.and_then(TargetUrl::datagram);
         // A port of one protocol is not the port of the other.
         let udp = datagram.is_some();
         Dialling {
@@ -369,6 +370,7 @@ impl Tour<'_> {
             allowance: &self.allowance,
             key: &self.key,
             target: self.target,
+            speaks: self.target.http.is_some() || url.is_some_and(|url| url.scheme == Scheme::Https),
             rules: self.prober.environment.rules,
             locals,
             witness: self.prober.witness.as_deref(),

@@ -20,7 +20,11 @@ struct Fake {
 }
 
 impl Walker for Fake {
-    fn walk<'a>(&'a self, job: Job, mut report: Box<dyn FnMut(Walk) + 'a>) -> LocalBoxFuture<'a, Walk> {
+    fn walk<'a>(
+        &'a self,
+        job: Job,
+        mut report: Box<dyn FnMut(Walk) + Send + 'a>,
+    ) -> LocalBoxFuture<'a, Walk> {
         let note = |what| {
             let at = u64::try_from(self.began.elapsed().as_millis()).expect("a short test");
             self.log.borrow_mut().push((what, job.key.target.clone(), at, job.trigger));

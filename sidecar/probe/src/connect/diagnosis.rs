@@ -61,7 +61,7 @@ pub(super) async fn run(
     choice: &Choice,
     controls: &[Control],
     series: &mut Series,
-    interim: &mut impl FnMut(Connect),
+    interim: &mut (dyn FnMut(Connect) + Send),
 ) -> Result<(), LocalTrouble> {
     let left = dialling.allowance.left();
     let done = diagnose(dialling, choice, controls, series, interim).await;
@@ -74,7 +74,7 @@ async fn diagnose(
     choice: &Choice,
     controls: &[Control],
     series: &mut Series,
-    interim: &mut impl FnMut(Connect),
+    interim: &mut (dyn FnMut(Connect) + Send),
 ) -> Result<(), LocalTrouble> {
     if recheck(dialling, choice, series).await? {
         return Ok(());
@@ -210,7 +210,7 @@ fn plan(
 }
 
 impl Diagnosis<'_, '_> {
-    async fn run(&mut self, interim: &mut impl FnMut(Connect)) -> Result<(), LocalTrouble> {
+    async fn run(&mut self, interim: &mut (dyn FnMut(Connect) + Send)) -> Result<(), LocalTrouble> {
         let (mut suspected, mut repeated, mut resent, mut traced) = (false, false, false, false);
         loop {
             self.begin_due()?;

@@ -84,6 +84,7 @@ async fn a_proof_of_another_target_says_nothing_of_its_other_addresses() {
         allowance: &allowance,
         key: &key,
         target: &target,
+        speaks: false,
         rules: DialRules::Plan,
         locals: &locals,
         watch: &watch,
