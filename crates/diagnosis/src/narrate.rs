@@ -11,6 +11,7 @@ use peerwalk_model::verdict::Topic;
 use peerwalk_model::{Because, Protocol};
 
 use crate::address::{Address, Answer};
+use crate::errno::{ECONNRESET, EPIPE};
 use crate::names;
 use crate::peer;
 use crate::place::place;
@@ -265,7 +266,8 @@ fn after(after: &AfterConnect) -> String {
         let from = error.offender.map_or_else(String::new, |offender| format!(" from {offender}"));
         let _ = write!(text, "; {} came for its packets{from}", icmp(error));
     }
-    if let Some(errno) = connection.errno {
+    // An RST leaves these two; whatever else is there came by ICMP.
+    if let Some(errno) = connection.errno.filter(|errno| !matches!(*errno, EPIPE | ECONNRESET)) {
         let _ = write!(text, "; an ICMP error came for its packets (errno {errno})");
     }
     if connection.is_peer_full() {

@@ -232,6 +232,12 @@ impl Attempt {
         if established {
             // A socket-level load balancer may have rewritten the address; the kernel knows the real one.
             self.local = local_address(socket).or(self.local);
+            // The port that the kernel chose is the one that was dialled, and the socket is connected to itself
+            // (RFC 9293, section 3.5, case 2). No port on which somebody listens is ever chosen.
+            if self.local == Some(self.remote) {
+                let errno = libc::ECONNREFUSED;
+                return Some(DialOutcome::Failed { errno, immediate: false, queue: Vec::new() });
+            }
             let local_peer = locals.and_then(|locals| locals.peer(self.local, self.remote));
             return Some(DialOutcome::Connected { local_peer });
         }

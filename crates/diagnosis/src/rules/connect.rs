@@ -143,8 +143,14 @@ pub(super) fn no_host(view: &View) -> Option<Verdict> {
     let reason = failing.iter().find_map(|address| unreachable_word(address.answer))?;
     let gone: Vec<&Address> =
         failing.iter().copied().filter(|address| unreachable_word(address.answer) == Some(reason)).collect();
+    // One that is heard elsewhere is there, and it is the link that does not lead to it.
+    let heard = |address: &Address| match life(view, address) {
+        Life::Heard(text) => Some(text),
+        _ => None,
+    };
     let is_gone = |address: &&Address| {
-        has_no_pod(view, address) || (address.purpose == DialPurpose::Endpoint && is_nobodys(view, address))
+        let alone = address.purpose == DialPurpose::Endpoint && is_nobodys(view, address);
+        has_no_pod(view, address) || (alone && heard(address).is_none())
     };
     let reason = match reason {
         Reason::HostUnreachable if gone.iter().all(is_gone) => Reason::PodGone,
@@ -154,6 +160,9 @@ pub(super) fn no_host(view: &View) -> Option<Verdict> {
     if reason == Reason::PodGone {
         let without = gone.iter().filter(|address| has_no_pod(view, address));
         verdict.because.extend(without.map(|address| no_pod(view, address)));
+    } else {
+        let alive = gone.iter().filter_map(|address| heard(address));
+        verdict.because.extend(alive.map(|text| Because::new(Topic::Alive, text)));
     }
     Some(verdict)
 }
