@@ -272,6 +272,10 @@ fn after(after: &AfterConnect) -> String {
     }
     if connection.is_peer_full() {
         text.push_str("; the other end takes nothing more: its receive window is 0");
+    } else if connection.was_never_open() {
+        text.push_str(
+            "; the other end has taken nothing and its receive window is 0: something may answer SYNs in the target's place",
+        );
     } else if connection.is_unacknowledged() {
         text.push_str("; the other end does not acknowledge what is sent");
     } else if connection.unacked == 0 {

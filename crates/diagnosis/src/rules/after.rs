@@ -95,6 +95,10 @@ fn lost(view: &View, after: &AfterConnect) -> Option<(Reason, Vec<Because>)> {
     if connection.is_peer_full() {
         return Some((Reason::PeerNotReading, Vec::new()));
     }
+    // Who answered the SYN is not the target, and keeps what is sent from it.
+    if connection.was_never_open() {
+        return None;
+    }
     // What a handshake of TLS brought was before it.
     let shaken = view.walk.tls.as_ref().is_some_and(|tls| tls.outcome == TlsOutcome::Established);
     if connection.is_unacknowledged() && (shaken || connection.bytes_received == 0) {
