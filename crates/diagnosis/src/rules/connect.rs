@@ -169,7 +169,15 @@ pub(super) fn no_host(view: &View) -> Option<Verdict> {
 
 /// Whether the endpoint's pod does not exist any more, as the API has it.
 fn has_no_pod(view: &View, address: &Address) -> bool {
-    address.purpose == DialPurpose::Endpoint && view.endpoint(address.remote.ip()).is_some_and(|e| e.gone)
+    address.purpose == DialPurpose::Endpoint
+        && view.endpoint(address.remote.ip()).is_some_and(|e| e.gone)
+        && !is_somebodys(view, address)
+}
+
+/// What answers is somebody's, however it was dialled.
+fn is_somebodys(view: &View, address: &Address) -> bool {
+    let same = |other: &&Address| other.remote.ip() == address.remote.ip();
+    view.addresses.iter().filter(same).any(|other| other.each.contains(&Answer::Works))
 }
 
 fn no_pod(view: &View, address: &Address) -> Because {
@@ -184,9 +192,7 @@ fn no_pod(view: &View, address: &Address) -> Because {
 fn is_nobodys(view: &View, address: &Address) -> bool {
     let neighbours = view.walk.connect.as_ref().map_or(&[][..], |connect| &connect.neighbours);
     let failed = |neighbour: &&Neighbour| neighbour.state == NeighbourState::Failed;
-    // What answers is somebody's.
-    let same = |other: &&Address| other.remote.ip() == address.remote.ip();
-    if view.addresses.iter().filter(same).any(|other| other.each.contains(&Answer::Works)) {
+    if is_somebodys(view, address) {
         return false;
     }
     neighbours.iter().filter(failed).any(|neighbour| neighbour.address == address.remote.ip().to_canonical())
