@@ -7,6 +7,7 @@ pub(crate) const EACCES: i32 = 13;
 pub(crate) const EINVAL: i32 = 22;
 pub(crate) const ENFILE: i32 = 23;
 pub(crate) const EMFILE: i32 = 24;
+pub(crate) const EPIPE: i32 = 32;
 pub(crate) const ENOPROTOOPT: i32 = 92;
 pub(crate) const EAFNOSUPPORT: i32 = 97;
 pub(crate) const EADDRINUSE: i32 = 98;

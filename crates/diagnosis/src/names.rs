@@ -33,18 +33,26 @@ pub(crate) fn some_clients_fail(resolve: &Resolve) -> bool {
     !resolve.addresses.is_empty() && (half(resolve).is_some() || lost(resolve).is_some())
 }
 
-/// The type whose questions for the name that answered nobody answered.
+/// The type whose questions for the name that answered nobody answered, or only with a failure.
 fn open_type(resolve: &Resolve) -> Option<RecordType> {
     let name = resolve.answered.as_ref()?;
     let of = |record| resolve.queries.iter().filter(move |q| q.name == *name && q.record == record);
     let open = |record| {
-        of(record).next().is_some() && of(record).all(|query| query.outcome == QueryOutcome::Timeout)
+        let fails = |query: &Query| !query.outcome.is_final() && query.outcome != QueryOutcome::Truncated;
+        of(record).next().is_some() && of(record).all(fails)
     };
     [RecordType::A, RecordType::Aaaa].into_iter().find(|record| open(*record))
 }
 
 fn half(resolve: &Resolve) -> Option<String> {
-    let record = word(open_type(resolve)?);
+    let open = open_type(resolve)?;
+    let record = word(open);
+    let mut failed = resolve.queries.iter().filter(|query| query.record == open);
+    if failed.any(|query| query.outcome != QueryOutcome::Timeout && !query.outcome.is_final()) {
+        return Some(format!(
+            "{record} gets a failure, and the other type is answered: glibc and Go use the other, musl fails"
+        ));
+    }
     Some(format!(
         "no answer for {record}, and the other type is answered: glibc and Go use the other after their timeout, musl \
          fails"

@@ -11,6 +11,7 @@ use peerwalk_model::verdict::Topic;
 use peerwalk_model::{Because, Protocol};
 
 use crate::address::{Address, Answer};
+use crate::errno::{ECONNRESET, EPIPE};
 use crate::names;
 use crate::peer;
 use crate::place::place;
@@ -280,11 +281,16 @@ fn after(after: &AfterConnect) -> String {
         let from = error.offender.map_or_else(String::new, |offender| format!(" from {offender}"));
         let _ = write!(text, "; {} came for its packets{from}", icmp(error));
     }
-    if let Some(errno) = connection.errno {
+    // An RST leaves these two; whatever else is there came by ICMP.
+    if let Some(errno) = connection.errno.filter(|errno| !matches!(*errno, EPIPE | ECONNRESET)) {
         let _ = write!(text, "; an ICMP error came for its packets (errno {errno})");
     }
     if connection.is_peer_full() {
         text.push_str("; the other end takes nothing more: its receive window is 0");
+    } else if connection.was_never_open() {
+        text.push_str(
+            "; the other end has taken nothing and its receive window is 0: something may answer SYNs in the target's place",
+        );
     } else if connection.is_unacknowledged() {
         text.push_str("; the other end does not acknowledge what is sent");
     } else if connection.unacked == 0 {

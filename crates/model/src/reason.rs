@@ -107,7 +107,7 @@ catalogue! {
             "A policy decision that denies, in force during the whole walk, and an observation that fits it; confirmed when everything else that looks the same is excluded.",
             "If the connection is wanted, add the rule that the explanation prints.";
         PolicyNotEnforced: "A NetworkPolicy denies the connection, and it works all the same.",
-            "A policy decision that has denied for longer than the grace period, and a connection that reached the target; confirmed when only the target can have answered, walk after walk.",
+            "A policy decision that has denied for longer than the grace period, and a connection that reached the target; confirmed when only the target can have answered, walk after walk: its own sidecar holds the connection, or an HTTP status came behind a verified certificate.",
             "Check that the cluster's network plugin enforces NetworkPolicy and is healthy on both nodes.";
         UnexpectedlyReachable: "The target was expected to be denied, and it can be reached.",
             "A connection to the target came about, whatever came after it, and no policy that is in force denies it.",
@@ -143,8 +143,8 @@ catalogue! {
             "Silence of every endpoint that was dialled, while the pods behind them are not Ready and their nodes are well.",
             "Look at the pod's readiness probes and logs. A Service with publishNotReadyAddresses sends connections to such pods.";
         ServiceNotProgrammed: "The endpoints answer, the Service's own address does not.",
-            "In the same walk every endpoint that was dialled connected and the service address did not; confirmed when every ready endpoint was dialled, walk after walk, and nothing came back from behind the address.",
-            "Look at kube-proxy, or what replaces it, on the source's node.";
+            "In the same walk every endpoint that was dialled connected and the service address did not; confirmed when every ready endpoint was dialled, walk after walk, nothing came back from behind the address, and a node or router said that it leads nowhere. Silence has other causes, behind the translation.",
+            "Look at kube-proxy, or what replaces it, on the source's node; where its rules are right, at what becomes of the translated packets: filters, source NAT, and whether answers between pods of one bridge come by the node (net.bridge.bridge-nf-call-iptables).";
         ServicePortNotFound: "The Service has no such TCP port.",
             "The Service exists and none of its TCP ports has the name or number of the check. Ports of other protocols are not walked.",
             "Correct the port in the check, or add it to the Service.";
@@ -164,10 +164,10 @@ catalogue! {
             "The accept queue is full, by the word of the target's sidecar; confirmed by two looks, a counter of overflows that rises, and policies that allow the connection.",
             "Look at the target's application: it is stuck or too slow. Add replicas, or raise its listen backlog.";
         HostUnreachable: "The target's host cannot be reached.",
-            "ICMP host unreachable, or a failed neighbour lookup: the address has no pod behind it; or time exceeded in transit, where the pod's own packets may only go a few hops.",
-            "The pod is gone or its node is cut off: look at the endpoint's pod and node. Where the explanation says that the pod's packets may go only a few hops, raise the sysctl that it names.";
+            "ICMP host unreachable, or a failed neighbour lookup: nobody answers for the address there; or time exceeded in transit, where the pod's own packets may only go a few hops.",
+            "The pod is gone or its node is cut off, or, where the pod is heard elsewhere, the link does not lead to it: look at the endpoint's pod and node, and at ports that are isolated from each other. Where the explanation says that the pod's packets may go only a few hops, raise the sysctl that it names.";
         PodGone: "The endpoint's address has nobody behind it.",
-            "ICMP host unreachable from the pod's own kernel, whose neighbour lookup for the endpoint's own address failed; or silence or host unreachable at an endpoint whose pod does not exist any more, by the API.",
+            "ICMP host unreachable from the pod's own kernel, whose neighbour lookup for the endpoint's own address failed while nothing else is heard from the pod; or silence or host unreachable at an endpoint whose pod does not exist any more, by the API.",
             "The pod is gone and still an endpoint: look at the EndpointSlices and at what keeps them, and at the pod's node.";
         RoutingLoop: "Packets to the target go round in circles.",
             "ICMP time exceeded in transit; confirmed when packets that may only go a few hops come by the same router twice, with another in between.",

@@ -189,6 +189,9 @@ pub struct Rules {
     /// `filter` or `nat`.
     #[serde(default = "filter")]
     pub kind: String,
+    /// Where it comes between other chains of the hook; 0, or before Services for `nat`, unless it is said otherwise.
+    #[serde(default)]
+    pub priority: Option<i32>,
     /// The rules, a line each.
     pub text: String,
 }

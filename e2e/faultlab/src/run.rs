@@ -99,7 +99,7 @@ pub(crate) fn break_it(lab: &Lab, setting: Setting, number: usize, fault: &Fault
     }
     if let Some(rules) = &fault.rules {
         let (kind, hook, text) = (&rules.kind, &rules.hook, setting.fill(&rules.text));
-        let priority = if kind == "nat" { "-150" } else { "0" };
+        let priority = rules.priority.unwrap_or(if kind == "nat" { -150 } else { 0 });
         let chain = format!("type {kind} hook {hook} priority {priority}\n{text}");
         lab.nft(fault.at, &format!("table inet fault{number} {{\nchain broken {{\n{chain}\n}}\n}}\n"))?;
     }

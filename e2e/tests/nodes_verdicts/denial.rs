@@ -172,7 +172,7 @@ async fn every_direction_without_enforcement() -> Result<()> {
     .await
 }
 
-/// An answer of the target itself is what it takes to be sure that a policy is not enforced.
+/// An answer that the target's own sidecar has seen is what it takes to be sure that a policy is not enforced.
 #[tokio::test]
 async fn an_answer_confirms_that_nobody_enforces_the_policy() -> Result<()> {
     play_alone(async |scene, alone| {

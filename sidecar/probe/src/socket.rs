@@ -244,6 +244,13 @@ impl Attempt {
         if info.is_some_and(|info| matches!(info.state, TCP_ESTABLISHED | TCP_CLOSE_WAIT)) {
             // connect() has chosen it, also where a socket-level load balancer rewrites the other one.
             self.local = self.local.or_else(|| local_address(socket));
+            // The port that the kernel chose is the one that was dialled, and the socket is connected to itself
+            // (RFC 9293, section 3.5, case 2). No port on which somebody listens is ever chosen.
+            if self.local == Some(self.remote) {
+                let errno = libc::ECONNREFUSED;
+                let refused = DialOutcome::Failed { errno, immediate: false, queue: Vec::new() };
+                return Some((refused, retransmits));
+            }
             let local_peer = locals.and_then(|locals| locals.peer(self.local, self.remote));
             return Some((DialOutcome::Connected { local_peer }, retransmits));
         }

@@ -65,9 +65,13 @@ impl FromStr for Target {
     }
 }
 
+/// The longest name in text form, without a final dot (RFC 1035, section 2.3.4: 255 bytes on the wire).
+const LONGEST: usize = 253;
+
 /// Whether a name server can be asked for it. An address needs no asking, and exists nowhere as a name.
 fn is_name(text: &str) -> bool {
-    !text.is_empty() && !text.contains(['/', ':', '@', ' ']) && text.parse::<IpAddr>().is_err()
+    let length = text.strip_suffix('.').unwrap_or(text).len();
+    (1..=LONGEST).contains(&length) && !text.contains(['/', ':', '@', ' ']) && text.parse::<IpAddr>().is_err()
 }
 
 impl fmt::Display for Target {

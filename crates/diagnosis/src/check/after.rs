@@ -30,7 +30,11 @@ pub(super) fn connected(pair: &PairEvidence, verdict: &Verdict, must: &mut impl 
             silent && small.is_some_and(|small| small.answered)
         }
         Reason::PeerNotReading => {
-            let own = told.is_some_and(|told| told.connection.peer_window == Some(0));
+            let own = told.is_some_and(|told| {
+                let connection = &told.connection;
+                connection.peer_window == Some(0)
+                    && (connection.bytes_acked, connection.bytes_received) != (0, 0)
+            });
             let mut seen = pair.attestations.iter().flat_map(|attestation| &attestation.saw.seen);
             let unread = |seen: &Seen| seen.socket.as_ref().is_some_and(|socket| socket.unread > 0);
             silent && (own || seen.any(unread))

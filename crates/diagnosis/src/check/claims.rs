@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
-use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose, LocalPeer};
+use peerwalk_model::evidence::{
+    Dial, DialOutcome, DialPurpose, LocalPeer, Request, RequestOutcome, TlsOutcome,
+};
 use peerwalk_model::{Confidence, Observed, Reason, Verdict};
 
 use super::denied::{ending, looks_denied, prohibited, refusal};
@@ -107,8 +109,8 @@ fn reachable(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(bool, &str)
 fn not_enforced(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(bool, &str)) {
     must(case.facts.unreadable_policy_kinds.is_empty(), "a confirmed claim has read every policy");
     must(
-        pair.walk.request.is_some() || super::peers::denied_holds(case, pair),
-        "PolicyNotEnforced is confirmed by application bytes, or by the target's own word",
+        answered_by_certificate(pair) || super::peers::denied_holds(case, pair),
+        "PolicyNotEnforced is confirmed by an answer behind a certificate, or by the target's own word",
     );
     must(repeated(pair), "what contradicts a decision is confirmed by walks a grace period apart");
     must(
@@ -130,6 +132,13 @@ fn not_enforced(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(bool, &s
         case.facts.endpoints.get(&known.endpoint.ip()).is_some_and(|endpoint| endpoint.host_network)
     };
     must(!case.decisions.iter().any(host_network), "no endpoint shares its node's network");
+}
+
+/// Application bytes of whom a certificate names.
+fn answered_by_certificate(pair: &PairEvidence) -> bool {
+    let verified = pair.walk.tls.as_ref().is_some_and(|tls| tls.outcome == TlsOutcome::Established);
+    let status = |request: &Request| matches!(request.outcome, RequestOutcome::Status(_));
+    verified && pair.walk.request.as_ref().is_some_and(status)
 }
 
 fn filtered(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(bool, &str)) {
@@ -169,6 +178,10 @@ fn not_programmed(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(bool, 
     must(!case.decisions.iter().any(denies), "no endpoint is denied by policy");
     must(!own.is_empty() && !own.iter().any(|dial| connected(dial)), "the Service's address does not answer");
     must(!own.iter().any(|dial| came_from_behind(dial)), "nothing came through the Service's address");
+    must(
+        own.iter().any(|dial| untranslated(dial)),
+        "something other than the Service's address says that it leads nowhere: silence has causes behind it too",
+    );
     must(!direct.iter().any(|dial| may_be_ours(case, dial)), "the endpoints themselves have answered");
     must(repeated(pair) && !changed(case, pair), "an endpoint that is not known yet may be what fails");
 }
@@ -284,6 +297,12 @@ fn may_be_ours(case: &Case, dial: &Dial) -> bool {
         DialOutcome::Connected { local_peer: Some(LocalPeer::Unknown) } => true,
         _ => false,
     }
+}
+
+/// An ICMP error of whom nothing translates: through the Service's address every error is the address's own.
+fn untranslated(dial: &Dial) -> bool {
+    let offender = ending(dial).and_then(|error| error.offender);
+    offender.is_some_and(|offender| offender.to_canonical() != dial.remote.ip().to_canonical())
 }
 
 /// An RST (ECONNREFUSED, and no ICMP error that ended it), or "host unreachable".

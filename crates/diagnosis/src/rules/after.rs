@@ -37,7 +37,10 @@ pub(super) fn told(view: &View, plain: Verdict) -> Verdict {
 
 /// Whether the connection of an exchange that got no answer tells why.
 pub(super) fn tells(view: &View) -> bool {
-    view.walk.after.as_ref().is_some_and(|after| came(after) || lost(view, after).is_some())
+    let tells = |after: &AfterConnect| {
+        came(after) || lost(view, after).is_some() || after.connection.was_never_open()
+    };
+    view.walk.after.as_ref().is_some_and(tells)
 }
 
 /// Whether something came back for an exchange that got no answer: the network's own word, which no word of the
@@ -94,6 +97,10 @@ fn lost(view: &View, after: &AfterConnect) -> Option<(Reason, Vec<Because>)> {
     }
     if connection.is_peer_full() {
         return Some((Reason::PeerNotReading, Vec::new()));
+    }
+    // Who answered the SYN is not the target, and keeps what is sent from it.
+    if connection.was_never_open() {
+        return None;
     }
     // What a handshake of TLS brought was before it.
     let shaken = view.walk.tls.as_ref().is_some_and(|tls| tls.outcome == TlsOutcome::Established);

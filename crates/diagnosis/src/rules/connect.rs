@@ -147,8 +147,14 @@ pub(super) fn no_host(view: &View) -> Option<Verdict> {
     if reason == Reason::RoutingLoop {
         return Some(over::time_exceeded(view, &gone, &failing));
     }
+    // One that is heard elsewhere is there, and it is the link that does not lead to it.
+    let heard = |address: &Address| match life(view, address) {
+        Life::Heard(text) => Some(text),
+        _ => None,
+    };
     let is_gone = |address: &&Address| {
-        has_no_pod(view, address) || (address.purpose == DialPurpose::Endpoint && is_nobodys(view, address))
+        let alone = address.purpose == DialPurpose::Endpoint && is_nobodys(view, address);
+        has_no_pod(view, address) || (alone && heard(address).is_none())
     };
     let reason = match reason {
         Reason::HostUnreachable if gone.iter().all(is_gone) => Reason::PodGone,
@@ -158,13 +164,24 @@ pub(super) fn no_host(view: &View) -> Option<Verdict> {
     if reason == Reason::PodGone {
         let without = gone.iter().filter(|address| has_no_pod(view, address));
         verdict.because.extend(without.map(|address| no_pod(view, address)));
+    } else {
+        let alive = gone.iter().filter_map(|address| heard(address));
+        verdict.because.extend(alive.map(|text| Because::new(Topic::Alive, text)));
     }
     Some(verdict)
 }
 
 /// Whether the endpoint's pod does not exist any more, as the API has it.
 fn has_no_pod(view: &View, address: &Address) -> bool {
-    address.purpose == DialPurpose::Endpoint && view.endpoint(address.remote.ip()).is_some_and(|e| e.gone)
+    address.purpose == DialPurpose::Endpoint
+        && view.endpoint(address.remote.ip()).is_some_and(|e| e.gone)
+        && !is_somebodys(view, address)
+}
+
+/// What answers is somebody's, however it was dialled.
+fn is_somebodys(view: &View, address: &Address) -> bool {
+    let same = |other: &&Address| other.remote.ip() == address.remote.ip();
+    view.addresses.iter().filter(same).any(|other| other.each.contains(&Answer::Works))
 }
 
 fn no_pod(view: &View, address: &Address) -> Because {
@@ -179,9 +196,7 @@ fn no_pod(view: &View, address: &Address) -> Because {
 fn is_nobodys(view: &View, address: &Address) -> bool {
     let neighbours = view.walk.connect.as_ref().map_or(&[][..], |connect| &connect.neighbours);
     let failed = |neighbour: &&Neighbour| neighbour.state == NeighbourState::Failed;
-    // What answers is somebody's.
-    let same = |other: &&Address| other.remote.ip() == address.remote.ip();
-    if view.addresses.iter().filter(same).any(|other| other.each.contains(&Answer::Works)) {
+    if is_somebodys(view, address) {
         return false;
     }
     neighbours.iter().filter(failed).any(|neighbour| neighbour.address == address.remote.ip().to_canonical())

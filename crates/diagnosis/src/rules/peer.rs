@@ -147,6 +147,9 @@ pub(super) fn reset_by_filter(view: &View) -> Option<Verdict> {
     let confidence = if since { Confidence::Likely } else { Confidence::Suspected };
     let mut verdict = plain(view, Reason::Filtered, confidence, &reset, &failing);
     verdict.because.splice(0..0, about(view, first).take(1).flat_map(|word| lines_of(&word)));
+    let text = "what resets may be another host or another port, where the address is translated on the way or two hosts \
+                have it";
+    verdict.because.push(Because::new(Topic::Missing, text));
     if !since {
         let text =
             "the port may have been opened only after the reset: a later walk that sees the same decides";

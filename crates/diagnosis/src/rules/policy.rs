@@ -167,7 +167,9 @@ fn excuses(view: &View, address: &Address, stance: &Stance, proof: &mut Proof) {
         proof.misses(Confidence::Likely, text);
     }
     if !target_answered(view, address) && !target_holds(view, address) {
-        let text = "a connection alone does not show who accepted it: an HTTP status from the target would";
+        let text = "a connection alone does not show who accepted it, nor does what comes over it in plain text: something \
+                    on the way may answer in the target's place; a sidecar in the target that holds the connection, or a \
+                    verified certificate and an HTTP status, would";
         proof.misses(Confidence::Likely, text);
     }
 }
@@ -191,7 +193,8 @@ fn all_denied(view: &View, address: &Address) -> bool {
     !known.is_empty() && known.iter().all(|known| view.stance_towards(known, address).is_some_and(denied))
 }
 
-/// Whether application bytes came that only the denied target can give.
+/// Whether application bytes came that only the denied target can give: who answers plain HTTP may be a proxy on the
+/// way, or another host that the address is translated to.
 fn target_answered(view: &View, address: &Address) -> bool {
     let status = view
         .walk
@@ -199,13 +202,8 @@ fn target_answered(view: &View, address: &Address) -> bool {
         .as_ref()
         .is_some_and(|request| matches!(request.outcome, RequestOutcome::Status(_)));
     let verified = view.walk.tls.as_ref().is_some_and(|tls| tls.outcome == TlsOutcome::Established);
-    let is_pod = view.endpoint(address.remote.ip()).is_some_and(|endpoint| endpoint.pod.is_some());
-    // Behind a Service, any of the endpoints may have answered, and one of before. Outside the cluster, a
-    // transparent proxy may.
-    status
-        && all_denied(view, address)
-        && !view.service_changed()
-        && (verified || is_pod || view.facts.service().is_some())
+    // Behind a Service, any of the endpoints may have answered, and one of before.
+    status && verified && all_denied(view, address) && !view.service_changed()
 }
 
 /// The policies deny, and everything that was seen fits.

@@ -1,6 +1,8 @@
 //! What stands behind a Service explains why its address does not answer.
 
-use peerwalk_model::evidence::DialOutcome;
+use std::net::IpAddr;
+
+use peerwalk_model::evidence::{DialOutcome, DialPurpose};
 use peerwalk_model::verdict::Topic;
 use peerwalk_model::{Because, Confidence, Protocol, Reason, Stage, Verdict};
 
@@ -9,6 +11,7 @@ use super::{resolve, unreachable};
 use crate::address::{Address, Answer};
 use crate::errno::{ECONNREFUSED, EHOSTUNREACH, EPERM};
 use crate::facts::ServiceFacts;
+use crate::peer::Word;
 use crate::proof::{Relation, relation, unreadable};
 use crate::signal::is_prohibition;
 use crate::stance::Stance;
@@ -98,6 +101,13 @@ pub(super) fn not_programmed(view: &View) -> Option<Verdict> {
     if view.decisions().any(|decision| !decision.is_allowed()) {
         return None;
     }
+    // It leads to whoever received it.
+    let received = |word: &Word| {
+        word.dial.purpose == DialPurpose::ServiceAddress && (word.syn_arrived() || word.holds())
+    };
+    if view.words.iter().any(received) {
+        return None;
+    }
     let mut confidence = unanswered(view)?.min(since_programming(view));
     let text = format!(
         "the endpoints of Service {} answer when they are dialled directly ({} of {}), its own address does not",
@@ -134,6 +144,15 @@ fn excuses(view: &View, service: &ServiceFacts, endpoints: &[&Address]) -> Vec<S
              may fail in turn"
                 .into(),
         );
+    }
+    if view.service_addresses().any(|address| address.answer == Answer::Silent) {
+        excuses.push(
+            "silence does not tell an address that nothing translates from a filter, a source address or a way back \
+             that fails behind the translation: an ICMP error of a node or router that finds no way to it would"
+                .into(),
+        );
+    } else if !view.service_addresses().any(|address| says_untranslated(address) || from_behind(address)) {
+        excuses.push("nobody but the Service's address itself says that it leads nowhere".into());
     }
     if view.service_addresses().any(|address| address.refusals.iter().any(|error| is_prohibition(error))) {
         excuses
@@ -188,9 +207,29 @@ fn in_the_source(view: &View) -> Option<&'static str> {
     )
 }
 
-/// An answer that only the host of an endpoint gives, or the node that looked for it: the address was translated.
+/// An answer that only the host of an endpoint gives, or the node that looked for it: the address was translated. So it
+/// was where an ICMP error comes from the address itself, as every error of what is translated does.
 fn from_behind(address: &Address) -> bool {
-    matches!(address.answer, Answer::Reset | Answer::HostUnreachable(_))
+    match address.answer {
+        Answer::Reset | Answer::HostUnreachable(_) => true,
+        Answer::Refused(error) => is_own(address, error.offender),
+        Answer::NetworkUnreachable(offender) | Answer::RoutingLoop(offender) => is_own(address, offender),
+        _ => false,
+    }
+}
+
+fn is_own(address: &Address, offender: Option<IpAddr>) -> bool {
+    offender.is_some_and(|offender| offender.to_canonical() == address.remote.ip().to_canonical())
+}
+
+/// An error of somebody whom nothing translates.
+fn says_untranslated(address: &Address) -> bool {
+    let offender = match address.answer {
+        Answer::Refused(error) => error.offender,
+        Answer::NetworkUnreachable(offender) | Answer::RoutingLoop(offender) => offender,
+        _ => None,
+    };
+    offender.is_some() && !is_own(address, offender)
 }
 
 /// Nothing translates the port of a headless Service: the application dials it at the pods, and a walk dials the

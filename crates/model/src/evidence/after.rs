@@ -72,6 +72,20 @@ impl Connection {
 
     /// Whether the peer's kernel takes nothing more, while there is something to send.
     pub fn is_peer_full(&self) -> bool {
+        self.is_shut() && self.has_said_more()
+    }
+
+    /// Whether the other end has taken and said nothing since the handshake, and its receive window is closed: no kernel
+    /// begins so, and what answers SYNs in the place of a target that it cannot reach does.
+    pub fn was_never_open(&self) -> bool {
+        self.is_shut() && !self.has_said_more()
+    }
+
+    fn is_shut(&self) -> bool {
         self.peer_window == Some(0) && (self.not_sent > 0 || self.unacked > 0)
+    }
+
+    fn has_said_more(&self) -> bool {
+        self.bytes_acked > 0 || self.bytes_received > 0
     }
 }

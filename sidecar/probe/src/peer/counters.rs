@@ -8,6 +8,9 @@ use peerwalk_model::peer::Saw;
 const NETSTAT: &str = "/proc/thread-self/net/netstat";
 const SYN_COOKIES: &str = "/proc/sys/net/ipv4/tcp_syncookies";
 
+/// Connections that the namespace tracks.
+const TRACKED: &str = "/proc/sys/net/netfilter/nf_conntrack_count";
+
 /// An answer with nothing but these; zero where they cannot be read.
 pub(super) fn read() -> Saw {
     let netstat = fs::read_to_string(NETSTAT).unwrap_or_default();
@@ -18,6 +21,13 @@ pub(super) fn read() -> Saw {
         syn_cookies: counter(&netstat, "SyncookiesSent"),
         always_cookies: mode.trim() == "2",
     }
+}
+
+/// Whether the namespace tracks connections, as it does where rules of its own translate addresses (a service mesh): a
+/// SYN is led elsewhere then than to who listens for the address that was dialled. Without such rules nothing is tracked.
+pub(super) fn tracks_connections() -> bool {
+    let count = fs::read_to_string(TRACKED).unwrap_or_default();
+    count.trim().parse::<u64>().is_ok_and(|count| count > 0)
 }
 
 /// A line of names, then one of values.

@@ -104,10 +104,11 @@ pub(super) fn icmp(error: &IcmpError) -> String {
 pub(super) fn after(after: &AfterConnect) -> String {
     let connection = &after.connection;
     format!(
-        "lost {} received {} full {} small {} {} {}",
+        "lost {} received {} full {} shut {} small {} {} {}",
         connection.is_unacknowledged(),
         connection.bytes_received > 0,
         connection.is_peer_full(),
+        connection.was_never_open(),
         list(after.small_segments.map(|small| small.answered)),
         list(connection.queue.iter().map(icmp)),
         list(connection.errno)

@@ -1,11 +1,13 @@
 //! How old decisions and pods are taken to be: no verdict is surer than the past is known.
 
-use peerwalk_model::evidence::{Request, RequestOutcome};
+use peerwalk_model::evidence::{Request, RequestOutcome, Tls, TlsOutcome};
 
 use super::*;
 use crate::cluster::decode::SlimPod;
 
 fn answered(walk: &mut Walk) {
+    let elapsed = Duration::from_millis(2);
+    walk.tls = Some(Tls { server_name: "db.ledger.svc".into(), outcome: TlsOutcome::Established, elapsed });
     walk.request = Some(Request {
         method: peerwalk_model::plan::HttpMethod::Head,
         url: "http://db.ledger.svc:5432/".into(),
