@@ -4,6 +4,7 @@ use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,9 +22,8 @@ use crate::peers::Peers;
 use crate::pod;
 use crate::servers::Server;
 
-/// A probe that takes longer is ended; a machine that makes and removes namespaces stalls for half of that.
+/// A probe that takes longer to answer is ended.
 const PATIENCE: Duration = Duration::from_mins(1);
-const POLL: Duration = Duration::from_millis(5);
 /// The port of name servers.
 const DNS: u16 = 53;
 /// How often a case is played until the machine lets the probe run.
@@ -150,24 +150,29 @@ fn ask(lab: &Lab, setting: Setting, case: &Case, probe: &Path, folder: &Path) ->
     asking.into_iter().map(|child| answer(child, begun)).collect()
 }
 
-/// A probe's answer. Its time is that of its stages: starting a program takes the machine's.
+/// A probe's answer. Its time is that of its stages: starting a program takes the machine's, and so does its end, for
+/// which the kernel may take a minute where many namespaces end at once. So its output is waited for, not itself.
 fn answer(mut child: Child, begun: Instant) -> Result<Said> {
-    let status = loop {
-        if let Some(status) = child.try_wait().context("cannot wait for the probe")? {
-            break status;
-        }
-        if begun.elapsed() > PATIENCE {
-            child.kill().context("cannot end the probe")?;
-            child.wait().context("cannot wait for the probe")?;
-            bail!("the probe took more than {} s", PATIENCE.as_secs());
-        }
-        thread::sleep(POLL);
-    };
-    let (mut out, mut errors) = (String::new(), String::new());
-    child.stdout.take().context("standard output is piped")?.read_to_string(&mut out)?;
-    child.stderr.take().context("standard error is piped")?.read_to_string(&mut errors)?;
+    let (mut out, mut errors) = (
+        child.stdout.take().context("standard output is piped")?,
+        child.stderr.take().context("standard error is piped")?,
+    );
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || {
+        let (mut answer, mut complaint) = (String::new(), String::new());
+        let read = out.read_to_string(&mut answer).and_then(|_| errors.read_to_string(&mut complaint));
+        // Nobody listens where it took too long.
+        let _ = tell.send(read.map(|_| (answer, complaint)));
+    });
+    let told = told.recv_timeout(PATIENCE.saturating_sub(begun.elapsed()));
+    if told.is_err() {
+        child.kill().context("cannot end the probe")?;
+    }
+    thread::spawn(move || child.wait());
+    let Ok(read) = told else { bail!("the probe took more than {} s", PATIENCE.as_secs()) };
+    let (out, errors) = read.context("cannot read what the probe says")?;
     let answer: Value = serde_json::from_str(&out)
-        .with_context(|| format!("the probe ended with {status} and no answer: {out}{errors}"))?;
+        .with_context(|| format!("the probe ended with no answer: {out}{errors}"))?;
     let stages = answer["stages"].as_array().map(Vec::as_slice).unwrap_or_default();
     let own = stages.iter().filter_map(|stage| stage["elapsedMs"].as_f64()).sum::<f64>() / 1000.0;
     Ok(Said {

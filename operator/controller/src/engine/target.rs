@@ -68,20 +68,13 @@ impl Engine {
                     hostname.map_or_else(|| service.default_hostname(&pod.namespace), str::to_owned);
                 service_kind(hostname, found, pod, None)?
             }
-            (SpecKind::Url(url, tls), Resolved::Service(_, _, Some(found))) => {
-                let at = Authority::of(url);
-                let tls = match at.https {
-                    true => Some(ServiceTls { roots_pem: self.roots_pem(tls, pod)? }),
-                    false => None,
+            (SpecKind::Url(url, tls), resolved) => {
+                // Without the roots that the check asks for there is nothing to verify by.
+                let roots_pem = match tls {
+                    Some(tls) => Some(self.roots_pem(tls, pod)?),
+                    None => None,
                 };
-                service_kind(at.host, found, pod, tls)?
-            }
-            (SpecKind::Url(url, tls), Resolved::Url { allowed: true, in_cluster }) => {
-                TargetKind::Url(UrlTarget {
-                    url: url.to_owned(),
-                    roots_pem: self.roots_pem(tls, pod)?,
-                    scope: self.scope_of_url(url, in_cluster.as_ref()),
-                })
+                self.url_kind(url, roots_pem, resolved, pod)?
             }
             (SpecKind::Dns(dns), Resolved::Dns) => {
                 TargetKind::Dns(DnsTarget { name: dns.name.clone(), record: dns.record_type.into() })
@@ -99,13 +92,32 @@ impl Engine {
         })
     }
 
-    /// The roots that a check asks for, if it does; `None` as long as they cannot be read, since there is nothing to
-    /// verify by.
-    fn roots_pem(&self, tls: Option<&TlsOptions>, pod: &PodRef) -> Option<Option<String>> {
-        let Some(tls) = tls else { return Some(None) };
+    /// A URL of a Service is that Service; any other is dialled within its scope.
+    fn url_kind(
+        &self,
+        url: &str,
+        roots_pem: Option<String>,
+        resolved: &Resolved,
+        pod: &PodRef,
+    ) -> Option<TargetKind> {
+        match resolved {
+            Resolved::Service(_, _, Some(found)) => {
+                let at = Authority::of(url);
+                service_kind(at.host, found, pod, at.https.then_some(ServiceTls { roots_pem }))
+            }
+            Resolved::Url { allowed: true, in_cluster } => {
+                let scope = self.scope_of_url(url, in_cluster.as_ref());
+                Some(TargetKind::Url(UrlTarget { url: url.to_owned(), roots_pem, scope }))
+            }
+            _ => None,
+        }
+    }
+
+    /// The roots that a check asks for, as far as they could be read.
+    fn roots_pem(&self, tls: &TlsOptions, pod: &PodRef) -> Option<String> {
         let map = &tls.ca_bundle.config_map;
         let key = (ObjectKey::new(&pod.namespace, &map.name), map.key.clone());
-        self.roots.get(&key)?.as_ref().ok().cloned().map(Some)
+        self.roots.get(&key)?.as_ref().ok().cloned()
     }
 }
 
