@@ -14,6 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Duration, Instant, timeout_at};
 
+use crate::budget::Pace;
 use crate::connect::{Dialling, Series, Spoken, not_dialled};
 use crate::request::{AGENT, Form, exchange};
 use crate::tls;
@@ -87,7 +88,9 @@ async fn dial(
         let remote = SocketAddr::new(*ip, port);
         if !dialling.rules.permitted_proxy(*ip) {
             series.push_done(not_dialled(DialPurpose::Proxy, remote, DialOutcome::NotAllowed));
-        } else if dialling.gate.connect(remote, dialling.pace, dialling.allowance).await {
+        } else if dialling.gate.connect(remote, Pace::Immediate, dialling.allowance).await {
+            // Every target behind it is asked for through it, each at its own interval: a distance between them would
+            // leave most of them without a walk.
             granted.push(remote);
         } else {
             series.push_done(not_dialled(DialPurpose::Proxy, remote, DialOutcome::Skipped));

@@ -178,7 +178,8 @@ impl Tour<'_> {
             .map(|url| route(url, &environment.containers));
         let locals = self.locals();
         let dialling = self.dialling(&locals, way.url.as_ref().and_then(TargetUrl::datagram));
-        let used = walk.route.as_ref().and_then(proxied::choice).cloned();
+        let may = environment.rules.permitted_through(&addresses, way.port, &self.target.kind);
+        let used = walk.route.as_ref().filter(|_| may).and_then(proxied::choice).cloned();
         // Both ways at the same time, since both must fit into the walk.
         let through = async {
             match (&used, &way.url) {
