@@ -165,12 +165,12 @@ impl Tour<'_> {
             resolve.spent = self.allowance.left() < NEEDED;
             walk.resolve.insert(resolve).addresses.clone()
         };
+        let environment = &self.prober.environment;
         let resolved = walk.resolve.clone();
         let pair = async {
             let event = self.trigger == Trigger::Event;
-            self.prober.resolver.pair(resolved.as_ref()?, &self.prober.gate, event).await
+            self.prober.resolver.pair(environment, resolved.as_ref()?, &self.prober.gate, event).await
         };
-        let environment = &self.prober.environment;
         walk.route = way
             .url
             .as_ref()
