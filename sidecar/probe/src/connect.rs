@@ -383,7 +383,7 @@ impl Dialling<'_> {
 impl Connector {
     /// Circuit breakers that are not closed.
     pub(crate) fn breakers(&self) -> usize {
-        self.breakers.count()
+        self.breakers.count(Instant::now())
     }
 
     fn learn(&self, target: &TargetKey, dials: &mut [Dial], watch: &Watch<'_>) {
