@@ -236,9 +236,10 @@ impl Session<'_> {
                     .push(query(server, transport, name, record, QueryOutcome::NameNotFound, begun).into());
                 return Ok(true);
             };
+            let census = self.gate.census();
             let (answer, open): (_, Option<Open>) = match transport {
-                Transport::Udp => exchange::udp(server, question, deadline).await?,
-                Transport::Tcp => (exchange::tcp(server, &question, deadline).await?, None),
+                Transport::Udp => exchange::udp(server, question, deadline, census).await?,
+                Transport::Tcp => (exchange::tcp(server, &question, deadline, census).await?, None),
             };
             let query = query(server, transport, name, record, answer.outcome, begun);
             let (done, again) = (query.outcome.is_final(), query.outcome == QueryOutcome::Truncated);

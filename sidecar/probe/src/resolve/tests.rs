@@ -272,6 +272,29 @@ fn a_slow_server_is_not_one_without_tcp() {
 }
 
 #[tokio::test]
+async fn every_socket_is_counted_while_it_is_open() {
+    for (option, does, most) in [
+        ("ndots:1", Does::Keeps, 4),
+        ("use-vc", Does::Keeps, 2),
+        ("ndots:1", Does::Truncates(ips(&["10.0.0.7"])), 2),
+    ] {
+        let gate = Gate::default();
+        let counted = Arc::new(Mutex::new(Vec::new()));
+        let (census, seen) = (gate.census().clone(), counted.clone());
+        let server = Server::start(move |_, _| {
+            seen.lock().unwrap().push(census.count().0);
+            does.clone()
+        })
+        .await;
+        let pod = Pod { gate, ..asking_with(server.address, option) };
+        pod.resolve("db.test.").await;
+        let counted = counted.lock().unwrap();
+        assert_eq!(counted.iter().max(), Some(&most), "{option}: {counted:?}");
+        assert_eq!(pod.gate.census().count().0, 0, "all are closed");
+    }
+}
+
+#[tokio::test]
 async fn one_silent_type_does_not_hide_the_other() {
     let server = Server::start(|_, kind| match kind {
         WireType::A => Does::Answers(ips(&["10.0.0.7"])),
