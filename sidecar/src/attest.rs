@@ -26,7 +26,7 @@ pub(crate) use client::Attester;
 const CONNECTIONS: usize = 8;
 /// Bytes of a question.
 const LINE: u64 = 64 * 1024;
-/// Until a probe that says nothing is left.
+/// Until a probe that says nothing, or does not read its answer, is left.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 const PROTOCOL: &str = "\
@@ -145,7 +145,7 @@ async fn converse(stream: UnixStream, ask: mpsc::Sender<Asked>) -> io::Result<()
         ask.send((question, answer)).await.map_err(|_| gone)?;
         let mut text = serde_json::to_vec(&answered.await.map_err(|_| gone)?)?;
         text.push(b'\n');
-        write.write_all(&text).await?;
+        timeout(PATIENCE, write.write_all(&text)).await??;
     }
 }
 

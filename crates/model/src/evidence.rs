@@ -149,9 +149,9 @@ impl Walk {
             let own = |dial: &&Dial| dial.purpose != DialPurpose::Control && dial.started >= self.started;
             dials.iter().filter(own).any(|dial| dial.outcome == DialOutcome::Silent)
         };
+        // Of a name that was resolved in the end it is said that it is slow.
         let name = |resolve: &Resolve| {
-            resolve.addresses.is_empty()
-                && resolve.queries.iter().any(|query| query.outcome == QueryOutcome::Timeout)
+            resolve.spent || resolve.queries.iter().any(|query| query.outcome == QueryOutcome::Timeout)
         };
         let exchange = |tls: Option<&Tls>, request: Option<&Request>| {
             tls.is_some_and(|tls| tls.outcome == TlsOutcome::Timeout)

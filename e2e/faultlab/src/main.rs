@@ -72,17 +72,7 @@ fn main() -> Result<ExitCode> {
     cases.retain(|(name, _)| words.is_empty() || words.iter().any(|word| name.contains(word.as_str())));
     cases.retain(|(_, case)| !case.long || arguments.all || arguments.repeat > 1);
     remove_remains()?;
-    let mut turns = VecDeque::new();
-    for _ in 0..arguments.repeat {
-        for (name, case) in &cases {
-            for topology in &case.topologies {
-                for family in &case.families {
-                    let setting = Setting { topology: *topology, v6: *family == 6 };
-                    turns.push_back(Turn { name, case, setting });
-                }
-            }
-        }
-    }
+    let turns: VecDeque<Turn> = (0..arguments.repeat).flat_map(|_| cases.iter().flat_map(of_case)).collect();
     if turns.is_empty() {
         bail!("no case has a name with {}", arguments.words.join(" or "));
     }
@@ -149,6 +139,18 @@ fn main() -> Result<ExitCode> {
     }
     say(&format!("{all} played in {:.0} s, {failed} not as expected", begun.elapsed().as_secs_f64()));
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A case in each of its settings.
+fn of_case((name, case): &(String, Case)) -> impl Iterator<Item = Turn<'_>> {
+    let settings = case
+        .topologies
+        .iter()
+        .flat_map(|topology| case.families.iter().map(move |family| (topology, family)));
+    settings.map(move |(topology, family)| {
+        let setting = Setting { topology: *topology, v6: *family == 6 };
+        Turn { name, case, setting }
+    })
 }
 
 fn complaint(turn: &Turn<'_>, played: &Played) -> String {

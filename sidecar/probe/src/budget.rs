@@ -73,7 +73,7 @@ impl TokenBucket {
 pub enum Pace {
     /// A steady walk: at most one in [`SPACING`].
     Spaced,
-    /// A diagnosis, a retry or a walk caused by an event.
+    /// A diagnosis, a retry, a walk caused by an event, or a proxy, which stands for all targets behind it.
     Immediate,
 }
 

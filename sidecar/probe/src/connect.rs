@@ -102,8 +102,8 @@ impl Dialling<'_> {
         }
         series.ahead = self.is_event() || self.connector.breakers.is_due(firsts, Instant::now());
         let local = self.dial(choice, &mut series, interim).await.err();
-        hops::after_time_exceeded(self, &series).await;
-        self.ask(&series).await;
+        hops::after_time_exceeded(self, &mut series).await;
+        self.ask(&mut series).await;
         // Last, and few: a name with hundreds of addresses must not push out what was dialled.
         for remote in choice.refused.iter().take(KEPT_REFUSED) {
             series.push_done(not_dialled(DialPurpose::Address, *remote, DialOutcome::NotAllowed));
@@ -136,12 +136,12 @@ impl Dialling<'_> {
     }
 
     /// Has the witness ask about the dials so far, while their sockets are open.
-    async fn ask(&self, series: &Series) {
+    async fn ask(&self, series: &mut Series) {
         let Some(witness) = self.witness else { return };
         let mut dials: Vec<Dial> = series.attempts().map(Attempt::dial).collect();
         dials.retain(|dial| !matches!(dial.purpose, DialPurpose::Control | DialPurpose::Proxy));
         if !dials.is_empty() {
-            witness.ask(dials).await;
+            series.during(witness.ask(dials)).await;
         }
     }
 
@@ -151,35 +151,26 @@ impl Dialling<'_> {
         for some in choice.first.chunks(AT_ONCE) {
             let mut dialled = Vec::new();
             for want in some {
-                match self.known(choice, *want, series.ahead) {
-                    Some(dials) => series.recall(dials),
-                    None if self.gate.connect(want.remote, self.pace, self.allowance).await => {
-                        // Another walk may have begun to while this one waited for the budget.
-                        if self.may_dial(choice, *want, series) {
-                            dialled.push(*want);
-                        }
-                    }
-                    None => {
-                        series.push_done(not_dialled(want.purpose, want.remote, DialOutcome::Skipped));
-                    }
+                if let Some(dials) = self.known(choice, *want, series.ahead) {
+                    series.recall(dials);
+                } else if !series.during(self.gate.connect(want.remote, self.pace, self.allowance)).await {
+                    series.push_done(not_dialled(want.purpose, want.remote, DialOutcome::Skipped));
+                } else if self.may_dial(choice, *want, series) {
+                    // No other walk has begun to while this one waited for the budget.
+                    dialled.push(*want);
                 }
             }
-            self.dial_few(&dialled, series, |remote| self.usual_wait(remote)).await?;
+            self.dial_few(&dialled, series).await?;
         }
         Ok(())
     }
 
-    /// Dials at most [`AT_ONCE`] addresses whose budget is granted, until all have an outcome or the longest of
-    /// their waits is over.
-    async fn dial_few(
-        &self,
-        wants: &[Want],
-        series: &mut Series,
-        wait: impl Fn(SocketAddr) -> Duration,
-    ) -> Result<(), LocalTrouble> {
+    /// Dials at most [`AT_ONCE`] addresses whose budget is granted, until all have an outcome or one is silent for
+    /// longer than is usual for it: then it gives the places in flight back.
+    pub(crate) async fn dial_few(&self, wants: &[Want], series: &mut Series) -> Result<(), LocalTrouble> {
         // All places at once, and only when nothing else has to be waited for: a walk that kept some while it
         // waits for more would stand in the way of itself and of others that do the same.
-        let places = self.gate.in_flight(wants.len(), self.allowance).await;
+        let places = series.during(self.gate.in_flight(wants.len(), self.allowance)).await;
         if places.is_none() {
             let skipped = wants.iter().map(|w| not_dialled(w.purpose, w.remote, DialOutcome::Skipped));
             skipped.for_each(|dial| series.push_done(dial));
@@ -188,8 +179,19 @@ impl Dialling<'_> {
         for want in wants {
             series.begin(want.purpose, want.remote, None)?;
         }
-        let Some(longest) = wants.iter().map(|want| wait(want.remote)).max() else { return Ok(()) };
+        let Some(longest) = wants.iter().map(|want| self.usual_wait(want.remote)).max() else {
+            return Ok(());
+        };
         series.drive(self.allowance.deadline().min(Instant::now() + longest)).await;
+        Ok(())
+    }
+
+    /// The same, and goes on until all have an outcome or the time for a connect is over.
+    pub(crate) async fn dial_out(&self, wants: &[Want], series: &mut Series) -> Result<(), LocalTrouble> {
+        self.dial_few(wants, series).await?;
+        let begun = series.live().map(Attempt::begun).max();
+        let Some(until) = begun.map(|begun| begun + self.target.connect_timeout) else { return Ok(()) };
+        series.drive(self.allowance.deadline().min(until)).await;
         Ok(())
     }
 
@@ -277,7 +279,7 @@ impl Dialling<'_> {
         for some in again.chunks(AT_ONCE) {
             let granted = |want: &&Want| self.gate.try_connect(want.remote, Pace::Immediate).is_ok();
             let granted: Vec<Want> = some.iter().filter(granted).copied().collect();
-            self.dial_few(&granted, series, |_| self.target.connect_timeout).await?;
+            self.dial_out(&granted, series).await?;
         }
         Ok(())
     }
@@ -289,7 +291,7 @@ impl Dialling<'_> {
         }
         let mut series = Series::new(self.locals.clone(), self.gate.census().clone());
         let want = Want { purpose: DialPurpose::Address, remote };
-        self.dial_few(&[want], &mut series, |_| self.target.connect_timeout).await?;
+        self.dial_out(&[want], &mut series).await?;
         Ok(series.take_stream(DialPurpose::Address))
     }
 
@@ -387,7 +389,7 @@ impl Dialling<'_> {
 impl Connector {
     /// Circuit breakers that are not closed.
     pub(crate) fn breakers(&self) -> usize {
-        self.breakers.count()
+        self.breakers.count(Instant::now())
     }
 
     fn learn(&self, target: &TargetKey, dials: &mut [Dial], watch: &Watch<'_>) {

@@ -14,7 +14,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Duration, Instant, timeout_at};
 
-use crate::connect::{Dialling, Series, Spoken, not_dialled};
+use crate::budget::Pace;
+use crate::connect::{Dialling, Series, Spoken, Want, not_dialled};
 use crate::request::{AGENT, Form, exchange};
 use crate::tls;
 use crate::url::{Scheme, TargetUrl};
@@ -87,21 +88,15 @@ async fn dial(
         let remote = SocketAddr::new(*ip, port);
         if !dialling.rules.permitted_proxy(*ip) {
             series.push_done(not_dialled(DialPurpose::Proxy, remote, DialOutcome::NotAllowed));
-        } else if dialling.gate.connect(remote, dialling.pace, dialling.allowance).await {
-            granted.push(remote);
+        } else if dialling.gate.connect(remote, Pace::Immediate, dialling.allowance).await {
+            // Every target behind it is asked for through it, each at its own interval: a distance between them would
+            // leave most of them without a walk.
+            granted.push(Want { purpose: DialPurpose::Proxy, remote });
         } else {
             series.push_done(not_dialled(DialPurpose::Proxy, remote, DialOutcome::Skipped));
         }
     }
-    let places = dialling.gate.in_flight(granted.len(), dialling.allowance).await;
-    for remote in granted {
-        match places {
-            Some(_) => series.begin(DialPurpose::Proxy, remote, None)?,
-            None => series.push_done(not_dialled(DialPurpose::Proxy, remote, DialOutcome::Skipped)),
-        }
-    }
-    let until = Instant::now() + dialling.target.connect_timeout;
-    series.drive(until.min(dialling.allowance.deadline())).await;
+    dialling.dial_out(&granted, &mut series).await?;
     let Connect { dials, .. } = dialling.evidence(&series);
     Ok((dials, series.take_stream(DialPurpose::Proxy)))
 }

@@ -117,7 +117,18 @@ impl Resolver {
     }
 
     /// What comes of both types of a name that was resolved, asked at once; not more often than is due.
-    pub(crate) async fn pair(&self, resolve: &Resolve, gate: &Gate, event: bool) -> Option<Pair> {
+    pub(crate) async fn pair(
+        &self,
+        environment: &Environment,
+        resolve: &Resolve,
+        gate: &Gate,
+        event: bool,
+    ) -> Option<Pair> {
+        let conf = read(&environment.resolv_conf).map(|text| ResolvConf::parse(&text)).ok()?;
+        if conf.single_request {
+            // The application does not either.
+            return None;
+        }
         self.pairs.of(resolve, gate, event).await
     }
 }
@@ -201,7 +212,7 @@ impl Session<'_> {
         Ok(queries)
     }
 
-    /// One query, over TCP again when the answer was cut off. Whether the question is answered.
+    /// One query, over TCP again when the answer was cut off, or over TCP alone. Whether the question is answered.
     async fn ask_server(
         &self,
         server: SocketAddr,
@@ -209,21 +220,26 @@ impl Session<'_> {
         record: RecordType,
         queries: &mut Vec<Asking>,
     ) -> Result<bool, LocalTrouble> {
-        for transport in [Transport::Udp, Transport::Tcp] {
+        let transports: &[Transport] =
+            if self.conf.over_tcp { &[Transport::Tcp] } else { &[Transport::Udp, Transport::Tcp] };
+        for transport in transports.iter().copied() {
             if !self.gate.query(self.allowance).await {
                 return Err(out_of_budget());
             }
             let begun = Instant::now();
-            let deadline = self.patience.query(self.conf.servers.len()).min(self.allowance.left());
+            let again = queries.last().is_some_and(|last| last.query.outcome == QueryOutcome::Truncated);
+            let left = self.allowance.left();
+            let deadline = self.patience.time(self.conf.servers.len(), left, again);
             let Some(question) = Question::new(name, record) else {
                 // A name that cannot be written down exists nowhere; no server need be asked.
                 queries
                     .push(query(server, transport, name, record, QueryOutcome::NameNotFound, begun).into());
                 return Ok(true);
             };
+            let census = self.gate.census();
             let (answer, open): (_, Option<Open>) = match transport {
-                Transport::Udp => exchange::udp(server, question, deadline).await?,
-                Transport::Tcp => (exchange::tcp(server, &question, deadline).await?, None),
+                Transport::Udp => exchange::udp(server, question, deadline, census).await?,
+                Transport::Tcp => (exchange::tcp(server, &question, deadline, census).await?, None),
             };
             let query = query(server, transport, name, record, answer.outcome, begun);
             let (done, again) = (query.outcome.is_final(), query.outcome == QueryOutcome::Truncated);
@@ -240,8 +256,15 @@ impl Session<'_> {
 }
 
 impl Patience {
-    /// The time one query is given.
-    fn query(&self, servers: usize) -> Duration {
+    /// The time one query is given, of what is left. One over TCP, after an answer over UDP that was cut off, has its
+    /// whole share in any case: a slow server must not look like one that TCP does not come to.
+    fn time(&self, servers: usize, left: Duration, cut_off: bool) -> Duration {
+        let share = self.share(servers);
+        if cut_off { share } else { share.min(left) }
+    }
+
+    /// The share of one query in the time of all.
+    fn share(&self, servers: usize) -> Duration {
         let shares = u32::try_from(servers.max(1)).unwrap_or(1) * self.retries.attempts.clamp(1, 16) + 1;
         (self.total / shares).max(LEAST_PATIENCE).min(self.longest)
     }

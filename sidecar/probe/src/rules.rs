@@ -53,6 +53,26 @@ impl DialRules {
     pub fn permitted_proxy(self, ip: IpAddr) -> bool {
         self == Self::Anything || !never_dialled(ip)
     }
+
+    /// Whether a proxy may be asked for a target whose name leads to these addresses: it goes there in our place, and
+    /// finds out by itself where that is. A name that leads nowhere here may lead anywhere there, which takes a scope
+    /// of any address.
+    pub fn permitted_through(self, addresses: &[IpAddr], port: u16, kind: &TargetKind) -> bool {
+        if self == Self::Anything {
+            return true;
+        }
+        if addresses.iter().any(|ip| never_dialled(normal(*ip))) {
+            return false;
+        }
+        match kind {
+            TargetKind::Service(_) => true,
+            TargetKind::Url(url) => {
+                let permitted = |ip: &IpAddr| self.permitted(SocketAddr::new(*ip, port), kind);
+                url.scope.any_address || addresses.iter().any(permitted)
+            }
+            TargetKind::Dns(_) => false,
+        }
+    }
 }
 
 /// The address as scopes and Services name it: an IPv6 address that is another way to write or reach one IPv4

@@ -46,7 +46,7 @@ const TCP_CLOSE_WAIT: u8 = 8;
 /// The largest datagram that is counted in full.
 const DATAGRAM: usize = 4096;
 
-/// How often a random source port is tried before the range counts as exhausted.
+/// How often a random source port is tried before the kernel may choose.
 const PORT_TRIES: u32 = 16;
 
 /// What a dial is made of.
@@ -148,7 +148,7 @@ impl Attempt {
             Err(trouble) => return Err(trouble),
         };
         if let Some(parity) = parity {
-            bind(&socket, self.remote, parity)?;
+            bind(&socket, self.remote, || ports::random(parity))?;
         }
         // One that cannot be set is not there.
         self.mss = self.mss.filter(|mss| socket.set_tcp_mss((*mss).into()).is_ok());
@@ -379,17 +379,24 @@ pub(crate) fn own_trouble(errno: i32) -> Option<&'static str> {
 
 /// Binds a port of the parity. A plain `connect()` takes even ports only (`__inet_hash_connect` in Linux),
 /// so a fault keyed on the low bit of the port would be always seen or never.
-fn bind(socket: &Socket, remote: SocketAddr, parity: Parity) -> Result<(), LocalTrouble> {
+///
+/// Where most ports are held by others it stays unbound: `connect()` shares a port with connections to other
+/// destinations, which `bind()` does not, and whether there is one for this destination is for it to say.
+fn bind(
+    socket: &Socket,
+    remote: SocketAddr,
+    mut pick: impl FnMut() -> io::Result<u16>,
+) -> Result<(), LocalTrouble> {
     let any = ports::unspecified(remote);
-    let mut last = io::Error::from_raw_os_error(libc::EADDRINUSE);
     for _ in 0..PORT_TRIES {
-        let port = ports::random(parity).map_err(|error| trouble("random numbers", &error))?;
+        let port = pick().map_err(|error| trouble("random numbers", &error))?;
         match socket.bind(&SocketAddr::new(any, port).into()) {
-            Ok(()) => return Ok(()),
-            Err(error) => last = error,
+            Ok(()) => break,
+            Err(error) if error.raw_os_error() == Some(libc::EADDRINUSE) => {}
+            Err(error) => return Err(trouble("bind", &error)),
         }
     }
-    Err(trouble("bind", &last))
+    Ok(())
 }
 
 /// What came back over UDP; `error` is what was on the socket.

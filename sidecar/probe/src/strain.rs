@@ -40,6 +40,16 @@ struct Seen {
     first: Option<Reading>,
     /// The longest time by which a tick was late.
     late: Duration,
+    /// When the next one is due.
+    due: Option<Instant>,
+}
+
+impl Seen {
+    /// The same, with the tick that is due and has not come yet: a walk that was kept from running ends before it does.
+    fn late(&self, now: Instant) -> Duration {
+        let waits = self.due.map(|due| now.saturating_duration_since(due + ROUNDING));
+        self.late.max(waits.unwrap_or_default())
+    }
 }
 
 impl<'a> Watch<'a> {
@@ -51,6 +61,7 @@ impl<'a> Watch<'a> {
     pub(crate) async fn tick(&self) -> Infallible {
         loop {
             let due = Instant::now() + TICK;
+            self.seen.lock().unwrap_or_else(PoisonError::into_inner).due = Some(due);
             sleep_until(due).await;
             self.woke(Instant::now().saturating_duration_since(due + ROUNDING));
         }
@@ -69,8 +80,13 @@ impl<'a> Watch<'a> {
 
     /// What kept it from running, where that was too much.
     fn stalls(&self) -> Option<Strain> {
-        let Seen { first, late } = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let (first, last) = (first?, self.gauges.read());
+        let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let late = seen.late(Instant::now());
+        if seen.first.is_none() && late < PIECE {
+            return None;
+        }
+        let last = self.gauges.read();
+        let first = seen.first.unwrap_or(last);
         let strain = Strain {
             throttled: last.throttled.saturating_sub(first.throttled),
             run_delay: last.run_delay.saturating_sub(first.run_delay),

@@ -165,12 +165,12 @@ impl Tour<'_> {
             resolve.spent = self.allowance.left() < NEEDED;
             walk.resolve.insert(resolve).addresses.clone()
         };
+        let environment = &self.prober.environment;
         let resolved = walk.resolve.clone();
         let pair = async {
             let event = self.trigger == Trigger::Event;
-            self.prober.resolver.pair(resolved.as_ref()?, &self.prober.gate, event).await
+            self.prober.resolver.pair(environment, resolved.as_ref()?, &self.prober.gate, event).await
         };
-        let environment = &self.prober.environment;
         walk.route = way
             .url
             .as_ref()
@@ -178,7 +178,8 @@ impl Tour<'_> {
             .map(|url| route(url, &environment.containers));
         let locals = self.locals();
         let dialling = self.dialling(&locals, way.url.as_ref());
-        let used = walk.route.as_ref().and_then(proxied::choice).cloned();
+        let may = environment.rules.permitted_through(&addresses, way.port, &self.target.kind);
+        let used = walk.route.as_ref().filter(|_| may).and_then(proxied::choice).cloned();
         // Both ways at the same time, since both must fit into the walk.
         let through = async {
             match (&used, &way.url) {

@@ -60,3 +60,22 @@ async fn what_cannot_be_read_ends_its_own_connection_only() {
         () = asking => {}
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_read_its_answers_is_left() {
+    let (probe, ours) = UnixStream::pair().unwrap();
+    let (ask, mut asked) = mpsc::channel::<Asked>(CONNECTIONS);
+    let answering = async {
+        while let Some((_, answer)) = asked.recv().await {
+            let _ = answer.send(Answer::Watching);
+        }
+    };
+    let asking = async {
+        let (_read, mut write) = probe.into_split();
+        // Until it is left, however much of it fits into the buffers of both.
+        while write.write_all(b"{\"watch\":{\"windowMs\":0}}\n").await.is_ok() {}
+    };
+    let (left, (), ()) = tokio::join!(timeout(PATIENCE * 3, converse(ours, ask)), asking, answering);
+    let left = left.expect("it is not waited for any longer");
+    assert_eq!(left.unwrap_err().kind(), io::ErrorKind::TimedOut);
+}

@@ -149,9 +149,13 @@ fn why_open(used: &ProxyUse, attempt: Option<&ProxyAttempt>) -> Option<String> {
     if !used.is_walkable() {
         return Some(words::not_spoken(used));
     }
-    let Some(attempt) = attempt.filter(|attempt| follows(attempt, used)) else {
-        return Some(words::not_tried(used, "the walk took another way"));
+    let Some(attempt) = attempt else {
+        // The rules for dials hold for what a proxy dials in our place.
+        return Some(words::not_tried(used, "the name leads to no address here that the check may reach"));
     };
+    if !follows(attempt, used) {
+        return Some(words::not_tried(used, "the walk took another way"));
+    }
     match Came::of(attempt) {
         Came::NotTried(why) => Some(words::not_tried(used, &why)),
         came if used.credentials && came.may_lack_credentials() => {

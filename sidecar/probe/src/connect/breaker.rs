@@ -20,6 +20,8 @@ const BACK_OFFS: [Duration; 3] = [Duration::from_secs(10), Duration::from_secs(2
 /// Walks that begin to dial within this find one failure together. Twenty targets may share an address, and after an
 /// event all of them dial it, and once more two seconds later.
 const ONE_FAILURE: Duration = Duration::from_secs(3);
+/// An open breaker that nobody dialled for so long after its back-off is that of an address which is gone.
+const GONE: Duration = Duration::from_mins(10);
 /// Addresses that are remembered. Those that never failed are not.
 const REMEMBERED: usize = 1024;
 
@@ -120,6 +122,11 @@ impl Breaker {
         matches!(self.state, State::Open(_))
     }
 
+    /// Whether no walk asks for the address any more.
+    fn is_gone(&self, now: Instant) -> bool {
+        matches!(self.state, State::Open(until) if now.saturating_duration_since(until) > GONE)
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         self.state == State::Closed
     }
@@ -173,7 +180,7 @@ impl Breakers {
     ) {
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if entries.len() >= REMEMBERED && !entries.contains_key(&remote) {
-            entries.retain(|_, entry| !entry.breaker.is_closed());
+            entries.retain(|_, entry| !entry.breaker.is_closed() && !entry.breaker.is_gone(now));
             if entries.len() >= REMEMBERED {
                 return;
             }
@@ -214,9 +221,10 @@ impl Breakers {
         })
     }
 
-    /// How many are not closed.
-    pub(crate) fn count(&self) -> usize {
-        let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// How many are not closed. Those of addresses that are gone are forgotten.
+    pub(crate) fn count(&self, now: Instant) -> usize {
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.retain(|_, entry| !entry.breaker.is_gone(now));
         entries.values().filter(|entry| !entry.breaker.is_closed()).count()
     }
 }

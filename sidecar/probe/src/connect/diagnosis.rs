@@ -141,10 +141,11 @@ async fn recheck(
             let Some(first) = series.live().find(|attempt| attempt.remote() == *suspect) else { continue };
             let even = first.local().map_or(Parity::Even, |local| Parity::of(local.port()));
             let parity = if n % 2 == 0 { even.other() } else { even };
-            if !dialling.gate.connect(*suspect, Pace::Immediate, dialling.allowance).await {
+            let purpose = first.purpose();
+            let granted = dialling.gate.connect(*suspect, Pace::Immediate, dialling.allowance);
+            if !series.during(granted).await {
                 return Ok(false);
             }
-            let purpose = first.purpose();
             series.begin(purpose, *suspect, Some(parity))?;
         }
         series.drive(Instant::now() + APART).await;

@@ -168,7 +168,7 @@ pub(super) async fn end(dialling: &Dialling<'_>, traces: Vec<Trace>) {
 }
 
 /// Traces the addresses to which the time of a packet was over, as a router said.
-pub(super) async fn after_time_exceeded(dialling: &Dialling<'_>, series: &Series) {
+pub(super) async fn after_time_exceeded(dialling: &Dialling<'_>, series: &mut Series) {
     if dialling.datagram.is_some() {
         return;
     }
@@ -183,7 +183,7 @@ pub(super) async fn after_time_exceeded(dialling: &Dialling<'_>, series: &Series
     let left = dialling.allowance.left();
     for trace in &mut traces {
         // Late is no error: those without an outcome are silent.
-        let _ = timeout_at(now + WAIT, trace.settled()).await;
+        let _ = series.during(timeout_at(now + WAIT, trace.settled())).await;
     }
     end(dialling, traces).await;
     dialling.allowance.keep(left);

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -98,6 +99,18 @@ impl Series {
     pub(crate) async fn drive(&mut self, until: Instant) {
         // Late is no error: those without an outcome are silent.
         let _ = timeout_at(until, self.settled()).await;
+    }
+
+    /// Waits for something else while the sockets go on: whatever answers meanwhile has answered then, and not when it is
+    /// looked at.
+    pub(crate) async fn during<T>(&mut self, wait: impl Future<Output = T>) -> T {
+        let mut wait = pin!(wait);
+        tokio::select! {
+            biased;
+            () = self.settled() => {}
+            done = &mut wait => return done,
+        }
+        wait.await
     }
 
     /// Waits until every socket has an outcome.

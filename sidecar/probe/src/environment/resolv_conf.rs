@@ -15,11 +15,16 @@ pub(crate) struct ResolvConf {
     pub(crate) servers: Vec<SocketAddr>,
     pub(crate) search: Vec<String>,
     pub(crate) ndots: usize,
+    /// `use-vc`: over TCP from the start.
+    pub(crate) over_tcp: bool,
+    /// `single-request` or `single-request-reopen`: A and AAAA are not asked at once from one socket.
+    pub(crate) single_request: bool,
 }
 
 impl ResolvConf {
     pub(crate) fn parse(text: &str) -> Self {
-        let mut conf = Self { servers: Vec::new(), search: Vec::new(), ndots: 1 };
+        let (servers, search) = (Vec::new(), Vec::new());
+        let mut conf = Self { servers, search, ndots: 1, over_tcp: false, single_request: false };
         for line in text.lines() {
             let line = line.split(['#', ';']).next().unwrap_or_default();
             let mut words = line.split_whitespace();
@@ -30,11 +35,7 @@ impl ResolvConf {
                 // The last of `search` and `domain` wins.
                 Some("search") => conf.search = words.filter_map(suffix).take(SUFFIXES).collect(),
                 Some("domain") => conf.search = words.take(1).filter_map(suffix).collect(),
-                Some("options") => {
-                    let ndots =
-                        words.filter_map(|word| word.strip_prefix("ndots:")?.parse().ok()).next_back();
-                    conf.ndots = ndots.map_or(conf.ndots, |ndots: usize| ndots.min(MAX_NDOTS));
-                }
+                Some("options") => words.for_each(|word| conf.option(word)),
                 _ => {}
             }
         }
@@ -43,6 +44,17 @@ impl ResolvConf {
             conf.servers.push(SocketAddr::from((Ipv4Addr::LOCALHOST, 53)));
         }
         conf
+    }
+
+    fn option(&mut self, word: &str) {
+        match word {
+            "use-vc" => self.over_tcp = true,
+            "single-request" | "single-request-reopen" => self.single_request = true,
+            _ => {
+                let ndots = word.strip_prefix("ndots:").and_then(|ndots| ndots.parse::<usize>().ok());
+                self.ndots = ndots.map_or(self.ndots, |ndots| ndots.min(MAX_NDOTS));
+            }
+        }
     }
 
     /// The fully qualified names a client asks for, in order (`res_nsearch` of glibc): a name with a final
@@ -113,6 +125,20 @@ mod tests {
             "no server is the local one"
         );
         assert_eq!(empty.ndots, 1);
+    }
+
+    #[test]
+    fn how_servers_are_asked_is_an_option() {
+        for (options, over_tcp, single_request) in [
+            ("options ndots:5 use-vc", true, false),
+            ("options single-request\noptions use-vc", true, true),
+            ("options single-request-reopen edns0", false, true),
+            ("options timeout:1 use-vcx", false, false),
+            ("use-vc single-request", false, false),
+        ] {
+            let conf = ResolvConf::parse(options);
+            assert_eq!((conf.over_tcp, conf.single_request), (over_tcp, single_request), "{options}");
+        }
     }
 
     #[test]

@@ -47,13 +47,49 @@ impl Cache {
     /// Keeps an answer that may be reused for so long, zero included.
     pub(crate) fn keep(&self, query: &Query, reuse: Duration) {
         let now = Instant::now();
+        let key = (query.name.to_ascii_lowercase(), query.record);
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= KEPT {
+        // What is newer replaces what is known, however full it is.
+        let known = kept.contains_key(&key);
+        if kept.len() >= KEPT && !known {
             kept.retain(|_, old| now < old.expires || now.saturating_duration_since(old.given) < STALE / 2);
         }
-        if kept.len() < KEPT {
-            let entry = Kept { query: query.clone(), given: now, expires: now + reuse };
-            kept.insert((query.name.to_ascii_lowercase(), query.record), entry);
+        if kept.len() < KEPT || known {
+            kept.insert(key, Kept { query: query.clone(), given: now, expires: now + reuse });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use peerwalk_model::evidence::{QueryOutcome, Transport};
+
+    use super::*;
+
+    fn query(name: &str, outcome: QueryOutcome) -> Query {
+        Query {
+            server: "10.96.0.10:53".parse().unwrap(),
+            transport: Transport::Udp,
+            name: name.to_owned(),
+            record: RecordType::A,
+            outcome,
+            elapsed: Duration::ZERO,
+            late: None,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_cache_still_takes_newer_answers_of_what_it_knows() {
+        let (cache, hour) = (Cache::default(), Duration::from_hours(1));
+        let addresses = || QueryOutcome::Addresses(vec!["10.0.0.7".parse().unwrap()]);
+        for n in 0..KEPT {
+            cache.keep(&query(&format!("db{n}."), addresses()), hour);
+        }
+        cache.keep(&query("other.", addresses()), hour);
+        assert_eq!(cache.stale("other.", RecordType::A), None, "there is no room for another name");
+        let gone = query("DB0.", QueryOutcome::NameNotFound);
+        cache.keep(&gone, Duration::ZERO);
+        assert_eq!(cache.stale("db0.", RecordType::A), Some(gone), "the address of before is over");
+        assert_eq!(cache.get("db0.", RecordType::A), None, "nor is the answer reused");
     }
 }

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::message::{Answer, Question};
+use crate::budget::{Census, Held};
 use crate::socket::{self, Attempt, is_without_family, own_trouble, read_queue, trouble};
 
 /// The largest datagram that is read; without EDNS servers send at most 512 bytes (RFC 1035, 4.2.1).
@@ -20,16 +21,23 @@ const DATAGRAM: usize = 4096;
 /// A question whose answer did not come in time, with the socket that it may still come to.
 #[derive(Debug)]
 pub(crate) struct Open {
-    fd: AsyncFd<UdpSocket>,
+    socket: Counted,
     question: Question,
     /// When it was sent.
     pub(crate) sent: Instant,
 }
 
+/// A socket, counted for as long as it is open.
+#[derive(Debug)]
+struct Counted {
+    fd: AsyncFd<UdpSocket>,
+    _held: Held,
+}
+
 impl Open {
     /// What comes after all, whenever that is.
     pub(crate) async fn late(&self) -> Result<Answer, LocalTrouble> {
-        receive(&self.fd, |bytes| self.question.read(bytes)).await.map(Received::answer)
+        receive(&self.socket.fd, |bytes| self.question.read(bytes)).await.map(Received::answer)
     }
 }
 
@@ -53,15 +61,16 @@ pub(crate) async fn udp(
     server: SocketAddr,
     question: Question,
     deadline: Duration,
+    census: &Census,
 ) -> Result<(Answer, Option<Open>), LocalTrouble> {
-    let fd = match send(server, &[&question])? {
-        Received::Read(fd) => fd,
+    let socket = match send(server, &[&question], census)? {
+        Received::Read(socket) => socket,
         Received::Failed(answer) => return Ok((answer, None)),
     };
     let sent = Instant::now();
-    match timeout(deadline, receive(&fd, |bytes| question.read(bytes))).await {
+    match timeout(deadline, receive(&socket.fd, |bytes| question.read(bytes))).await {
         Ok(received) => Ok((received?.answer(), None)),
-        Err(_) => Ok((once(QueryOutcome::Timeout), Some(Open { fd, question, sent }))),
+        Err(_) => Ok((once(QueryOutcome::Timeout), Some(Open { socket, question, sent }))),
     }
 }
 
@@ -70,9 +79,10 @@ pub(crate) async fn both(
     server: SocketAddr,
     questions: [&Question; 2],
     deadline: Duration,
+    census: &Census,
 ) -> Result<[QueryOutcome; 2], LocalTrouble> {
-    let fd = match send(server, &questions)? {
-        Received::Read(fd) => fd,
+    let socket = match send(server, &questions, census)? {
+        Received::Read(socket) => socket,
         Received::Failed(Answer { outcome, .. }) => return Ok([outcome.clone(), outcome]),
     };
     let mut outcomes = [QueryOutcome::Timeout, QueryOutcome::Timeout];
@@ -81,7 +91,7 @@ pub(crate) async fn both(
             let read = |bytes: &[u8]| {
                 questions.iter().zip(0..).find_map(|(question, place)| Some((place, question.read(bytes)?)))
             };
-            match receive(&fd, read).await? {
+            match receive(&socket.fd, read).await? {
                 Received::Read((place, answer)) => {
                     let place: usize = place;
                     outcomes[place] = answer.sample();
@@ -99,7 +109,11 @@ pub(crate) async fn both(
 }
 
 /// Sends questions from a new connected socket, one right after the other.
-fn send(server: SocketAddr, questions: &[&Question]) -> Result<Received<AsyncFd<UdpSocket>>, LocalTrouble> {
+fn send(
+    server: SocketAddr,
+    questions: &[&Question],
+    census: &Census,
+) -> Result<Received<Counted>, LocalTrouble> {
     let socket = match socket::open(server, Type::DGRAM, Protocol::UDP) {
         Err(trouble) if is_without_family(&trouble) => return Ok(Received::Failed(without_family())),
         opened => opened?,
@@ -118,7 +132,7 @@ fn send(server: SocketAddr, questions: &[&Question]) -> Result<Received<AsyncFd<
             return failed(&error, &SockRef::from(fd.get_ref())).map(Received::Failed);
         }
     }
-    Ok(Received::Read(fd))
+    Ok(Received::Read(Counted { fd, _held: census.open() }))
 }
 
 /// The first datagram that can be read as what is wanted, or an error.
@@ -151,13 +165,15 @@ pub(crate) async fn tcp(
     server: SocketAddr,
     question: &Question,
     deadline: Duration,
+    census: &Census,
 ) -> Result<Answer, LocalTrouble> {
     let exchange = async {
-        let mut attempt = Attempt::begin(DialPurpose::Address, server, None)?;
+        let mut attempt = Attempt::begin(DialPurpose::Address, server, None)?.counted(census);
         poll_fn(|cx| attempt.poll_known(cx, None)).await;
         if let Some(DialOutcome::Failed { errno, queue, .. }) = attempt.outcome() {
             return Ok(once(QueryOutcome::Unreachable { errno: *errno, icmp: queue.last().cloned() }));
         }
+        let _held = attempt.take_held();
         let Some(stream) = attempt.into_stream() else { return Ok(once(QueryOutcome::Timeout)) };
         Ok(converse(stream, question).await.unwrap_or_else(|error| {
             let errno = error.raw_os_error();

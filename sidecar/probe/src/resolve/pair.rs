@@ -84,7 +84,8 @@ async fn ask(server: SocketAddr, name: &str, patience: Duration, gate: &Gate) ->
                 return asked;
             }
         }
-        let [a, aaaa] = exchange::both(server, [&questions[0], &questions[1]], patience).await.ok()?;
+        let questions = [&questions[0], &questions[1]];
+        let [a, aaaa] = exchange::both(server, questions, patience, gate.census()).await.ok()?;
         let mut pair = Pair { server, name: name.to_owned(), tries: 1, a, aaaa };
         if let Some(before) = asked.filter(|before| before.loses() == pair.loses()) {
             pair.tries = before.tries + 1;

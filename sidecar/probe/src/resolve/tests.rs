@@ -185,6 +185,11 @@ impl Pod {
     }
 }
 
+/// The same server, with an option of resolv.conf.
+fn asking_with(server: SocketAddr, option: &str) -> Pod {
+    pod(&format!("nameserver [{}]:{}\noptions {option}\n", server.ip(), server.port()), "")
+}
+
 fn ips(text: &[&str]) -> Vec<IpAddr> {
     text.iter().map(|ip| ip.parse().unwrap()).collect()
 }
@@ -237,6 +242,56 @@ async fn a_truncated_answer_comes_over_tcp() {
         [QueryOutcome::Truncated, QueryOutcome::Addresses(ips(&["10.0.0.7"]))]
     );
     assert_eq!(resolve.queries.iter().filter(|q| q.transport == Transport::Tcp).count(), 2, "A and AAAA");
+}
+
+#[tokio::test]
+async fn over_tcp_from_the_start_where_the_pod_says_so() {
+    // Over UDP it would say that the answer is too long.
+    let server = Server::start(|_, _| Does::Truncates(ips(&["10.0.0.7"]))).await;
+    let resolve = asking_with(server.address, "use-vc").resolve("db.svc.test.").await;
+    assert_eq!(resolve.addresses, ips(&["10.0.0.7"]));
+    assert_eq!(server.asked(), Vec::<String>::new(), "nothing over UDP");
+    assert!(resolve.queries.iter().all(|query| query.transport == Transport::Tcp), "{:?}", resolve.queries);
+}
+
+#[test]
+fn a_slow_server_is_not_one_without_tcp() {
+    let retries = Retries { attempts: 2, backoff: Duration::ZERO, max_backoff: Duration::ZERO };
+    let ms = Duration::from_millis;
+    let patience = Patience { retries, total: ms(3000), longest: ms(2000), late: LATER };
+    for (left, cut_off, expected) in [
+        (3000, false, 1000),
+        (3000, true, 1000),
+        (400, false, 400),
+        (0, false, 0),
+        (400, true, 1000),
+        (0, true, 1000),
+    ] {
+        assert_eq!(patience.time(1, ms(left), cut_off), ms(expected), "{left} ms left, cut off: {cut_off}");
+    }
+}
+
+#[tokio::test]
+async fn every_socket_is_counted_while_it_is_open() {
+    for (option, does, most) in [
+        ("ndots:1", Does::Keeps, 4),
+        ("use-vc", Does::Keeps, 2),
+        ("ndots:1", Does::Truncates(ips(&["10.0.0.7"])), 2),
+    ] {
+        let gate = Gate::default();
+        let counted = Arc::new(Mutex::new(Vec::new()));
+        let (census, seen) = (gate.census().clone(), counted.clone());
+        let server = Server::start(move |_, _| {
+            seen.lock().unwrap().push(census.count().0);
+            does.clone()
+        })
+        .await;
+        let pod = Pod { gate, ..asking_with(server.address, option) };
+        pod.resolve("db.test.").await;
+        let counted = counted.lock().unwrap();
+        assert_eq!(counted.iter().max(), Some(&most), "{option}: {counted:?}");
+        assert_eq!(pod.gate.census().count().0, 0, "all are closed");
+    }
 }
 
 #[tokio::test]
@@ -387,9 +442,12 @@ async fn a_pair_of_which_one_is_lost_every_time() {
         assert_eq!(resolve.addresses, ips(&["10.0.0.7", "fd00::7"]), "apart, both are answered");
         let a = QueryOutcome::Addresses(ips(&["10.0.0.7"]));
         let expected = Pair { server: server.address, name: "db.test.".into(), tries, a, aaaa };
-        assert_eq!(pod.resolver.pair(&resolve, &pod.gate, true).await, Some(expected.clone()));
+        assert_eq!(
+            pod.resolver.pair(&pod.environment, &resolve, &pod.gate, true).await,
+            Some(expected.clone())
+        );
         let asked = server.asked().len();
-        let again = pod.resolver.pair(&resolve, &pod.gate, false).await;
+        let again = pod.resolver.pair(&pod.environment, &resolve, &pod.gate, false).await;
         assert_eq!((again, server.asked().len()), (Some(expected), asked), "it stands for a minute");
     }
 }
@@ -403,5 +461,17 @@ async fn what_is_not_answered_apart_is_not_asked_as_a_pair() {
     .await;
     let pod = asking(server.address);
     let resolve = pod.resolve("db.test.").await;
-    assert_eq!(pod.resolver.pair(&resolve, &pod.gate, true).await, None);
+    assert_eq!(pod.resolver.pair(&pod.environment, &resolve, &pod.gate, true).await, None);
+}
+
+#[tokio::test]
+async fn who_asks_one_after_the_other_loses_no_pair() {
+    for option in ["single-request", "single-request-reopen"] {
+        let server =
+            Server::start(|_, _| Does::First(Box::new(Does::Answers(ips(&["10.0.0.7", "fd00::7"]))))).await;
+        let pod = asking_with(server.address, option);
+        let resolve = pod.resolve("db.test.").await;
+        assert_eq!(resolve.addresses.len(), 2, "apart, both are answered");
+        assert_eq!(pod.resolver.pair(&pod.environment, &resolve, &pod.gate, true).await, None, "{option}");
+    }
 }

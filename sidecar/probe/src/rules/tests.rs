@@ -156,3 +156,27 @@ fn a_url_stays_in_its_scope() {
         assert_eq!(permitted, inside, "{written} in 192.0.2.0/24");
     }
 }
+
+#[test]
+fn a_proxy_is_asked_for_what_may_be_reached() {
+    let scoped = || url(&["192.0.2.0/24"], false);
+    for (kind, addresses, expected, why) in [
+        (service(), &["10.9.9.9"][..], true, "a Service is the cluster's own word"),
+        (service(), &[], true, "wherever it leads"),
+        (service(), &["169.254.169.254"], false, "but for what nothing may lead to"),
+        (scoped(), &["192.0.2.7"], true, "within the scope"),
+        (scoped(), &["2001:db8::1", "192.0.2.7"], true, "one way is enough"),
+        (scoped(), &["10.0.0.1"], false, "an internal host"),
+        (scoped(), &[], false, "a name that only the proxy knows"),
+        (scoped(), &["192.0.2.7", "169.254.169.254"], false, "the proxy might choose the other"),
+        (url(&[], true), &["10.0.0.1"], true, "any address"),
+        (url(&[], true), &[], true, "any name"),
+        (url(&[], true), &["fd00:ec2::254"], false, "metadata"),
+        (url(&[], true), &["::ffff:127.0.0.1"], false, "the proxy's own host, in other words"),
+    ] {
+        let addresses: Vec<IpAddr> = addresses.iter().map(|ip| ip.parse().unwrap()).collect();
+        let permitted = DialRules::Plan.permitted_through(&addresses, 80, &kind);
+        assert_eq!(permitted, expected, "{why}: {addresses:?}");
+        assert!(DialRules::Anything.permitted_through(&addresses, 80, &kind), "a person may: {why}");
+    }
+}

@@ -8,6 +8,8 @@ use peerwalk_model::evidence::{Connection, LocalTrouble};
 use socket2::{Protocol, Socket, Type};
 use tokio::net::{TcpSocket, TcpStream};
 
+use crate::budget::{Census, Held};
+
 use super::{open, read_queue, sys, trouble};
 
 /// A second handle of a connection, which outlives the exchange. The connection is closed when both are gone.
@@ -44,12 +46,15 @@ impl Kept {
 pub(crate) async fn connect_with_mss(
     remote: SocketAddr,
     mss: Option<u16>,
-) -> Result<Option<TcpStream>, LocalTrouble> {
+    census: &Census,
+) -> Result<Option<(TcpStream, Held)>, LocalTrouble> {
     let socket = open(remote, Type::STREAM, Protocol::TCP)?;
+    let held = census.open();
     if let Some(mss) = mss {
         socket.set_tcp_mss(mss.into()).map_err(|error| trouble("TCP_MAXSEG", &error))?;
     }
-    Ok(TcpSocket::from_std_stream(StdStream::from(socket)).connect(remote).await.ok())
+    let connected = TcpSocket::from_std_stream(StdStream::from(socket)).connect(remote).await;
+    Ok(connected.ok().map(|stream| (stream, held)))
 }
 
 #[cfg(test)]
@@ -64,7 +69,12 @@ mod tests {
         for host in ["127.0.0.1:0", "[::1]:0"] {
             let listener = TcpListener::bind(host).unwrap();
             let remote = listener.local_addr().unwrap();
-            let stream = connect_with_mss(remote, Some(536)).await.unwrap().expect("it listens");
+            let census = Census::default();
+            let connected = connect_with_mss(remote, Some(536), &census).await.unwrap();
+            let (stream, held) = connected.expect("it listens");
+            assert_eq!(census.count().0, 1, "it is open");
+            drop(held);
+            assert_eq!(census.count().0, 0);
             let (mut peer, _) = listener.accept().unwrap();
             peer.write_all(b"hello").unwrap();
             stream.readable().await.unwrap();

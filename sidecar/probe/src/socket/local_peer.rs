@@ -50,8 +50,12 @@ impl Locals {
         }
         match self.namespace.find(local, remote, LISTENERS) {
             Ok(found) => {
-                let Holder { address, uid } = found?;
-                let expected = own(address.ip()) && self.endpoints.contains(&address);
+                let Holder { address, uid, named } = found?;
+                let endpoint = own(address.ip()) && self.endpoints.contains(&address);
+                // A load balancer in connect() itself may choose this very pod, of whatever a name leads to. One that
+                // leads to a proxy does so on the way, or to loopback.
+                let pod = self.addresses.contains(&address.ip());
+                let expected = endpoint || (pod && named);
                 (!expected).then_some(LocalPeer::Socket { address, uid })
             }
             Err(error) => {
@@ -113,7 +117,8 @@ fn find(asked: &mut Asked, local: SocketAddr, remote: SocketAddr, most: usize) -
     candidates.retain(|candidate| candidate.is_ipv4() == local.is_ipv4() && *candidate != local);
     for candidate in candidates {
         if let Some(held) = diag.exact(candidate, local)? {
-            return Ok(Some(Holder { address: held.local, uid: held.uid }));
+            let named = candidate != remote && diag.exact(local, candidate)?.is_some();
+            return Ok(Some(Holder { address: held.local, uid: held.uid, named }));
         }
     }
     if listeners.more {
@@ -129,6 +134,9 @@ fn find(asked: &mut Asked, local: SocketAddr, remote: SocketAddr, most: usize) -
 struct Holder {
     address: SocketAddr,
     uid: u32,
+    /// Our own socket says that it is connected to this address, and not to the one that was dialled: nothing on the way
+    /// led it here.
+    named: bool,
 }
 
 #[cfg(test)]
@@ -176,5 +184,21 @@ mod tests {
         assert_eq!(peer, None, "loopback was dialled, loopback answered");
         let unknown = Locals::default().peer(None, stream.peer_addr().unwrap());
         assert_eq!(unknown, Some(LocalPeer::Unknown), "a socket without an address cannot be looked up");
+    }
+
+    #[test]
+    fn a_connection_that_a_load_balancer_leads_to_ourselves_is_no_interception() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (local, address) = (stream.local_addr().unwrap(), stream.peer_addr().unwrap());
+        // As if this had been dialled, and rewritten in connect().
+        let dialled = "192.0.2.1:80".parse().unwrap();
+        let stranger = Locals::default().peer(Some(local), dialled);
+        assert!(
+            matches!(stranger, Some(LocalPeer::Socket { address: found, .. }) if found == address),
+            "no address of the pod's: {stranger:?}"
+        );
+        let pod = Locals { addresses: vec![address.ip()], ..Locals::default() };
+        assert_eq!(pod.peer(Some(local), dialled), None, "the pod itself, as the socket says");
     }
 }

@@ -116,3 +116,17 @@ async fn a_datagram_is_answered_refused_or_sent_again() {
         assert_eq!((errno, queue[0].offender), (libc::ECONNREFUSED, Some(remote.ip())), "{remote}");
     }
 }
+
+#[tokio::test]
+async fn where_most_ports_are_held_the_kernel_chooses() {
+    for host in ["127.0.0.1:0", "[::1]:0"] {
+        let listener = TcpListener::bind(host).unwrap();
+        let remote = listener.local_addr().unwrap();
+        let socket = open(remote, Type::STREAM, Protocol::TCP).unwrap();
+        bind(&socket, remote, || Ok(remote.port())).expect("that one port is held is no lack of ports");
+        // It is in progress, or done.
+        let _ = socket.connect(&remote.into());
+        let (stream, from) = listener.accept().unwrap();
+        assert_eq!(socket.local_addr().unwrap().as_socket(), Some(from), "{stream:?}");
+    }
+}

@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use peerwalk_model::evidence::{Connect, DialOutcome, DialPurpose, LocalTrouble, Trigger};
+use peerwalk_model::evidence::{
+    Connect, DialOutcome, DialPurpose, LocalTrouble, Resolve, ResolveSource, Trigger,
+};
 use peerwalk_model::{TargetKey, Timestamp};
 
 use super::*;
@@ -78,4 +80,44 @@ async fn ticks_that_come_in_time_are_no_strain() {
     let seen = *watch.seen.lock().unwrap();
     assert_eq!(seen.late, Duration::ZERO, "a clock that stands still is never late");
     assert!(seen.first.is_some(), "it ticked");
+}
+
+/// The walk is polled once more after it was kept from running, and ends before any timer has fired.
+#[tokio::test(start_paused = true)]
+async fn a_tick_that_has_not_come_yet_is_late_too() {
+    for (stall, expected) in [(ms(150), false), (ms(151), true)] {
+        let gauges = Gauges::default();
+        let watch = Watch::begin(&gauges);
+        tokio::select! {
+            biased;
+            never = watch.tick() => match never {},
+            () = std::future::ready(()) => {}
+        }
+        // Nothing is polled.
+        tokio::time::advance(stall).await;
+        assert_eq!(watch.is_starved(), expected, "{stall:?} without a tick, of which 50 ms are none");
+        let strain = watch.onto(walk(DialOutcome::Silent)).strain;
+        assert_eq!(strain.map(|strain| strain.timer_delay), expected.then_some(ms(100)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_name_is_strained_though_it_was_resolved() {
+    let gauges = Gauges::default();
+    let watch = Watch::begin(&gauges);
+    watch.woke(PIECE);
+    for (spent, expected) in [(false, false), (true, true)] {
+        let resolve = Resolve {
+            name: "db.".into(),
+            source: ResolveSource::Dns,
+            answered: Some("db.".into()),
+            addresses: vec!["10.0.0.7".parse().unwrap()],
+            queries: vec![],
+            elapsed: ms(3000),
+            spent,
+            pair: None,
+        };
+        let walk = Walk { resolve: Some(resolve), ..walk(DialOutcome::Skipped) };
+        assert_eq!(watch.onto(walk).strain.is_some(), expected, "no time left: {spent}");
+    }
 }

@@ -117,11 +117,12 @@ impl Tour<'_> {
         time: Duration,
     ) -> Result<Came, LocalTrouble> {
         let deadline = Instant::now() + time;
-        let stream = match timeout_at(deadline, connect_with_mss(remote, mss)).await {
-            Ok(stream) => stream?,
+        let census = self.prober.gate.census();
+        let connected = match timeout_at(deadline, connect_with_mss(remote, mss, census)).await {
+            Ok(connected) => connected?,
             Err(_) => None,
         };
-        let Some(stream) = stream else { return Ok(Came::Other) };
+        let Some((stream, _held)) = connected else { return Ok(Came::Other) };
         let (tls, request) = self.speak(stream, url, deadline).await?;
         Ok(came(tls.as_ref(), request.as_ref()))
     }

@@ -373,6 +373,48 @@ async fn a_proxy_that_is_not_spoken_to_is_not_tried() {
 }
 
 #[tokio::test]
+async fn targets_behind_one_proxy_do_not_take_it_from_each_other() {
+    let proxy = http_server(&[200]).await;
+    let containers = vec![ContainerEnv {
+        name: "web".into(),
+        variables: vec![("http_proxy".into(), format!("http://{proxy}"))],
+        ..ContainerEnv::default()
+    }];
+    let (prober, _file) = prober("", containers, DialRules::Anything);
+    let walks = (0..4).map(async |n| {
+        let server = http_server(&[200]).await;
+        let target = target(url(format!("http://{server}/"), None), Some("/"));
+        let key = TargetKey { target: format!("target-{n}"), ..key() };
+        prober.walk(key, &target, 1, Trigger::Interval, |_| {}).await
+    });
+    for walk in futures::future::join_all(walks).await {
+        assert!(!walk.is_short_of_budget(), "{walk:?}");
+        let outcome = walk.proxied.and_then(|proxied| proxied.request).map(|request| request.outcome);
+        assert_eq!(outcome, Some(RequestOutcome::Status(200)), "of {}", walk.target);
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_is_no_way_around_the_scope() {
+    let containers = vec![ContainerEnv {
+        name: "web".into(),
+        variables: vec![("http_proxy".into(), "http://127.0.0.1:1".into())],
+        ..ContainerEnv::default()
+    }];
+    let hosts = "169.254.169.254 metadata.example\n10.0.0.1 internal.example\n";
+    for (host, any_address) in
+        [("metadata.example", true), ("169.254.169.254", true), ("internal.example", false)]
+    {
+        let (prober, _file) = prober(hosts, containers.clone(), DialRules::Plan);
+        let scope = DialScope { networks: vec!["192.0.2.0/24".parse().unwrap()], any_address };
+        let kind = UrlTarget { url: format!("http://{host}/x"), roots_pem: None, scope };
+        let walk = walk(&prober, &target(TargetKind::Url(kind), Some("/x"))).await;
+        assert_eq!(walk.route.map(|route| route.proxied.len()), Some(1), "{host} is the proxy's");
+        assert_eq!(walk.proxied, None, "{host} is not asked for");
+    }
+}
+
+#[tokio::test]
 async fn a_tunnel_is_asked_for_where_the_scheme_is_https() {
     let (pem, acceptor) = tls();
     let server = https_server(acceptor).await;

@@ -108,12 +108,37 @@ async fn walks_of_one_moment_are_one_failure() {
     };
     for n in 0..4 {
         round(now + seconds(5) * n);
-        assert_eq!(breakers.count(), 0, "round {n}");
+        assert_eq!(breakers.count(now), 0, "round {n}");
     }
     round(now + seconds(20));
-    assert_eq!(breakers.count(), 1, "the fifth in a row");
+    assert_eq!(breakers.count(now), 1, "the fifth in a row");
     assert!(breakers.stands(remote, now + seconds(21), false).is_some(), "it is not dialled");
     assert!(breakers.stands(remote, now + seconds(32), false).is_none(), "and for the first back-off alone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn addresses_that_are_gone_make_room() {
+    let (breakers, now) = (Breakers::default(), Instant::now() + seconds(60));
+    let open = |remote: SocketAddr, now: Instant| {
+        for left in (0..FAILURES).rev() {
+            let at = now - ONE_FAILURE * left;
+            breakers.failed(remote, (at, now), vec![], true);
+        }
+    };
+    let remotes = |net: u8| {
+        (0..REMEMBERED).map(move |n| {
+            let [high, low] = u16::try_from(n).unwrap().to_be_bytes();
+            SocketAddr::from(([10, net, high, low], 80))
+        })
+    };
+    remotes(1).for_each(|remote| open(remote, now));
+    assert_eq!(breakers.count(now + seconds(600)), REMEMBERED, "a walk may come for them yet");
+    let later = now + seconds(611);
+    open(SocketAddr::from(REMOTE), later);
+    assert_eq!(breakers.count(later), 1, "the new one alone");
+    remotes(2).for_each(|remote| open(remote, later));
+    assert_eq!(breakers.count(later), REMEMBERED, "bounded");
+    assert_eq!(breakers.count(later + seconds(611)), 0, "the gauge does not grow for ever");
 }
 
 #[derive(Clone, Debug)]
