@@ -16,6 +16,9 @@ use crate::case::EndpointDecision;
 pub const GRACE: Duration = Duration::from_secs(5);
 /// The same for a pod that is itself younger than this.
 pub const GRACE_OF_YOUNG_PODS: Duration = Duration::from_secs(30);
+/// A watch that died without a word goes unnoticed for nearly so long: until then, what contradicts the cluster's state
+/// may only show a change that nobody has heard of.
+pub const UNNOTICED: Duration = Duration::from_secs(25);
 
 /// What the cluster knows about a pair of source pod and target.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose, LocalPeer};
 use peerwalk_model::{Confidence, Observed, Reason, Verdict};
@@ -10,7 +11,7 @@ use super::denied::{ending, looks_denied, prohibited, refusal};
 use super::{connected, names, out_of_resources, target_dials};
 use crate::case::{Case, EndpointDecision, PairEvidence};
 use crate::errno::ECONNREFUSED;
-use crate::facts::{GRACE, TargetFacts};
+use crate::facts::{GRACE, TargetFacts, UNNOTICED};
 
 /// The invariants of a confirmed verdict that depend on its reason.
 pub(super) fn confirmed(case: &Case, verdict: &Verdict, must: &mut impl FnMut(bool, &str)) {
@@ -110,7 +111,10 @@ fn not_enforced(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(bool, &s
         pair.walk.request.is_some() || super::peers::denied_holds(case, pair),
         "PolicyNotEnforced is confirmed by application bytes, or by the target's own word",
     );
-    must(repeated(pair), "what contradicts a decision is confirmed by walks a grace period apart");
+    must(
+        outlasts_the_watches(pair),
+        "what contradicts a decision is confirmed when a dead watch would have been noticed",
+    );
     must(
         !case.decisions.is_empty() && case.decisions.iter().all(|known| settled(known, pair, false)),
         "PolicyNotEnforced rests on denials that have been in force for long, of every endpoint",
@@ -134,7 +138,10 @@ fn not_enforced(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(bool, &s
 
 fn filtered(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(bool, &str)) {
     must(case.facts.unreadable_policy_kinds.is_empty(), "a confirmed claim has read every policy");
-    must(repeated(pair), "what contradicts a decision is confirmed by walks a grace period apart");
+    must(
+        outlasts_the_watches(pair),
+        "what contradicts a decision is confirmed when a dead watch would have been noticed",
+    );
     let dials = target_dials(pair);
     must(!dials.iter().any(|dial| connected(dial)), "a confirmed filter has let nothing pass");
     let failing = unconnected(&dials);
@@ -143,6 +150,7 @@ fn filtered(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(bool, &str))
         let these: Vec<&Dial> = dials.iter().filter(|dial| dial.remote == remote).copied().collect();
         let refused = these.iter().any(|dial| refusal(dial).is_some());
         must(refused, "a confirmed filter has refused every address that was dialled");
+        must(dialled_again(pair, &dials, remote), "a refusal that is only reported again does not stand");
         let known = case.decisions.iter().find(|known| known.endpoint == remote);
         must(
             known.is_some_and(|known| settled(known, pair, true)),
@@ -170,7 +178,10 @@ fn not_programmed(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(bool, 
     must(!own.is_empty() && !own.iter().any(|dial| connected(dial)), "the Service's address does not answer");
     must(!own.iter().any(|dial| came_from_behind(dial)), "nothing came through the Service's address");
     must(!direct.iter().any(|dial| may_be_ours(case, dial)), "the endpoints themselves have answered");
-    must(repeated(pair) && !changed(case, pair), "an endpoint that is not known yet may be what fails");
+    must(
+        outlasts_the_watches(pair) && !changed(case, pair),
+        "an endpoint that is not known yet may be what fails",
+    );
 }
 
 fn no_endpoints(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(bool, &str)) {
@@ -224,9 +235,29 @@ pub(super) fn repeated(pair: &PairEvidence) -> bool {
     !pair.walk.interim && pair.consecutive >= 2 && pair.since.plus(GRACE) <= pair.started
 }
 
-/// The decision has been certain and the same for two grace periods before the last walk, and still is.
+/// The same for so long that a watch which is dead would have been noticed (see `operator/controller/src/watch.rs`).
+pub(super) fn outlasts_the_watches(pair: &PairEvidence) -> bool {
+    repeated(pair) && pair.since.plus(UNNOTICED) <= pair.started
+}
+
+/// An address was dialled again, not only reported, a grace period after the run began.
+fn dialled_again(pair: &PairEvidence, dials: &[&Dial], remote: SocketAddr) -> bool {
+    let closed = |dial: &Dial| {
+        let breakers = pair.walk.connect.iter().flat_map(|connect| &connect.breakers);
+        !breakers.clone().any(|breaker| breaker.open && breaker.remote == dial.remote)
+    };
+    dials.iter().filter(|dial| dial.remote == remote).any(|dial| {
+        // A later walk of the run reports errors that are at most five seconds older than itself.
+        let fresh = closed(dial) && pair.walk.started.since(dial.started) <= Duration::from_secs(5);
+        let later = pair.started > pair.walk.started;
+        let last = if fresh && later { pair.started.minus(Duration::from_secs(5)) } else { dial.started };
+        last.max(dial.started) >= pair.since.plus(GRACE)
+    })
+}
+
+/// The decision has been certain and the same for long before the last walk, and still is.
 fn settled(known: &EndpointDecision, pair: &PairEvidence, allows: bool) -> bool {
-    let before = pair.started.minus(GRACE * 2);
+    let before = pair.started.minus(GRACE + UNNOTICED);
     let Some(first) = known.history.iter().rposition(|(since, _)| *since <= before) else { return false };
     known.history[first..]
         .iter()

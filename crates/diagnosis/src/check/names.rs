@@ -3,7 +3,7 @@
 use peerwalk_model::evidence::{Query, QueryOutcome, Resolve};
 use peerwalk_model::{Observed, Reason, Verdict};
 
-use super::claims::repeated;
+use super::claims::outlasts_the_watches;
 use crate::case::{Case, PairEvidence};
 use crate::facts::GRACE_OF_YOUNG_PODS;
 
@@ -43,7 +43,7 @@ pub(super) fn unexpected_address(case: &Case, pair: &PairEvidence, must: &mut im
     let own = |ip: &std::net::IpAddr| service.addresses.contains(&ip.to_canonical());
     must(!found.is_empty() && !service.addresses.is_empty(), "there are addresses to compare");
     must(!found.iter().any(own), "no address is the Service's");
-    must(repeated(pair) && !young(case, pair), "what the name servers are late with is no fault");
+    must(outlasts_the_watches(pair) && !young(case, pair), "what the name servers are late with is no fault");
 }
 
 /// Nothing else explains that the name is not found.

@@ -31,7 +31,7 @@ pub(crate) fn unexpected_address(view: &View) -> Option<Verdict> {
         );
         because.push(Because::new(Topic::Missing, text));
         Confidence::Suspected
-    } else if view.repeated() {
+    } else if view.outlasts_the_watches() {
         Confidence::Confirmed
     } else {
         because.push(Because::new(Topic::Missing, "a later walk that is led to the same decides"));
