@@ -5,9 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose, LocalPeer};
+use peerwalk_model::verdict::Expectation;
 use peerwalk_model::{Confidence, Observed, Reason, Verdict};
 
-use super::denied::{ending, looks_denied, prohibited, refusal};
+use super::denied::{ending, looks_denied, prohibited, refusal, silent};
 use super::{connected, names, out_of_resources, target_dials};
 use crate::case::{Case, EndpointDecision, PairEvidence};
 use crate::errno::ECONNREFUSED;
@@ -17,6 +18,23 @@ use crate::facts::{GRACE, TargetFacts, UNNOTICED};
 pub(super) fn confirmed(case: &Case, verdict: &Verdict, must: &mut impl FnMut(bool, &str)) {
     if verdict.confidence != Confidence::Confirmed {
         return;
+    }
+    let of_services = matches!(
+        verdict.reason,
+        Some(
+            Reason::ServicePortNotFound
+                | Reason::NoEndpoints
+                | Reason::NoLocalEndpoints
+                | Reason::ServiceNotProgrammed
+                | Reason::DnsUnexpectedAddress
+                | Reason::WrongBackend
+        )
+    );
+    must(!(of_services && case.facts.services_unheard), "what rests on Services hears of them");
+    if verdict.reason == Some(Reason::ServicePortNotFound) {
+        let asked = case.facts.service().and_then(|service| service.asked);
+        let young = asked.is_some_and(|at| at.plus(GRACE) > case.now);
+        must(!young, "a port may be there that has not been heard of yet");
     }
     if verdict.reason == Some(Reason::TargetNotAllowed) {
         return not_allowed(case, must);
@@ -32,7 +50,18 @@ pub(super) fn confirmed(case: &Case, verdict: &Verdict, must: &mut impl FnMut(bo
         must(!of_before, "a refusal from before a Service changed says nothing of what it is");
     }
     match verdict.reason {
-        None if verdict.observed == Observed::Reachable => reachable(case, pair, must),
+        None if verdict.observed == Observed::Reachable => {
+            let accepted = case.expect == Expectation::Denied
+                && case.facts.target != TargetFacts::Dns
+                && pair.walk.tls.is_none()
+                && pair.walk.request.is_none()
+                && pair.walk.proxied.is_none();
+            must(
+                !accepted || case.facts.unreadable_policy_kinds.is_empty(),
+                "who accepts a connection may be a proxy of a policy that cannot be read",
+            );
+            reachable(case, pair, must);
+        }
         Some(Reason::PolicyNotEnforced) => not_enforced(case, pair, must),
         Some(Reason::Filtered) => filtered(case, pair, must),
         Some(Reason::ServiceNotProgrammed) => not_programmed(case, pair, must),
@@ -76,7 +105,7 @@ fn not_allowed(case: &Case, must: &mut impl FnMut(bool, &str)) {
         .map(|dial| dial.remote.ip())
         .collect();
     must(!refused.is_empty(), "TargetNotAllowed has seen an address that may not be dialled");
-    let of_service = case.facts.service().is_some() || case.facts.url_of_service;
+    let of_service = case.facts.service().is_some() || case.facts.names_service;
     let in_no_cluster = |ip: &IpAddr| {
         ip.is_loopback() || ip.is_multicast() || matches!(ip, IpAddr::V4(ip) if ip.is_link_local())
     };
@@ -176,6 +205,7 @@ fn not_programmed(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(bool, 
     let denies = |known: &EndpointDecision| known.current().is_some_and(|(_, d)| !d.is_allowed());
     must(!case.decisions.iter().any(denies), "no endpoint is denied by policy");
     must(!own.is_empty() && !own.iter().any(|dial| connected(dial)), "the Service's address does not answer");
+    must(!own.iter().all(|dial| silent(dial)), "what is silent may be translated");
     must(!own.iter().any(|dial| came_from_behind(dial)), "nothing came through the Service's address");
     must(!direct.iter().any(|dial| may_be_ours(case, dial)), "the endpoints themselves have answered");
     must(

@@ -56,6 +56,14 @@ pub(super) fn not_there(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(
         };
         service.and_then(|service| usual(&service.name)).unwrap_or(false)
     };
+    let queries = pair.walk.resolve.as_ref().map_or(&[][..], |resolve| &resolve.queries);
+    let spoke = |query: &Query| query.outcome.is_final() || query.outcome == QueryOutcome::Refused;
+    must(queries.iter().all(spoke), "a name server that has not spoken may know the name");
+    must(
+        case.facts.unreadable_policy_kinds.is_empty(),
+        "policies that cannot be read may have rules for names, and refuse the rest",
+    );
+    must(!case.facts.names_service, "a Service that is there has a name, whatever the target is");
     must(
         young(case, pair) || !pair.walk.resolve.as_ref().is_some_and(of_service),
         "a Service that is there has a name, whatever a server says",

@@ -135,6 +135,13 @@ fn excuses(view: &View, service: &ServiceFacts, endpoints: &[&Address]) -> Vec<S
                 .into(),
         );
     }
+    if view.service_addresses().any(|address| address.answer == Answer::Silent) {
+        excuses.push(
+            "no answer does not show that the address was not translated: the way back from an endpoint of the own node, or \
+             a policy that sees another source, may be what fails"
+                .into(),
+        );
+    }
     if view.service_addresses().any(|address| address.refusals.iter().any(|error| is_prohibition(error))) {
         excuses
             .push("a packet filter forbids the Service's address: it is not for want of programming".into());
