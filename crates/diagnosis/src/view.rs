@@ -157,6 +157,15 @@ impl<'a> View<'a> {
         at >= self.pair.since && self.case.now.since(at) <= within
     }
 
+    /// Whether an admitted source connected to an endpoint between two walks of the run, which found what they did
+    /// before and after.
+    pub fn is_between(&self, address: &Address, endpoint: Option<&EndpointFacts>) -> bool {
+        let sighting = endpoint.and_then(|endpoint| endpoint.admitted_source.as_ref());
+        let first = if self.walk.started == self.pair.since { address.began } else { self.pair.since };
+        self.pair.consecutive >= 2
+            && sighting.is_some_and(|sighting| first <= sighting.at && sighting.at <= self.began(address))
+    }
+
     /// Whether walks have found the same for so long that it is no matter of what we have not heard of yet. The
     /// data plane and the watches hear of a change at the same time, and either may be first: a first walk that
     /// contradicts what we know may only show that.

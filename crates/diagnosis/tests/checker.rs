@@ -185,10 +185,17 @@ fn a_denial_out_of_a_reset_needs_a_witness_in_the_window() {
     const RESET: &[&str] = &["endpoint 10.244.1.8:5432 reset times 3"];
     let admitted = |at| Known { admitted: Some(at), ..Known::default() };
     denied(&[
-        ("a reset beside a witness", true, RESET, admitted(100_500), INGRESS),
-        ("a witness from before", false, RESET, admitted(99_000), INGRESS),
+        ("one walk beside a witness", false, RESET, admitted(100_500), INGRESS),
         ("a reset alone", false, RESET, ALIVE, INGRESS),
     ]);
+    for (about, sound, seen) in
+        [("between walks", true, 99_000), ("after the last walk", false, 100_500), ("before", false, 59_000)]
+    {
+        let verdict = confirmed(Observed::Denied, Reason::PolicyDenied);
+        let run = PairEvidence { since: at(60_000), consecutive: 5, ..pair(RESET) };
+        let found = broken(&run, &facts(admitted(seen), service()), decided(INGRESS), &verdict);
+        assert_eq!(found.is_empty(), sound, "{about}: {found:?}");
+    }
 }
 
 #[test]

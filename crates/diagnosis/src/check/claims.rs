@@ -62,6 +62,10 @@ pub(super) fn confirmed(case: &Case, verdict: &Verdict, must: &mut impl FnMut(bo
             );
             reachable(case, pair, must);
         }
+        Some(Reason::TlsUntrustedIssuer) => must(
+            repeated(pair) && pair.since.plus(Duration::from_mins(1)) < pair.started,
+            "roots may be a minute older than the certificate",
+        ),
         Some(Reason::PolicyNotEnforced) => not_enforced(case, pair, must),
         Some(Reason::Filtered) => filtered(case, pair, must),
         Some(Reason::ServiceNotProgrammed) => not_programmed(case, pair, must),

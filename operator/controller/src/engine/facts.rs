@@ -190,7 +190,11 @@ impl Engine {
             node_lease_fresh: node.as_deref().and_then(|n| self.index.node(n)).is_some_and(|n| n.ready),
             started: pod.map(|pod| self.seen.started(pod)),
             last_heard: pod.and_then(|pod| self.heard_from(pod, ip)),
-            admitted_source: self.sightings.admitted(endpoint.address, &pair.source.id),
+            admitted_source: self.sightings.admitted(
+                endpoint.address,
+                &pair.source.id,
+                pair.evidence.map(|evidence| (evidence.since, evidence.started)),
+            ),
             path: self.path(pair, node.as_deref(), ip),
         }
     }
@@ -212,7 +216,7 @@ impl Engine {
     }
 
     /// The last proof that the path to a node is whole: what any sidecar of the source's node saw, or the
-    /// controls of the pair's own walks, which each walk of the run has dialled anew.
+    /// controls of the walk that was sent. Silence that was proven is told with those of its proof, however old.
     fn path(&self, pair: &Pair<'_>, node: Option<&str>, ip: IpAddr) -> Option<Sighting> {
         let path = pair.source.node.clone().zip(node).map(|(from, to)| Path {
             from,
@@ -232,7 +236,8 @@ impl Engine {
         });
         controls.find_map(|dial| {
             let pod = self.index.pod_by_ip(dial.remote.ip())?;
-            (pod.node.as_deref() == node).then(|| Sighting { who: pod.id.to_string(), at: evidence.ended })
+            (pod.node.as_deref() == node)
+                .then(|| Sighting { who: pod.id.to_string(), at: dial.started.plus(dial.elapsed) })
         })
     }
 
