@@ -293,3 +293,26 @@ fn an_address_that_another_pod_takes_is_followed() {
     world.policy("other", "deny", &deny_all());
     assert!(is_walked(&world.settle()), "the address is another pod's, of another namespace");
 }
+
+#[test]
+fn a_name_that_is_a_services_is_known_to_be_there() {
+    for (name, expected) in [
+        ("db.ledger.svc", "DnsNameNotFound likely"),
+        ("db.ledger.svc.cluster.local.", "DnsNameNotFound likely"),
+        ("gone.ledger.svc", "DnsNameNotFound confirmed"),
+        ("db.example.com", "DnsNameNotFound confirmed"),
+    ] {
+        let mut world = World::shop();
+        world.check_with_target(json!({"name": "db", "dns": {"name": name}}));
+        world.attach("web-1");
+        world.walk_with("web-1", Vec::new(), |walk| {
+            asked(walk);
+            let resolve = walk.resolve.as_mut().unwrap();
+            resolve.name = name.into();
+            resolve.addresses.clear();
+            resolve.queries[0].outcome = QueryOutcome::NameNotFound;
+        });
+        world.settle();
+        assert_eq!(world.verdict(), expected, "{name}: {}", world.explanation());
+    }
+}
