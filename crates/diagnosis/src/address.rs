@@ -39,6 +39,8 @@ pub(crate) struct Address<'a> {
     pub local: Option<IpAddr>,
     /// When the earliest socket behind the answer began.
     pub began: Timestamp,
+    /// An ICMP error is among it, of which a walk may tell that did not receive it.
+    pub reported: bool,
     /// A refusal among it was received by an earlier walk.
     pub remembered: bool,
     /// It is a Service's, which has changed since: the answer says nothing of what it is now.
@@ -190,6 +192,7 @@ fn address<'a>(
         refusals: refusals.collect(),
         local: dials.iter().find_map(|dial| dial.local).map(|local| local.ip()),
         began: tried.map(|dial| dial.started).min().unwrap_or(walk_started),
+        reported: dials.iter().any(|dial| dial.is_reported_again()),
         remembered: dials.iter().any(|dial| dial.is_remembered_refusal(walk_started)),
         outdated: false,
     }

@@ -16,6 +16,9 @@ use crate::case::EndpointDecision;
 pub const GRACE: Duration = Duration::from_secs(5);
 /// The same for a pod that is itself younger than this.
 pub const GRACE_OF_YOUNG_PODS: Duration = Duration::from_secs(30);
+/// A watch that died without a word goes unnoticed for nearly so long: until then, what contradicts the cluster's state
+/// may only show a change that nobody has heard of.
+pub const UNNOTICED: Duration = Duration::from_secs(25);
 
 /// What the cluster knows about a pair of source pod and target.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +27,10 @@ pub struct Facts {
     pub coverage: Coverage,
     /// The target.
     pub target: TargetFacts,
-    /// The target is a URL whose host is the name of a Service.
-    pub url_of_service: bool,
+    /// The target is a URL or a name, and leads to no Service's address, but its host is the name of a Service.
+    pub names_service: bool,
+    /// The watch of Services, of their endpoints or of pods is interrupted: they are told as they were.
+    pub services_unheard: bool,
     /// The source pod.
     pub source: SourceFacts,
     /// The endpoints of the target, by address; external addresses of a URL too, when something is known of
@@ -124,6 +129,8 @@ pub struct ServiceFacts {
     pub local: usize,
     /// `internalTrafficPolicy: Local`.
     pub internal_traffic_policy_local: bool,
+    /// Since when the check has asked for this port, and the Service has had it or not, as far as seen.
+    pub asked: Option<Timestamp>,
     /// When the Service or its ready endpoints last changed, as far as seen.
     pub changed: Option<Timestamp>,
     /// Who made the pods behind its ready endpoints, such as `Deployment web`.
@@ -200,7 +207,8 @@ impl Facts {
         Self {
             coverage: Coverage::Reporting,
             target,
-            url_of_service: false,
+            names_service: false,
+            services_unheard: false,
             source: SourceFacts::default(),
             endpoints: BTreeMap::new(),
             pod_offenders: BTreeSet::new(),

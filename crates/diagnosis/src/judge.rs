@@ -21,7 +21,7 @@ pub fn judge(case: &Case) -> Verdict {
             verdict
         }
     };
-    arrange(against(case.expect, verdict))
+    arrange(against(case.expect, as_it_was(case, verdict)))
 }
 
 /// What holds for every verdict about a walk.
@@ -56,6 +56,27 @@ fn settle(view: &View, mut verdict: Verdict) -> Verdict {
         if view.walk.interim || changed(view, &verdict) {
             verdict.confidence = verdict.confidence.min(Confidence::Suspected);
         }
+    }
+    verdict
+}
+
+/// While Services, endpoints or pods cannot be heard of, what rests on them is no surer than likely.
+fn as_it_was(case: &Case, mut verdict: Verdict) -> Verdict {
+    let rests = matches!(
+        verdict.reason,
+        Some(
+            Reason::ServicePortNotFound
+                | Reason::NoEndpoints
+                | Reason::NoLocalEndpoints
+                | Reason::ServiceNotProgrammed
+                | Reason::DnsUnexpectedAddress
+                | Reason::WrongBackend
+        )
+    );
+    if case.facts.services_unheard && rests && verdict.confidence == Confidence::Confirmed {
+        let text = "a watch of Services, their endpoints or pods is interrupted: they may have changed";
+        verdict.because.push(Because::new(Topic::Missing, text));
+        verdict.confidence = Confidence::Likely;
     }
     verdict
 }

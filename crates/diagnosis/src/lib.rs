@@ -41,7 +41,7 @@ pub use check::{Violation, check};
 pub use explain::explain;
 pub use facts::{
     Coverage, EndpointFacts, Facts, GRACE, GRACE_OF_YOUNG_PODS, Latency, NodeFacts, Quantiles, ServiceFacts,
-    Sighting, SourceFacts, TargetFacts,
+    Sighting, SourceFacts, TargetFacts, UNNOTICED,
 };
 pub use judge::judge;
 #[cfg(feature = "serde")]

@@ -210,6 +210,13 @@ fn reset(view: &View, address: &Address, proof: &mut Proof) -> Option<()> {
     let endpoint = view.endpoint(address.remote.ip());
     if let Some(text) = admitted(view, endpoint, &name) {
         proof.shows(Topic::Alive, text);
+        if !view.is_between(address, endpoint) {
+            proof.misses(
+                Confidence::Likely,
+                "the port may have been closed when it was reset and open when that source connected: resets before and \
+                 after would decide",
+            );
+        }
         if !address.unanimous {
             proof.misses(Confidence::Likely, NOT_UNANIMOUS);
         }

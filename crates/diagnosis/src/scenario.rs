@@ -65,6 +65,10 @@ pub struct Scenario {
     #[serde(default)]
     unreadable_policy_kinds: Vec<String>,
     #[serde(default)]
+    names_service: bool,
+    #[serde(default)]
+    services_unheard: bool,
+    #[serde(default)]
     coverage: ScenarioCoverage,
     latency: Option<ScenarioLatency>,
     /// What must be said.
@@ -230,11 +234,7 @@ struct ScenarioProxied {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 enum ScenarioTarget {
     Service(ScenarioService),
-    Url {
-        allowed: bool,
-        #[serde(default)]
-        of_service: bool,
-    },
+    Url { allowed: bool },
     Dns,
 }
 
@@ -257,6 +257,7 @@ struct ScenarioService {
     local: usize,
     #[serde(default)]
     internal_traffic_policy_local: bool,
+    asked: Option<i64>,
     changed: Option<i64>,
     #[serde(default)]
     owners: BTreeSet<String>,
@@ -441,7 +442,7 @@ impl ScenarioEndpoint {
 
 fn target(target: ScenarioTarget) -> TargetFacts {
     match target {
-        ScenarioTarget::Url { allowed, .. } => TargetFacts::Url { allowed },
+        ScenarioTarget::Url { allowed } => TargetFacts::Url { allowed },
         ScenarioTarget::Dns => TargetFacts::Dns,
         ScenarioTarget::Service(service) => TargetFacts::Service(ServiceFacts {
             name: "ledger/postgres".into(),
@@ -454,6 +455,7 @@ fn target(target: ScenarioTarget) -> TargetFacts {
             ready: service.ready,
             local: service.local,
             internal_traffic_policy_local: service.internal_traffic_policy_local,
+            asked: service.asked.map(at),
             changed: service.changed.map(at),
             owners: service.owners,
         }),
@@ -530,7 +532,8 @@ impl Scenario {
             controls: self.controls.into_iter().map(control).collect(),
             unreadable_policy_kinds: self.unreadable_policy_kinds,
             latency: self.latency.as_ref().map(ScenarioLatency::facts),
-            url_of_service: matches!(self.target, ScenarioTarget::Url { of_service: true, .. }),
+            names_service: self.names_service,
+            services_unheard: self.services_unheard,
             ..Facts::alone(target(self.target))
         };
         let attestations = self.attestations.iter().map(ScenarioAttestation::attestation).collect();

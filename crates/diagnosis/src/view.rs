@@ -3,13 +3,13 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use peerwalk_model::evidence::{DialPurpose, Walk};
+use peerwalk_model::evidence::{DialPurpose, MOMENT, Walk};
 use peerwalk_model::{Timestamp, Verdict};
 use peerwalk_netpol::Decision;
 
 use crate::address::{Address, Answer, Own, addresses};
 use crate::case::{Case, EndpointDecision, PairEvidence};
-use crate::facts::{EndpointFacts, Facts, GRACE, GRACE_OF_YOUNG_PODS};
+use crate::facts::{EndpointFacts, Facts, GRACE, GRACE_OF_YOUNG_PODS, UNNOTICED};
 use crate::peer::{Word, words as words_of};
 use crate::stance::Stance;
 
@@ -136,20 +136,34 @@ impl<'a> View<'a> {
         self.case.decisions.iter().filter_map(|known| known.current().map(|(_, decision)| decision))
     }
 
-    /// When the observation of an address began: the start of the last walk, or earlier by as much as a
-    /// remembered refusal is older than the walk that was sent.
-    fn began(&self, address: &Address) -> Timestamp {
+    /// When the observation of an address began, at the earliest: a refusal that a walk reports may have been received
+    /// a moment before it, and heartbeats do not tell of that.
+    pub fn began(&self, address: &Address) -> Timestamp {
         if is_open(self.walk, address.remote) || address.remembered {
             // Heartbeats tell of walks that found nothing new there: what was found grows older with them.
             return address.began;
         }
-        self.pair.started.minus(self.walk.started.since(address.began))
+        let (sent, last) = (self.walk.started, self.pair.started);
+        let began = last.minus(sent.since(address.began));
+        if address.reported && last > sent {
+            return began.min(last.minus(MOMENT)).max(address.began);
+        }
+        began
     }
 
     /// Whether something that was seen at `at` counts for this run of walks: after its first SYN, and not
     /// longer ago than `within`.
     pub fn counts(&self, at: Timestamp, within: Duration) -> bool {
         at >= self.pair.since && self.case.now.since(at) <= within
+    }
+
+    /// Whether an admitted source connected to an endpoint between two walks of the run, which found what they did
+    /// before and after.
+    pub fn is_between(&self, address: &Address, endpoint: Option<&EndpointFacts>) -> bool {
+        let sighting = endpoint.and_then(|endpoint| endpoint.admitted_source.as_ref());
+        let first = if self.walk.started == self.pair.since { address.began } else { self.pair.since };
+        self.pair.consecutive >= 2
+            && sighting.is_some_and(|sighting| first <= sighting.at && sighting.at <= self.began(address))
     }
 
     /// Whether walks have found the same for so long that it is no matter of what we have not heard of yet. The
@@ -160,9 +174,19 @@ impl<'a> View<'a> {
         !self.walk.interim && pair.consecutive >= 2 && pair.since.plus(GRACE) <= pair.started
     }
 
+    /// The same for what contradicts the cluster's state: a watch that is dead would have been noticed.
+    pub fn outlasts_the_watches(&self) -> bool {
+        self.repeated() && self.pair.since.plus(UNNOTICED) <= self.pair.started
+    }
+
+    /// The same for what an address answered, which was dialled again: what is reported a second time proves nothing.
+    pub fn stands(&self, address: &Address) -> bool {
+        self.outlasts_the_watches() && self.pair.since.plus(GRACE) <= self.began(address)
+    }
+
     /// The same for what contradicts a decision, which counts only from a grace period after it on.
-    pub fn stands_against(&self, stance: &Stance) -> bool {
-        self.repeated() && stance.counts_from.plus(GRACE) <= self.pair.started
+    pub fn stands_against(&self, address: &Address, stance: &Stance) -> bool {
+        self.stands(address) && stance.counts_from.plus(UNNOTICED) <= self.pair.started
     }
 
     /// The Service or its ready endpoints changed so recently that the data plane may not have it yet.

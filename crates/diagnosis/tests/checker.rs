@@ -185,10 +185,17 @@ fn a_denial_out_of_a_reset_needs_a_witness_in_the_window() {
     const RESET: &[&str] = &["endpoint 10.244.1.8:5432 reset times 3"];
     let admitted = |at| Known { admitted: Some(at), ..Known::default() };
     denied(&[
-        ("a reset beside a witness", true, RESET, admitted(100_500), INGRESS),
-        ("a witness from before", false, RESET, admitted(99_000), INGRESS),
+        ("one walk beside a witness", false, RESET, admitted(100_500), INGRESS),
         ("a reset alone", false, RESET, ALIVE, INGRESS),
     ]);
+    for (about, sound, seen) in
+        [("between walks", true, 99_000), ("after the last walk", false, 100_500), ("before", false, 59_000)]
+    {
+        let verdict = confirmed(Observed::Denied, Reason::PolicyDenied);
+        let run = PairEvidence { since: at(60_000), consecutive: 5, ..pair(RESET) };
+        let found = broken(&run, &facts(admitted(seen), service()), decided(INGRESS), &verdict);
+        assert_eq!(found.is_empty(), sound, "{about}: {found:?}");
+    }
 }
 
 #[test]
@@ -466,7 +473,7 @@ fn what_rests_on_the_targets_word_needs_it() {
 
 #[test]
 fn a_pod_that_is_no_endpoint_has_held_a_connection_for_a_while() {
-    let (service, now) = ("service 10.96.3.7:5432 connected", 106_000);
+    let (service, now) = ("service 10.96.3.7:5432 connected", 126_000);
     let of = |look: Attestation| Attestation { who: "ledger/old-0".into(), endpoint: false, ..look };
     let open = Listener::Listens { queue: 0, backlog: 1 };
     let holds = |ms| of(look(ms, 1, &open, Some(1), 0));
@@ -475,6 +482,7 @@ fn a_pod_that_is_no_endpoint_has_held_a_connection_for_a_while() {
         ("it holds it for long", true, service, vec![holds(100_500)], now),
         ("it holds it since a moment", false, service, vec![holds(102_000)], now),
         ("it was looked at before", false, service, vec![without(95_000), holds(102_000)], now),
+        ("a watch may be dead for so long", false, service, vec![holds(100_500)], 125_000),
         ("it held one before", true, service, vec![holds(95_000), holds(102_000)], now),
         ("it holds none", false, service, vec![without(95_000), without(102_000)], now),
         ("nothing connected", false, "service 10.96.3.7:5432 silent 1", vec![holds(100_500)], now),

@@ -468,6 +468,7 @@ fn target() -> impl Strategy<Value = TargetFacts> {
                 ready,
                 local,
                 internal_traffic_policy_local: flags[1],
+                asked: None,
                 changed: changed.map(at),
                 owners: BTreeSet::new(),
             })
@@ -496,7 +497,7 @@ prop_compose! {
         endpoints in prop::collection::vec(endpoint(), 3),
         known in 0_usize..4,
         source_started in prop::option::of(moment()),
-        unreadable in prop::bool::weighted(0.1),
+        [unreadable, services_unheard, names_service] in [0.1; 3].map(prop::bool::weighted),
         reporting in any::<bool>(),
         latency in prop::option::of(latency()),
     ) -> Facts {
@@ -516,6 +517,8 @@ prop_compose! {
                 address: "10.244.1.9:8080".parse().unwrap(),
                 proves: vec![ip(ENDPOINTS[0])],
             }],
+            services_unheard,
+            names_service,
             unreadable_policy_kinds: if unreadable { vec!["CiliumNetworkPolicy".into()] } else { Vec::new() },
             latency,
             ..Facts::alone(target)

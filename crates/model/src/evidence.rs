@@ -13,7 +13,7 @@ use crate::Timestamp;
 use crate::name::TargetKey;
 
 pub use after::{AfterConnect, Connection, SmallSegments};
-pub use connect::{Breaker, Connect, Dial, DialOutcome, DialPurpose, IcmpError, LocalPeer};
+pub use connect::{Breaker, Connect, Dial, DialOutcome, DialPurpose, IcmpError, LocalPeer, MOMENT};
 pub use place::{Hop, HopLimits, Neighbour, NeighbourState};
 pub use request::{Request, RequestOutcome, Tls, TlsOutcome};
 pub use resolve::{Pair, Query, QueryOutcome, Resolve, ResolveSource, Transport};

@@ -16,11 +16,19 @@ const AGAIN: Duration = Duration::from_secs(15);
 const REQUEST: Duration = Duration::from_secs(10);
 
 /// API groups of network plugins, and the kinds in them that decide whether a connection passes.
-const FOREIGN: [(&str, &[&str]); 7] = [
+const FOREIGN: [(&str, &[&str]); 13] = [
     ("cilium.io", &["CiliumNetworkPolicy", "CiliumClusterwideNetworkPolicy"]),
     ("crd.projectcalico.org", &["NetworkPolicy", "GlobalNetworkPolicy"]),
     ("projectcalico.org", &["NetworkPolicy", "GlobalNetworkPolicy"]),
     ("crd.antrea.io", &["NetworkPolicy", "ClusterNetworkPolicy"]),
+    ("security.antrea.tanzu.vmware.com", &["NetworkPolicy", "ClusterNetworkPolicy"]),
+    // NSX, with and without VPC.
+    ("crd.nsx.vmware.com", &["SecurityPolicy"]),
+    ("nsx.vmware.com", &["SecurityPolicy"]),
+    // A subnet may be private, and has ACLs.
+    ("kubeovn.io", &["Subnet", "SecurityGroup"]),
+    ("networking.gke.io", &["FQDNNetworkPolicy"]),
+    ("network.openshift.io", &["EgressNetworkPolicy"]),
     ("networking.k8s.aws", &["ClusterNetworkPolicy", "ApplicationNetworkPolicy"]),
     (
         "policy.networking.k8s.io",
@@ -137,9 +145,13 @@ mod tests {
             // Two versions serve the first kind.
             group("cilium.io", Some(&["CiliumNetworkPolicy", "CiliumEndpoint", "CiliumNetworkPolicy"])),
             group("k8s.ovn.org", Some(&["EgressIP"])),
+            group("networking.gke.io", Some(&["FQDNNetworkPolicy", "ManagedCertificate"])),
         ];
-        let expected =
-            ["CiliumNetworkPolicy.cilium.io", "those of group projectcalico.org, which could not be listed"];
+        let expected = [
+            "CiliumNetworkPolicy.cilium.io",
+            "FQDNNetworkPolicy.networking.gke.io",
+            "those of group projectcalico.org, which could not be listed",
+        ];
         assert_eq!(unreadable(&groups), expected);
         assert_eq!(unreadable(&[]), Vec::<String>::new(), "nothing foreign is served");
     }

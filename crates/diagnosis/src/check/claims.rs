@@ -2,22 +2,41 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use peerwalk_model::evidence::{
     Dial, DialOutcome, DialPurpose, LocalPeer, Request, RequestOutcome, TlsOutcome,
 };
+use peerwalk_model::verdict::Expectation;
 use peerwalk_model::{Confidence, Observed, Reason, Verdict};
 
-use super::denied::{ending, looks_denied, prohibited, refusal};
+use super::denied::{ending, looks_denied, prohibited, refusal, silent};
 use super::{connected, names, out_of_resources, target_dials};
 use crate::case::{Case, EndpointDecision, PairEvidence};
 use crate::errno::ECONNREFUSED;
-use crate::facts::{GRACE, TargetFacts};
+use crate::facts::{GRACE, TargetFacts, UNNOTICED};
 
 /// The invariants of a confirmed verdict that depend on its reason.
 pub(super) fn confirmed(case: &Case, verdict: &Verdict, must: &mut impl FnMut(bool, &str)) {
     if verdict.confidence != Confidence::Confirmed {
         return;
+    }
+    let of_services = matches!(
+        verdict.reason,
+        Some(
+            Reason::ServicePortNotFound
+                | Reason::NoEndpoints
+                | Reason::NoLocalEndpoints
+                | Reason::ServiceNotProgrammed
+                | Reason::DnsUnexpectedAddress
+                | Reason::WrongBackend
+        )
+    );
+    must(!(of_services && case.facts.services_unheard), "what rests on Services hears of them");
+    if verdict.reason == Some(Reason::ServicePortNotFound) {
+        let asked = case.facts.service().and_then(|service| service.asked);
+        let young = asked.is_some_and(|at| at.plus(GRACE) > case.now);
+        must(!young, "a port may be there that has not been heard of yet");
     }
     if verdict.reason == Some(Reason::TargetNotAllowed) {
         return not_allowed(case, must);
@@ -33,7 +52,22 @@ pub(super) fn confirmed(case: &Case, verdict: &Verdict, must: &mut impl FnMut(bo
         must(!of_before, "a refusal from before a Service changed says nothing of what it is");
     }
     match verdict.reason {
-        None if verdict.observed == Observed::Reachable => reachable(case, pair, must),
+        None if verdict.observed == Observed::Reachable => {
+            let accepted = case.expect == Expectation::Denied
+                && case.facts.target != TargetFacts::Dns
+                && pair.walk.tls.is_none()
+                && pair.walk.request.is_none()
+                && pair.walk.proxied.is_none();
+            must(
+                !accepted || case.facts.unreadable_policy_kinds.is_empty(),
+                "who accepts a connection may be a proxy of a policy that cannot be read",
+            );
+            reachable(case, pair, must);
+        }
+        Some(Reason::TlsUntrustedIssuer) => must(
+            repeated(pair) && pair.since.plus(Duration::from_mins(1)) < pair.started,
+            "roots may be a minute older than the certificate",
+        ),
         Some(Reason::PolicyNotEnforced) => not_enforced(case, pair, must),
         Some(Reason::Filtered) => filtered(case, pair, must),
         Some(Reason::ServiceNotProgrammed) => not_programmed(case, pair, must),
@@ -77,7 +111,7 @@ fn not_allowed(case: &Case, must: &mut impl FnMut(bool, &str)) {
         .map(|dial| dial.remote.ip())
         .collect();
     must(!refused.is_empty(), "TargetNotAllowed has seen an address that may not be dialled");
-    let of_service = case.facts.service().is_some() || case.facts.url_of_service;
+    let of_service = case.facts.service().is_some() || case.facts.names_service;
     let in_no_cluster = |ip: &IpAddr| {
         ip.is_loopback() || ip.is_multicast() || matches!(ip, IpAddr::V4(ip) if ip.is_link_local())
     };
@@ -112,7 +146,10 @@ fn not_enforced(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(bool, &s
         answered_by_certificate(pair) || super::peers::denied_holds(case, pair),
         "PolicyNotEnforced is confirmed by an answer behind a certificate, or by the target's own word",
     );
-    must(repeated(pair), "what contradicts a decision is confirmed by walks a grace period apart");
+    must(
+        outlasts_the_watches(pair),
+        "what contradicts a decision is confirmed when a dead watch would have been noticed",
+    );
     must(
         !case.decisions.is_empty() && case.decisions.iter().all(|known| settled(known, pair, false)),
         "PolicyNotEnforced rests on denials that have been in force for long, of every endpoint",
@@ -143,7 +180,10 @@ fn answered_by_certificate(pair: &PairEvidence) -> bool {
 
 fn filtered(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(bool, &str)) {
     must(case.facts.unreadable_policy_kinds.is_empty(), "a confirmed claim has read every policy");
-    must(repeated(pair), "what contradicts a decision is confirmed by walks a grace period apart");
+    must(
+        outlasts_the_watches(pair),
+        "what contradicts a decision is confirmed when a dead watch would have been noticed",
+    );
     let dials = target_dials(pair);
     must(!dials.iter().any(|dial| connected(dial)), "a confirmed filter has let nothing pass");
     let failing = unconnected(&dials);
@@ -152,6 +192,7 @@ fn filtered(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(bool, &str))
         let these: Vec<&Dial> = dials.iter().filter(|dial| dial.remote == remote).copied().collect();
         let refused = these.iter().any(|dial| refusal(dial).is_some());
         must(refused, "a confirmed filter has refused every address that was dialled");
+        must(dialled_again(pair, &dials, remote), "a refusal that is only reported again does not stand");
         let known = case.decisions.iter().find(|known| known.endpoint == remote);
         must(
             known.is_some_and(|known| settled(known, pair, true)),
@@ -177,13 +218,17 @@ fn not_programmed(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(bool, 
     let denies = |known: &EndpointDecision| known.current().is_some_and(|(_, d)| !d.is_allowed());
     must(!case.decisions.iter().any(denies), "no endpoint is denied by policy");
     must(!own.is_empty() && !own.iter().any(|dial| connected(dial)), "the Service's address does not answer");
+    must(!own.iter().all(|dial| silent(dial)), "what is silent may be translated");
     must(!own.iter().any(|dial| came_from_behind(dial)), "nothing came through the Service's address");
     must(
         own.iter().any(|dial| untranslated(dial)),
         "something other than the Service's address says that it leads nowhere: silence has causes behind it too",
     );
     must(!direct.iter().any(|dial| may_be_ours(case, dial)), "the endpoints themselves have answered");
-    must(repeated(pair) && !changed(case, pair), "an endpoint that is not known yet may be what fails");
+    must(
+        outlasts_the_watches(pair) && !changed(case, pair),
+        "an endpoint that is not known yet may be what fails",
+    );
 }
 
 fn no_endpoints(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(bool, &str)) {
@@ -237,9 +282,29 @@ pub(super) fn repeated(pair: &PairEvidence) -> bool {
     !pair.walk.interim && pair.consecutive >= 2 && pair.since.plus(GRACE) <= pair.started
 }
 
-/// The decision has been certain and the same for two grace periods before the last walk, and still is.
+/// The same for so long that a watch which is dead would have been noticed (see `operator/controller/src/watch.rs`).
+pub(super) fn outlasts_the_watches(pair: &PairEvidence) -> bool {
+    repeated(pair) && pair.since.plus(UNNOTICED) <= pair.started
+}
+
+/// An address was dialled again, not only reported, a grace period after the run began.
+fn dialled_again(pair: &PairEvidence, dials: &[&Dial], remote: SocketAddr) -> bool {
+    let closed = |dial: &Dial| {
+        let breakers = pair.walk.connect.iter().flat_map(|connect| &connect.breakers);
+        !breakers.clone().any(|breaker| breaker.open && breaker.remote == dial.remote)
+    };
+    dials.iter().filter(|dial| dial.remote == remote).any(|dial| {
+        // A later walk of the run reports errors that are at most five seconds older than itself.
+        let fresh = closed(dial) && pair.walk.started.since(dial.started) <= Duration::from_secs(5);
+        let later = pair.started > pair.walk.started;
+        let last = if fresh && later { pair.started.minus(Duration::from_secs(5)) } else { dial.started };
+        last.max(dial.started) >= pair.since.plus(GRACE)
+    })
+}
+
+/// The decision has been certain and the same for long before the last walk, and still is.
 fn settled(known: &EndpointDecision, pair: &PairEvidence, allows: bool) -> bool {
-    let before = pair.started.minus(GRACE * 2);
+    let before = pair.started.minus(GRACE + UNNOTICED);
     let Some(first) = known.history.iter().rposition(|(since, _)| *since <= before) else { return false };
     known.history[first..]
         .iter()

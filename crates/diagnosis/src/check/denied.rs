@@ -39,7 +39,7 @@ pub(super) fn denied(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(boo
         proven |= held.is_some_and(|decision| refused_there(case, remote, &these, decision))
             || (silent_enough(&these) && alive(case, pair, remote) && path(case, pair, remote))
             || (all(&these, reset)
-                && (admitted(case, pair, remote) || super::peers::listened(case, pair, remote)));
+                && (admitted_between(case, pair, remote) || super::peers::listened(case, pair, remote)));
         must(
             !super::peers::arrived(case, pair, remote) && !super::peers::full(case, pair, remote),
             "a denied SYN does not arrive, and finds no full queue",
@@ -179,6 +179,14 @@ fn admitted(case: &Case, pair: &PairEvidence, remote: SocketAddr) -> bool {
     let endpoint = case.facts.endpoints.get(&remote.ip());
     let sighting = endpoint.and_then(|endpoint| endpoint.admitted_source.as_ref());
     sighting.is_some_and(|sighting| in_window(case, pair, sighting.at, 60))
+}
+
+/// The same between two walks of the run, so that it was reset before and after.
+fn admitted_between(case: &Case, pair: &PairEvidence, remote: SocketAddr) -> bool {
+    let endpoint = case.facts.endpoints.get(&remote.ip());
+    let sighting = endpoint.and_then(|endpoint| endpoint.admitted_source.as_ref());
+    let between = sighting.is_some_and(|sighting| sighting.at <= pair.started);
+    between && pair.consecutive >= 2 && admitted(case, pair, remote)
 }
 
 /// A packet from the target's address was seen.

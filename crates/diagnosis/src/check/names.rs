@@ -3,7 +3,7 @@
 use peerwalk_model::evidence::{Query, QueryOutcome, Resolve};
 use peerwalk_model::{Observed, Reason, Verdict};
 
-use super::claims::repeated;
+use super::claims::outlasts_the_watches;
 use crate::case::{Case, PairEvidence};
 use crate::facts::GRACE_OF_YOUNG_PODS;
 
@@ -43,7 +43,7 @@ pub(super) fn unexpected_address(case: &Case, pair: &PairEvidence, must: &mut im
     let own = |ip: &std::net::IpAddr| service.addresses.contains(&ip.to_canonical());
     must(!found.is_empty() && !service.addresses.is_empty(), "there are addresses to compare");
     must(!found.iter().any(own), "no address is the Service's");
-    must(repeated(pair) && !young(case, pair), "what the name servers are late with is no fault");
+    must(outlasts_the_watches(pair) && !young(case, pair), "what the name servers are late with is no fault");
 }
 
 /// Nothing else explains that the name is not found.
@@ -56,6 +56,14 @@ pub(super) fn not_there(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(
         };
         service.and_then(|service| usual(&service.name)).unwrap_or(false)
     };
+    let queries = pair.walk.resolve.as_ref().map_or(&[][..], |resolve| &resolve.queries);
+    let spoke = |query: &Query| query.outcome.is_final() || query.outcome == QueryOutcome::Refused;
+    must(queries.iter().all(spoke), "a name server that has not spoken may know the name");
+    must(
+        case.facts.unreadable_policy_kinds.is_empty(),
+        "policies that cannot be read may have rules for names, and refuse the rest",
+    );
+    must(!case.facts.names_service, "a Service that is there has a name, whatever the target is");
     must(
         young(case, pair) || !pair.walk.resolve.as_ref().is_some_and(of_service),
         "a Service that is there has a name, whatever a server says",

@@ -11,7 +11,7 @@ use peerwalk_model::{Confidence, Protocol, Reason, Verdict};
 use super::claims::repeated;
 use super::{connected, target_dials};
 use crate::case::{Attestation, Case, PairEvidence};
-use crate::facts::GRACE;
+use crate::facts::UNNOTICED;
 
 /// One entry of an attestation with a dial that it is of.
 type Entry<'a> = (&'a Attestation, &'a Seen, &'a Dial);
@@ -170,7 +170,7 @@ fn wrong_backend(case: &Case, pair: &PairEvidence, confirmed: bool, must: &mut i
                 seen.socket.as_ref().filter(own).is_some_and(established)
             };
             let since = known.filter(|by| by.saw.seen.iter().any(holds)).map(|by| by.at).min();
-            let long = since.is_some_and(|at| case.now.since(at) >= GRACE);
+            let long = since.is_some_and(|at| case.now.since(at) >= UNNOTICED);
             exact(entry).is_some_and(established) && long && connected(entry.2)
         };
         must(wrong.iter().any(sure), "it is confirmed by the exact ends, and not at once");

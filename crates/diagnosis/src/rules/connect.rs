@@ -115,7 +115,9 @@ pub(super) fn refused(view: &View) -> Option<Verdict> {
     // Where another endpoint connects, it is not this filter alone that the Service's address fails by.
     let alone = refused.len() == failing.len() && !view.tried().any(|address| address.answer.works());
     let certain = certain && alone && view.reads_all_policies();
-    let stands = refused.iter().filter_map(|a| view.stance(a)).all(|stance| view.stands_against(&stance));
+    let stands = refused
+        .iter()
+        .all(|address| view.stance(address).is_none_or(|stance| view.stands_against(address, &stance)));
     let confidence = if certain && stands { Confidence::Confirmed } else { Confidence::Likely };
     let mut verdict = plain(view, Reason::Filtered, confidence, &refused, &failing);
     if certain && !stands {

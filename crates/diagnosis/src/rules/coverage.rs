@@ -9,7 +9,7 @@ use peerwalk_model::{Because, Confidence, Reason, Stage, Verdict};
 use super::unreachable;
 use crate::address::Answer;
 use crate::case::Case;
-use crate::facts::{Coverage, TargetFacts};
+use crate::facts::{Coverage, GRACE, TargetFacts};
 use crate::policy_text;
 use crate::view::View;
 
@@ -38,7 +38,7 @@ pub(crate) fn address_not_allowed(view: &View) -> Option<Verdict> {
     if refused.is_empty() || any_tried {
         return None;
     }
-    let behind_service = view.facts.service().is_some() || view.facts.url_of_service;
+    let behind_service = view.facts.service().is_some() || view.facts.names_service;
     if behind_service && !refused.iter().all(|ip| never_dialled(*ip)) {
         return Some(elsewhere(&refused));
     }
@@ -81,7 +81,13 @@ fn target_not_found(case: &Case) -> Option<Verdict> {
 fn service_port_not_found(case: &Case) -> Option<Verdict> {
     let service = case.facts.service().filter(|service| !service.port_found)?;
     let text = format!("Service {} has no TCP port {}; only TCP is walked", service.name, service.port);
-    let because = vec![Because::new(Topic::Service, text)];
+    let mut because = vec![Because::new(Topic::Service, text)];
+    if service.asked.is_some_and(|at| at.plus(GRACE) > case.now) {
+        let text =
+            "checks and Services are heard of each in their own time: the Service may have the port by now";
+        because.push(Because::new(Topic::Missing, text));
+        return Some(Verdict::unknown(Reason::ServicePortNotFound, Stage::Connect, because));
+    }
     Some(unreachable(Reason::ServicePortNotFound, Stage::Connect, Confidence::Confirmed, because))
 }
 

@@ -7,7 +7,7 @@ use peerwalk_model::{Because, Confidence, Reason, Stage, Verdict};
 use super::connect::{failing, plain};
 use super::{after, slow, unreachable};
 use crate::address::{Address, Answer};
-use crate::facts::GRACE;
+use crate::facts::UNNOTICED;
 use crate::peer::{Word, about, arrived, held_since, listener, queue, said, seen_before_a_walk, who_listens};
 use crate::proof::series;
 use crate::stance::Age;
@@ -40,7 +40,7 @@ pub(super) fn wrong_backend(view: &View) -> Option<Verdict> {
         confidence = Confidence::Likely;
     }
     // What is said of a pod is said as of now: it has held what it should not for so long, and is still none.
-    if view.case.now.since(held_since(view, word)) < GRACE {
+    if view.case.now.since(held_since(view, word)) < UNNOTICED {
         let text = "it may have become an endpoint a moment ago, without being known here yet: the next seconds tell";
         because.push(Because::new(Topic::Missing, text));
         confidence = confidence.min(Confidence::Likely);

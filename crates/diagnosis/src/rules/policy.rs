@@ -134,7 +134,7 @@ fn excuses(view: &View, address: &Address, stance: &Stance, proof: &mut Proof) {
             "the Service has no ready endpoint: one that shuts down and still serves may have answered";
         proof.misses(Confidence::Likely, text);
     }
-    if !view.stands_against(stance) {
+    if !view.stands_against(address, stance) {
         proof.misses(Confidence::Likely, UNHEARD);
     }
     if failed_directly(view) {
@@ -189,7 +189,7 @@ fn target_holds(view: &View, address: &Address) -> bool {
 /// Whether every endpoint is denied, for certain and for long: behind a Service, any of them may have answered.
 fn all_denied(view: &View, address: &Address) -> bool {
     let known = &view.case.decisions;
-    let denied = |stance: Stance| stance.denies() && stance.certain && view.stands_against(&stance);
+    let denied = |stance: Stance| stance.denies() && stance.certain && view.stands_against(address, &stance);
     !known.is_empty() && known.iter().all(|known| view.stance_towards(known, address).is_some_and(denied))
 }
 

@@ -15,6 +15,7 @@ use super::unreachable;
 use crate::errno::EPERM;
 use crate::facts::{GRACE_OF_YOUNG_PODS, TargetFacts};
 use crate::policy_text;
+use crate::proof::unreadable;
 use crate::signal::is_prohibition;
 use crate::view::View;
 
@@ -40,7 +41,30 @@ pub(super) fn name(view: &View) -> Option<Verdict> {
         Reason::DnsNoData => confidence.min(lag(view, &mut because)),
         _ => confidence,
     };
+    let confidence = match reason {
+        Reason::DnsNameNotFound | Reason::DnsRefused | Reason::DnsNoData => {
+            confidence.min(said_by_all(view, resolve, &mut because))
+        }
+        _ => confidence,
+    };
     Some(unreachable(reason, Stage::Resolve, confidence, because))
+}
+
+/// Whether every name server has spoken, and nobody else in its place: policies of network plugins have rules for names,
+/// and their proxies refuse and deny the rest.
+fn said_by_all(view: &View, resolve: &Resolve, because: &mut Vec<Because>) -> Confidence {
+    let mut confidence = Confidence::Confirmed;
+    let open = |query: &&Query| !query.outcome.is_final() && query.outcome != QueryOutcome::Refused;
+    if let Some(query) = resolve.queries.iter().find(open) {
+        let text = format!("{} left a question open, and may know the name", query.server);
+        because.push(Because::new(Topic::Missing, text));
+        confidence = Confidence::Likely;
+    }
+    if !view.reads_all_policies() {
+        because.push(Because::new(Topic::Missing, unreadable(view)));
+        confidence = Confidence::Likely;
+    }
+    confidence
 }
 
 /// The name took all the time that there was, and what comes after it failed for want of time alone.

@@ -182,7 +182,7 @@ fn excuses(view: &View, service: &ServiceFacts, endpoints: &[&Address]) -> Vec<S
         );
     }
     excuses.extend(unasked(view).map(str::to_owned));
-    if !view.repeated() {
+    if !view.service_addresses().all(|address| view.stands(address)) {
         excuses.push("an endpoint may not be known here yet: a later walk that sees the same decides".into());
     }
     excuses

@@ -1,6 +1,6 @@
 //! When every stage passed, or enough of them for what is asked.
 
-use peerwalk_model::evidence::{DialPurpose, RequestOutcome};
+use peerwalk_model::evidence::{DialPurpose, RequestOutcome, TlsOutcome};
 use peerwalk_model::verdict::{Expectation, Topic};
 use peerwalk_model::{Because, Confidence, Observed, Reason, Stage, Verdict};
 use peerwalk_netpol::Decision;
@@ -8,6 +8,7 @@ use peerwalk_netpol::Decision;
 use crate::address::{Address, Answer};
 use crate::names;
 use crate::policy_text;
+use crate::proof::unreadable;
 use crate::rules::connect::{OUTDATED, interceptor, unasked};
 use crate::rules::{backends, route, slow};
 use crate::view::View;
@@ -26,8 +27,20 @@ pub(super) fn expected_denied(view: &View) -> Option<Verdict> {
     let unasked = unasked(view);
     because.extend(unasked.map(|text| Because::new(Topic::Missing, text)));
     let direct = interceptor(view).is_none() && unasked.is_none();
-    let certain = allowed.is_some() && connected.unanimous && direct;
+    // A network plugin with policies for requests may accept on the node, in the target's place.
+    let answered = view.reads_all_policies() || is_answered(view);
+    if !answered {
+        because.push(Because::new(Topic::Missing, unreadable(view)));
+    }
+    let certain = allowed.is_some() && connected.unanimous && direct && answered;
     Some(passed(view, if certain { Confidence::Confirmed } else { Confidence::Likely }, because))
+}
+
+/// Whether the target's own application has answered.
+fn is_answered(view: &View) -> bool {
+    let request = view.walk.request.as_ref().map(|request| &request.outcome);
+    let verified = view.walk.tls.as_ref().is_some_and(|tls| tls.outcome == TlsOutcome::Established);
+    verified || matches!(request, Some(RequestOutcome::Status(status)) if (200..300).contains(status))
 }
 
 /// What the policies say that allows a connection. The Service's address may have led to any endpoint.

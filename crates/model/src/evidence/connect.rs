@@ -69,13 +69,17 @@ pub struct Dial {
 
 /// What was received so long before a walk is remembered: targets that share an address share what one of them found
 /// there a moment ago, too.
-const MOMENT: Duration = Duration::from_secs(5);
+pub const MOMENT: Duration = Duration::from_secs(5);
 
 impl Dial {
     /// Whether it is a refusal that an earlier walk received, and that this one has not received again.
     pub fn is_remembered_refusal(&self, walk_started: Timestamp) -> bool {
-        let refused = matches!(&self.outcome, DialOutcome::Failed { queue, .. } if !queue.is_empty());
-        refused && walk_started.since(self.started) > MOMENT
+        self.is_reported_again() && walk_started.since(self.started) > MOMENT
+    }
+
+    /// Whether later walks may tell of it in the place of a dial of their own: an ICMP error, of which hosts send few.
+    pub fn is_reported_again(&self) -> bool {
+        matches!(&self.outcome, DialOutcome::Failed { queue, .. } if !queue.is_empty())
     }
 }
 

@@ -26,6 +26,8 @@ pub struct CheckState {
     pub selection: Selection,
     /// Its targets as the cluster has them, in the order of the spec.
     pub targets: Vec<Resolved>,
+    /// Since when each of them leads to its port of a Service, or to none.
+    pub asked: Vec<Timestamp>,
     /// Pods behind its targets, with the positions of these.
     pub behind: BTreeMap<ObjectKey, Vec<usize>>,
     /// Where its walks go besides.
@@ -193,6 +195,11 @@ impl Engine {
         }
         state.selection = selection;
         state.behind = behind(&resolved);
+        let asked = |(position, resolved): (usize, &Resolved)| {
+            let same = state.targets.get(position).is_some_and(|before| before.port() == resolved.port());
+            state.asked.get(position).filter(|_| same).copied().unwrap_or(now)
+        };
+        state.asked = resolved.iter().enumerate().map(asked).collect();
         state.targets = resolved;
         state.ways = all_ways;
         self.checks.insert(key.clone(), state);

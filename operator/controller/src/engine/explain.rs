@@ -78,12 +78,14 @@ impl Engine {
         let mut walks = Vec::new();
         for (pod, pairs) in &state.pairs {
             let Some(source) = self.index.pod(&ObjectKey::new(&pod.namespace, &pod.name)) else { continue };
-            for (target, resolved) in check.spec.targets.iter().zip(&state.targets) {
+            for ((target, resolved), asked) in check.spec.targets.iter().zip(&state.targets).zip(&state.asked)
+            {
                 let target_key = TargetKey { check: key.name.clone(), target: target.name.clone() };
                 let pair = Pair {
                     source,
                     key: &target_key,
                     resolved,
+                    asked: *asked,
                     evidence: self.evidence_of(pod, &target_key),
                     stale_after: check.spec.stale_after(),
                     now,

@@ -24,11 +24,16 @@ use crate::evidence::TargetEvidence;
 /// What stands for the kinds that discovery will find.
 const UNDISCOVERED: &str = "any: the API server has not yet told which kinds it serves";
 
+/// What Services and what stands behind them are known by.
+const SERVICES: [Kind; 3] = [Kind::Service, Kind::EndpointSlice, Kind::Pod];
+
 /// One pair of source pod and target, while it is judged.
 pub(super) struct Pair<'a> {
     pub source: &'a Pod,
     pub key: &'a TargetKey,
     pub resolved: &'a Resolved,
+    /// Since when it leads to this port of a Service, or to none.
+    pub asked: Timestamp,
     pub evidence: Option<&'a TargetEvidence>,
     pub stale_after: Duration,
     pub now: Timestamp,
@@ -48,7 +53,8 @@ impl Engine {
         Facts {
             coverage: self.coverage(pair.source, pair.now, hub),
             target: self.target_facts(pair),
-            url_of_service: matches!(pair.resolved, Resolved::Url { in_cluster: Some(_), .. }),
+            names_service: self.names_service(pair.resolved),
+            services_unheard: SERVICES.iter().any(|kind| self.interrupted.contains_key(kind)),
             source: SourceFacts {
                 pod: pair.source.id.to_string(),
                 addresses: pair.source.ips.clone(),
@@ -63,6 +69,18 @@ impl Engine {
             unreadable_policy_kinds: self.unreadable_policy_kinds(),
             stale_after: pair.stale_after,
             latency: self.latency_of(pair),
+        }
+    }
+
+    /// Whether a target that is none is named after a Service that there is.
+    fn names_service(&self, resolved: &Resolved) -> bool {
+        match resolved {
+            Resolved::Service(..) => false,
+            Resolved::Url { in_cluster, .. } => in_cluster.is_some(),
+            Resolved::Dns { named } => {
+                let service = named.as_ref().and_then(|key| self.index.service(key));
+                service.is_some_and(|service| service.external_name.is_none())
+            }
         }
     }
 
@@ -172,7 +190,11 @@ impl Engine {
             node_lease_fresh: node.as_deref().and_then(|n| self.index.node(n)).is_some_and(|n| n.ready),
             started: pod.map(|pod| self.seen.started(pod)),
             last_heard: pod.and_then(|pod| self.heard_from(pod, ip)),
-            admitted_source: self.sightings.admitted(endpoint.address, &pair.source.id),
+            admitted_source: self.sightings.admitted(
+                endpoint.address,
+                &pair.source.id,
+                pair.evidence.map(|evidence| (evidence.since, evidence.started)),
+            ),
             path: self.path(pair, node.as_deref(), ip),
         }
     }
@@ -194,7 +216,7 @@ impl Engine {
     }
 
     /// The last proof that the path to a node is whole: what any sidecar of the source's node saw, or the
-    /// controls of the pair's own walks, which each walk of the run has dialled anew.
+    /// controls of the walk that was sent. Silence that was proven is told with those of its proof, however old.
     fn path(&self, pair: &Pair<'_>, node: Option<&str>, ip: IpAddr) -> Option<Sighting> {
         let path = pair.source.node.clone().zip(node).map(|(from, to)| Path {
             from,
@@ -214,7 +236,8 @@ impl Engine {
         });
         controls.find_map(|dial| {
             let pod = self.index.pod_by_ip(dial.remote.ip())?;
-            (pod.node.as_deref() == node).then(|| Sighting { who: pod.id.to_string(), at: evidence.ended })
+            (pod.node.as_deref() == node)
+                .then(|| Sighting { who: pod.id.to_string(), at: dial.started.plus(dial.elapsed) })
         })
     }
 
@@ -258,11 +281,12 @@ impl Engine {
                     .filter(|e| e.ready && e.node == pair.source.node)
                     .count(),
                 internal_traffic_policy_local: found.as_ref().is_some_and(|f| f.internal_local),
+                asked: Some(pair.asked),
                 changed: self.seen.service_changed(key),
                 owners: self.owners(found.iter().flat_map(|f| &f.endpoints)),
             }),
             Resolved::Url { allowed, .. } => TargetFacts::Url { allowed: *allowed },
-            Resolved::Dns => TargetFacts::Dns,
+            Resolved::Dns { .. } => TargetFacts::Dns,
         }
     }
 }

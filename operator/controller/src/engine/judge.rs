@@ -136,6 +136,7 @@ impl Engine {
                 source: &record,
                 key: &target_key,
                 resolved,
+                asked: state.asked.get(*position).copied().unwrap_or_default(),
                 evidence,
                 stale_after: check.spec.stale_after(),
                 now,

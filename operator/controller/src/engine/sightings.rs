@@ -32,8 +32,8 @@ const ECONNREFUSED: i32 = 111;
 pub struct Sightings {
     /// From node to node, in a family: a pod of the second answered a pod of the first.
     paths: BTreeMap<Path, Sighting>,
-    /// Endpoints that took a connection, by whom last.
-    admitted: BTreeMap<SocketAddr, BTreeMap<PodRef, Timestamp>>,
+    /// Endpoints that took a connection, by whom last, and when they did before that.
+    admitted: BTreeMap<SocketAddr, BTreeMap<PodRef, [Timestamp; 2]>>,
 }
 
 /// A way from one node to another, in one address family.
@@ -88,9 +88,11 @@ impl Sightings {
             return;
         }
         if connected && witness.is_admitted(answer) {
-            let last =
-                self.admitted.entry(remote).or_default().entry(witness.source.id.clone()).or_insert(at);
-            *last = at.max(*last);
+            let of_endpoint = self.admitted.entry(remote).or_default();
+            let known = of_endpoint.entry(witness.source.id.clone()).or_insert([at; 2]);
+            if at > known[0] {
+                *known = [at, known[0]];
+            }
         }
         let answered_by = witness.index.pod_by_ip(remote.ip());
         let to = answered_by.and_then(|pod| pod.node.as_deref().map(|node| (node, pod.id.to_string())));
@@ -113,17 +115,26 @@ impl Sightings {
         self.paths.get(path)
     }
 
-    /// The last pod but `not` that connected to an endpoint.
-    pub fn admitted(&self, endpoint: SocketAddr, not: &PodRef) -> Option<Sighting> {
+    /// The last pod but `not` that connected to an endpoint between the first and the last of a `run` of walks, or else
+    /// the last at all: what both found was so before the connection and after it.
+    pub fn admitted(
+        &self,
+        endpoint: SocketAddr,
+        not: &PodRef,
+        run: Option<(Timestamp, Timestamp)>,
+    ) -> Option<Sighting> {
         let others = self.admitted.get(&endpoint)?.iter().filter(|(pod, _)| *pod != not);
-        others.max_by_key(|(_, at)| **at).map(|(pod, at)| Sighting { who: pod.to_string(), at: *at })
+        let each = others.flat_map(|(pod, times)| times.map(|at| (pod, at)));
+        let last =
+            each.max_by_key(|(_, at)| (run.is_some_and(|(first, last)| first <= *at && *at <= last), *at));
+        last.map(|(pod, at)| Sighting { who: pod.to_string(), at })
     }
 
     /// Forgets what is too old to prove anything.
     pub fn forget(&mut self, now: Timestamp) {
         self.paths.retain(|_, sighting| now.since(sighting.at) < KEEP);
         self.admitted.retain(|_, pods| {
-            pods.retain(|_, at| now.since(*at) < KEEP);
+            pods.retain(|_, [at, _]| now.since(*at) < KEEP);
             !pods.is_empty()
         });
     }

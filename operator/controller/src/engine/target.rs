@@ -32,7 +32,10 @@ pub enum Resolved {
         in_cluster: Option<ObjectKey>,
     },
     /// A name.
-    Dns,
+    Dns {
+        /// The Service that it is the name of, whether there is one or not.
+        named: Option<ObjectKey>,
+    },
 }
 
 impl Engine {
@@ -49,7 +52,7 @@ impl Engine {
                 Resolved::Service(key, port, found)
             }
             SpecKind::Url(url, _) => self.resolve_url(url, namespace),
-            SpecKind::Dns(_) => Resolved::Dns,
+            SpecKind::Dns(dns) => Resolved::Dns { named: self.named_service(&dns.name, namespace) },
         })
     }
 
@@ -76,7 +79,7 @@ impl Engine {
                 };
                 self.url_kind(url, roots_pem, resolved, pod)?
             }
-            (SpecKind::Dns(dns), Resolved::Dns) => {
+            (SpecKind::Dns(dns), Resolved::Dns { .. }) => {
                 TargetKind::Dns(DnsTarget { name: dns.name.clone(), record: dns.record_type.into() })
             }
             _ => return None,
@@ -141,7 +144,7 @@ impl Resolved {
                 let ready = found.endpoints.iter().filter(|e| e.ready);
                 ready.map(|e| Destination::endpoint(e.address, found.dialled(e.address.is_ipv4()))).collect()
             }
-            Self::Service(..) | Self::Url { .. } | Self::Dns => BTreeSet::new(),
+            Self::Service(..) | Self::Url { .. } | Self::Dns { .. } => BTreeSet::new(),
         }
     }
 
@@ -154,12 +157,18 @@ impl Resolved {
         before.internal_local != after.internal_local
     }
 
-    /// The Service that the target stands for.
+    /// The Service and its port that are asked for, and whether there is such a port.
+    pub(super) fn port(&self) -> Option<(&ObjectKey, &PortSelector, bool)> {
+        let Self::Service(key, port, found) = self else { return None };
+        Some((key, port, found.as_ref().is_some_and(|found| found.port.is_some())))
+    }
+
+    /// The Service that the target stands for, or is named after.
     pub(super) fn service(&self) -> Option<&ObjectKey> {
         match self {
             Self::Service(key, ..) => Some(key),
             Self::Url { in_cluster, .. } => in_cluster.as_ref(),
-            Self::Dns => None,
+            Self::Dns { named } => named.as_ref(),
         }
     }
 }

@@ -96,7 +96,7 @@ impl Engine {
     ///
     /// A short name may be of anything unless there is such a Service. One that ends in `.svc` is a Service's,
     /// whether there is one or not.
-    fn named_service(&self, host: &str, namespace: &str) -> Option<ObjectKey> {
+    pub(super) fn named_service(&self, host: &str, namespace: &str) -> Option<ObjectKey> {
         if let Ok(ip) = host.parse::<IpAddr>() {
             return self.index.service_by_ip(ip).cloned();
         }

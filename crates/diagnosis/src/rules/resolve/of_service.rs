@@ -31,7 +31,7 @@ pub(crate) fn unexpected_address(view: &View) -> Option<Verdict> {
         );
         because.push(Because::new(Topic::Missing, text));
         Confidence::Suspected
-    } else if view.repeated() {
+    } else if view.outlasts_the_watches() {
         Confidence::Confirmed
     } else {
         because.push(Because::new(Topic::Missing, "a later walk that is led to the same decides"));
@@ -58,6 +58,15 @@ fn whose(service: &ServiceFacts, resolve: &Resolve) -> String {
 /// What is said, and with what confidence, where a Service that has been there for long is not found by its name: a
 /// name server of the cluster would find it.
 pub(super) fn exists(view: &View, resolve: &Resolve, because: &mut Vec<Because>) -> Confidence {
+    if view.facts.names_service {
+        let text = format!(
+            "{} is the name of a Service that exists: the answer is the name server's doing, or that of a DNS proxy on the \
+             way, or no name of the search list is the Service's own",
+            resolve.name
+        );
+        because.push(Because::new(Topic::Service, text));
+        return Confidence::Likely;
+    }
     let known = view.facts.service().filter(|service| service.found && !changed(view, service));
     let Some(service) = known.filter(|service| is_name_of(service, &resolve.name)) else {
         return Confidence::Confirmed;

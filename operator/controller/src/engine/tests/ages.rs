@@ -29,9 +29,9 @@ fn default_deny() -> serde_json::Value {
     json!({"podSelector": {}, "policyTypes": ["Ingress"]})
 }
 
-/// What is said of a connection a second from now, and of one ten seconds later.
+/// What is said of a connection a second from now, and of one when a watch that is dead would have been noticed.
 fn now_and_later(world: &mut World) -> [String; 2] {
-    [1, 10].map(|seconds| {
+    [1, 30].map(|seconds| {
         world.pass(seconds);
         world.heartbeat("web-1");
         world.walk_with("web-1", world::connected(), answered);

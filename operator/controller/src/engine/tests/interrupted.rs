@@ -69,3 +69,24 @@ fn no_claim_about_policy_is_confirmed_while_a_watch_is_lost() {
         }
     }
 }
+
+#[test]
+fn what_rests_on_services_is_no_surer_than_likely_while_they_are_not_heard_of() {
+    for kind in [Kind::Service, Kind::EndpointSlice, Kind::Pod] {
+        let mut world = World::shop();
+        world.attach("web-1");
+        world.check_with_target(
+            json!({"name": "db", "service": {"name": "db", "namespace": "ledger", "port": 5433}}),
+        );
+        world.live(6);
+        assert_eq!(world.verdict(), "ServicePortNotFound confirmed");
+        lose(&mut world, kind);
+        world.live(31);
+        assert_eq!(
+            world.verdict(),
+            "ServicePortNotFound likely",
+            "without {kind:?}: {}",
+            world.explanation()
+        );
+    }
+}

@@ -200,9 +200,11 @@ fn a_pod_that_is_no_endpoint_and_holds_the_connection_is_the_wrong_one() {
     };
     assert_eq!(asked["old"], [expected], "as if the connection to the Service ended there");
     assert_eq!(world.verdict(), "WrongBackend likely");
-    for _ in 0..5 {
+    for _ in 0..24 {
         second(&mut world);
     }
+    assert_eq!(world.verdict(), "WrongBackend likely", "a watch may be dead for so long");
+    second(&mut world);
     assert_eq!(world.verdict(), "WrongBackend confirmed", "nobody told of it as an endpoint since");
     // All evidence is sent again for another reason: that the ports are others says nothing.
     walks(&mut world, "web-1", through(50020, ENDPOINT));

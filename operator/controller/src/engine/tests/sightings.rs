@@ -12,7 +12,7 @@ const DB: &str = "10.244.1.8:5432";
 /// When web-1 was last seen to connect to an address, as an admitted source.
 fn admitted(world: &World, address: &str) -> Option<Timestamp> {
     let nobody = world::id("shop", "nobody");
-    let sighting = world.engine.sightings.admitted(address.parse().unwrap(), &nobody)?;
+    let sighting = world.engine.sightings.admitted(address.parse().unwrap(), &nobody, None)?;
     assert_eq!(sighting.who, "shop/web-1");
     Some(sighting.at)
 }
