@@ -1,7 +1,8 @@
 //! Asking the sidecars of destination pods what they hold of the dials of a walk.
 //!
-//! What a pod says is its word alone: only who was asked is heard, and only of what it was asked about. While walks pass,
-//! nothing is asked but, seldom, where the address of a Service leads.
+//! What a pod says is its word alone: only who was asked is heard, and only of what it was asked about. What a source
+//! pod says is its word too, and the answers are for it to read: nobody is asked but about its own dials, of what its
+//! plan has it dial. While walks pass, nothing is asked but, seldom, where the address of a Service leads.
 
 mod members;
 mod places;
@@ -17,7 +18,7 @@ use peerwalk_model::peer::{Listener, Saw, Tuple};
 use peerwalk_model::{PodRef, Protocol, Reason, Stage, TargetKey, Timestamp, Walk};
 
 use super::target::Resolved;
-use super::{Engine, Output, Touched};
+use super::{Engine, Output, Touched, plans};
 use crate::cluster::flow::Destination;
 use crate::cluster::record::ObjectKey;
 use members::Members;
@@ -90,7 +91,9 @@ impl Engine {
             outputs = self.begin_round_for(source, &walk, now);
         }
         let mut questions: BTreeMap<PodRef, BTreeSet<Tuple>> = BTreeMap::new();
-        for dial in direct(&walk).filter(|dial| dial.started >= walk.started) {
+        let witness = plans::witness(&self.plans, &self.index, &self.decisions, source, target);
+        let own = |dial: &&Dial| witness.is_some_and(|witness| witness.may_have_made(dial));
+        for dial in direct(&walk).filter(|dial| dial.started >= walk.started).filter(own) {
             let wanted = unanswered_dial(dial) || (connected(dial) && self.is_denied(source, dial));
             let peer = if wanted { self.peer_at(dial.remote.ip(), now) } else { None };
             if let (Some(source), Some(peer)) = (dial.local, peer) {

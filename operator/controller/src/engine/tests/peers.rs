@@ -166,6 +166,37 @@ fn a_second_answer_to_one_question_is_not_heard() {
 }
 
 #[test]
+fn nobody_is_asked_about_dials_that_the_source_cannot_have_made() {
+    let silent = |remote: &str, local: &str| {
+        vec![Dial { local: Some(local.parse().unwrap()), ..world::dial(remote, DialOutcome::Silent) }]
+    };
+    for (dials, asked) in [
+        (silent(ENDPOINT, "10.244.0.5:51000"), 1),
+        // The connections of another pod.
+        (silent(ENDPOINT, "10.244.1.9:51000"), 0),
+        // Another port of the database, and another pod: neither is planned.
+        (silent("10.244.1.8:22", "10.244.0.5:51000"), 0),
+        (silent("10.244.0.5:5432", "10.244.0.5:51000"), 0),
+    ] {
+        let mut world = attached();
+        let outputs = arrives(&mut world, dials.clone(), |_| {});
+        assert_eq!(looks(&outputs).len(), asked, "{dials:?}");
+    }
+    let forged = || {
+        let mut dials = connected();
+        for dial in &mut dials {
+            dial.local = Some("10.244.1.9:51000".parse().unwrap());
+        }
+        dials
+    };
+    let mut world = attached();
+    assert_eq!(watched(&arrives(&mut world, connected(), unanswered)), ["db-0"]);
+    world.pass(3);
+    let outputs = arrives(&mut world, forged(), unanswered);
+    assert_eq!(looks(&outputs), vec![], "nor by a round");
+}
+
+#[test]
 fn a_pod_without_a_stream_is_not_asked() {
     let mut world = attached();
     send(&mut world, SidecarEvent::Detached(world::id("ledger", "db-0")));
