@@ -37,7 +37,10 @@ pub(super) fn denied(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(boo
         });
         must(!elsewhere, "what another pod refuses is no denial by policy");
         proven |= held.is_some_and(|decision| refused_there(case, remote, &these, decision))
-            || (silent_enough(&these) && alive(case, pair, remote) && path(case, pair, remote))
+            || (silent_enough(&these)
+                && alive(case, pair, remote)
+                && path(case, pair, remote)
+                && (!awaited(case, pair, remote) || admitted(case, pair, remote)))
             || (all(&these, reset)
                 && (admitted(case, pair, remote) || super::peers::listened(case, pair, remote)));
         must(
@@ -179,6 +182,12 @@ fn admitted(case: &Case, pair: &PairEvidence, remote: SocketAddr) -> bool {
     let endpoint = case.facts.endpoints.get(&remote.ip());
     let sighting = endpoint.and_then(|endpoint| endpoint.admitted_source.as_ref());
     sighting.is_some_and(|sighting| in_window(case, pair, sighting.at, 60))
+}
+
+/// The pod at an address was asked, and may still say that the SYNs came.
+fn awaited(case: &Case, pair: &PairEvidence, remote: SocketAddr) -> bool {
+    let pod = case.facts.endpoints.get(&remote.ip()).and_then(|endpoint| endpoint.pod.as_ref());
+    pod.is_some_and(|pod| pair.awaited.contains(pod))
 }
 
 /// A packet from the target's address was seen.

@@ -268,6 +268,50 @@ fn an_answer_is_a_sign_of_life() {
 }
 
 #[test]
+fn a_denial_waits_for_who_was_asked_but_not_for_long() {
+    let denied = || {
+        let mut world = attached();
+        world.policy("ledger", "default-deny", &json!({"podSelector": {}, "policyTypes": ["Ingress"]}));
+        world.settle_and_store();
+        world.pass(30);
+        world.heartbeat("web-1");
+        world.heartbeat_in("ledger", "db-0");
+        world
+    };
+    let second = |world: &mut World| {
+        world.pass(1);
+        repeats(world);
+        world.heartbeat_in("ledger", "db-0");
+        let outputs = world.take(Input::Tick);
+        world.settle();
+        looks(&outputs)
+    };
+    let mut world = denied();
+    let outputs = arrives(&mut world, world::silent_with_control(), |_| {});
+    let (_, number, tuples) = looks(&outputs).remove(0);
+    assert_eq!(second(&mut world), vec![]);
+    assert_eq!(world.verdict(), "PolicyDenied likely", "the database may still say that the SYNs came");
+    let (_, again, same) = second(&mut world).remove(0);
+    assert_eq!(same, tuples, "what was not answered is asked again");
+    answers(&mut world, "ledger", "db-0", again, saw(&tuples, &Listener::Unknown, None));
+    assert_eq!(world.verdict(), "PolicyDenied confirmed", "that it does not know is an answer");
+    answers(&mut world, "ledger", "db-0", number, saw(&tuples, &OPEN, Some(3)));
+    assert_eq!(world.verdict(), "PolicyDenied confirmed", "one answer to one question");
+
+    let mut world = denied();
+    arrives(&mut world, world::silent_with_control(), |_| {});
+    let mut asked = Vec::new();
+    let mut said = Vec::new();
+    for second_of in 1..=12 {
+        asked.extend(second(&mut world).iter().map(|_| second_of));
+        said.push(world.verdict());
+    }
+    assert_eq!(asked, [2], "once more");
+    let confirmed = said.iter().position(|verdict| verdict == "PolicyDenied confirmed");
+    assert_eq!(confirmed, Some(9), "after ten seconds: {said:?}");
+}
+
+#[test]
 fn answers_that_a_verdict_rests_on_are_got_anew() {
     let mut world = attached();
     let outputs = arrives(&mut world, reset(), |_| {});
