@@ -103,7 +103,7 @@ impl Witness for Peers {
 /// the other end all the same: a service address leads there, or a fault.
 async fn ask(attester: &Attester, tuples: &[Tuple]) -> io::Result<(Saw, bool)> {
     let saw = attester.look(tuples.to_vec()).await?;
-    if saw.seen.iter().any(|seen| seen.listener != Listener::Unknown) {
+    if saw.seen.iter().any(|seen| seen.listener != Listener::Unknown || seen.socket.is_some()) {
         return Ok((saw, true));
     }
     let any = |tuple: &Tuple| {
