@@ -65,13 +65,11 @@ impl Engine {
         if !unanswered(walk) && !denied() {
             return Vec::new();
         }
+        let witness = plans::witness(&self.plans, &self.index, &self.decisions, source, &walk.target);
+        let own = |dial: &&Dial| witness.is_some_and(|witness| witness.may_have_made(dial));
         let endpoints = match resolved {
             Resolved::Service(_, _, Some(found)) => self.endpoints_of(found, now),
-            _ => {
-                let witness = plans::witness(&self.plans, &self.index, &self.decisions, source, &walk.target);
-                let own = |dial: &&Dial| witness.is_some_and(|witness| witness.may_have_made(dial));
-                direct(walk).filter(own).filter_map(|dial| self.peer_at(dial.remote.ip(), now)).collect()
-            }
+            _ => direct(walk).filter(own).filter_map(|dial| self.peer_at(dial.remote.ip(), now)).collect(),
         };
         self.begin_round(source, &walk.target, endpoints.into_iter().collect(), now, false)
     }
