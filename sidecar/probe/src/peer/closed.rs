@@ -18,6 +18,8 @@ use crate::socket::diag::{Destroyed, Held};
 const WINDOW: Duration = Duration::from_secs(10);
 /// Of the time at most one part of so many is watched, however many ask: each connection that the pod closes costs.
 const PARTS: u32 = 3;
+/// The whole windows that may come at once after a rest.
+const AT_ONCE: u32 = 3;
 const KEPT: Duration = Duration::from_secs(20);
 /// Connections remembered; the oldest go first.
 const MOST: usize = 512;
@@ -27,7 +29,7 @@ const TOLD: u32 = 4096;
 #[derive(Debug, Default)]
 pub(super) struct Closed {
     window: Option<Window>,
-    /// When another window may begin.
+    /// When all windows may come at once again.
     rested: Option<Instant>,
     seen: VecDeque<(Instant, Held)>,
     /// When one was last forgotten for want of room, or not told of.
@@ -44,14 +46,23 @@ struct Window {
 impl Closed {
     pub(super) fn open(&mut self, window: Duration) {
         let (now, window) = (Instant::now(), window.min(WINDOW));
-        if self.rested.is_some_and(|rested| now < rested) {
+        let rested = self.rested.map_or(now, |rested| rested.max(now));
+        let cost =
+            self.window.as_ref().map_or(window, |open| (now + window).saturating_duration_since(open.until));
+        let next = rested + cost * PARTS;
+        if next > now + WINDOW * PARTS * AT_ONCE {
+            return;
+        }
+        if let Some(open) = &mut self.window {
+            open.until = open.until.max(now + window);
+            self.rested = Some(next);
             return;
         }
         let opened = Destroyed::open().and_then(|socket| crate::socket::watch(socket, Interest::READABLE));
         match opened {
             Ok(fd) => {
                 self.window = Some(Window { fd, until: now + window, told: 0 });
-                self.rested = Some(now + window * PARTS);
+                self.rested = Some(next);
             }
             Err(error) => tracing::debug!(%error, "closed connections cannot be watched"),
         }
@@ -214,8 +225,13 @@ mod tests {
         closed.take_in_all().await;
         assert!(!closed.is_open());
         assert_eq!(begun.elapsed().as_secs(), WINDOW.as_secs());
+        for _ in 0..AT_ONCE {
+            closed.open(WINDOW);
+            assert!(closed.is_open(), "some come at once");
+            closed.take_in_all().await;
+        }
         closed.open(WINDOW);
-        assert!(!closed.is_open(), "nor is the pod watched all the time, whoever asks");
+        assert!(!closed.is_open(), "but the pod is not watched all the time, whoever asks");
         tokio::time::advance(WINDOW * (PARTS - 1)).await;
         closed.open(WINDOW);
         assert!(closed.is_open());
