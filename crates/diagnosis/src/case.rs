@@ -1,5 +1,6 @@
 //! What judging is given: the evidence of one pair of source pod and target, and what the cluster knows of it.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -46,6 +47,9 @@ pub struct PairEvidence {
     pub consecutive: u32,
     /// What sidecars of destination pods saw of its dials, as far as they were asked; in no order.
     pub attestations: Vec<Attestation>,
+    /// Destination pods, as `namespace/name`, that were asked about this run's dials and have not answered yet. Whoever
+    /// asks does not wait for long: one that says nothing is left out then.
+    pub awaited: BTreeSet<String>,
 }
 
 /// What one pod's kernel held of dials, by the word of its sidecar.
@@ -65,7 +69,15 @@ impl PairEvidence {
     /// The first walk of a run.
     pub fn first(walk: Walk) -> Self {
         let (started, ended) = (walk.started, walk.ended);
-        Self { walk, since: started, started, ended, consecutive: 1, attestations: Vec::new() }
+        Self {
+            walk,
+            since: started,
+            started,
+            ended,
+            consecutive: 1,
+            attestations: Vec::new(),
+            awaited: BTreeSet::new(),
+        }
     }
 }
 

@@ -187,15 +187,29 @@ fn listens(listener: &Listener) -> bool {
 
 /// When a pod that is no endpoint was first seen to hold a connection of this run of walks, this word's or another's.
 pub(crate) fn held_since(view: &View<'_>, word: &Word<'_>) -> Timestamp {
-    let of_run = |by: &Attestation, seen: &Seen| {
+    held_in_the_run(view, word).map(|(at, _)| at).fold(word.by.at, Timestamp::min)
+}
+
+/// From how many source ports it was seen to hold connections of this run.
+pub(crate) fn ports_held(view: &View<'_>, word: &Word<'_>) -> usize {
+    held_in_the_run(view, word).map(|(_, source)| source).collect::<BTreeSet<_>>().len()
+}
+
+fn held_in_the_run<'v>(
+    view: &'v View<'_>,
+    word: &'v Word<'_>,
+) -> impl Iterator<Item = (Timestamp, SocketAddr)> + 'v {
+    let of_run = move |by: &Attestation, seen: &Seen| {
         seen.socket.as_ref().is_some_and(|socket| {
             let received = by.at.minus(socket.quiet);
             socket.source == seen.tuple.source && is_connection(socket) && received >= view.pair.since
         })
     };
     let same = fresh(view).filter(|by| by.who == word.by.who && !by.endpoint);
-    let earlier = same.filter(|by| by.saw.seen.iter().any(|seen| of_run(by, seen))).map(|by| by.at);
-    earlier.fold(word.by.at, Timestamp::min)
+    same.flat_map(move |by| {
+        let held = by.saw.seen.iter().filter(move |seen| of_run(by, seen));
+        held.map(|seen| (by.at, seen.tuple.source))
+    })
 }
 
 /// The source ports whose SYN arrived at an address that did not answer them.

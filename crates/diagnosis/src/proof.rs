@@ -169,6 +169,11 @@ fn silent(view: &View, address: &Address, proof: &mut Proof) -> Option<()> {
             format!("nothing shows that {name} is alive: an admitted pod that connects to it would"),
         ),
     }
+    if awaited(view, address) {
+        let text =
+            format!("{name}, which lives, was asked whether the SYNs came to it, and has not answered yet");
+        proof.misses(Confidence::Likely, text);
+    }
     let is_pod = view.endpoint(address.remote.ip()).is_some_and(|endpoint| endpoint.pod.is_some());
     match path(view, address) {
         Some(text) => proof.shows(Topic::Path, text),
@@ -190,6 +195,15 @@ fn silent(view: &View, address: &Address, proof: &mut Proof) -> Option<()> {
         );
     }
     Some(())
+}
+
+/// Whether the word of the pod at an address may still say otherwise, and no other source shows what becomes of
+/// connections there.
+fn awaited(view: &View, address: &Address) -> bool {
+    let endpoint = view.endpoint(address.remote.ip());
+    let pod = endpoint.and_then(|endpoint| endpoint.pod.as_ref());
+    pod.is_some_and(|pod| view.pair.awaited.contains(pod))
+        && admitted(view, endpoint, &view.name(address.remote)).is_none()
 }
 
 /// What a series of silent sockets lacks to exclude loss.

@@ -48,6 +48,9 @@ pub struct Scenario {
     /// What sidecars of destination pods saw of its dials.
     #[serde(default)]
     attestations: Vec<ScenarioAttestation>,
+    /// Who was asked and has not answered.
+    #[serde(default)]
+    awaited: BTreeSet<String>,
     target: ScenarioTarget,
     #[serde(default)]
     source: ScenarioSource,
@@ -413,6 +416,7 @@ impl ScenarioWalk {
         });
         PairEvidence {
             attestations: Vec::new(),
+            awaited: BTreeSet::new(),
             walk,
             since: at(self.since.unwrap_or(self.started)),
             started: at(self.last_started.unwrap_or(self.started)),
@@ -537,7 +541,8 @@ impl Scenario {
             ..Facts::alone(target(self.target))
         };
         let attestations = self.attestations.iter().map(ScenarioAttestation::attestation).collect();
-        let evidence = self.walk.map(|walk| PairEvidence { attestations, ..walk.evidence() });
+        let evidence =
+            self.walk.map(|walk| PairEvidence { attestations, awaited: self.awaited, ..walk.evidence() });
         Situation {
             expect: self.expect,
             wants_request: self.wants_request,

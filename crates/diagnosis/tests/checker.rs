@@ -473,7 +473,9 @@ fn what_rests_on_the_targets_word_needs_it() {
 
 #[test]
 fn a_pod_that_is_no_endpoint_has_held_a_connection_for_a_while() {
-    let (service, now) = ("service 10.96.3.7:5432 connected", 126_000);
+    let (service, now) = ("service 10.96.3.7:5432 connected marked", 126_000);
+    let bare = "service 10.96.3.7:5432 connected";
+    let two = "service 10.96.3.7:5432 connected times 2";
     let of = |look: Attestation| Attestation { who: "ledger/old-0".into(), endpoint: false, ..look };
     let open = Listener::Listens { queue: 0, backlog: 1 };
     let holds = |ms| of(look(ms, 1, &open, Some(1), 0));
@@ -481,6 +483,15 @@ fn a_pod_that_is_no_endpoint_has_held_a_connection_for_a_while() {
     for (about, sound, line, looks, now) in [
         ("it holds it for long", true, service, vec![holds(100_500)], now),
         ("it holds it since a moment", false, service, vec![holds(102_000)], now),
+        ("the connection has no mark", false, bare, vec![holds(100_500)], now),
+        ("there are two without a mark", true, two, vec![of(look(100_500, 2, &open, Some(1), 0))], now),
+        (
+            "an endpoint holds it",
+            false,
+            service,
+            vec![holds(100_500), look(100_500, 1, &open, Some(1), 0)],
+            now,
+        ),
         ("it was looked at before", false, service, vec![without(95_000), holds(102_000)], now),
         ("a watch may be dead for so long", false, service, vec![holds(100_500)], 125_000),
         ("it held one before", true, service, vec![holds(95_000), holds(102_000)], now),

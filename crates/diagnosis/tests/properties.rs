@@ -137,7 +137,7 @@ fn dial() -> impl Strategy<Value = Dial> {
     (place, prop::option::of(40_000_u16..40_020), moment(), 0_u32..3, outcome()).prop_map(
         |((purpose, remote), port, started, retransmits, outcome)| Dial {
             protocol: peerwalk_model::Protocol::Tcp,
-            mss: None,
+            mss: port.filter(|port| port % 2 == 0),
             purpose,
             remote: remote.parse().unwrap(),
             local: port.map(|port| SocketAddr::new(SOURCE.parse().unwrap(), port)),
@@ -425,7 +425,15 @@ prop_compose! {
         walk.interim = interim;
         let since = if consecutive > 1 { 60_000 } else { 100_000 };
         let [since, started, ended] = if ordinary { [since, 100_000, 102_000] } else { times };
-        PairEvidence { attestations, walk, since: at(since), started: at(started), ended: at(ended), consecutive }
+        PairEvidence {
+            attestations,
+            awaited: BTreeSet::new(),
+            walk,
+            since: at(since),
+            started: at(started),
+            ended: at(ended),
+            consecutive,
+        }
     }
 }
 

@@ -32,12 +32,13 @@ pub struct Tuple {
 pub struct Seen {
     /// What was asked for.
     pub tuple: Tuple,
-    /// The socket with exactly these ends, now or closed within the time that was watched; or one from another
-    /// source with the MSS of the dial, which is the same connection with its source translated.
+    /// The socket with exactly these ends, now or closed within the time that was watched; or that of the same
+    /// connection as rules of the pod's own lead it to another port, such as a mesh's proxy; or one from another source
+    /// with the MSS of the dial, which is the same connection with its source translated.
     #[cfg_attr(feature = "serde", serde(default))]
     pub socket: Option<PeerSocket>,
     /// Where the kernel itself would lead a SYN for the destination; unknown where that is not one address and port,
-    /// and for an address that is not the pod's.
+    /// where rules of the pod's own may lead it to another port, and for an address that is not the pod's.
     pub listener: Listener,
 }
 
@@ -89,7 +90,7 @@ pub enum Listener {
         #[cfg_attr(feature = "serde", serde(default))]
         elsewhere: Option<SocketAddr>,
     },
-    /// The kernel could not be asked.
+    /// The kernel could not be asked, or does not know.
     Unknown,
 }
 

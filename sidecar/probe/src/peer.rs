@@ -38,8 +38,8 @@ impl Peer {
         Self { addresses, closed: Closed::default(), looks: TokenBucket::new(LOOKS_PER_SECOND, LOOK_BURST) }
     }
 
-    /// Remembers for so long, and 10 s at most, which connections of the namespace are closed. Needs a runtime
-    /// with I/O and time, and [`Peer::remember`] to be polled.
+    /// Remembers for so long, and 10 s at most, which connections of the namespace are closed: a third of the
+    /// time at most, whoever asks. Needs a runtime with I/O and time, and [`Peer::remember`] to be polled.
     pub fn watch(&mut self, window: Duration) {
         self.closed.open(window);
     }
@@ -72,6 +72,10 @@ impl Peer {
         let mut seen = Seen { tuple, socket: None, listener: Listener::Unknown };
         let (source, end) = (canonical(tuple.source), End(canonical(tuple.destination)));
         let Some(namespace) = namespace.filter(|_| source.is_ipv4() == end.0.is_ipv4()) else { return seen };
+        // Connections within the pod are nobody else's business.
+        if source.ip().is_loopback() && !self.addresses.contains(&source.ip()) {
+            return seen;
+        }
         if !end.0.ip().is_unspecified() && !namespace.is_own(end.0.ip()) {
             return seen;
         }
@@ -87,8 +91,9 @@ impl Peer {
             }
             live => live,
         };
-        // What the namespace translates goes to who knows which of its listeners.
-        seen.listener = if counters::tracks_connections() { Listener::Unknown } else { answered.1 };
+        // It may have been closed and forgotten.
+        let lost = seen.socket.is_none() && self.closed.has_lost();
+        seen.listener = if lost { Listener::Unknown } else { answered.1 };
         seen
     }
 }

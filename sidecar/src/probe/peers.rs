@@ -103,7 +103,7 @@ impl Witness for Peers {
 /// the other end all the same: a service address leads there, or a fault.
 async fn ask(attester: &Attester, tuples: &[Tuple]) -> io::Result<(Saw, bool)> {
     let saw = attester.look(tuples.to_vec()).await?;
-    if saw.seen.iter().any(|seen| seen.listener != Listener::Unknown) {
+    if saw.seen.iter().any(|seen| seen.listener != Listener::Unknown || seen.socket.is_some()) {
         return Ok((saw, true));
     }
     let any = |tuple: &Tuple| {
@@ -131,8 +131,14 @@ fn connected(dial: &Dial) -> bool {
 /// none of them, as a service address does, nobody here knows which of them are.
 fn attestations(attesters: &[Attester], found: Vec<Found>) -> Vec<Attestation> {
     let named: Vec<usize> = found.iter().filter(|found| found.named).map(|found| found.attester).collect();
-    let of = |found: Found| {
+    let of = |mut found: Found| {
         let endpoint = named.is_empty() || named.contains(&found.attester);
+        if !endpoint {
+            // Some networks have segments of a size that is also a mark.
+            for seen in &mut found.saw.seen {
+                seen.socket.take_if(|socket| socket.source != seen.tuple.source);
+            }
+        }
         let who = attesters.get(found.attester).map(Attester::name).unwrap_or_default();
         Attestation { who, endpoint, at: found.at, saw: found.saw }
     };
@@ -141,6 +147,8 @@ fn attestations(attesters: &[Attester], found: Vec<Found>) -> Vec<Attestation> {
 
 #[cfg(test)]
 mod tests {
+    use peerwalk_model::peer::PeerSocket;
+
     use super::*;
 
     #[test]
@@ -148,6 +156,22 @@ mod tests {
         let attesters = ["/run/api.sock", "/run/web.sock"].map(|path| Attester(path.into()));
         let found =
             |attester, named| Found { attester, at: Timestamp::from_millis(1), saw: Saw::default(), named };
+        let tuple = Tuple {
+            source: "10.0.0.1:40000".parse().unwrap(),
+            destination: "10.0.1.1:80".parse().unwrap(),
+            mss: Some(1398),
+        };
+        let other = PeerSocket {
+            source: "10.0.9.9:50000".parse().unwrap(),
+            state: 1,
+            closed: false,
+            unread: 0,
+            retransmits: 0,
+            quiet: Duration::ZERO,
+        };
+        let seen = Seen { tuple, socket: Some(other), listener: Listener::Unknown };
+        let saw = Saw { seen: vec![seen], ..Saw::default() };
+        let found = |attester, named| Found { saw: saw.clone(), ..found(attester, named) };
         for (named, expected) in [
             ([true, false], [("api", true), ("web", false)]),
             ([false, false], [("api", true), ("web", true)]),
@@ -156,6 +180,8 @@ mod tests {
             let all = attestations(&attesters, vec![found(0, named[0]), found(1, named[1])]);
             let said: Vec<_> = all.iter().map(|one| (one.who.as_str(), one.endpoint)).collect();
             assert_eq!(said, expected, "named: {named:?}");
+            let marks = all.iter().all(|one| one.saw.seen[0].socket.is_some() == one.endpoint);
+            assert!(marks, "a mark alone says nothing against who is none: {all:?}");
         }
     }
 }

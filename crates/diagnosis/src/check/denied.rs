@@ -37,7 +37,10 @@ pub(super) fn denied(case: &Case, pair: &PairEvidence, must: &mut impl FnMut(boo
         });
         must(!elsewhere, "what another pod refuses is no denial by policy");
         proven |= held.is_some_and(|decision| refused_there(case, remote, &these, decision))
-            || (silent_enough(&these) && alive(case, pair, remote) && path(case, pair, remote))
+            || (silent_enough(&these)
+                && alive(case, pair, remote)
+                && path(case, pair, remote)
+                && (!awaited(case, pair, remote) || admitted(case, pair, remote)))
             || (all(&these, reset)
                 && (admitted_between(case, pair, remote) || super::peers::listened(case, pair, remote)));
         must(
@@ -187,6 +190,12 @@ fn admitted_between(case: &Case, pair: &PairEvidence, remote: SocketAddr) -> boo
     let sighting = endpoint.and_then(|endpoint| endpoint.admitted_source.as_ref());
     let between = sighting.is_some_and(|sighting| sighting.at <= pair.started);
     between && pair.consecutive >= 2 && admitted(case, pair, remote)
+}
+
+/// The pod at an address was asked, and may still say that the SYNs came.
+fn awaited(case: &Case, pair: &PairEvidence, remote: SocketAddr) -> bool {
+    let pod = case.facts.endpoints.get(&remote.ip()).and_then(|endpoint| endpoint.pod.as_ref());
+    pod.is_some_and(|pod| pair.awaited.contains(pod))
 }
 
 /// A packet from the target's address was seen.

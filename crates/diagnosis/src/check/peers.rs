@@ -162,6 +162,11 @@ fn wrong_backend(case: &Case, pair: &PairEvidence, confirmed: bool, must: &mut i
         "WrongBackend has the word of a pod that is none",
     );
     if confirmed {
+        let right = |source: SocketAddr| {
+            entries(case, pair).any(|entry| {
+                entry.0.endpoint && entry.1.tuple.source == source && exact(&entry).is_some_and(established)
+            })
+        };
         let sure = |entry: &Entry| {
             // It is none by now, and held a connection a grace period ago already.
             let known = pair.attestations.iter().filter(|by| by.who == entry.0.who && !by.endpoint);
@@ -169,11 +174,23 @@ fn wrong_backend(case: &Case, pair: &PairEvidence, confirmed: bool, must: &mut i
                 let own = |socket: &&PeerSocket| socket.source == seen.tuple.source;
                 seen.socket.as_ref().filter(own).is_some_and(established)
             };
-            let since = known.filter(|by| by.saw.seen.iter().any(holds)).map(|by| by.at).min();
+            let held: Vec<_> = known
+                .flat_map(|by| by.saw.seen.iter().filter(|seen| holds(seen)).map(move |seen| (by.at, seen)))
+                .collect();
+            let since = held.iter().map(|(at, _)| *at).min();
+            let ports: BTreeSet<SocketAddr> = held.iter().map(|(_, seen)| seen.tuple.source).collect();
+            let own = entry.2.mss.is_some() || ports.len() >= 2;
             let long = since.is_some_and(|at| case.now.since(at) >= UNNOTICED);
-            exact(entry).is_some_and(established) && long && connected(entry.2)
+            exact(entry).is_some_and(established)
+                && long
+                && own
+                && connected(entry.2)
+                && !right(entry.1.tuple.source)
         };
-        must(wrong.iter().any(sure), "it is confirmed by the exact ends, and not at once");
+        must(
+            wrong.iter().any(sure),
+            "it is confirmed by the exact ends, marked or of two ports, that no endpoint holds, and not at once",
+        );
     }
 }
 

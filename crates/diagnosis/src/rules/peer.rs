@@ -1,5 +1,8 @@
 //! What follows from the word of a destination pod's sidecar.
 
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
 use peerwalk_model::peer::Listener;
 use peerwalk_model::verdict::Topic;
 use peerwalk_model::{Because, Confidence, Reason, Stage, Verdict};
@@ -8,7 +11,9 @@ use super::connect::{failing, plain};
 use super::{after, slow, unreachable};
 use crate::address::{Address, Answer};
 use crate::facts::UNNOTICED;
-use crate::peer::{Word, about, arrived, held_since, listener, queue, said, seen_before_a_walk, who_listens};
+use crate::peer::{
+    Word, about, arrived, held_since, listener, ports_held, queue, said, seen_before_a_walk, who_listens,
+};
 use crate::proof::series;
 use crate::stance::Age;
 use crate::view::View;
@@ -27,9 +32,17 @@ pub(super) fn wrong_backend(view: &View) -> Option<Verdict> {
         };
         view.service_addresses().any(is)
     };
-    let wrong = |word: &&Word| !word.by.endpoint && (word.holds_for_certain() || word.translated());
+    // A client may use one port towards two pods at once: where an endpoint has the connection, the other is another.
+    let right: BTreeSet<SocketAddr> =
+        view.words.iter().filter(|w| w.by.endpoint && w.holds()).map(|w| w.seen.tuple.source).collect();
+    let wrong = |word: &&Word| {
+        !word.by.endpoint
+            && !right.contains(&word.seen.tuple.source)
+            && (word.holds_for_certain() || word.translated())
+    };
     let words: Vec<&Word> = view.words.iter().filter(connected).filter(wrong).collect();
-    let word = words.iter().find(|word| word.holds_for_certain()).or(words.first())?;
+    let exact = || words.iter().filter(|word| word.holds_for_certain());
+    let word = exact().find(|word| word.dial.mss.is_some()).or(exact().next()).or(words.first())?;
     let mut because: Vec<Because> = lines(word).collect();
     let mut confidence = Confidence::Confirmed;
     if !word.holds_for_certain() {
@@ -38,6 +51,11 @@ pub(super) fn wrong_backend(view: &View) -> Option<Verdict> {
             "the source of the connection is translated: only its exact ends would show for certain whose it is",
         ));
         confidence = Confidence::Likely;
+    }
+    if word.holds_for_certain() && word.dial.mss.is_none() && ports_held(view, word) < 2 {
+        let text = "another connection of the source pod may have the same port: one from a second port would decide";
+        because.push(Because::new(Topic::Missing, text));
+        confidence = confidence.min(Confidence::Likely);
     }
     // What is said of a pod is said as of now: it has held what it should not for so long, and is still none.
     if view.case.now.since(held_since(view, word)) < UNNOTICED {

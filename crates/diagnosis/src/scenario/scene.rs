@@ -118,7 +118,8 @@ pub fn history(endpoint: SocketAddr, pod: Option<&str>, changes: &[(i64, Vec<Str
 /// endpoint 10.244.1.8:5432 errno 24 immediate
 /// ```
 ///
-/// `even` after the count takes even ports alone, `earlier MS` makes a remembered one, `udp` a datagram.
+/// `even` after the count takes even ports alone, `earlier MS` makes a remembered one, `udp` a datagram,
+/// `marked` one that announces an MSS of its own.
 pub fn dials(line: &str, started: i64) -> Vec<Dial> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let [purpose, remote, outcome, rest @ ..] = words.as_slice() else { panic!("too short: {line}") };
@@ -166,7 +167,7 @@ pub fn dials(line: &str, started: i64) -> Vec<Dial> {
     (0..count)
         .map(|number: u16| Dial {
             protocol: if has("udp") { Protocol::Udp } else { Protocol::Tcp },
-            mss: None,
+            mss: has("marked").then_some(1_100),
             purpose,
             remote: remote.parse().unwrap_or_else(|_| panic!("no address: {line}")),
             local: Some(SocketAddr::new(SOURCE.parse().unwrap(), 40_000 + number * step)),

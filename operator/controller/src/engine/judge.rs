@@ -145,6 +145,7 @@ impl Engine {
             let decisions = self.decisions_of(&pair);
             let walked = evidence.map(|e| PairEvidence {
                 attestations: self.attestations(pod, &target_key, resolved, now),
+                awaited: self.awaited(pod, &target_key, e.since, now),
                 walk: e.walk.clone(),
                 since: e.since,
                 started: e.started,

@@ -1,7 +1,8 @@
 //! Asking the sidecars of destination pods what they hold of the dials of a walk.
 //!
-//! What a pod says is its word alone: only who was asked is heard, and only of what it was asked about. While walks pass,
-//! nothing is asked but, seldom, where the address of a Service leads.
+//! What a pod says is its word alone: only who was asked is heard, and only of what it was asked about. What a source
+//! pod says is its word too, and the answers are for it to read: nobody is asked but about its own dials, of what its
+//! plan has it dial. While walks pass, nothing is asked but, seldom, where the address of a Service leads.
 
 mod members;
 mod places;
@@ -17,7 +18,7 @@ use peerwalk_model::peer::{Listener, Saw, Tuple};
 use peerwalk_model::{PodRef, Protocol, Reason, Stage, TargetKey, Timestamp, Walk};
 
 use super::target::Resolved;
-use super::{Engine, Output, Touched};
+use super::{Engine, Output, Touched, plans};
 use crate::cluster::flow::Destination;
 use crate::cluster::record::ObjectKey;
 use members::Members;
@@ -67,6 +68,15 @@ struct Question {
     at: Timestamp,
     /// It may be asked once more.
     first: bool,
+    /// It was asked anew for want of an answer, which may have been lost.
+    repeated: bool,
+}
+
+impl Question {
+    fn is_same(&self, other: &Self) -> bool {
+        (&self.whom, &self.pair, self.walk) == (&other.whom, &other.pair, other.walk)
+            && self.tuples == other.tuples
+    }
 }
 
 #[derive(Debug)]
@@ -90,7 +100,9 @@ impl Engine {
             outputs = self.begin_round_for(source, &walk, now);
         }
         let mut questions: BTreeMap<PodRef, BTreeSet<Tuple>> = BTreeMap::new();
-        for dial in direct(&walk).filter(|dial| dial.started >= walk.started) {
+        let witness = plans::witness(&self.plans, &self.index, &self.decisions, source, target);
+        let own = |dial: &&Dial| witness.is_some_and(|witness| witness.may_have_made(dial));
+        for dial in direct(&walk).filter(|dial| dial.started >= walk.started).filter(own) {
             let wanted = unanswered_dial(dial) || (connected(dial) && self.is_denied(source, dial));
             let peer = if wanted { self.peer_at(dial.remote.ip(), now) } else { None };
             if let (Some(source), Some(peer)) = (dial.local, peer) {
@@ -128,7 +140,7 @@ impl Engine {
         if tuples.is_empty() || recent || answered {
             return None;
         }
-        Some(self.ask(Question { whom, pair, walk, tuples, at: now, first: twice }))
+        Some(self.ask(Question { whom, pair, walk, tuples, at: now, first: twice, repeated: false }))
     }
 
     fn ask(&mut self, question: Question) -> Output {
@@ -152,6 +164,7 @@ impl Engine {
             return;
         }
         let Some(question) = self.peers.asked.remove(&number) else { return };
+        self.peers.asked.retain(|_, other| !other.is_same(&question));
         self.evidence.heard(pod, at);
         let mut left: BTreeSet<Tuple> = question.tuples.iter().copied().collect();
         saw.seen.retain(|seen| left.remove(&seen.tuple));
@@ -191,6 +204,26 @@ impl Engine {
         fresh.map(attestation).collect()
     }
 
+    /// Who may still say of a pair's present run of walks what became of the dials: asked, and not heard since the run
+    /// began. Not for longer than an answer takes, whatever else is asked.
+    pub(super) fn awaited(
+        &self,
+        source: &PodRef,
+        key: &TargetKey,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> BTreeSet<String> {
+        let pair = (source.clone(), key.clone());
+        let told = self.peers.told.get(&pair);
+        let heard = |whom: &PodRef| {
+            let mut told = told.into_iter().flatten();
+            told.any(|told| told.whom == *whom && told.at >= since)
+        };
+        let open = self.peers.asked.values().filter(|question| question.pair == pair);
+        let awaited = open.filter(|question| !heard(&question.whom) && now.since(since) < ANSWER);
+        awaited.map(|question| question.whom.to_string()).collect()
+    }
+
     /// What time alone brings: second looks, answers that are got anew, rounds after a change of a Service.
     pub(super) fn tick_peers(&mut self, now: Timestamp) -> Vec<Output> {
         let (due, later) = std::mem::take(&mut self.peers.again).into_iter().partition(|(at, _)| *at <= now);
@@ -202,7 +235,17 @@ impl Engine {
                 outputs.push(self.ask(Question { at: now, ..question }));
             }
         }
-        self.peers.asked.retain(|_, question| now.since(question.at) <= ANSWER);
+        outputs.extend(self.ask_again(now));
+        let Self { peers, touched, .. } = self;
+        peers.asked.retain(|_, question| {
+            let stays = now.since(question.at) < ANSWER;
+            if !stays {
+                // What was left open for its answer is open no more.
+                let (source, target) = question.pair.clone();
+                touched.news(source).walked.insert(target);
+            }
+            stays
+        });
         outputs.extend(self.renew_answers(now));
         for answers in self.peers.told.values_mut() {
             answers.retain(|told| now.since(told.at) <= STANDS);
@@ -213,6 +256,19 @@ impl Engine {
         self.tick_rounds(now);
         outputs.extend(self.tick_places(now));
         outputs
+    }
+
+    /// Asks once more what has not been answered: a question or an answer was lost, or came too often. The time for the
+    /// answer stays what it was.
+    fn ask_again(&mut self, now: Timestamp) -> Vec<Output> {
+        let late = |question: &&mut Question| !question.repeated && now.since(question.at) >= AGAIN;
+        let mut anew: Vec<Question> = Vec::new();
+        for question in self.peers.asked.values_mut().filter(late) {
+            question.repeated = true;
+            anew.push(question.clone());
+        }
+        anew.retain(|question| self.reports(&question.whom, now));
+        anew.into_iter().map(|question| self.ask(question)).collect()
     }
 
     /// A verdict that rests on answers must not fall back to plainer words because they grow old. Walks of the run have

@@ -5,7 +5,7 @@
 //! of an admitted source only where the policies admit it.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use peerwalk_diagnosis::Sighting;
@@ -84,7 +84,7 @@ impl Sightings {
 
     fn see(&mut self, witness: &Witness<'_>, answer: Answer) {
         let Answer { remote, at, connected, .. } = answer;
-        if !witness.is_planned(answer) {
+        if !witness.is_planned(answer.purpose, answer.remote) {
             return;
         }
         if connected && witness.is_admitted(answer) {
@@ -141,12 +141,25 @@ impl Sightings {
 }
 
 impl Witness<'_> {
+    /// Whether a dial is the source's own, of what the plan has it dial.
+    pub(super) fn may_have_made(&self, dial: &Dial) -> bool {
+        let own = |ip: IpAddr| {
+            // Its node has addresses that the API does not tell of, such as that of the bridge of its pods.
+            let of_node = self.source.host_network && self.index.pods_at(ip).next().is_none();
+            self.source.ips.contains(&ip) || of_node
+        };
+        dial.local.is_some_and(|local| own(local.ip().to_canonical()))
+            && self.is_planned(dial.purpose, dial.remote)
+    }
+
     /// Whether the plan has the source dial this address for this purpose.
-    fn is_planned(&self, answer: Answer) -> bool {
-        let remote = answer.remote;
-        match (&self.planned.kind, answer.purpose) {
+    fn is_planned(&self, purpose: DialPurpose, remote: SocketAddr) -> bool {
+        match (&self.planned.kind, purpose) {
             (_, DialPurpose::Control) => self.planned.controls.iter().any(|c| c.address == remote),
             (TargetKind::Service(service), DialPurpose::Endpoint) => service.endpoints.contains(&remote),
+            (TargetKind::Service(service), DialPurpose::ServiceAddress) => {
+                service.port == remote.port() && service.addresses.contains(&remote.ip())
+            }
             (TargetKind::Url(url), DialPurpose::Address) => {
                 let ip = remote.ip();
                 // A name that may lead anywhere does not lead to another's pod for that.

@@ -16,18 +16,24 @@ use crate::socket::diag::{Destroyed, Held};
 
 /// The longest window, and how long what was seen in it is remembered.
 const WINDOW: Duration = Duration::from_secs(10);
+/// Of the time at most one part of so many is watched, however many ask: each connection that the pod closes costs.
+const PARTS: u32 = 3;
+/// The whole windows that may come at once after a rest.
+const AT_ONCE: u32 = 3;
 const KEPT: Duration = Duration::from_secs(20);
 /// Connections remembered; the oldest go first.
 const MOST: usize = 512;
 /// Connections told of in one window: a pod that closes more costs too much to watch.
 const TOLD: u32 = 4096;
-/// Room that TCP timestamps take of each segment (RFC 7323), bytes.
-const TIMESTAMPS: u32 = 12;
 
 #[derive(Debug, Default)]
 pub(super) struct Closed {
     window: Option<Window>,
+    /// When all windows may come at once again.
+    rested: Option<Instant>,
     seen: VecDeque<(Instant, Held)>,
+    /// When one was last forgotten for want of room, or not told of.
+    lost: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -39,14 +45,25 @@ struct Window {
 
 impl Closed {
     pub(super) fn open(&mut self, window: Duration) {
-        let until = Instant::now() + window.min(WINDOW);
+        let (now, window) = (Instant::now(), window.min(WINDOW));
+        let rested = self.rested.map_or(now, |rested| rested.max(now));
+        let cost =
+            self.window.as_ref().map_or(window, |open| (now + window).saturating_duration_since(open.until));
+        let next = rested + cost * PARTS;
+        if next > now + WINDOW * PARTS * AT_ONCE {
+            return;
+        }
         if let Some(open) = &mut self.window {
-            open.until = open.until.max(until);
+            open.until = open.until.max(now + window);
+            self.rested = Some(next);
             return;
         }
         let opened = Destroyed::open().and_then(|socket| crate::socket::watch(socket, Interest::READABLE));
         match opened {
-            Ok(fd) => self.window = Some(Window { fd, until, told: 0 }),
+            Ok(fd) => {
+                self.window = Some(Window { fd, until: now + window, told: 0 });
+                self.rested = Some(next);
+            }
             Err(error) => tracing::debug!(%error, "closed connections cannot be watched"),
         }
     }
@@ -58,24 +75,30 @@ impl Closed {
     /// Takes in what has been told by now.
     pub(super) fn take_in(&mut self) {
         let now = Instant::now();
-        let Self { window, seen } = self;
+        let Self { window, seen, lost, .. } = self;
         if let Some(open) = window
-            && (drain(open, seen).is_err() || now >= open.until)
+            && (drain(open, seen, lost).is_err() || now >= open.until)
         {
             *window = None;
         }
         seen.retain(|(at, _)| now.saturating_duration_since(*at) < KEPT);
+        lost.take_if(|at| now.saturating_duration_since(*at) >= KEPT);
+    }
+
+    /// Whether what is not found may have been there all the same: more were closed than are remembered.
+    pub(super) fn has_lost(&self) -> bool {
+        self.lost.is_some()
     }
 
     /// Takes in what is told to the end of the window, and closes its socket then.
     pub(super) async fn take_in_all(&mut self) {
-        let Self { window, seen } = self;
+        let Self { window, seen, lost, .. } = self;
         let Some(open) = window else { return pending().await };
         let until = open.until;
         let all = async {
             loop {
                 open.fd.readable_mut().await?.clear_ready();
-                drain(open, seen)?;
+                drain(open, seen, lost)?;
             }
         };
         // Late is no error: it is the end of the window. Nor can anything be done about one that broke.
@@ -94,11 +117,12 @@ impl Closed {
         let at_end = || self.seen.iter().rev().filter(|(_, held)| end.is(held.local));
         let own = at_end().find(|(_, held)| held.remote == source && !held.is_of_another(mss));
         let (at, held) = own.or_else(|| {
-            let mss = u32::from(mss?);
-            let marked = |held: &Held| {
-                held.info.is_some_and(|info| info.snd_mss == mss || info.snd_mss + TIMESTAMPS == mss)
-            };
-            let mut found = at_end().filter(|(_, held)| marked(held));
+            // The same source elsewhere: it was led to another port of the pod.
+            let marked = || self.seen.iter().rev().filter(|(_, held)| held.is_marked(mss));
+            if let Some(redirected) = marked().find(|(_, held)| end.is_one() && held.remote == source) {
+                return Some(redirected);
+            }
+            let mut found = marked().filter(|(_, held)| end.is(held.local));
             // One of two is a guess.
             found.next().filter(|_| found.next().is_none())
         })?;
@@ -108,15 +132,25 @@ impl Closed {
 }
 
 /// An error where there is no more to come of this window.
-fn drain(open: &mut Window, seen: &mut VecDeque<(Instant, Held)>) -> io::Result<()> {
+fn drain(
+    open: &mut Window,
+    seen: &mut VecDeque<(Instant, Held)>,
+    lost: &mut Option<Instant>,
+) -> io::Result<()> {
     let now = Instant::now();
-    while let Some(held) = open.fd.get_mut().next()? {
+    let mut some = false;
+    while let Some(held) = open.fd.get_mut().next(&mut some)? {
+        if some {
+            *lost = Some(now);
+        }
         open.told += 1;
         if open.told > TOLD {
+            *lost = Some(now);
             return Err(io::Error::other("more connections are closed than can be watched"));
         }
         if seen.len() >= MOST {
             seen.pop_front();
+            *lost = Some(now);
         }
         seen.push_back((now, held));
     }
@@ -154,8 +188,9 @@ mod tests {
             held("10.0.9.9:50002", "10.0.1.1:81", 1300),
             held("10.0.9.9:50003", "10.0.1.1:80", 1448),
             held("10.0.0.1:40002", "10.0.1.1:80", 1448),
+            held("10.0.0.1:40003", "10.0.1.1:15006", 1350),
         ];
-        let closed = Closed { window: None, seen: seen.map(|held| (now, held)).into() };
+        let closed = Closed { seen: seen.map(|held| (now, held)).into(), ..Closed::default() };
         for (source, end, mss, expected) in [
             ("10.0.0.1:40000", "10.0.1.1:80", Some(1200), Some("10.0.0.1:40000")),
             ("10.0.0.1:40001", "10.0.1.1:80", Some(1111), None),
@@ -168,6 +203,9 @@ mod tests {
             ("10.0.0.1:40001", "0.0.0.0:0", Some(1300), Some("10.0.9.9:50002")),
             ("10.0.0.1:40001", "0.0.0.0:81", Some(1300), Some("10.0.9.9:50002")),
             ("10.0.0.1:40001", "10.0.1.1:80", None, None),
+            // Led to the port of a proxy, and another connection of the same source.
+            ("10.0.0.1:40003", "10.0.1.1:80", Some(1350), Some("10.0.0.1:40003")),
+            ("10.0.0.1:40003", "10.0.1.1:80", Some(1360), None),
             ("10.0.0.1:40001", "[::]:0", Some(1300), None),
         ] {
             let found = closed.find(source.parse().unwrap(), End(end.parse().unwrap()), mss, now);
@@ -187,13 +225,23 @@ mod tests {
         closed.take_in_all().await;
         assert!(!closed.is_open());
         assert_eq!(begun.elapsed().as_secs(), WINDOW.as_secs());
+        for _ in 0..AT_ONCE {
+            closed.open(WINDOW);
+            assert!(closed.is_open(), "some come at once");
+            closed.take_in_all().await;
+        }
+        closed.open(WINDOW);
+        assert!(!closed.is_open(), "but the pod is not watched all the time, whoever asks");
+        tokio::time::advance(WINDOW * (PARTS - 1)).await;
+        closed.open(WINDOW);
+        assert!(closed.is_open());
     }
 
     #[test]
     fn no_more_is_remembered_than_there_is_room_for_and_nothing_for_long() {
         let at = Instant::now() - KEPT;
         let old = held("10.0.0.1:40000", "10.0.1.1:80", 1099);
-        let mut closed = Closed { window: None, seen: [(at, old), (Instant::now(), old)].into() };
+        let mut closed = Closed { seen: [(at, old), (Instant::now(), old)].into(), ..Closed::default() };
         closed.take_in();
         assert_eq!(closed.seen.len(), 1, "what was closed that long ago is forgotten");
     }

@@ -1,5 +1,6 @@
 //! One question's look at the sockets of the pod's network namespace.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use netlink_packet_sock_diag::constants::TCP_SYN_RECV;
 use peerwalk_model::peer::{Listener, PeerSocket};
 
+use super::counters::may_redirect;
 use super::{End, told};
 use crate::socket::diag::{Diag, Held, Listeners, nobody};
 
@@ -27,12 +29,15 @@ pub(super) struct Namespace<'a> {
     asked: Vec<(IpAddr, bool)>,
     /// Read once, when it is needed.
     listeners: Option<Listeners>,
+    /// Asked once, when it matters.
+    redirects: Option<bool>,
     lookups: u32,
 }
 
 impl<'a> Namespace<'a> {
     pub(super) fn open(addresses: &'a [IpAddr]) -> io::Result<Self> {
-        Ok(Self { diag: Diag::open()?, addresses, asked: Vec::new(), listeners: None, lookups: LOOKUPS })
+        let diag = Diag::open()?;
+        Ok(Self { diag, addresses, asked: Vec::new(), listeners: None, redirects: None, lookups: LOOKUPS })
     }
 
     /// Whether it is an address of the pod, and not its loopback, which nobody else can dial.
@@ -59,24 +64,60 @@ impl<'a> Namespace<'a> {
             // Nobody knows which end it would be, so nobody listens there or does not.
             return Ok((self.any_end(source, end, mss)?, Listener::Unknown));
         }
-        let Some(found) = self.lookup(end.0, source)? else { return Ok((None, self.absent(end)?)) };
-        if found.is_between(end.0, source) {
+        let found = self.lookup(end.0, source)?;
+        if let Some(found) = found.filter(|found| found.is_between(end.0, source)) {
             let listener = self.lookup(end.0, nobody(end.0.ip()))?.filter(Held::listens);
             let listener = listener.map_or_else(|| self.absent(end), |found| Ok(listens(&found)))?;
             let socket = (!found.is_of_another(mss)).then(|| live(&found));
             return Ok((socket, listener));
         }
+        match self.redirected(source, end, mss)? {
+            Redirected::To(found) => return Ok((Some(live(&found)), Listener::Unknown)),
+            Redirected::Perhaps => return Ok((None, Listener::Unknown)),
+            Redirected::Nowhere => {}
+        }
         // Of sockets that share a port the kernel has chosen the one that this source is led to.
-        let listener = if found.listens() { listens(&found) } else { Listener::Unknown };
-        Ok((None, listener))
+        let listener = match found {
+            None => self.absent(end)?,
+            Some(found) if found.listens() => listens(&found),
+            Some(_) => Listener::Unknown,
+        };
+        // Who listens at a port says nothing where what comes for it may be led to another one.
+        let led = listener != Listener::Unknown && *self.redirects.get_or_insert_with(may_redirect);
+        Ok((None, if led { Listener::Unknown } else { listener }))
     }
 
-    /// A socket with that other end, at any of the places where the pod listens.
+    /// What the same source has at other ports where the pod listens: rules of the namespace may lead it there, as they
+    /// do to a mesh's proxy.
+    fn redirected(&mut self, source: SocketAddr, end: End, mss: Option<u16>) -> io::Result<Redirected> {
+        let Listeners { found, more } = self.listeners()?;
+        let more = *more;
+        let for_it = |held: &&Held| {
+            let ip = held.local.ip();
+            held.local.port() != end.0.port() && (ip.is_unspecified() || ip == end.0.ip())
+        };
+        let ports: BTreeSet<u16> = found.iter().filter(for_it).map(|held| held.local.port()).collect();
+        for port in ports {
+            let local = SocketAddr::new(end.0.ip(), port);
+            let Some(found) = self.lookup(local, source)?.filter(|found| found.is_between(local, source))
+            else {
+                continue;
+            };
+            // A client may use one port towards two of ours at once: only its mark tells whose a connection is.
+            let is_it = found.state == TCP_SYN_RECV || found.is_marked(mss);
+            return Ok(if is_it { Redirected::To(found) } else { Redirected::Perhaps });
+        }
+        Ok(if more { Redirected::Perhaps } else { Redirected::Nowhere })
+    }
+
+    /// A socket with that other end, at any of the places where the pod listens for others.
     fn any_end(&mut self, source: SocketAddr, end: End, mss: Option<u16>) -> io::Result<Option<PeerSocket>> {
         let mut own = self.addresses.to_vec();
         own.extend(address_towards(source.ip()));
         let mut candidates: Vec<SocketAddr> = Vec::new();
-        for listener in &self.listeners()?.found {
+        let Listeners { found, more } = self.listeners()?;
+        let more = *more;
+        for listener in found.iter().filter(|listener| !listener.local.ip().is_loopback()) {
             let (ip, port) = (listener.local.ip(), listener.local.port());
             let ips = if ip.is_unspecified() { own.clone() } else { vec![ip] };
             candidates.extend(ips.into_iter().map(|ip| SocketAddr::new(ip, port)).filter(|one| end.is(*one)));
@@ -90,12 +131,19 @@ impl<'a> Namespace<'a> {
                 return Ok(Some(live(&found)));
             }
         }
+        if more {
+            tracing::debug!("there are more listeners than can be looked at");
+        }
         Ok(None)
     }
 
     /// Nobody listens for the address; the port may be taken all the same.
     fn absent(&mut self, end: End) -> io::Result<Listener> {
-        let same = self.listeners()?.found.iter().filter(|listener| listener.local.port() == end.0.port());
+        let Listeners { found, more } = self.listeners()?;
+        if *more {
+            return Ok(Listener::Unknown);
+        }
+        let same = found.iter().filter(|listener| listener.local.port() == end.0.port());
         let mut elsewhere = None;
         for listener in same {
             let fits = listener.local.ip().is_unspecified() || listener.local.ip() == end.0.ip();
@@ -121,6 +169,14 @@ impl<'a> Namespace<'a> {
         self.lookups = self.lookups.checked_sub(1).ok_or_else(|| io::Error::other("too many lookups"))?;
         self.diag.lookup(local, remote)
     }
+}
+
+/// Where else a source that has nothing at an end has something.
+enum Redirected {
+    To(Held),
+    /// It cannot be told.
+    Perhaps,
+    Nowhere,
 }
 
 fn listens(held: &Held) -> Listener {

@@ -22,6 +22,9 @@ const EXPIRES: usize = 16 + 52;
 /// `SKNLGRP_INET_TCP_DESTROY` and `SKNLGRP_INET6_TCP_DESTROY` (`include/uapi/linux/sock_diag.h`).
 const DESTROYED: [u32; 2] = [1, 3];
 
+/// Room that TCP timestamps take of each segment (RFC 7323), bytes.
+const TIMESTAMPS: u32 = 12;
+
 /// One socket, as the kernel tells of it. IPv4 of a dual-stack socket is IPv4 here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Held {
@@ -177,14 +180,16 @@ impl Destroyed {
         Ok(Self { socket, buffer: vec![0; 4096] })
     }
 
-    /// The next of those that have been told; `None` when there is none yet.
-    pub(crate) fn next(&mut self) -> io::Result<Option<Held>> {
+    /// The next of those that have been told; `None` when there is none yet. Some may have been `lost`.
+    pub(crate) fn next(&mut self, lost: &mut bool) -> io::Result<Option<Held>> {
         loop {
             let size = match self.socket.recv(&mut &mut self.buffer[..], 0) {
                 Ok(size) => size,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-                // Some were lost; what comes is told.
-                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => continue,
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
+                    *lost = true;
+                    continue;
+                }
                 Err(error) => return Err(error),
             };
             let mut found = None;
@@ -270,6 +275,14 @@ impl Held {
     /// ends, such as one of the application that dials here.
     pub(crate) fn is_of_another(&self, mss: Option<u16>) -> bool {
         mss.zip(self.info).is_some_and(|(mss, info)| info.snd_mss > mss.into())
+    }
+
+    /// Whether it sends segments of just the size that a dial announced that it takes.
+    pub(crate) fn is_marked(&self, mss: Option<u16>) -> bool {
+        mss.zip(self.info).is_some_and(|(mss, info)| {
+            let mss = u32::from(mss);
+            info.snd_mss == mss || info.snd_mss + TIMESTAMPS == mss
+        })
     }
 
     pub(crate) fn listens(&self) -> bool {

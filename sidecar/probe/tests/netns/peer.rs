@@ -132,6 +132,75 @@ fn a_syn_that_arrived_is_told_from_one_that_did_not() {
     }
 }
 
+/// What comes for port 80 is led to a proxy in the pod, as by a mesh.
+fn redirect(lab: &Lab) {
+    lab.rules(
+        At::Server,
+        "table inet t { chain p { type nat hook prerouting priority dstnat; tcp dport 80 redirect to :15006\n}\n}",
+    );
+}
+
+#[test]
+fn what_is_redirected_in_the_pod_is_found_where_it_was_led() {
+    let Some(lab) = Lab::new() else { return };
+    let _listeners = lab.listen(At::Server, &[80, 15006]);
+    redirect(&lab);
+    for server in SERVER {
+        let (_socket, tuple) = dial(&lab, at(server, 80));
+        let (found, listener, _) = look(&lab, Tuple { mss: Some(MSS), ..tuple });
+        assert_eq!(found.map(|found| (found.source, found.state)), Some((tuple.source, 1)));
+        assert_eq!(listener, Listener::Unknown, "the port that was dialled takes no connection");
+        let (found, listener, _) = look(&lab, Tuple { mss: Some(MSS + 1), ..tuple });
+        assert_eq!((found, listener), (None, Listener::Unknown), "without the mark it may be another one");
+    }
+    drop_answers(&lab, 80);
+    for server in SERVER {
+        let (_socket, tuple) = dial(&lab, at(server, 80));
+        let (found, listener, _) = look(&lab, tuple);
+        let found = found.expect("the SYN arrived");
+        assert_eq!((found.source, found.state, listener), (tuple.source, 3, Listener::Unknown));
+    }
+}
+
+#[test]
+fn a_reset_by_a_port_that_is_redirected_is_not_told_by_who_listens_on_it() {
+    let Some(lab) = Lab::new() else { return };
+    let _app = lab.listen(At::Server, &[80]);
+    let _local = listen(&lab, |_| at("127.0.0.1", 81), false, 8);
+    redirect(&lab);
+    // Of port 82 neither: nobody listens there, and what comes for it may be led to who does.
+    for server in SERVER {
+        for port in [80, 81, 82] {
+            let (_socket, tuple) = dial(&lab, at(server, port));
+            let (found, listener, _) = look(&lab, tuple);
+            assert_eq!((found, listener), (None, Listener::Unknown), "{server} port {port}");
+        }
+    }
+}
+
+#[test]
+fn of_more_listeners_than_can_be_looked_at_nothing_is_said_to_be_absent() {
+    let Some(lab) = Lab::new() else { return };
+    let ports: Vec<u16> = (1000..1070).collect();
+    let _many = lab.listen(At::Server, &ports);
+    for (port, expected) in [(80, Listener::Unknown), (1000, Listener::Unknown)] {
+        let (source, destination) = (at(CLIENT[0], 40000), at(SERVER[0], port));
+        let (found, listener, _) = look(&lab, Tuple { source, destination, mss: None });
+        assert_eq!((found, listener), (None, expected), "{destination}");
+    }
+}
+
+#[test]
+fn connections_within_the_pod_are_nobody_elses_business() {
+    let Some(lab) = Lab::new() else { return };
+    let _local = lab.listen(At::Server, &[81]);
+    let held = lab.run(At::Server, || TcpStream::connect("127.0.0.1:81").unwrap());
+    let source = held.local_addr().unwrap();
+    for destination in [at("0.0.0.0", 0), at("127.0.0.1", 81), at("0.0.0.0", 81)] {
+        assert_eq!(look(&lab, Tuple { source, destination, mss: None }).0, None, "{destination}");
+    }
+}
+
 #[test]
 fn syn_cookies_leave_no_syn_and_say_so() {
     let Some(lab) = Lab::new() else { return };

@@ -11,7 +11,7 @@ use peerwalk_model::report::Heartbeat;
 use peerwalk_model::{PodRef, Protocol, TargetKey, Timestamp, Walk};
 
 use super::super::target::Resolved;
-use super::super::{Engine, Output};
+use super::super::{Engine, Output, plans};
 use super::{PairKey, connected, direct, unanswered};
 use crate::cluster::record::ObjectKey;
 use crate::cluster::service::ResolvedService;
@@ -65,9 +65,11 @@ impl Engine {
         if !unanswered(walk) && !denied() {
             return Vec::new();
         }
+        let witness = plans::witness(&self.plans, &self.index, &self.decisions, source, &walk.target);
+        let own = |dial: &&Dial| witness.is_some_and(|witness| witness.may_have_made(dial));
         let endpoints = match resolved {
             Resolved::Service(_, _, Some(found)) => self.endpoints_of(found, now),
-            _ => direct(walk).filter_map(|dial| self.peer_at(dial.remote.ip(), now)).collect(),
+            _ => direct(walk).filter(own).filter_map(|dial| self.peer_at(dial.remote.ip(), now)).collect(),
         };
         self.begin_round(source, &walk.target, endpoints.into_iter().collect(), now, false)
     }
@@ -142,8 +144,12 @@ impl Engine {
         let at_pod = endpoints.iter().filter(|address| record.ips.contains(&address.ip()));
         let own: BTreeSet<u16> = at_pod.map(SocketAddr::port).collect();
         let ports = if own.is_empty() { ports } else { own };
+        let witness = plans::witness(&self.plans, &self.index, &self.decisions, source, &walk.target);
+        let own = |dial: &&Dial| witness.is_some_and(|witness| witness.may_have_made(dial));
         let mut tuples = BTreeSet::new();
-        for dial in target_dials(walk).filter(|dial| dial.started >= walk.started && connected(dial)) {
+        for dial in
+            target_dials(walk).filter(|dial| dial.started >= walk.started && connected(dial)).filter(own)
+        {
             let Some(source) = dial.local else { continue };
             let mut tuple = |destination| tuples.insert(Tuple { source, destination, mss: dial.mss });
             if dial.purpose != DialPurpose::ServiceAddress {

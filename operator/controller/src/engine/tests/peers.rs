@@ -166,6 +166,37 @@ fn a_second_answer_to_one_question_is_not_heard() {
 }
 
 #[test]
+fn nobody_is_asked_about_dials_that_the_source_cannot_have_made() {
+    let silent = |remote: &str, local: &str| {
+        vec![Dial { local: Some(local.parse().unwrap()), ..world::dial(remote, DialOutcome::Silent) }]
+    };
+    for (dials, asked) in [
+        (silent(ENDPOINT, "10.244.0.5:51000"), 1),
+        // The connections of another pod.
+        (silent(ENDPOINT, "10.244.1.9:51000"), 0),
+        // Another port of the database, and another pod: neither is planned.
+        (silent("10.244.1.8:22", "10.244.0.5:51000"), 0),
+        (silent("10.244.0.5:5432", "10.244.0.5:51000"), 0),
+    ] {
+        let mut world = attached();
+        let outputs = arrives(&mut world, dials.clone(), |_| {});
+        assert_eq!(looks(&outputs).len(), asked, "{dials:?}");
+    }
+    let forged = || {
+        let mut dials = connected();
+        for dial in &mut dials {
+            dial.local = Some("10.244.1.9:51000".parse().unwrap());
+        }
+        dials
+    };
+    let mut world = attached();
+    assert_eq!(watched(&arrives(&mut world, connected(), unanswered)), ["db-0"]);
+    world.pass(3);
+    let outputs = arrives(&mut world, forged(), unanswered);
+    assert_eq!(looks(&outputs), vec![], "nor by a round");
+}
+
+#[test]
 fn a_pod_without_a_stream_is_not_asked() {
     let mut world = attached();
     send(&mut world, SidecarEvent::Detached(world::id("ledger", "db-0")));
@@ -234,6 +265,50 @@ fn an_answer_is_a_sign_of_life() {
     let (_, number, tuples) = looks(&outputs).remove(0);
     answers(&mut world, "ledger", "db-0", number, saw(&tuples, &OPEN, None));
     assert_eq!(world.verdict(), "PolicyDenied confirmed", "it listens, it speaks, and no SYN came to it");
+}
+
+#[test]
+fn a_denial_waits_for_who_was_asked_but_not_for_long() {
+    let denied = || {
+        let mut world = attached();
+        world.policy("ledger", "default-deny", &json!({"podSelector": {}, "policyTypes": ["Ingress"]}));
+        world.settle_and_store();
+        world.pass(30);
+        world.heartbeat("web-1");
+        world.heartbeat_in("ledger", "db-0");
+        world
+    };
+    let second = |world: &mut World| {
+        world.pass(1);
+        repeats(world);
+        world.heartbeat_in("ledger", "db-0");
+        let outputs = world.take(Input::Tick);
+        world.settle();
+        looks(&outputs)
+    };
+    let mut world = denied();
+    let outputs = arrives(&mut world, world::silent_with_control(), |_| {});
+    let (_, number, tuples) = looks(&outputs).remove(0);
+    assert_eq!(second(&mut world), vec![]);
+    assert_eq!(world.verdict(), "PolicyDenied likely", "the database may still say that the SYNs came");
+    let (_, again, same) = second(&mut world).remove(0);
+    assert_eq!(same, tuples, "what was not answered is asked again");
+    answers(&mut world, "ledger", "db-0", again, saw(&tuples, &Listener::Unknown, None));
+    assert_eq!(world.verdict(), "PolicyDenied confirmed", "that it does not know is an answer");
+    answers(&mut world, "ledger", "db-0", number, saw(&tuples, &OPEN, Some(3)));
+    assert_eq!(world.verdict(), "PolicyDenied confirmed", "one answer to one question");
+
+    let mut world = denied();
+    arrives(&mut world, world::silent_with_control(), |_| {});
+    let mut asked = Vec::new();
+    let mut said = Vec::new();
+    for second_of in 1..=12 {
+        asked.extend(second(&mut world).iter().map(|_| second_of));
+        said.push(world.verdict());
+    }
+    assert_eq!(asked, [2], "once more");
+    let confirmed = said.iter().position(|verdict| verdict == "PolicyDenied confirmed");
+    assert_eq!(confirmed, Some(9), "after ten seconds: {said:?}");
 }
 
 #[test]

@@ -13,7 +13,8 @@ use super::*;
 /// A connection to the Service's address, and one to an endpoint.
 fn through(port: u16, endpoint: &str) -> Vec<Dial> {
     let outcome = || DialOutcome::Connected { local_peer: None };
-    let service = Dial { purpose: DialPurpose::ServiceAddress, ..world::dial(SERVICE, outcome()) };
+    let service = world::dial(SERVICE, outcome());
+    let service = Dial { purpose: DialPurpose::ServiceAddress, mss: Some(1100), ..service };
     vec![from(port, service), from(port + 1, world::dial(endpoint, outcome()))]
 }
 
@@ -196,7 +197,7 @@ fn a_pod_that_is_no_endpoint_and_holds_the_connection_is_the_wrong_one() {
     let expected = Tuple {
         source: "10.244.0.5:50010".parse().unwrap(),
         destination: "10.244.1.18:5432".parse().unwrap(),
-        mss: None,
+        mss: Some(1100),
     };
     assert_eq!(asked["old"], [expected], "as if the connection to the Service ended there");
     assert_eq!(world.verdict(), "WrongBackend likely");

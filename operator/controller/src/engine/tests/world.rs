@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use peerwalk_api::ConnectivityCheckStatus;
 use peerwalk_model::evidence::{Connect, Dial, DialPurpose, Trigger, digest};
+use peerwalk_model::peer::{Listener, Saw, Seen, Tuple};
 use peerwalk_model::plan::PlannedTarget;
 use peerwalk_model::report::TargetFreshness;
 use serde_json::{Value, json};
@@ -32,6 +33,8 @@ pub struct World {
     sent: Option<StatusWrite>,
     /// Every event so far.
     pub events: Vec<EventRecord>,
+    /// What pods were asked after walks and heartbeats that the world took itself.
+    asked: Vec<(PodRef, u64, Vec<Tuple>)>,
 }
 
 type WatchEventMaker = Box<dyn Fn() -> WatchEvent>;
@@ -115,6 +118,7 @@ impl World {
             objects: Vec::new(),
             sent: None,
             events: Vec::new(),
+            asked: Vec::new(),
         }
     }
 
@@ -240,7 +244,11 @@ impl World {
     }
 
     pub fn sidecar(&mut self, event: SidecarEvent) {
-        self.take(Input::Sidecar(event, self.now));
+        for output in self.take(Input::Sidecar(event, self.now)) {
+            if let Output::Look(pod, number, tuples) = output {
+                self.asked.push((pod, number, tuples));
+            }
+        }
     }
 
     pub fn apply<K: Decode + serde::de::DeserializeOwned + 'static>(&mut self, object: Value) {
@@ -530,7 +538,15 @@ impl World {
         self.heartbeat_in("shop", pod);
     }
 
+    /// A heartbeat, and the answers that the pod owes: it knows nothing of what it was asked about.
     pub fn heartbeat_in(&mut self, namespace: &str, pod: &str) {
+        let asked = self.asked.extract_if(.., |(whom, ..)| *whom == id(namespace, pod));
+        for (whom, number, tuples) in asked.collect::<Vec<_>>() {
+            let seen =
+                tuples.into_iter().map(|tuple| Seen { tuple, socket: None, listener: Listener::Unknown });
+            let saw = Saw { seen: seen.collect(), ..Saw::default() };
+            self.take(Input::Sidecar(SidecarEvent::Saw(whom, number, saw), self.now));
+        }
         let heartbeat = self.heartbeat_of(namespace, pod);
         self.sidecar(SidecarEvent::Heartbeat(id(namespace, pod), heartbeat));
     }
