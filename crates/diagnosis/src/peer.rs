@@ -195,6 +195,15 @@ pub(crate) fn ports_held(view: &View<'_>, word: &Word<'_>) -> usize {
     held_in_the_run(view, word).map(|(_, source)| source).collect::<BTreeSet<_>>().len()
 }
 
+/// The sources from which endpoints hold connections, of whatever dial.
+pub(crate) fn held_by_endpoints(view: &View<'_>) -> BTreeSet<SocketAddr> {
+    let seen = fresh(view).filter(|by| by.endpoint).flat_map(|by| &by.saw.seen);
+    let held = seen.filter(|seen| {
+        seen.socket.as_ref().is_some_and(|socket| socket.source == seen.tuple.source && is_connection(socket))
+    });
+    held.map(|seen| seen.tuple.source).collect()
+}
+
 fn held_in_the_run<'v>(
     view: &'v View<'_>,
     word: &'v Word<'_>,

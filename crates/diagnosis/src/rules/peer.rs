@@ -1,8 +1,5 @@
 //! What follows from the word of a destination pod's sidecar.
 
-use std::collections::BTreeSet;
-use std::net::SocketAddr;
-
 use peerwalk_model::peer::Listener;
 use peerwalk_model::verdict::Topic;
 use peerwalk_model::{Because, Confidence, Reason, Stage, Verdict};
@@ -12,7 +9,8 @@ use super::{after, slow, unreachable};
 use crate::address::{Address, Answer};
 use crate::facts::UNNOTICED;
 use crate::peer::{
-    Word, about, arrived, held_since, listener, ports_held, queue, said, seen_before_a_walk, who_listens,
+    Word, about, arrived, held_by_endpoints, held_since, listener, ports_held, queue, said,
+    seen_before_a_walk, who_listens,
 };
 use crate::proof::series;
 use crate::stance::Age;
@@ -33,8 +31,7 @@ pub(super) fn wrong_backend(view: &View) -> Option<Verdict> {
         view.service_addresses().any(is)
     };
     // A client may use one port towards two pods at once: where an endpoint has the connection, the other is another.
-    let right: BTreeSet<SocketAddr> =
-        view.words.iter().filter(|w| w.by.endpoint && w.holds()).map(|w| w.seen.tuple.source).collect();
+    let right = held_by_endpoints(view);
     let wrong = |word: &&Word| {
         !word.by.endpoint
             && !right.contains(&word.seen.tuple.source)
