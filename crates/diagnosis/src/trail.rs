@@ -53,9 +53,10 @@ impl<'v, 'a> Trail<'v, 'a> {
 
     /// A router that the packets come by twice, with another one in between: where it was met first, and again.
     pub fn circle(&self) -> Option<(IpAddr, u8, u8)> {
-        self.routers.iter().enumerate().find_map(|(n, (first, from))| {
-            let mut others = self.routers[n + 1..].iter().skip_while(|(_, other)| other == from);
-            let again = others.find(|(_, other)| other == from)?;
+        self.routers.iter().find_map(|(first, from)| {
+            let between = self.routers.iter().filter(|(hop, other)| hop > first && other != from);
+            let between = between.map(|(hop, _)| *hop).min()?;
+            let again = self.routers.iter().find(|(hop, other)| *hop > between && other == from)?;
             Some((*from, *first, again.0))
         })
     }

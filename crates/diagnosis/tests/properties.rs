@@ -141,7 +141,8 @@ fn dial() -> impl Strategy<Value = Dial> {
             purpose,
             remote: remote.parse().unwrap(),
             local: port.map(|port| SocketAddr::new(SOURCE.parse().unwrap(), port)),
-            started: at(started),
+            // None begins after the walk has ended.
+            started: at(started.min(102_000)),
             elapsed: Duration::from_millis(1),
             retransmits,
             outcome,

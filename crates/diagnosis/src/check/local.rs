@@ -1,7 +1,7 @@
 //! What must hold of a walk during which the prober was kept from running.
 
 use peerwalk_model::evidence::{
-    DialOutcome, Query, QueryOutcome, RequestOutcome, Resolve, Strain, TlsOutcome,
+    Dial, DialOutcome, Query, QueryOutcome, RequestOutcome, Resolve, Strain, TlsOutcome,
 };
 use peerwalk_model::{Observed, Reason, Stage, Verdict};
 
@@ -51,8 +51,14 @@ pub(super) fn starved(pair: &PairEvidence, verdict: &Verdict, must: &mut impl Fn
     };
     must(!silent, "silence of a starved walk is its own");
     let denial = verdict.observed == Observed::Denied;
+    let dials = target_dials(pair);
+    let answers = |dial: &Dial| !matches!(dial.outcome, DialOutcome::Silent | DialOutcome::Skipped);
+    let silent = |dial: &&Dial| {
+        dial.outcome == DialOutcome::Silent
+            && !dials.iter().any(|other| other.remote == dial.remote && answers(other))
+    };
     must(
-        !denial || !target_dials(pair).iter().any(|dial| dial.outcome == DialOutcome::Silent),
-        "a denial has seen no silence while the prober was kept from running",
+        !denial || !dials.iter().any(silent),
+        "a denial has found no address silent while the prober was kept from running",
     );
 }
