@@ -113,7 +113,11 @@ pub(super) fn refused(view: &View) -> Option<Verdict> {
         allowed && named && matches!(address.answer, Answer::Refused(_))
     });
     // Where another endpoint connects, it is not this filter alone that the Service's address fails by.
-    let alone = refused.len() == failing.len() && !view.tried().any(|address| address.answer.works());
+    let passes = |address: &Address| match address.answer {
+        Answer::Mixed { connected, .. } => connected > 0,
+        answer => answer.works(),
+    };
+    let alone = refused.len() == failing.len() && !view.tried().any(passes);
     let certain = certain && alone && view.reads_all_policies();
     let stands = refused
         .iter()
