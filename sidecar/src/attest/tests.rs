@@ -1,10 +1,17 @@
-//! A probe and who attests, in one process. Loopback is nobody's own address: what it holds is told by any end.
+//! A probe and who attests, in one process. What goes on at loopback addresses is told to nobody.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
 
 use peerwalk_model::peer::Listener;
 
 use super::*;
+
+/// An address of this machine that is no loopback.
+fn own() -> IpAddr {
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    socket.connect("192.0.2.1:9").expect("a route, over which nothing is sent");
+    socket.local_addr().unwrap().ip()
+}
 
 #[tokio::test]
 async fn a_probe_is_told_what_is_held_of_its_dials() {
@@ -14,17 +21,20 @@ async fn a_probe_is_told_what_is_held_of_its_dials() {
     let attester = Attester(path);
     assert_eq!(attester.name(), "api");
     let asking = async {
-        let server = TcpListener::bind("127.0.0.1:0").unwrap();
-        let stream = TcpStream::connect(server.local_addr().unwrap()).unwrap();
         attester.watch(Duration::from_secs(1)).await.unwrap();
-        let (source, named) = (stream.local_addr().unwrap(), stream.peer_addr().unwrap());
-        let tuple = |destination| Tuple { source, destination, mss: None };
-        let any = "0.0.0.0:0".parse().unwrap();
-        let saw = attester.look(vec![tuple(named), tuple(any)]).await.unwrap();
-        assert_eq!(saw.seen[0].socket, None, "loopback is not to be asked for");
-        let held = saw.seen[1].socket.as_ref().expect("some end of the namespace holds it");
-        assert_eq!((held.source, held.state), (source, 1));
-        assert_eq!(saw.seen[1].listener, Listener::Unknown);
+        for (ip, told) in [(own(), true), ("127.0.0.1".parse().unwrap(), false)] {
+            let server = TcpListener::bind((ip, 0)).unwrap();
+            let stream = TcpStream::connect(server.local_addr().unwrap()).unwrap();
+            let (source, named) = (stream.local_addr().unwrap(), stream.peer_addr().unwrap());
+            let tuple = |destination| Tuple { source, destination, mss: None };
+            let any = "0.0.0.0:0".parse().unwrap();
+            let saw = attester.look(vec![tuple(named), tuple(any)]).await.unwrap();
+            for (seen, end) in saw.seen.iter().zip(["the end itself", "any end"]) {
+                let held = seen.socket.as_ref().map(|held| (held.source, held.state));
+                assert_eq!(held, told.then_some((source, 1)), "{ip} by {end}");
+            }
+            assert_eq!(saw.seen[1].listener, Listener::Unknown);
+        }
         for _ in 0..100 {
             if attester.look(vec![]).await.is_err() {
                 return;
