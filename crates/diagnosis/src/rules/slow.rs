@@ -48,6 +48,10 @@ pub(super) fn connecting(view: &View) -> Option<Verdict> {
         return None;
     }
     let mut verdict = connect::silent(view)?;
+    if !matches!(verdict.reason, Some(Reason::ConnectTimeout | Reason::Dropped)) {
+        // There is another explanation of the silence.
+        return None;
+    }
     verdict.reason = Some(Reason::SlowResponse);
     verdict.confidence = verdict.confidence.min(Confidence::Likely);
     verdict.because.extend(measured(view, limited));
