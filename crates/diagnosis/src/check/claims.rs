@@ -8,7 +8,7 @@ use peerwalk_model::evidence::{
     Dial, DialOutcome, DialPurpose, LocalPeer, Request, RequestOutcome, TlsOutcome,
 };
 use peerwalk_model::verdict::Expectation;
-use peerwalk_model::{Confidence, Observed, Reason, Verdict};
+use peerwalk_model::{Confidence, Observed, Reason, Stage, Verdict};
 
 use super::denied::{ending, looks_denied, prohibited, refusal, silent};
 use super::{connected, names, out_of_resources, target_dials};
@@ -49,6 +49,8 @@ pub(super) fn confirmed(case: &Case, verdict: &Verdict, must: &mut impl FnMut(bo
         let dials = target_dials(pair);
         let mut own = dials.iter().filter(|dial| dial.purpose == DialPurpose::ServiceAddress).peekable();
         let of_before = own.peek().is_some() && own.all(|dial| is_of_before(case, pair, dial));
+        // A headless Service has no address: what is said of it is what its name says.
+        let of_before = of_before && verdict.stage == Stage::Connect;
         must(!of_before, "a refusal from before a Service changed says nothing of what it is");
     }
     match verdict.reason {
