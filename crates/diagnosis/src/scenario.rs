@@ -6,28 +6,29 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // All of it is test code.
 
+mod attestation;
 pub mod scene;
+mod target;
+mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use peerwalk_model::evidence::{
-    AfterConnect, Breaker, Connect, Hop, HopLimits, LocalTrouble, Neighbour, ProxyAttempt, Request, Resolve,
-    Route, Strain, Tls, Trigger, Walk,
-};
-use peerwalk_model::peer::{Listener, PeerSocket, Saw, Seen, Tuple};
+use attestation::ScenarioAttestation;
 use peerwalk_model::plan::Control;
 use peerwalk_model::verdict::Expectation;
-use peerwalk_model::{Confidence, Observed, Outcome, Reason, Stage, TargetKey, Verdict};
+use peerwalk_model::{Confidence, Observed, Outcome, Reason, Stage, Verdict};
+use scene::{SOURCE, at, decision, history, node};
 use serde::Deserialize;
+use target::ScenarioTarget;
+use walk::ScenarioWalk;
 
 use crate::{
-    Attestation, Case, Coverage, EndpointDecision, EndpointFacts, Facts, Latency, PairEvidence, Quantiles,
-    ServiceFacts, Sighting, SourceFacts, TargetFacts, explain,
+    Case, Coverage, EndpointDecision, EndpointFacts, Facts, Latency, PairEvidence, Quantiles, Sighting,
+    SourceFacts, TargetFacts, explain,
 };
-use scene::{SOURCE, at, decision, dials, history, node};
 
 /// One file: what is seen and known, and what must be said of it.
 #[derive(Clone, Debug, Deserialize)]
@@ -80,194 +81,6 @@ pub struct Scenario {
 
 fn after_the_walk() -> i64 {
     102_500
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct ScenarioWalk {
-    #[serde(default = "started")]
-    started: i64,
-    #[serde(default = "ended")]
-    ended: i64,
-    /// The run, where it is longer than the walk.
-    since: Option<i64>,
-    last_started: Option<i64>,
-    last_ended: Option<i64>,
-    #[serde(default = "one")]
-    consecutive: u32,
-    #[serde(default)]
-    interim: bool,
-    #[serde(default)]
-    dials: Vec<String>,
-    #[serde(default)]
-    neighbours: Vec<Neighbour>,
-    #[serde(default)]
-    hops: Vec<Hop>,
-    #[serde(default)]
-    hop_limits: HopLimits,
-    after: Option<AfterConnect>,
-    strain: Option<Strain>,
-    #[serde(default)]
-    breakers: Vec<Breaker>,
-    resolve: Option<Resolve>,
-    route: Option<Route>,
-    tls: Option<Tls>,
-    request: Option<Request>,
-    proxied: Option<ScenarioProxied>,
-    local: Option<LocalTrouble>,
-}
-
-/// What one pod held of dials from some source ports, 40000 where it does not say which.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct ScenarioAttestation {
-    who: String,
-    #[serde(default = "yes")]
-    endpoint: bool,
-    #[serde(default = "looked")]
-    at: i64,
-    destination: SocketAddr,
-    #[serde(default = "first_port")]
-    ports: Vec<u16>,
-    #[serde(default)]
-    listener: ScenarioListener,
-    socket: Option<ScenarioSocket>,
-    #[serde(default)]
-    overflows: u64,
-    #[serde(default)]
-    cookies: u64,
-    #[serde(default)]
-    always_cookies: bool,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct ScenarioSocket {
-    state: u8,
-    /// Where its packets come from, if not from the source.
-    from: Option<SocketAddr>,
-    #[serde(default)]
-    closed: bool,
-    #[serde(default)]
-    unread: u32,
-    #[serde(default)]
-    retransmits: u32,
-    #[serde(default)]
-    quiet: u64,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-enum ScenarioListener {
-    #[default]
-    Unknown,
-    Open,
-    Full,
-    Absent,
-    Elsewhere(SocketAddr),
-}
-
-fn looked() -> i64 {
-    102_200
-}
-
-fn first_port() -> Vec<u16> {
-    vec![40_000]
-}
-
-impl ScenarioAttestation {
-    fn attestation(&self) -> Attestation {
-        let listener = match self.listener {
-            ScenarioListener::Unknown => Listener::Unknown,
-            ScenarioListener::Open => Listener::Listens { queue: 0, backlog: 128 },
-            ScenarioListener::Full => Listener::Listens { queue: 129, backlog: 128 },
-            ScenarioListener::Absent => Listener::Absent { elsewhere: None },
-            ScenarioListener::Elsewhere(address) => Listener::Absent { elsewhere: Some(address) },
-        };
-        let seen = |port: &u16| {
-            let source = SocketAddr::new(SOURCE.parse().unwrap(), *port);
-            let socket = self.socket.map(|socket| PeerSocket {
-                source: socket.from.unwrap_or(source),
-                state: socket.state,
-                closed: socket.closed,
-                unread: socket.unread,
-                retransmits: socket.retransmits,
-                quiet: Duration::from_millis(socket.quiet),
-            });
-            let tuple = Tuple { source, destination: self.destination, mss: None };
-            Seen { tuple, socket, listener: listener.clone() }
-        };
-        Attestation {
-            who: self.who.clone(),
-            endpoint: self.endpoint,
-            at: at(self.at),
-            saw: Saw {
-                seen: self.ports.iter().map(seen).collect(),
-                listen_overflows: self.overflows,
-                syn_cookies: self.cookies,
-                always_cookies: self.always_cookies,
-            },
-        }
-    }
-}
-
-fn started() -> i64 {
-    100_000
-}
-
-fn ended() -> i64 {
-    102_000
-}
-
-fn one() -> u32 {
-    1
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct ScenarioProxied {
-    #[serde(default)]
-    dials: Vec<String>,
-    connect_status: Option<u16>,
-    tls: Option<Tls>,
-    request: Option<Request>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-enum ScenarioTarget {
-    Service(ScenarioService),
-    Url { allowed: bool },
-    Dns,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct ScenarioService {
-    #[serde(default = "yes")]
-    found: bool,
-    #[serde(default = "yes")]
-    port_found: bool,
-    #[serde(default = "default_number")]
-    number: u16,
-    #[serde(default)]
-    headless: bool,
-    /// What its name may lead to.
-    #[serde(default)]
-    addresses: BTreeSet<IpAddr>,
-    ready: usize,
-    #[serde(default)]
-    local: usize,
-    #[serde(default)]
-    internal_traffic_policy_local: bool,
-    asked: Option<i64>,
-    changed: Option<i64>,
-    #[serde(default)]
-    owners: BTreeSet<String>,
-}
-
-fn default_number() -> u16 {
-    5432
 }
 
 fn yes() -> bool {
@@ -385,47 +198,6 @@ pub struct Expected {
     pub never_says: Vec<String>,
 }
 
-impl ScenarioWalk {
-    fn evidence(self) -> PairEvidence {
-        let key = TargetKey { check: "storefront".into(), target: "ledger-db".into() };
-        let mut walk = Walk::begin(key, 1, Trigger::Interval, at(self.started));
-        let dialled: Vec<_> = self.dials.iter().flat_map(|line| dials(line, self.started)).collect();
-        let (neighbours, hops, hop_limits) = (self.neighbours, self.hops, self.hop_limits);
-        let around = Connect { neighbours, hops, hop_limits, ..Connect::default() };
-        walk.connect = (!dialled.is_empty()).then_some(Connect { dials: dialled, ..around });
-        walk.after = self.after;
-        walk.strain = self.strain;
-        if let Some(connect) = &mut walk.connect {
-            connect.breakers = self.breakers;
-        }
-        walk.ended = at(self.ended);
-        walk.interim = self.interim;
-        walk.resolve = self.resolve;
-        walk.route = self.route;
-        walk.tls = self.tls;
-        walk.request = self.request;
-        walk.local = self.local;
-        walk.proxied = self.proxied.map(|proxied| ProxyAttempt {
-            container: "app".into(),
-            proxy: "proxy.corp:3128".into(),
-            dials: proxied.dials.iter().flat_map(|line| dials(line, self.started)).collect(),
-            connect_status: proxied.connect_status,
-            tls: proxied.tls,
-            request: proxied.request,
-            elapsed: Duration::from_millis(3),
-        });
-        PairEvidence {
-            attestations: Vec::new(),
-            awaited: BTreeSet::new(),
-            walk,
-            since: at(self.since.unwrap_or(self.started)),
-            started: at(self.last_started.unwrap_or(self.started)),
-            ended: at(self.last_ended.unwrap_or(self.ended)),
-            consecutive: self.consecutive,
-        }
-    }
-}
-
 impl ScenarioEndpoint {
     fn facts(&self) -> EndpointFacts {
         let seen = |at_ms: Option<i64>, who: &str| at_ms.map(|ms| Sighting { who: who.into(), at: at(ms) });
@@ -441,28 +213,6 @@ impl ScenarioEndpoint {
             admitted_source: seen(self.admitted, "shop/batch-0"),
             path: seen(self.path, "ledger/ping"),
         }
-    }
-}
-
-fn target(target: ScenarioTarget) -> TargetFacts {
-    match target {
-        ScenarioTarget::Url { allowed } => TargetFacts::Url { allowed },
-        ScenarioTarget::Dns => TargetFacts::Dns,
-        ScenarioTarget::Service(service) => TargetFacts::Service(ServiceFacts {
-            name: "ledger/postgres".into(),
-            port: "5432".into(),
-            found: service.found,
-            port_found: service.port_found,
-            number: Some(service.number),
-            headless: service.headless,
-            addresses: service.addresses,
-            ready: service.ready,
-            local: service.local,
-            internal_traffic_policy_local: service.internal_traffic_policy_local,
-            asked: service.asked.map(at),
-            changed: service.changed.map(at),
-            owners: service.owners,
-        }),
     }
 }
 
@@ -538,7 +288,7 @@ impl Scenario {
             latency: self.latency.as_ref().map(ScenarioLatency::facts),
             names_service: self.names_service,
             services_unheard: self.services_unheard,
-            ..Facts::alone(target(self.target))
+            ..Facts::alone(self.target.facts())
         };
         let attestations = self.attestations.iter().map(ScenarioAttestation::attestation).collect();
         let evidence =
