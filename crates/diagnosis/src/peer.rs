@@ -214,7 +214,8 @@ fn held_in_the_run<'v>(
             socket.source == seen.tuple.source && is_connection(socket) && received >= view.pair.since
         })
     };
-    let same = fresh(view).filter(|by| by.who == word.by.who && !by.endpoint);
+    // Older words count for no dial any more, and tell since when.
+    let same = view.pair.attestations.iter().filter(|by| by.who == word.by.who && !by.endpoint);
     same.flat_map(move |by| {
         let held = by.saw.seen.iter().filter(move |seen| of_run(by, seen));
         held.map(|seen| (by.at, seen.tuple.source))

@@ -222,9 +222,10 @@ const NOT_UNANIMOUS: &str = "not every connection attempt was reset, the others 
 fn reset(view: &View, address: &Address, proof: &mut Proof) -> Option<()> {
     let name = view.name(address.remote);
     let endpoint = view.endpoint(address.remote.ip());
-    if let Some(text) = admitted(view, endpoint, &name) {
+    let (between, who_listens) = (view.is_between(address, endpoint), peer::who_listens(view, address));
+    if let Some(text) = admitted(view, endpoint, &name).filter(|_| between || who_listens.is_none()) {
         proof.shows(Topic::Alive, text);
-        if !view.is_between(address, endpoint) {
+        if !between {
             proof.misses(
                 Confidence::Likely,
                 "the port may have been closed when it was reset and open when that source connected: resets before and \
@@ -236,7 +237,7 @@ fn reset(view: &View, address: &Address, proof: &mut Proof) -> Option<()> {
         }
         return Some(());
     }
-    if let Some(who) = peer::who_listens(view, address) {
+    if let Some(who) = who_listens {
         proof.shows(
             Topic::Alive,
             format!("{who} listens on {}, by the word of its own kernel", address.remote),

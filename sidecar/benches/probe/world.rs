@@ -34,8 +34,6 @@ const HTTP: u16 = 8081;
 const CLOSED: u16 = 8089;
 /// Services have addresses 10.96.0.x, endpoints 10.244.x.y: all of them end here. 10.97.0.0/16 leads nowhere.
 const NOWHERE: Ipv4Addr = Ipv4Addr::new(10, 97, 0, 1);
-/// Who answers datagrams.
-const ECHO: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 6);
 const ENDPOINTS: u8 = 3;
 const LAN: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(3)];
 
@@ -56,7 +54,6 @@ async fn serve(plan: &str, folder: &Path) -> Result<()> {
         let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await?;
         tokio::spawn(accept(listener, answer));
     }
-    tokio::spawn(echo(UdpSocket::bind((ECHO, OPEN)).await?));
     let queries = Arc::new(AtomicU64::new(0));
     tokio::spawn(name_server(UdpSocket::bind((SERVER, 53)).await?, Arc::clone(&queries)));
     std::thread::spawn(move || {
@@ -94,15 +91,6 @@ async fn respond(mut stream: TcpStream) -> std::io::Result<()> {
         stream.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").await?;
     }
     Ok(())
-}
-
-/// Sends every datagram back, from the address that it was sent to.
-async fn echo(socket: UdpSocket) {
-    let mut datagram = [0; 1500];
-    while let Ok((length, from)) = socket.recv_from(&mut datagram).await {
-        // Whoever asked may have gone.
-        let _ = socket.send_to(&datagram[..length], from).await;
-    }
 }
 
 /// Knows `svc-N.shop.svc.cluster.local` as 10.96.0.N, and nothing else.
@@ -193,7 +181,6 @@ fn kinds() -> BTreeMap<String, PlannedTarget> {
         ("silent".into(), target(silent, minute)),
         ("url".into(), http(url(format!("http://svc-4.shop.svc:{HTTP}/")))),
         ("tls".into(), http(url(format!("https://svc-5.shop.svc:{HTTP}/")))),
-        ("udp".into(), target(url(format!("udp://{ECHO}:{OPEN}?send=70696e67")), minute)),
         ("dns".into(), target(TargetKind::Dns(dns), minute)),
     ])
 }

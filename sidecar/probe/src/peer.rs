@@ -38,8 +38,8 @@ impl Peer {
         Self { addresses, closed: Closed::default(), looks: TokenBucket::new(LOOKS_PER_SECOND, LOOK_BURST) }
     }
 
-    /// Remembers for so long, and 10 s at most, which connections of the namespace are closed: a third of the
-    /// time at most, whoever asks. Needs a runtime with I/O and time, and [`Peer::remember`] to be polled.
+    /// Remembers for so long, and 10 s at most, which connections of the namespace are closed; not at once again where
+    /// that are too many. Needs a runtime with I/O and time, and [`Peer::remember`] to be polled.
     pub fn watch(&mut self, window: Duration) {
         self.closed.open(window);
     }

@@ -151,7 +151,10 @@ fn why_open(used: &ProxyUse, attempt: Option<&ProxyAttempt>) -> Option<String> {
     }
     let Some(attempt) = attempt else {
         // The rules for dials hold for what a proxy dials in our place.
-        return Some(words::not_tried(used, "the name leads to no address here that the check may reach"));
+        return Some(words::not_tried(
+            used,
+            "the name leads to no address here that the check may reach; allowing its host in allowedTargets would let it be asked",
+        ));
     };
     if !follows(attempt, used) {
         return Some(words::not_tried(used, "the walk took another way"));

@@ -16,7 +16,7 @@ const ROOTS: Duration = Duration::from_secs(75);
 pub(super) fn handshake(view: &View) -> Option<Verdict> {
     let mut verdict = after::told(view, judged(view.walk.tls.as_ref()?)?);
     if verdict.reason == Some(Reason::TlsUntrustedIssuer) && !outlasts_the_roots(view) {
-        let text = "the roots may have been replaced, and be read again soon: walks that see the same for longer decide";
+        let text = "roots of a ConfigMap may have been replaced, and are read again soon: walks that see the same for longer decide";
         verdict.because.push(Because::new(Topic::Missing, text));
         verdict.confidence = verdict.confidence.min(Confidence::Likely);
     }

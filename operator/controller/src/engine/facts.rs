@@ -1,7 +1,7 @@
 //! What the cluster knows about a pair, put together for judging.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ use crate::cluster::record::{ObjectKey, Pod};
 use crate::cluster::service::{self, Endpoint, PortSelector, ResolvedService};
 use crate::evidence::TargetEvidence;
 
+/// An older connection of somebody else says nothing of a run of walks.
+const SEEN: Duration = Duration::from_mins(1);
 /// What stands for the kinds that discovery will find.
 const UNDISCOVERED: &str = "any: the API server has not yet told which kinds it serves";
 
@@ -76,10 +78,16 @@ impl Engine {
     fn names_service(&self, resolved: &Resolved) -> bool {
         match resolved {
             Resolved::Service(..) => false,
-            Resolved::Url { in_cluster, .. } => in_cluster.is_some(),
-            Resolved::Dns { named } => {
-                let service = named.as_ref().and_then(|key| self.index.service(key));
-                service.is_some_and(|service| service.external_name.is_none())
+            Resolved::Url { in_cluster: named, .. } | Resolved::Dns { named } => {
+                let service = named.as_ref().and_then(|key| Some((key, self.index.service(key)?)));
+                // A headless one has no address as long as none of its pods is ready.
+                let has_address = |key| {
+                    let mut endpoints = self.index.slices(key).flat_map(|slice| &slice.endpoints);
+                    endpoints.any(|endpoint| endpoint.ready)
+                };
+                service.is_some_and(|(key, service)| {
+                    service.external_name.is_none() && (!service.headless || has_address(key))
+                })
             }
         }
     }
@@ -193,7 +201,9 @@ impl Engine {
             admitted_source: self.sightings.admitted(
                 endpoint.address,
                 &pair.source.id,
-                pair.evidence.map(|evidence| (evidence.since, evidence.started)),
+                pair.evidence.map(|evidence| {
+                    (evidence.since.max(pair.now.minus(SEEN)), last_found(evidence, endpoint.address))
+                }),
             ),
             path: self.path(pair, node.as_deref(), ip),
         }
@@ -289,6 +299,15 @@ impl Engine {
             Resolved::Dns { .. } => TargetFacts::Dns,
         }
     }
+}
+
+/// When an endpoint was last found as it is told: of one that is dialled less often, walks tell what an earlier one found.
+fn last_found(evidence: &TargetEvidence, endpoint: SocketAddr) -> Timestamp {
+    let connect = evidence.walk.connect.as_ref();
+    let open = connect.is_some_and(|connect| connect.breakers.iter().any(|b| b.remote == endpoint && b.open));
+    let dials = connect.into_iter().flat_map(|connect| &connect.dials).filter(|dial| dial.remote == endpoint);
+    let last = dials.map(|dial| dial.started).max();
+    last.filter(|_| open).unwrap_or(evidence.started)
 }
 
 /// What to call a Service. One that is only an alias in DNS is none that could be walked to, and is told as

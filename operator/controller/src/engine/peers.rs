@@ -32,8 +32,8 @@ const ANSWER: Duration = Duration::from_secs(10);
 /// When a pod is asked a second time about the same dials: an accept queue is full for longer than a moment, and SYN
 /// cookies are told by a counter.
 const AGAIN: Duration = Duration::from_secs(2);
-/// How long an answer counts.
-const STANDS: Duration = Duration::from_mins(1);
+/// How long an answer is kept: it counts for a minute, and shows for longer since when a pod holds what it does.
+const KEPT: Duration = Duration::from_mins(2);
 /// When answers that a verdict rests on are got anew: in time, before they no longer count.
 const RENEW: Duration = Duration::from_secs(40);
 /// Answers about one pair, at most.
@@ -179,7 +179,7 @@ impl Engine {
         self.touched.news(source).walked.insert(target);
     }
 
-    /// What was told of a pair and still counts.
+    /// What was told of a pair of late.
     pub(super) fn attestations(
         &self,
         source: &PodRef,
@@ -188,7 +188,7 @@ impl Engine {
         now: Timestamp,
     ) -> Vec<Attestation> {
         let told = self.peers.told.get(&(source.clone(), key.clone()));
-        let fresh = told.into_iter().flatten().filter(|told| now.since(told.at) <= STANDS);
+        let fresh = told.into_iter().flatten().filter(|told| now.since(told.at) <= KEPT);
         let attestation = |told: &Told| {
             let is_member = |service: &ObjectKey| self.peers.members.is_member(service, &told.whom, told.at);
             let endpoint = resolved.service().is_none_or(is_member);
@@ -248,7 +248,7 @@ impl Engine {
         });
         outputs.extend(self.renew_answers(now));
         for answers in self.peers.told.values_mut() {
-            answers.retain(|told| now.since(told.at) <= STANDS);
+            answers.retain(|told| now.since(told.at) <= KEPT);
         }
         self.peers.told.retain(|_, answers| !answers.is_empty());
         self.peers.renewed.retain(|_, at| now.since(*at) < RENEW);

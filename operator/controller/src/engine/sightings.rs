@@ -4,7 +4,7 @@
 //! A sidecar could claim anything, so only what its plan has it dial is taken, and a connection counts as that
 //! of an admitted source only where the policies admit it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -22,6 +22,9 @@ use crate::decisions::Decisions;
 
 /// Sightings older than this prove nothing.
 const KEEP: Duration = Duration::from_mins(5);
+/// Connections of one pod to one endpoint that are remembered: what a walk found before an open circuit breaker is as old
+/// as a minute, and somebody has to have connected before that.
+const TIMES: usize = 8;
 /// A walk may report what another target of the pod found at an address this long before.
 const SHARED: Duration = Duration::from_secs(5);
 /// `ECONNREFUSED`, Linux.
@@ -32,8 +35,8 @@ const ECONNREFUSED: i32 = 111;
 pub struct Sightings {
     /// From node to node, in a family: a pod of the second answered a pod of the first.
     paths: BTreeMap<Path, Sighting>,
-    /// Endpoints that took a connection, by whom last, and when they did before that.
-    admitted: BTreeMap<SocketAddr, BTreeMap<PodRef, [Timestamp; 2]>>,
+    /// Endpoints that took a connection, by whom and when, the last first.
+    admitted: BTreeMap<SocketAddr, BTreeMap<PodRef, VecDeque<Timestamp>>>,
 }
 
 /// A way from one node to another, in one address family.
@@ -89,9 +92,10 @@ impl Sightings {
         }
         if connected && witness.is_admitted(answer) {
             let of_endpoint = self.admitted.entry(remote).or_default();
-            let known = of_endpoint.entry(witness.source.id.clone()).or_insert([at; 2]);
-            if at > known[0] {
-                *known = [at, known[0]];
+            let times = of_endpoint.entry(witness.source.id.clone()).or_default();
+            if times.front().is_none_or(|last| at > *last) {
+                times.push_front(at);
+                times.truncate(TIMES);
             }
         }
         let answered_by = witness.index.pod_by_ip(remote.ip());
@@ -124,7 +128,7 @@ impl Sightings {
         run: Option<(Timestamp, Timestamp)>,
     ) -> Option<Sighting> {
         let others = self.admitted.get(&endpoint)?.iter().filter(|(pod, _)| *pod != not);
-        let each = others.flat_map(|(pod, times)| times.map(|at| (pod, at)));
+        let each = others.flat_map(|(pod, times)| times.iter().map(move |at| (pod, *at)));
         let last =
             each.max_by_key(|(_, at)| (run.is_some_and(|(first, last)| first <= *at && *at <= last), *at));
         last.map(|(pod, at)| Sighting { who: pod.to_string(), at })
@@ -134,7 +138,7 @@ impl Sightings {
     pub fn forget(&mut self, now: Timestamp) {
         self.paths.retain(|_, sighting| now.since(sighting.at) < KEEP);
         self.admitted.retain(|_, pods| {
-            pods.retain(|_, [at, _]| now.since(*at) < KEEP);
+            pods.retain(|_, times| times.front().is_some_and(|at| now.since(*at) < KEEP));
             !pods.is_empty()
         });
     }

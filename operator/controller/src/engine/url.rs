@@ -83,7 +83,7 @@ impl Engine {
 
     /// These addresses of the cluster, and what the operator's configuration allows. A name of the cluster
     /// leads into it, so its own addresses come first where not all fit.
-    pub(super) fn scope(&self, host: &str, inside: BTreeSet<IpAddr>) -> DialScope {
+    fn scope(&self, host: &str, inside: BTreeSet<IpAddr>) -> DialScope {
         let mut networks: Vec<IpNet> = inside.into_iter().map(IpNet::from).collect();
         networks.extend(&self.settings.allow.networks);
         networks.truncate(Allow::MOST);

@@ -85,19 +85,17 @@ pub(super) struct Trace {
 }
 
 impl Trace {
-    /// Dials the address with as many numbers of hops as the budget has connects left for, from the smallest on.
-    fn begin(remote: SocketAddr, gate: &Gate) -> Self {
+    /// Dials the address with each number of hops. None where the budget has no connects left for all of them, or a socket
+    /// cannot be had: a part would say less than what is known from before, and no walk ends by it.
+    fn begin(remote: SocketAddr, gate: &Gate) -> Option<Self> {
         let mut attempts = Vec::new();
         for ttl in 1..=FURTHEST {
-            if gate.try_connect(remote, Pace::Immediate).is_err() {
-                break;
-            }
-            // What cannot be asked is not known: no walk ends by it.
-            let shape = Shape::Limited(ttl);
-            let Ok(attempt) = Attempt::begin_with(DialPurpose::Address, remote, None, shape) else { break };
+            gate.try_connect(remote, Pace::Immediate).ok()?;
+            let attempt =
+                Attempt::begin_with(DialPurpose::Address, remote, None, Shape::Limited(ttl)).ok()?;
             attempts.push((ttl, attempt.counted(gate.census())));
         }
-        Self { remote, attempts }
+        Some(Self { remote, attempts })
     }
 
     /// Waits until each is answered.
@@ -151,7 +149,7 @@ pub(super) fn begin(dialling: &Dialling<'_>, remotes: &[SocketAddr]) -> Vec<Trac
     let due = remotes.iter().filter(|remote| may_trace(**remote));
     due.filter(|remote| connector.hops.is_due(**remote, now, dialling.pace))
         .take(TRACED)
-        .map(|remote| Trace::begin(*remote, dialling.gate))
+        .filter_map(|remote| Trace::begin(*remote, dialling.gate))
         .collect()
 }
 
@@ -176,7 +174,8 @@ pub(super) async fn after_time_exceeded(dialling: &Dialling<'_>, series: &mut Se
     let now = Instant::now();
     let due = open(&dials, is_over).into_iter().filter(|remote| may_trace(*remote));
     let due = due.filter(|remote| dialling.connector.hops.is_due(*remote, now, dialling.pace));
-    let mut traces: Vec<Trace> = due.take(TRACED).map(|remote| Trace::begin(remote, dialling.gate)).collect();
+    let mut traces: Vec<Trace> =
+        due.take(TRACED).filter_map(|remote| Trace::begin(remote, dialling.gate)).collect();
     if traces.is_empty() {
         return;
     }

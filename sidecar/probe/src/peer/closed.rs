@@ -16,21 +16,18 @@ use crate::socket::diag::{Destroyed, Held};
 
 /// The longest window, and how long what was seen in it is remembered.
 const WINDOW: Duration = Duration::from_secs(10);
-/// Of the time at most one part of so many is watched, however many ask: each connection that the pod closes costs.
-const PARTS: u32 = 3;
-/// The whole windows that may come at once after a rest.
-const AT_ONCE: u32 = 3;
 const KEPT: Duration = Duration::from_secs(20);
 /// Connections remembered; the oldest go first.
 const MOST: usize = 512;
-/// Connections told of in one window: a pod that closes more costs too much to watch.
+/// Connections told of in one window: a pod that closes more costs too much to watch, and is left alone for a while.
 const TOLD: u32 = 4096;
+const REST: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Default)]
 pub(super) struct Closed {
     window: Option<Window>,
-    /// When all windows may come at once again.
-    rested: Option<Instant>,
+    /// When a pod that closes too much may be watched again.
+    rests: Option<Instant>,
     seen: VecDeque<(Instant, Held)>,
     /// When one was last forgotten for want of room, or not told of.
     lost: Option<Instant>,
@@ -46,24 +43,18 @@ struct Window {
 impl Closed {
     pub(super) fn open(&mut self, window: Duration) {
         let (now, window) = (Instant::now(), window.min(WINDOW));
-        let rested = self.rested.map_or(now, |rested| rested.max(now));
-        let cost =
-            self.window.as_ref().map_or(window, |open| (now + window).saturating_duration_since(open.until));
-        let next = rested + cost * PARTS;
-        if next > now + WINDOW * PARTS * AT_ONCE {
+        if self.rests.is_some_and(|until| now < until) {
+            // Nothing that is closed now will be found.
+            self.lost = Some(now);
             return;
         }
         if let Some(open) = &mut self.window {
             open.until = open.until.max(now + window);
-            self.rested = Some(next);
             return;
         }
         let opened = Destroyed::open().and_then(|socket| crate::socket::watch(socket, Interest::READABLE));
         match opened {
-            Ok(fd) => {
-                self.window = Some(Window { fd, until: now + window, told: 0 });
-                self.rested = Some(next);
-            }
+            Ok(fd) => self.window = Some(Window { fd, until: now + window, told: 0 }),
             Err(error) => tracing::debug!(%error, "closed connections cannot be watched"),
         }
     }
@@ -75,11 +66,11 @@ impl Closed {
     /// Takes in what has been told by now.
     pub(super) fn take_in(&mut self) {
         let now = Instant::now();
-        let Self { window, seen, lost, .. } = self;
+        let Self { window, rests, seen, lost } = self;
         if let Some(open) = window
             && (drain(open, seen, lost).is_err() || now >= open.until)
         {
-            *window = None;
+            close(window, rests);
         }
         seen.retain(|(at, _)| now.saturating_duration_since(*at) < KEPT);
         lost.take_if(|at| now.saturating_duration_since(*at) >= KEPT);
@@ -92,7 +83,7 @@ impl Closed {
 
     /// Takes in what is told to the end of the window, and closes its socket then.
     pub(super) async fn take_in_all(&mut self) {
-        let Self { window, seen, lost, .. } = self;
+        let Self { window, rests, seen, lost } = self;
         let Some(open) = window else { return pending().await };
         let until = open.until;
         let all = async {
@@ -103,7 +94,7 @@ impl Closed {
         };
         // Late is no error: it is the end of the window. Nor can anything be done about one that broke.
         let _: Result<io::Result<()>, _> = timeout_at(until, all).await;
-        *window = None;
+        close(window, rests);
     }
 
     /// The connection between these, or one from elsewhere to the same end with that MSS.
@@ -128,6 +119,13 @@ impl Closed {
         })?;
         let quiet = held.info.map(|info| info.data_received.min(info.ack_received)).unwrap_or_default();
         Some(told(held, quiet + now.saturating_duration_since(*at), true))
+    }
+}
+
+/// Ends the window. A pod that closes more than can be watched is not watched again at once.
+fn close(window: &mut Option<Window>, rests: &mut Option<Instant>) {
+    if window.take().is_some_and(|window| window.told > TOLD) {
+        *rests = Some(Instant::now() + REST);
     }
 }
 
@@ -225,14 +223,21 @@ mod tests {
         closed.take_in_all().await;
         assert!(!closed.is_open());
         assert_eq!(begun.elapsed().as_secs(), WINDOW.as_secs());
-        for _ in 0..AT_ONCE {
-            closed.open(WINDOW);
-            assert!(closed.is_open(), "some come at once");
-            closed.take_in_all().await;
-        }
         closed.open(WINDOW);
-        assert!(!closed.is_open(), "but the pod is not watched all the time, whoever asks");
-        tokio::time::advance(WINDOW * (PARTS - 1)).await;
+        assert!(closed.is_open() && !closed.has_lost(), "the next may come at once");
+    }
+
+    #[tokio::test]
+    async fn a_pod_that_closes_too_much_is_left_alone_for_a_while() {
+        tokio::time::pause();
+        let mut closed = Closed::default();
+        closed.open(WINDOW);
+        closed.window.as_mut().expect("it is open").told = TOLD + 1;
+        tokio::time::advance(WINDOW).await;
+        closed.take_in();
+        closed.open(WINDOW);
+        assert!(!closed.is_open() && closed.has_lost(), "what is not found then may have been there");
+        tokio::time::advance(REST).await;
         closed.open(WINDOW);
         assert!(closed.is_open());
     }

@@ -227,3 +227,21 @@ fn an_endpoint_whose_pod_does_not_exist_any_more_is_told_as_that() {
         assert_eq!(world.verdict(), expected, "{about}");
     }
 }
+
+#[test]
+fn who_connected_before_a_dial_of_a_minute_ago_is_still_known() {
+    let mut world = World::shop();
+    world.settle();
+    let begun = world.now();
+    for _ in 0..6 {
+        world.pass(10);
+        world.walk("web-1", vec![dial(DialPurpose::Endpoint, DB)]);
+    }
+    let nobody = world::id("shop", "nobody");
+    let found = |last| {
+        let run = Some((begun, begun.plus(Duration::from_secs(last))));
+        let sighting = world.engine.sightings.admitted(DB.parse().unwrap(), &nobody, run);
+        sighting.map(|sighting| sighting.at.since(begun).as_secs())
+    };
+    assert_eq!([15, 35, 100].map(found), [Some(10), Some(30), Some(60)]);
+}
