@@ -155,7 +155,7 @@ catalogue! {
             "Endpoints that were dialled in the same walk: at least one is silent on many source ports or refuses, and another connects.",
             "Look at the pods behind the endpoints that the explanation names, and at the path to their nodes.";
         WrongBackend: "The Service's address leads to a pod that is no endpoint.",
-            "The sidecar of a pod that is no endpoint, and was none in the last seconds, holds the other end of a connection to the service address; confirmed by its exact ends.",
+            "The sidecar of a pod that is no endpoint, and was none in the last seconds, holds the other end of a connection to the service address; confirmed by its exact ends, for 25 s, with the mark of the dial or from two source ports, and no endpoint that holds the same.",
             "Look at kube-proxy, or what replaces it, on the source's node: it has rules of before.";
         ReturnPathBlocked: "The target receives the packets, and its answers do not come back.",
             "Silence, while the target's sidecar sees the SYN answered and waiting, or answers that are sent again and not acknowledged; confirmed by several source ports, walk after walk.",
@@ -187,7 +187,7 @@ catalogue! {
     }
     Tls {
         TlsUntrustedIssuer: "The server's certificate is not signed by a trusted root.",
-            "The TLS library found no path from the certificate to a given root.",
+            "The TLS library found no path from the certificate to a given root; confirmed once roots that were replaced would have been read again.",
             "Give the check the root that signed it, or find out who answers in the server's place.";
         TlsHandshakeFailed: "The TLS handshake failed.",
             "An alert, a protocol error, an invalid certificate, a reset or silence during the handshake; the explanation has the words of the TLS library.",
