@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 const PROTOCOL: &str = "\
 One JSON object a line, each answered by one:
   {\"watch\":{\"windowMs\":5000}}  -> \"watching\"  remember for so long, 10 s at most, what is closed;
-                                                 a third of the time, whoever asks
+                                                 not at once again where that is too much
   {\"look\":[{\"source\":\"10.0.0.1:40000\",\"destination\":\"10.0.1.1:80\"}]}  -> {\"saw\":{...}}, or \"tooOften\"
 
 A destination with an unspecified address or port 0 stands for any end of this network namespace.";

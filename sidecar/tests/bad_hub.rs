@@ -3,7 +3,7 @@
 #![allow(clippy::expect_used, clippy::panic)]
 
 #[path = "attach/support.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "each of those who share it uses a part")]
 mod support;
 
 #[path = "attach/script.rs"]

@@ -2,11 +2,11 @@
 #![allow(clippy::expect_used, clippy::panic)]
 
 #[path = "attach/support.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "each of those who share it uses a part")]
 mod support;
 
 #[path = "attach/client.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "each of those who share it uses a part")]
 mod client;
 
 use peerwalk_model::plan::{DialScope, TargetKind, UrlTarget};

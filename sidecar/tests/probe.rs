@@ -45,7 +45,7 @@ impl Open {
 }
 
 /// A port of loopback that nobody listens on. It is bound, so that nobody else gets it meanwhile.
-struct Closed(#[allow(dead_code)] TcpSocket, String);
+struct Closed(#[allow(dead_code, reason = "it holds the port")] TcpSocket, String);
 
 impl Closed {
     fn new() -> Self {

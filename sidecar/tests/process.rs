@@ -2,7 +2,7 @@
 #![allow(clippy::expect_used, clippy::panic)]
 
 #[path = "attach/support.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "each of those who share it uses a part")]
 mod support;
 
 use std::io::{BufRead as _, BufReader, Read as _};

@@ -125,3 +125,34 @@ fn the_impure_would_be_found() {
         assert_eq!(impure(text), found, "in {text:?}");
     }
 }
+
+#[test]
+fn documents_lead_to_files_that_there_are() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut folders = vec![root.join("docs")];
+    let mut documents = Vec::new();
+    let above = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path());
+    documents.extend(above.filter(|path| path.extension().is_some_and(|e| e == "md")));
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "md") {
+                documents.push(path);
+            }
+        }
+    }
+    let (mut links, mut dead) = (0, Vec::new());
+    for document in documents {
+        let text = fs::read_to_string(&document).unwrap();
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+        for target in targets.filter(|target| !target.is_empty() && !target.contains("://")) {
+            links += 1;
+            if !document.parent().unwrap().join(target).exists() {
+                dead.push(format!("{}: {target}", document.display()));
+            }
+        }
+    }
+    assert!(links > 50, "expected to find the links of the documents, found {links}");
+    assert!(dead.is_empty(), "expected a file where each of these leads to: {dead:#?}");
+}

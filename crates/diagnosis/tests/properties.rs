@@ -408,6 +408,7 @@ prop_compose! {
         times in [moment(), moment(), moment()],
         ordinary in prop::bool::weighted(0.8),
         attestations in attestations(),
+        awaits in prop::bool::weighted(0.2),
         consecutive in prop_oneof![0_u32..4, 9_u32..13],
     ) -> PairEvidence {
         let key = TargetKey { check: "storefront".into(), target: "ledger-db".into() };
@@ -428,7 +429,7 @@ prop_compose! {
         let [since, started, ended] = if ordinary { [since, 100_000, 102_000] } else { times };
         PairEvidence {
             attestations,
-            awaited: BTreeSet::new(),
+            awaited: awaits.then(|| "ledger/postgres-0".to_owned()).into_iter().collect(),
             walk,
             since: at(since),
             started: at(started),

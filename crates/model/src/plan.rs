@@ -42,7 +42,9 @@ impl PlannedTarget {
     pub fn speaks(&self) -> bool {
         let tls = match &self.kind {
             TargetKind::Service(service) => service.tls.is_some(),
-            TargetKind::Url(url) => url.url.starts_with("https:"),
+            TargetKind::Url(url) => {
+                url.url.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))
+            }
             TargetKind::Dns(_) => false,
         };
         self.http.is_some() || tls

@@ -10,7 +10,7 @@ mod link;
 mod program;
 mod rates;
 #[path = "../../tests/attach/support.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "each of those who share it uses a part")]
 mod support;
 mod world;
 

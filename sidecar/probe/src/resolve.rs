@@ -124,12 +124,10 @@ impl Resolver {
         gate: &Gate,
         event: bool,
     ) -> Option<Pair> {
-        let conf = read(&environment.resolv_conf).map(|text| ResolvConf::parse(&text)).ok()?;
-        if conf.single_request {
-            // The application does not either.
-            return None;
-        }
-        self.pairs.of(resolve, gate, event).await
+        // With this option the application does not ask for both at once either.
+        let single =
+            || read(&environment.resolv_conf).is_ok_and(|text| ResolvConf::parse(&text).single_request);
+        self.pairs.of(resolve, gate, event, single).await
     }
 }
 

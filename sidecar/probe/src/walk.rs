@@ -177,7 +177,7 @@ impl Tour<'_> {
             .filter(|url| matches!(url.scheme, Scheme::Http | Scheme::Https))
             .map(|url| route(url, &environment.containers));
         let locals = self.locals();
-        let dialling = self.dialling(&locals, way.url.as_ref());
+        let dialling = self.dialling(&locals, way.url.as_ref().and_then(TargetUrl::datagram));
         let may = environment.rules.permitted_through(&addresses, way.port, &self.target.kind);
         let used = walk.route.as_ref().filter(|_| may).and_then(proxied::choice).cloned();
         // Both ways at the same time, since both must fit into the walk.
@@ -360,8 +360,7 @@ impl Tour<'_> {
         Locals { addresses, endpoints, namespace: self.prober.namespace.clone() }
     }
 
-    fn dialling<'a>(&'a self, locals: &'a Locals, url: Option<&TargetUrl>) -> Dialling<'a> {
-        let datagram = url.and_then(TargetUrl::datagram);
+    fn dialling<'a>(&'a self, locals: &'a Locals, datagram: Option<Vec<u8>>) -> Dialling<'a> {
         // A port of one protocol is not the port of the other.
         let udp = datagram.is_some();
         Dialling {
@@ -371,7 +370,6 @@ impl Tour<'_> {
             allowance: &self.allowance,
             key: &self.key,
             target: self.target,
-            speaks: self.target.http.is_some() || url.is_some_and(|url| url.scheme == Scheme::Https),
             rules: self.prober.environment.rules,
             locals,
             witness: self.prober.witness.as_deref(),

@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use peerwalk_diagnosis::Sighting;
-use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose, RequestOutcome, TlsOutcome};
+use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose, MOMENT, RequestOutcome, TlsOutcome};
 use peerwalk_model::plan::{PlannedTarget, TargetKind};
 use peerwalk_model::report::TargetFreshness;
 use peerwalk_model::{PodRef, Timestamp, Walk};
@@ -25,8 +25,6 @@ const KEEP: Duration = Duration::from_mins(5);
 /// Connections of one pod to one endpoint that are remembered: what a walk found before an open circuit breaker is as old
 /// as a minute, and somebody has to have connected before that.
 const TIMES: usize = 8;
-/// A walk may report what another target of the pod found at an address this long before.
-const SHARED: Duration = Duration::from_secs(5);
 /// `ECONNREFUSED`, Linux.
 const ECONNREFUSED: i32 = 111;
 
@@ -197,7 +195,7 @@ impl Witness<'_> {
 /// What a walk answered that found the same as one before, as far as that is known: a heartbeat does not tell
 /// which endpoint was dialled. Controls are left out, as proven silence is told with the controls of its proof.
 fn repeated(witness: &Witness<'_>, walk: &Walk, fresh: &TargetFreshness) -> Vec<Answer> {
-    let begun = fresh.started.minus(SHARED);
+    let begun = fresh.started.minus(MOMENT);
     let breakers = walk.connect.iter().flat_map(|connect| &connect.breakers);
     let open: Vec<SocketAddr> =
         breakers.filter(|breaker| breaker.open).map(|breaker| breaker.remote).collect();

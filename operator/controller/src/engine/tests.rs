@@ -152,12 +152,7 @@ fn no_claim_about_policy_is_confirmed_before_discovery_has_looked() {
         }
         assert!(world.engine.ready(), "readiness does not wait for it");
         world.policy("ledger", "default-deny", &json!({"podSelector": {}, "policyTypes": ["Ingress"]}));
-        world.attach("web-1");
-        world.attach_in("ledger", "db-0");
-        world.pass(10);
-        world.walk("web-1", world::silent_with_control());
-        world.pass(2);
-        world.heartbeat_in("ledger", "db-0");
+        world.finds_the_living_silent();
         world.settle();
         assert_eq!(world.verdict(), expected, "discovery: {kinds:?}");
     }

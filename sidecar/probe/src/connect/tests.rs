@@ -87,7 +87,6 @@ impl World {
             allowance: &self.allowance,
             key: &self.key,
             target,
-            speaks: false,
             rules: DialRules::Plan,
             locals: &self.locals,
             watch,

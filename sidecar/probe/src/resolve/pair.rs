@@ -34,7 +34,15 @@ pub(super) struct Pairs(Mutex<HashMap<String, (Instant, Pair)>>);
 impl Pairs {
     /// The pair for what was resolved: asked now when it is due and there is budget, else that of before. None
     /// where no server has answered both types of a name apart.
-    pub(super) async fn of(&self, resolve: &Resolve, gate: &Gate, event: bool) -> Option<Pair> {
+    ///
+    /// Nothing is asked, and nothing told, where the resolver's options are `single`.
+    pub(super) async fn of(
+        &self,
+        resolve: &Resolve,
+        gate: &Gate,
+        event: bool,
+        single: impl FnOnce() -> bool,
+    ) -> Option<Pair> {
         let (server, name, patience) = apart(&resolve.queries)?;
         let known = self.known(server, name);
         let open = resolve.queries.iter().any(|query| !query.outcome.is_final());
@@ -42,6 +50,9 @@ impl Pairs {
         let due = event || known.as_ref().is_none_or(|(asked, _)| asked.elapsed() >= spacing);
         if !due || !gate.may_query() {
             return known.filter(|(asked, _)| asked.elapsed() < STANDS).map(|(_, pair)| pair);
+        }
+        if single() {
+            return None;
         }
         let pair = ask(server, name, patience, gate).await?;
         let mut pairs = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -21,12 +21,7 @@ fn list_again(world: &mut World, kind: Kind) {
 fn denied() -> World {
     let mut world = World::shop();
     world.policy("ledger", "default-deny", &json!({"podSelector": {}, "policyTypes": ["Ingress"]}));
-    world.attach("web-1");
-    world.attach_in("ledger", "db-0");
-    world.pass(10);
-    world.walk("web-1", world::silent_with_control());
-    world.pass(2);
-    world.heartbeat_in("ledger", "db-0");
+    world.finds_the_living_silent();
     world.settle_and_store();
     assert_eq!(world.verdict(), "PolicyDenied confirmed");
     world

@@ -43,12 +43,7 @@ fn a_denial_behind_a_url_is_found_and_proven() {
         let mut world = World::shop();
         world.policy("ledger", "default-deny", &json!({"podSelector": {}, "policyTypes": ["Ingress"]}));
         world.check_with_target(url(&format!("{scheme}://db.ledger.svc:5432/")));
-        world.attach("web-1");
-        world.attach_in("ledger", "db-0");
-        world.pass(10);
-        world.walk("web-1", world::silent_with_control());
-        world.pass(2);
-        world.heartbeat_in("ledger", "db-0");
+        world.finds_the_living_silent();
         world.settle();
         assert_eq!(world.verdict(), "PolicyDenied confirmed", "{}", world.explanation());
         let target = format!("→ {scheme}://db.ledger.svc:5432/ ");

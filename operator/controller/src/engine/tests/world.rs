@@ -534,6 +534,16 @@ impl World {
         self.sidecar(SidecarEvent::Heartbeat(id("shop", pod), heartbeat));
     }
 
+    /// web-1 finds a database silent that lives, behind a node that answers, ten seconds after the last change.
+    pub fn finds_the_living_silent(&mut self) {
+        self.attach("web-1");
+        self.attach_in("ledger", "db-0");
+        self.pass(10);
+        self.walk("web-1", silent_with_control());
+        self.pass(2);
+        self.heartbeat_in("ledger", "db-0");
+    }
+
     pub fn heartbeat(&mut self, pod: &str) {
         self.heartbeat_in("shop", pod);
     }
