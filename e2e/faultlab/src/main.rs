@@ -65,6 +65,36 @@ impl Turn<'_> {
     }
 }
 
+/// What the cases played so far came to.
+#[derive(Default)]
+struct Score {
+    matrices: BTreeMap<By, Matrix>,
+    played: usize,
+    failed: usize,
+}
+
+impl Score {
+    /// Adds a case; what is not as expected is told at once, as a long run takes an hour.
+    fn count(&mut self, turn: &Turn<'_>, result: Result<Played>, load: bool) {
+        self.played += 1;
+        let wrong = match result {
+            Ok(played) => {
+                self.matrices.entry(turn.case.by).or_default().add(&played);
+                // Under load, what is late or not known is honest.
+                let wrong = played.grade == Grade::Wrong || played.grade != Grade::Right && !load;
+                wrong.then(|| complaint(turn, &played))
+            }
+            Err(error) => Some(format!("BROKEN  {}\n        {error:#}", turn.title())),
+        };
+        if let Some(text) = wrong {
+            self.failed += 1;
+            if self.failed <= TOLD {
+                say(&text);
+            }
+        }
+    }
+}
+
 fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     let mut cases = Case::all(&arguments.cases)?;
@@ -77,7 +107,7 @@ fn main() -> Result<ExitCode> {
         bail!("no case has a name with {}", arguments.words.join(" or "));
     }
     let (begun, all) = (Instant::now(), turns.len());
-    let (turns, played) = (Mutex::new(turns), Mutex::new(Vec::new()));
+    let (turns, score) = (Mutex::new(turns), Mutex::new(Score::default()));
     let burning = arguments.load.then(|| Burning::start(BURNING));
     thread::scope(|scope| {
         for _ in 0..arguments.jobs.min(all) {
@@ -86,41 +116,18 @@ fn main() -> Result<ExitCode> {
                     let next = turns.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
                     let Some(turn) = next else { return };
                     let result = play(turn.case, turn.setting, &arguments.probe, arguments.load);
-                    let mut played = played.lock().unwrap_or_else(PoisonError::into_inner);
-                    played.push((turn, result));
-                    if played.len() % STEP == 0 && played.len() < all {
-                        progress(&format!(
-                            "{} of {all} played in {} s",
-                            played.len(),
-                            begun.elapsed().as_secs()
-                        ));
+                    let mut score = score.lock().unwrap_or_else(PoisonError::into_inner);
+                    score.count(&turn, result, arguments.load);
+                    if score.played % STEP == 0 && score.played < all {
+                        let (Score { played, failed, .. }, time) = (&*score, begun.elapsed().as_secs());
+                        progress(&format!("{played} of {all} played in {time} s, {failed} not as expected"));
                     }
                 }
             });
         }
     });
     drop(burning);
-    let mut matrices: BTreeMap<By, Matrix> = BTreeMap::new();
-    let mut failed = 0;
-    let mut tell = |line: &str| {
-        failed += 1;
-        if failed <= TOLD {
-            say(line);
-        }
-    };
-    let played = played.into_inner().unwrap_or_else(PoisonError::into_inner);
-    for (turn, result) in &played {
-        match result {
-            Ok(played) => {
-                matrices.entry(turn.case.by).or_default().add(played);
-                // Under load, what is late or not known is honest.
-                if played.grade == Grade::Wrong || played.grade != Grade::Right && !arguments.load {
-                    tell(&complaint(turn, played));
-                }
-            }
-            Err(error) => tell(&format!("BROKEN  {}\n        {error:#}", turn.title())),
-        }
-    }
+    let Score { matrices, failed, .. } = score.into_inner().unwrap_or_else(PoisonError::into_inner);
     if failed > TOLD {
         say(&format!("and {} more", failed - TOLD));
     }

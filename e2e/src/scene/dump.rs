@@ -12,20 +12,20 @@ const LINES: i64 = 40;
 
 #[allow(clippy::print_stderr, reason = "this goes where test output goes")]
 impl Scene<'_> {
-    /// Prints checks, explanations, pods and logs.
+    /// Prints explanations, which tell the most and must not be cut off, then objects and logs.
     pub(super) async fn dump(&self) {
         eprintln!("==== {}", self.suffix);
+        let checks = self.checks().list(&ListParams::default()).await.map(|list| list.items);
+        for name in checks.unwrap_or_default().into_iter().filter_map(|check| check.metadata.name) {
+            eprintln!("---- explanation of {name}");
+            say(self.nodes.explain(&self.name(CLIENT), &name).await);
+        }
         for namespace in [CLIENT, SERVER].map(|role| self.name(role)) {
             let objects = ["get", "pods,networkpolicies,endpointslices", "-o", "wide"];
             say(printed(self.nodes.cluster.kubectl().args(["-n", &namespace]).args(objects)));
         }
         let yaml = ["get", "connectivitychecks", "-o", "yaml", "-n", &self.name(CLIENT)];
         say(printed(self.nodes.cluster.kubectl().args(yaml)));
-        let checks = self.checks().list(&ListParams::default()).await.map(|list| list.items);
-        for name in checks.unwrap_or_default().into_iter().filter_map(|check| check.metadata.name) {
-            eprintln!("---- explanation of {name}");
-            say(self.nodes.explain(&self.name(CLIENT), &name).await);
-        }
         for pod in self.pods(CLIENT).list(&ListParams::default()).await.map(|l| l.items).unwrap_or_default() {
             let name = pod.metadata.name.unwrap_or_default();
             eprintln!("---- sidecar of {name}");

@@ -6,6 +6,7 @@
 
 mod members;
 mod places;
+mod renew;
 mod rounds;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +16,7 @@ use std::time::Duration;
 use peerwalk_diagnosis::Attestation;
 use peerwalk_model::evidence::{Dial, DialOutcome, DialPurpose, RequestOutcome, TlsOutcome, signature};
 use peerwalk_model::peer::{Listener, Saw, Tuple};
-use peerwalk_model::{PodRef, Protocol, Reason, Stage, TargetKey, Timestamp, Walk};
+use peerwalk_model::{PodRef, Protocol, TargetKey, Timestamp, Walk};
 
 use super::target::Resolved;
 use super::{Engine, Output, Touched, plans};
@@ -23,6 +24,7 @@ use crate::cluster::flow::Destination;
 use crate::cluster::record::ObjectKey;
 use members::Members;
 use places::Places;
+use renew::Rests;
 use rounds::{Rounds, target_dials};
 
 /// Dials that one look asks for, at most.
@@ -99,10 +101,18 @@ impl Engine {
         if outputs.is_empty() && !walk.interim {
             outputs = self.begin_round_for(source, &walk, now);
         }
+        for (whom, tuples) in self.questions(source, &walk, now) {
+            outputs.extend(self.look(whom, source, &walk, tuples, now, true));
+        }
+        outputs
+    }
+
+    /// Whom to ask about which dials of a walk: those that did not come about, or should not have.
+    fn questions(&self, source: &PodRef, walk: &Walk, now: Timestamp) -> BTreeMap<PodRef, BTreeSet<Tuple>> {
         let mut questions: BTreeMap<PodRef, BTreeSet<Tuple>> = BTreeMap::new();
-        let witness = plans::witness(&self.plans, &self.index, &self.decisions, source, target);
+        let witness = plans::witness(&self.plans, &self.index, &self.decisions, source, &walk.target);
         let own = |dial: &&Dial| witness.is_some_and(|witness| witness.may_have_made(dial));
-        for dial in direct(&walk).filter(|dial| dial.started >= walk.started).filter(own) {
+        for dial in direct(walk).filter(|dial| dial.started >= walk.started).filter(own) {
             let wanted = unanswered_dial(dial) || (connected(dial) && self.is_denied(source, dial));
             let peer = if wanted { self.peer_at(dial.remote.ip(), now) } else { None };
             if let (Some(source), Some(peer)) = (dial.local, peer) {
@@ -110,10 +120,7 @@ impl Engine {
                 questions.entry(peer).or_default().insert(tuple);
             }
         }
-        for (whom, tuples) in questions {
-            outputs.extend(self.look(whom, source, &walk, tuples, now, true));
-        }
-        outputs
+        questions
     }
 
     /// One look at dials of a walk, with or without a second one; `None` where the same was asked a moment ago.
@@ -247,6 +254,7 @@ impl Engine {
             stays
         });
         outputs.extend(self.renew_answers(now));
+        outputs.extend(self.ask_late_peers(now));
         for answers in self.peers.told.values_mut() {
             answers.retain(|told| now.since(told.at) <= KEPT);
         }
@@ -269,60 +277,6 @@ impl Engine {
         }
         anew.retain(|question| self.reports(&question.whom, now));
         anew.into_iter().map(|question| self.ask(question)).collect()
-    }
-
-    /// A verdict that rests on answers must not fall back to plainer words because they grow old. Walks of the run have
-    /// new ports: the latest is asked for, or another one watched.
-    fn renew_answers(&mut self, now: Timestamp) -> Vec<Output> {
-        let last = |answers: &[Told]| answers.iter().map(|told| told.at).max();
-        let old =
-            self.peers.told.iter().filter(|(_, told)| last(told).is_some_and(|at| now.since(at) >= RENEW));
-        let mut sources: BTreeSet<PodRef> = BTreeSet::new();
-        let mut watched: Vec<(PairKey, Vec<PodRef>)> = Vec::new();
-        for ((source, target), told) in old {
-            match self.rests_on(source, target) {
-                Some(Rests::Sockets)
-                    if !self.peers.renewed.contains_key(source) && self.reports(source, now) =>
-                {
-                    sources.insert(source.clone());
-                }
-                Some(Rests::Connections) => {
-                    let whom: BTreeSet<&PodRef> = told.iter().map(|told| &told.whom).collect();
-                    let pair = (source.clone(), target.clone());
-                    watched.push((pair, whom.into_iter().cloned().collect()));
-                }
-                _ => {}
-            }
-        }
-        self.peers.renewed.extend(sources.iter().map(|source| (source.clone(), now)));
-        let mut outputs: Vec<Output> = sources.into_iter().map(Output::SendAll).collect();
-        for ((source, target), whom) in watched {
-            outputs.extend(self.begin_round_again(&source, &target, whom, now));
-        }
-        outputs
-    }
-
-    /// What the present verdict of a pair rests on that only peers can tell.
-    fn rests_on(&self, source: &PodRef, target: &TargetKey) -> Option<Rests> {
-        let state = self.checks.get(&ObjectKey::new(&source.namespace, &target.check))?;
-        let verdict = &state.pairs.get(source)?.get(&target.target)?.verdict;
-        let reset = || {
-            let walk = self.evidence_of(source, target).map(|evidence| &evidence.walk);
-            walk.is_some_and(|walk| direct(walk).any(is_reset))
-        };
-        match verdict.reason? {
-            Reason::WrongBackend | Reason::PolicyNotEnforced | Reason::PeerNotReading => {
-                Some(Rests::Connections)
-            }
-            Reason::ReturnPathBlocked | Reason::Overloaded if verdict.stage > Stage::Connect => {
-                Some(Rests::Connections)
-            }
-            Reason::NotListening | Reason::ReturnPathBlocked | Reason::Overloaded | Reason::Filtered => {
-                Some(Rests::Sockets)
-            }
-            Reason::PolicyDenied => reset().then_some(Rests::Sockets),
-            _ => None,
-        }
     }
 
     /// Whether a walk found the same as before, and what is said of the pair rests on the connections that pods were
@@ -391,12 +345,6 @@ impl Engine {
         };
         !destinations.is_empty() && destinations.iter().all(denied)
     }
-}
-
-/// What a pod holds of a dial: connections have to be watched for, the rest is there for a while.
-enum Rests {
-    Sockets,
-    Connections,
 }
 
 /// The dials of addresses that are a pod's own, or may be.

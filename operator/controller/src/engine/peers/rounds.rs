@@ -60,6 +60,12 @@ struct Round {
 impl Engine {
     /// A walk that came about where the policies deny every endpoint, or that got no answer: another one is watched.
     pub(super) fn begin_round_for(&mut self, source: &PodRef, walk: &Walk, now: Timestamp) -> Vec<Output> {
+        let whom = self.whom_to_watch(source, walk, now);
+        self.begin_round(source, &walk.target, whom, now, false)
+    }
+
+    /// The pods whose sidecars can tell who took the connections of such a walk; nobody for any other.
+    pub(super) fn whom_to_watch(&self, source: &PodRef, walk: &Walk, now: Timestamp) -> Vec<PodRef> {
         let Some(resolved) = self.resolved_of(source, &walk.target) else { return Vec::new() };
         let denied = || target_dials(walk).any(connected) && self.all_denied(source, resolved);
         if !unanswered(walk) && !denied() {
@@ -71,7 +77,7 @@ impl Engine {
             Resolved::Service(_, _, Some(found)) => self.endpoints_of(found, now),
             _ => direct(walk).filter(own).filter_map(|dial| self.peer_at(dial.remote.ip(), now)).collect(),
         };
-        self.begin_round(source, &walk.target, endpoints.into_iter().collect(), now, false)
+        endpoints.into_iter().collect()
     }
 
     /// Another round with the pods of the one before, before what they told no longer counts.

@@ -203,6 +203,39 @@ fn a_pod_without_a_stream_is_not_asked() {
     assert_eq!(looks(&arrives(&mut world, reset(), |_| {})), vec![]);
 }
 
+/// How often the evidence of web-1 is asked for in so many seconds, while walks find the same.
+fn asks_for_evidence(world: &mut World, seconds: u64) -> usize {
+    let mut asked = 0;
+    for _ in 0..seconds {
+        world.pass(1);
+        repeats(world);
+        let outputs = world.take(Input::Tick);
+        asked += outputs.iter().filter(|output| matches!(output, Output::SendAll(_))).count();
+        world.settle();
+    }
+    asked
+}
+
+#[test]
+fn who_reports_later_than_the_walk_is_asked_about_it() {
+    for (about, dials) in [("refused", reset()), ("denied and connected", connected())] {
+        let mut world = World::shop();
+        world.policy("ledger", "deny-all", &json!({ "podSelector": {}, "policyTypes": ["Ingress"] }));
+        world.attach("web-1");
+        world.settle_and_store();
+        world.pass(60);
+        world.heartbeat("web-1");
+        let asked = |outputs: &[Output]| (looks(outputs).len(), watched(outputs));
+        assert_eq!(asked(&arrives(&mut world, dials.clone(), |_| {})), (0, vec![]), "{about}");
+        assert_eq!(asks_for_evidence(&mut world, 20), 0, "{about}: nobody could tell");
+        world.attach_in("ledger", "db-0");
+        world.heartbeat_in("ledger", "db-0");
+        assert_eq!(asks_for_evidence(&mut world, 5), 1, "{about}");
+        let asked = asked(&arrives(&mut world, dials, |_| {}));
+        assert_ne!(asked, (0, vec![]), "{about}: the evidence that comes is asked about");
+    }
+}
+
 #[test]
 fn a_walk_is_asked_about_once() {
     let mut world = attached();
