@@ -17,6 +17,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -229,6 +230,10 @@ impl Lab {
 
     /// Sets what is below `/proc/sys/net` of a namespace.
     pub fn sysctls(&self, at: At, values: &[(&str, &str)]) -> Result<()> {
+        // Who sets forwarding while others change devices does not wait, but tries again at once and for ever
+        // (`devinet_sysctl_forward`, Linux `net/ipv4/devinet.c`): many of them leave the machine to nobody else.
+        static ONE: Mutex<()> = Mutex::new(());
+        let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
         self.within(at, || {
             for (name, value) in values {
                 let file = format!("/proc/sys/net/{name}");
