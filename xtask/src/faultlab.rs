@@ -14,7 +14,7 @@ use crate::tree;
 #[derive(Args)]
 #[command(
     after_help = "Needs root, ip and nft: the networks are network namespaces of this machine, with no way out.\n\n\
-Examples:\n  cargo xtask faultlab\n  cargo xtask faultlab connect/drop dns/\n  cargo xtask faultlab --load\n  cargo xtask faultlab --repeat 20 --markdown docs/faultlab.md"
+Examples:\n  cargo xtask faultlab\n  cargo xtask faultlab connect/drop dns/\n  cargo xtask faultlab --load\n  cargo xtask faultlab --repeat 20 --markdown tables.md"
 )]
 pub(crate) struct Arguments {
     /// Only cases whose name has one of these words (`e2e/faultlab/cases`)
@@ -22,9 +22,9 @@ pub(crate) struct Arguments {
     /// How often each is played
     #[arg(long, default_value_t = 1)]
     repeat: usize,
-    /// How many are played at the same time
-    #[arg(long, default_value_t = 16)]
-    jobs: usize,
+    /// How many are played at the same time; 32 unless given, 8 with --load
+    #[arg(long)]
+    jobs: Option<usize>,
     /// Other connections in each network, and two threads that take the processors; only wrong answers fail then
     #[arg(long)]
     load: bool,
@@ -43,7 +43,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     peerwalk_cluster::install_missing(&missing, &mut Terminal::default())?;
     images::compile(Profile::Quick)?;
     let mut lab = command()?;
-    lab.args(["--repeat", &arguments.repeat.to_string(), "--jobs", &arguments.jobs.to_string()]);
+    lab.args(["--repeat", &arguments.repeat.to_string()]);
+    if let Some(jobs) = arguments.jobs {
+        lab.args(["--jobs", &jobs.to_string()]);
+    }
     for (flag, given) in [("--load", arguments.load), ("--all", arguments.all)] {
         if given {
             lab.arg(flag);

@@ -172,7 +172,7 @@ impl Run<'_> {
         }
         // Arguments name a part of the tests, and none of the cases.
         if compiled && self.wants(Only::Nodes) && self.arguments.arguments.is_empty() {
-            self.report.step("fault lab", || command(faultlab::command()?.args(["--jobs", "14"])));
+            self.report.step("fault lab", || command(&mut faultlab::command()?));
         }
         let Some(helm) = helm else { return };
         let (arguments, context) = (self.arguments, self.context);

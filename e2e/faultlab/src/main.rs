@@ -30,9 +30,9 @@ struct Arguments {
     /// How often each is played
     #[arg(long, default_value_t = 1)]
     repeat: usize,
-    /// How many are played at the same time: they wait more than they work
-    #[arg(long, default_value_t = 16)]
-    jobs: usize,
+    /// How many are played at the same time: they wait more than they work. 32 unless given, 8 with --load
+    #[arg(long)]
+    jobs: Option<usize>,
     /// Other connections in each network, and two threads that take the processors; only wrong answers fail then
     #[arg(long)]
     load: bool,
@@ -46,6 +46,10 @@ struct Arguments {
 
 /// Threads that take the processors under load.
 const BURNING: usize = 2;
+/// How many cases are played at the same time.
+const JOBS: usize = 32;
+/// The same under load, which takes the processors.
+const JOBS_UNDER_LOAD: usize = 8;
 /// After so many it is told how far it is.
 const STEP: usize = 250;
 /// So many that are not as expected are told in full.
@@ -109,8 +113,9 @@ fn main() -> Result<ExitCode> {
     let (begun, all) = (Instant::now(), turns.len());
     let (turns, score) = (Mutex::new(turns), Mutex::new(Score::default()));
     let burning = arguments.load.then(|| Burning::start(BURNING));
+    let jobs = arguments.jobs.unwrap_or(if arguments.load { JOBS_UNDER_LOAD } else { JOBS });
     thread::scope(|scope| {
-        for _ in 0..arguments.jobs.min(all) {
+        for _ in 0..jobs.min(all) {
             scope.spawn(|| {
                 loop {
                     let next = turns.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
