@@ -91,6 +91,11 @@ pub struct Args {
     #[arg(long = "allow-target", value_name = "CIDR_OR_HOST")]
     pub allow_targets: Vec<AllowEntry>,
 
+    /// What statuses and events tell of other namespaces than the check's own: everything that proves a verdict, or
+    /// no names of their policies and pods, and of nodes.
+    #[arg(long, value_enum, default_value = "Full")]
+    pub cross_namespace_details: CrossNamespaceDetails,
+
     /// Form of log lines.
     #[arg(long, value_enum, default_value = "json")]
     pub log_format: LogFormat,
@@ -137,6 +142,16 @@ fn cpu(text: &str) -> Result<Quantity, ConfigError> {
 
 fn memory(text: &str) -> Result<Quantity, ConfigError> {
     Quantity::parse(Resource::Memory, text)
+}
+
+/// What statuses and events tell of other namespaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "PascalCase")]
+pub enum CrossNamespaceDetails {
+    /// Everything that proves a verdict.
+    Full,
+    /// No names of their policies and pods, and of nodes.
+    Redacted,
 }
 
 /// Form of log lines.

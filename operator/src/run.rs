@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{Secret, Service};
 use kube::api::Api;
 use kube::{Client, Config};
 use peerwalk_controller::cluster::ObjectKey;
-use peerwalk_controller::{Controller, Explain, Links, Output, Settings, SidecarEvent};
+use peerwalk_controller::{Controller, Details, Explain, Links, Output, Settings, SidecarEvent};
 use peerwalk_hub::{Hub, HubEvent, HubHandle};
 use peerwalk_model::Timestamp;
 use peerwalk_webhook::{HubRoot, InjectConfig, WebhookMetrics};
@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 
-use crate::args::Args;
+use crate::args::{Args, CrossNamespaceDetails};
 use crate::certificates::{Certificates, Services, keep_ca_bundle, load_or_create};
 use crate::http::{self, Readiness};
 use crate::identity::{KnownPods, Reviewer};
@@ -210,6 +210,10 @@ fn settings(args: &Args, hub_address: SocketAddr) -> Settings {
     Settings {
         cluster_domain: args.cluster_domain.clone(),
         allow: args.allow_targets.iter().cloned().collect(),
+        details: match args.cross_namespace_details {
+            CrossNamespaceDetails::Full => Details::Full,
+            CrossNamespaceDetails::Redacted => Details::Redacted,
+        },
         hub: ObjectKey::new(&args.namespace, &args.hub_service),
         hub_address,
         attach_within: ATTACH_WITHIN,

@@ -17,7 +17,7 @@ use peerwalk_controller::cluster::decode::Kind;
 use peerwalk_controller::metrics::{Metrics, WriteResult};
 use peerwalk_controller::publish::Written;
 use peerwalk_controller::watch::WatchEvent;
-use peerwalk_controller::{Allow, Engine, Form, Input, Output, Settings, SidecarEvent};
+use peerwalk_controller::{Allow, Details, Engine, Form, Input, Output, Settings, SidecarEvent};
 use peerwalk_hub::HubEvent;
 use peerwalk_model::{PodRef, Timestamp};
 use serde_json::{Value, json};
@@ -105,6 +105,7 @@ impl World {
         let settings = Settings {
             cluster_domain: "cluster.local".to_owned(),
             allow: Allow::default(),
+            details: Details::Full,
             hub: ObjectKey::new("peerwalk-system", "peerwalk-hub"),
             hub_address: SocketAddr::new(setting.fill("{hubService}").parse()?, hub::PORT),
             attach_within: ATTACH_WITHIN,

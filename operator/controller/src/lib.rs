@@ -21,7 +21,7 @@ pub mod watch;
 
 pub use engine::{Engine, Form, Input, Output, SidecarEvent};
 pub use run::{Controller, Error, Explain, Links, run};
-pub use settings::{Allow, AllowEntry, Settings};
+pub use settings::{Allow, AllowEntry, Details, Settings};
 
 /// The name of our container in other people's pods.
 pub const SIDECAR_CONTAINER: &str = "peerwalk";

@@ -16,6 +16,8 @@ pub struct Settings {
     pub cluster_domain: String,
     /// What outside the cluster may be walked to.
     pub allow: Allow,
+    /// What of other namespaces is told.
+    pub details: Details,
     /// The hub's Service.
     pub hub: ObjectKey,
     /// Where sidecars dial the hub.
@@ -24,6 +26,16 @@ pub struct Settings {
     pub attach_within: Duration,
     /// How long a stream may be silent before it no longer counts as reporting.
     pub silence: Duration,
+}
+
+/// What statuses and events of a check tell of other namespaces.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Details {
+    /// Everything that proves a verdict.
+    #[default]
+    Full,
+    /// That a policy of another namespace decides, and no names: of policies, pods and nodes.
+    Redacted,
 }
 
 /// Bytes of a check's own roots, PEM: the protocol's limit.

@@ -9,7 +9,7 @@ use peerwalk_model::{Because, Confidence, Outcome, PodRef, Reason, TargetKey, Ti
 
 use super::checks::{CheckState, PairState};
 use super::facts::Pair;
-use super::status::{self, PairView, Round};
+use super::status::{self, Discretion, PairView, Round};
 use super::target::Resolved;
 use super::tell::{Fallen, tell};
 use super::{Engine, Output, Touched, limits};
@@ -122,6 +122,7 @@ impl Engine {
         let heard = told.is_some_and(|told| told.last_heard.is_some());
         // Nobody asks for the way to the hub of a pod that is heard through it.
         let hub = if attached { None } else { self.hub_denied(&record) };
+        let discretion = Discretion::new(self.settings.details, &key.namespace, check, &self.index);
         let said = state.pairs.entry(pod.clone()).or_default();
         let mut changed = false;
         for position in positions {
@@ -172,7 +173,7 @@ impl Engine {
                     target: target.name.clone(),
                     first: before.is_none_or(|b| !b.decided),
                     since: began(&record),
-                    verdict: next.shown.clone(),
+                    verdict: discretion.shown(&next.shown).into_owned(),
                 });
             }
             changed |= before.is_none_or(|before| !before.says_the_same(&next));
@@ -249,12 +250,16 @@ impl Engine {
         now: Timestamp,
     ) -> Vec<PairView<'a>> {
         let mut views = Vec::new();
+        let own = check.metadata.namespace.as_deref().unwrap_or_default();
+        let discretion = Discretion::new(self.settings.details, own, check, &self.index);
         for (pod, said) in &state.pairs {
             let Some(record) = self.index.pod(&ObjectKey::new(&pod.namespace, &pod.name)) else { continue };
             let young = now.since(began(record)) < check.spec.progress_deadline.get();
             let of_the_spec = check.spec.targets.iter().enumerate();
             let pairs = of_the_spec.filter_map(|(at, target)| Some((at, said.get(&target.name)?)));
-            views.extend(pairs.map(|(position, pair)| PairView::new(record, position, pair, young)));
+            views.extend(
+                pairs.map(|(position, pair)| PairView::new(record, position, pair, young, &discretion)),
+            );
         }
         views
     }

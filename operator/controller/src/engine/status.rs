@@ -3,8 +3,10 @@
 mod covered;
 mod progress;
 mod ready;
+mod redact;
 mod rows;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -21,6 +23,7 @@ use crate::cluster::record::{Pod, UnreadableCheck};
 pub use progress::Progress;
 use ready::Said;
 pub(super) use ready::rolls_out;
+pub(super) use redact::Discretion;
 
 /// The conditions that are ours, in the order in which they are written.
 const OURS: [&str; 4] = [READY, RECONCILING, STALLED, COVERED];
@@ -53,11 +56,17 @@ pub(super) struct PairView<'a> {
     /// The pod has run for less than something may be missing.
     pub young: bool,
     pub outcome: Outcome,
-    pub shown: &'a Verdict,
+    pub shown: Cow<'a, Verdict>,
 }
 
 impl<'a> PairView<'a> {
-    pub(super) fn new(pod: &'a Pod, target: usize, state: &'a PairState, young: bool) -> Self {
+    pub(super) fn new(
+        pod: &'a Pod,
+        target: usize,
+        state: &'a PairState,
+        young: bool,
+        discretion: &Discretion<'_>,
+    ) -> Self {
         let wants = state.verdict.reason.is_some_and(|reason| WANTS_REPORTS.contains(&reason));
         Self {
             pod: &pod.id,
@@ -68,7 +77,7 @@ impl<'a> PairView<'a> {
             complete: !wants && state.verdict.reason != Some(Reason::NotInjected),
             young,
             outcome: state.outcome,
-            shown: &state.shown,
+            shown: discretion.shown(&state.shown),
         }
     }
 }

@@ -13,6 +13,7 @@ mod places;
 mod plans;
 mod profiles;
 mod recreated;
+mod redacted;
 mod resend;
 mod restart;
 mod roots;

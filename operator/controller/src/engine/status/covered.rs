@@ -36,7 +36,7 @@ pub(super) fn covered(check: &ConnectivityCheck, round: &Round<'_>) -> Said {
             "{} of {sampled} pods do not report; {}: {}",
             silent.len(),
             first.pod,
-            headline(first.shown)
+            headline(&first.shown)
         );
         return Said::new(ConditionStatus::False, Reason::NotReporting.code(), message);
     }

@@ -76,7 +76,7 @@ fn not_allowed(check: &ConnectivityCheck, round: &Round<'_>) -> Option<Said> {
     let by_sidecar = || round.pairs.iter().find(|p| p.shown.reason == Some(Reason::TargetNotAllowed));
     let (position, words) = match by_configuration {
         Some(position) => (position, None),
-        None => by_sidecar().map(|pair| (pair.target, Some(headline(pair.shown))))?,
+        None => by_sidecar().map(|pair| (pair.target, Some(headline(&pair.shown))))?,
     };
     let target = check.spec.targets.get(position)?;
     let words = words.unwrap_or_else(|| why_not_allowed(target).to_owned());
@@ -104,7 +104,7 @@ fn failed(check: &ConnectivityCheck, round: &Round<'_>) -> Option<Said> {
         n => format!("; and {n} more"),
     };
     // However long the first is, that there are more must be told.
-    let first = clamp(&format!("{name}: {}", headline(pair.shown)), MAX_MESSAGE - more.len());
+    let first = clamp(&format!("{name}: {}", headline(&pair.shown)), MAX_MESSAGE - more.len());
     let reason = pair.shown.reason.unwrap_or(Reason::UnexpectedlyReachable);
     Some(Said::new(ConditionStatus::False, reason.code(), format!("{first}{more}")))
 }
@@ -132,7 +132,7 @@ fn unproven(check: &ConnectivityCheck, round: &Round<'_>) -> Option<Said> {
     let pair = round.pairs.iter().filter(uncertain).find(|pair| !begins(pair, &good))?;
     let name = &check.spec.targets.get(pair.target)?.name;
     let reason = pair.shown.reason.unwrap_or(Reason::Probing);
-    Some(Said::unknown(reason, format!("{name}: {}", headline(pair.shown))))
+    Some(Said::unknown(reason, format!("{name}: {}", headline(&pair.shown))))
 }
 
 /// Every template that counts needs one pod with a complete fresh round; what the other pods of the template
@@ -157,7 +157,7 @@ fn incomplete(round: &Round<'_>) -> Option<Said> {
         || Said::unknown(Reason::Probing, "pods of a new template are not yet walking"),
         |pair| {
             let reason = pair.shown.reason.filter(|r| WANTS_REPORTS.contains(r)).unwrap_or(Reason::Probing);
-            Said::unknown(reason, format!("{}: {}", pair.pod, headline(pair.shown)))
+            Said::unknown(reason, format!("{}: {}", pair.pod, headline(&pair.shown)))
         },
     ))
 }

@@ -65,7 +65,7 @@ fn row(
 ) -> Option<(Outcome, TargetStatus)> {
     let worst = pairs.iter().min_by_key(|pair| (pair.outcome, std::cmp::Reverse(pair.shown.confidence)))?;
     let count = |outcome: Outcome| number(pairs.iter().filter(|pair| pair.outcome == outcome).count());
-    let shown = worst.shown;
+    let shown = &worst.shown;
     let mut row = TargetStatus {
         name: name.to_owned(),
         outcome: worst.outcome.into(),

@@ -40,7 +40,7 @@ fn failed<'a>(pod: &'a PodRef, target: usize, shown: &'a Verdict) -> PairView<'a
         complete: true,
         young: false,
         outcome: Outcome::Failed,
-        shown,
+        shown: std::borrow::Cow::Borrowed(shown),
     }
 }
 

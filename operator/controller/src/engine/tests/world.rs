@@ -102,6 +102,7 @@ impl World {
         let settings = Settings {
             cluster_domain: "cluster.local".into(),
             allow: Allow::default(),
+            details: crate::settings::Details::default(),
             hub: ObjectKey::new("peerwalk-system", "peerwalk-hub"),
             hub_address: "10.96.0.99:9443".parse().unwrap(),
             attach_within: Duration::from_secs(30),
