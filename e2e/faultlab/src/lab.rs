@@ -19,8 +19,10 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
+use rustix::process::setpriority_process;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde::Deserialize;
 
@@ -138,7 +140,35 @@ impl Lab {
             }
             self.ip(at, &self.pod(at))?;
         }
-        self.nft(At::Node, SERVICE)
+        self.nft(At::Node, SERVICE)?;
+        self.await_links()
+    }
+
+    /// A link carries packets only once the kernel has noticed that both its ends are up, which takes a while when other
+    /// namespaces are made and removed (`linkwatch_do_dev`, Linux `net/core/link_watch.c`). What is sent before is lost,
+    /// the first neighbour solicitation too, and the next one comes a second later.
+    fn await_links(&self) -> Result<()> {
+        const WITHIN: Duration = Duration::from_secs(20);
+        const EVERY: Duration = Duration::from_millis(5);
+        let begun = Instant::now();
+        for at in [At::Node].into_iter().chain(At::PODS.map(|(at, _)| at)) {
+            loop {
+                let out =
+                    Command::new("ip").args(["-n", &self.name(at), "-brief", "link", "show", "up"]).output();
+                let out = out.context("cannot start ip")?;
+                let links = String::from_utf8_lossy(&out.stdout);
+                // `NAME STATE …`; loopback has no state.
+                let mut states = links.lines().filter_map(|line| line.split_whitespace().nth(1));
+                if out.status.success() && states.all(|state| matches!(state, "UP" | "UNKNOWN")) {
+                    break;
+                }
+                if begun.elapsed() > WITHIN {
+                    bail!("links of {} are not up after {WITHIN:?}:\n{links}", self.name(at));
+                }
+                thread::sleep(EVERY);
+            }
+        }
+        Ok(())
     }
 
     fn node(&self) -> String {
@@ -231,10 +261,11 @@ impl Lab {
     /// Sets what is below `/proc/sys/net` of a namespace.
     pub fn sysctls(&self, at: At, values: &[(&str, &str)]) -> Result<()> {
         // Who sets forwarding while others change devices does not wait, but tries again at once and for ever
-        // (`devinet_sysctl_forward`, Linux `net/ipv4/devinet.c`): many of them leave the machine to nobody else.
+        // (`devinet_sysctl_forward`, Linux `net/ipv4/devinet.c`): one at a time may, when nobody else has work.
         static ONE: Mutex<()> = Mutex::new(());
         let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
         self.within(at, || {
+            setpriority_process(None, LOWEST).context("cannot lower the priority of a thread")?;
             for (name, value) in values {
                 let file = format!("/proc/sys/net/{name}");
                 fs::write(&file, value).with_context(|| format!("cannot write {value} to {file}"))?;
@@ -266,6 +297,9 @@ impl Drop for Lab {
         }
     }
 }
+
+/// The `nice` value of who has time.
+const LOWEST: i32 = 19;
 
 /// What the namespaces' names begin with, before the process id of who made them.
 const PREFIX: &str = "pwf";

@@ -18,7 +18,7 @@ pub(super) fn hops(pair: &PairEvidence, verdict: &Verdict, must: &mut impl FnMut
     if verdict.reason == Some(Reason::RoutingLoop) && verdict.stage == Stage::Connect {
         circle(connect, &dials, verdict, must);
     }
-    if verdict.observed == Observed::Denied {
+    if verdict.observed == Observed::Denied || verdict.reason == Some(Reason::PolicyDenied) {
         let silence = |hop: &&Hop| {
             let mut these = dials.iter().filter(|dial| dial.remote == hop.remote).peekable();
             these.peek().is_some() && these.all(|dial| silent(dial))

@@ -59,6 +59,19 @@ const PORTS_LOST: usize = 3;
 /// Some sockets connect, and others stay silent though they sent their SYN again.
 pub(super) fn partial_loss(view: &View) -> Option<Verdict> {
     let failing = failing(view);
+    // One that may go a few hops only is a socket like the others where their packets may go as far.
+    let answered_otherwise = |address: &&Address| {
+        let trail = Trail::of(view, address);
+        let silent = address.protocol == Protocol::Tcp && address.answer == Answer::Silent;
+        silent && trail.answered().is_some() && !trail.is_too_short()
+    };
+    if failing.iter().copied().any(|address| answered_otherwise(&address)) {
+        let mut because = about_policy(view, &failing);
+        let text =
+            "whether the next walk is answered would tell a path that came back from packets that are lost";
+        because.push(Because::new(Topic::Missing, text));
+        return Some(unreachable(Reason::PartialLoss, Stage::Connect, Confidence::Suspected, because));
+    }
     let is_partial = |address: &&&Address| {
         let either = |answer: &Answer| matches!(answer, Answer::Works | Answer::Silent);
         matches!(address.answer, Answer::Mixed { .. }) && address.each.iter().all(either)
@@ -113,11 +126,13 @@ pub(super) fn refused(view: &View) -> Option<Verdict> {
         allowed && named && matches!(address.answer, Answer::Refused(_))
     });
     // Where another endpoint connects, it is not this filter alone that the Service's address fails by.
-    let passes = |address: &Address| match address.answer {
-        Answer::Mixed { connected, .. } => connected > 0,
-        answer => answer.works(),
+    let passes = |address: &Address| {
+        let connected = |answer: &Answer| {
+            matches!(answer, Answer::Works | Answer::Intercepted { .. } | Answer::ResetAfterAccept)
+        };
+        address.answer.works() || address.each.iter().any(connected)
     };
-    let alone = refused.len() == failing.len() && !view.tried().any(passes);
+    let alone = refused.len() == failing.len() && !view.addresses.iter().any(passes);
     let certain = certain && alone && view.reads_all_policies();
     let stands = refused
         .iter()

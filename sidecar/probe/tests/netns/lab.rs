@@ -11,6 +11,8 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
@@ -104,7 +106,25 @@ impl Lab {
                 run(Command::new("ip").args(["netns", "exec", name, "sh", "-c", NO_DAD]), None)?;
             }
         }
-        run(Command::new("ip").args(["netns", "exec", &self.name(At::Node), "sh", "-c", FORWARDING]), None)
+        run(Command::new("ip").args(["netns", "exec", &self.name(At::Node), "sh", "-c", FORWARDING]), None)?;
+        [At::Client, At::Node, At::Server].into_iter().try_for_each(|at| self.await_links(at))
+    }
+
+    /// A new link loses what is sent until the kernel has noticed that both ends are up.
+    fn await_links(&self, at: At) -> Result<(), String> {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(10) {
+            let all =
+                Command::new("ip").args(["-n", &self.name(at), "-brief", "link", "show", "up"]).output();
+            let all = all.map_err(|error| error.to_string())?;
+            let all = String::from_utf8_lossy(&all.stdout);
+            let mut states = all.lines().filter_map(|line| line.split_whitespace().nth(1));
+            if states.all(|state| matches!(state, "UP" | "UNKNOWN")) {
+                return Ok(());
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Err(format!("links of {} do not come up", self.name(at)))
     }
 
     fn name(&self, at: At) -> String {
