@@ -112,6 +112,13 @@ impl Answer {
         answer
     }
 
+    /// The same, and tell whoever created it.
+    pub(crate) fn patched_with_warning(uid: String, patch: &[u8], warning: String) -> Self {
+        let mut answer = Self::patched(uid, patch);
+        answer.response.warnings.push(warning);
+        answer
+    }
+
     fn new(response: Response) -> Self {
         Self { api_version: API_VERSION, kind: KIND, response }
     }
