@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, EvictParams, ListParams, Patch, PatchParams};
-use kube::runtime::wait::{await_condition, conditions};
+use kube::runtime::wait::await_condition;
 use peerwalk_e2e::nodes::printed;
 use peerwalk_e2e::object::{self, NODE_1, NODE_2};
 use peerwalk_e2e::scene::{CLIENT, Scene, is_ready, play, play_alone, within};
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
 
-use crate::sidecar;
+use crate::{ASK_EVERY, sidecar};
 
 /// For a few pods to be replaced.
 const REPLACED_WITHIN: Duration = Duration::from_mins(2);
@@ -45,13 +46,24 @@ async fn pods(scene: &Scene<'_>) -> Result<Vec<Pod>> {
     Ok(pods.items.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).collect())
 }
 
-async fn all_injected_and_ready(scene: &Scene<'_>) -> Result<()> {
-    let pods = pods(scene).await?;
-    ensure!(pods.len() == 2, "two pods: {}", pods.len());
-    for pod in &pods {
-        ensure!(sidecar(pod).is_some() && is_ready(Some(pod)), "injected and ready: {:?}", pod.metadata.name);
+/// Waits until the workload has its two pods again, ready and each with the sidecar.
+async fn complete(scene: &Scene<'_>) -> Result<Vec<Pod>> {
+    let asked = Instant::now();
+    loop {
+        let pods = pods(scene).await?;
+        if pods.len() == 2 && pods.iter().all(|pod| is_ready(Some(pod))) {
+            let bare = pods.iter().find(|pod| sidecar(pod).is_none());
+            ensure!(bare.is_none(), "each pod has the sidecar: {:?}", bare.map(|pod| &pod.metadata.name));
+            return Ok(pods);
+        }
+        let phases: Vec<_> =
+            pods.iter().map(|pod| pod.status.as_ref().and_then(|s| s.phase.as_deref())).collect();
+        ensure!(
+            asked.elapsed() < REPLACED_WITHIN,
+            "expected two ready pods within {REPLACED_WITHIN:?}: {phases:?}"
+        );
+        sleep(ASK_EVERY).await;
     }
-    Ok(())
 }
 
 #[tokio::test]
@@ -76,41 +88,21 @@ async fn a_stateful_set_rolls_out() -> Result<()> {
         let next = json!({ "spec": { "template": { "metadata": { "annotations": { "version": "2" } } } } });
         sets.patch("web", &PatchParams::default(), &Patch::Merge(next)).await?;
         within(REPLACED_WITHIN, "the StatefulSet has rolled out", rolled()).await?;
-        all_injected_and_ready(scene).await
+        complete(scene).await.map(drop)
     })
     .await
-}
-
-fn available(deployment: Option<&Deployment>) -> bool {
-    let seen = deployment.and_then(|deployment| deployment.metadata.generation);
-    deployment.and_then(|deployment| deployment.status.as_ref()).is_some_and(|status| {
-        status.observed_generation == seen
-            && status.replicas == Some(2)
-            && status.available_replicas == Some(2)
-            && status.terminating_replicas.unwrap_or(0) == 0
-    })
-}
-
-async fn deployed(scene: &Scene<'_>) -> Result<()> {
-    let deployments: Api<Deployment> = Api::namespaced(scene.nodes.client.clone(), &scene.name(CLIENT));
-    let ready = Box::pin(await_condition(deployments, "web", available));
-    within(REPLACED_WITHIN, "the Deployment is available", ready).await.map(drop)
 }
 
 #[tokio::test]
 async fn an_evicted_pod_is_replaced() -> Result<()> {
     play(async |scene| {
         scene.apply(&[workload(&scene.name(CLIENT), "Deployment", &anywhere())]).await?;
-        deployed(scene).await?;
-        let evicted = pods(scene).await?.swap_remove(0).metadata;
+        let evicted = complete(scene).await?.swap_remove(0).metadata;
         let name = evicted.name.context("a pod has a name")?;
         scene.pods(CLIENT).evict(&name, &EvictParams::default()).await?;
-        let uid = evicted.uid.context("a pod has a uid")?;
-        let gone = conditions::is_deleted(&uid);
-        let ended = Box::pin(await_condition(scene.pods(CLIENT), &name, gone));
-        within(REPLACED_WITHIN, "the evicted pod has ended", ended).await?;
-        deployed(scene).await?;
-        all_injected_and_ready(scene).await
+        let after = complete(scene).await?;
+        ensure!(after.iter().all(|pod| pod.metadata.uid != evicted.uid), "the evicted pod is replaced");
+        Ok(())
     })
     .await
 }
@@ -135,7 +127,7 @@ async fn a_drained_node_gives_its_pods_to_the_other() -> Result<()> {
             ] },
         }] } });
         scene.apply(&[budget, workload(&namespace, "Deployment", &spec)]).await?;
-        deployed(scene).await?;
+        complete(scene).await?;
         let drained = drain(scene).await;
         let kubectl = |arguments: &[&str]| printed(scene.nodes.cluster.kubectl().args(arguments)).map(drop);
         kubectl(&["uncordon", NODE_2])?;
@@ -150,9 +142,7 @@ async fn drain(scene: &Scene<'_>) -> Result<()> {
     // The cluster has no other pods with this label while the test has it alone.
     let selector = "--pod-selector=app=web";
     kubectl(&["drain", NODE_2, selector, "--delete-emptydir-data", "--force", "--timeout=90s"])?;
-    deployed(scene).await?;
-    all_injected_and_ready(scene).await?;
-    for pod in pods(scene).await? {
+    for pod in complete(scene).await? {
         let node = pod.spec.and_then(|spec| spec.node_name);
         ensure!(node.as_deref() == Some(NODE_1), "expected all pods on {NODE_1}: {node:?}");
     }

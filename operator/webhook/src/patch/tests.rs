@@ -222,11 +222,17 @@ proptest! {
             Just("/spec/containers/0/resources"), Just("/spec/containers/0/env/2/valueFrom"),
         ],
         junk in any_json(),
+        again in any::<bool>(),
+        refused in any::<bool>(),
     ) {
-        let mut pod = pod();
+        let mut pod = if again { injected(&pod()) } else { pod() };
         *pod.pointer_mut(pointer).expect("the pod has it") = junk;
-        if let Decision::Inject(injection) = decide(&pod, &shop(), &config()) {
-            prop_assert!(json_patch::patch(&mut pod, &patch(&injection, &config())).is_ok(), "{}", pod);
-        }
+        let rules = if refused { limited(&json!([{"type": "Container", "max": {"cpu": "1m"}}])) } else { NamespaceRules::default() };
+        let patch = match decide(&pod, &NamespaceInfo { name: "shop", rules: &rules }, &config()) {
+            Decision::Inject(injection) => patch(&injection, &config()),
+            Decision::Tell(told) => note(&told),
+            Decision::Skip(_) => Patch(Vec::new()),
+        };
+        prop_assert!(json_patch::patch(&mut pod, &patch).is_ok(), "{}", pod);
     }
 }
