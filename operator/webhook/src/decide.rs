@@ -11,6 +11,7 @@ mod ours;
 use serde_json::Value;
 
 use crate::config::InjectConfig;
+use crate::patch::INJECTION_ANNOTATION;
 use crate::proxy_env::ProxyEnvironment;
 use crate::room::{self, NamespaceRules, Refusal};
 pub use ours::Ours;
@@ -21,8 +22,6 @@ pub const CONTAINER: &str = "peerwalk";
 pub const TOKEN_VOLUME: &str = "peerwalk-token";
 /// The label that opts a pod in (`enabled`) or out (`disabled`).
 pub const INJECT_LABEL: &str = "peerwalk.dev/inject";
-/// Tells the pod's owner why it goes without the sidecar: `skipped: …`.
-pub const INJECTION_ANNOTATION: &str = "peerwalk.dev/injection";
 /// Set by the kubelet on the API's images of static pods (Kubernetes `pkg/kubelet/types/constants.go`).
 const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
 /// Proxies of meshes that redirect the pod's traffic into themselves: without them there is no network.

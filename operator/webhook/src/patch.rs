@@ -11,10 +11,12 @@ use json_patch::{AddOperation, Patch, PatchOperation, RemoveOperation};
 use serde_json::{Value, json};
 
 use crate::config::InjectConfig;
-use crate::decide::{CONTAINER, INJECTION_ANNOTATION, Injection, TOKEN_VOLUME, Told};
+use crate::decide::{CONTAINER, Injection, TOKEN_VOLUME, Told};
 
 /// Which root the pod was injected under: [`crate::HubRoot::fingerprint`].
 pub const HUB_ROOT_ANNOTATION: &str = "peerwalk.dev/hub-root";
+/// Why a pod that opted in was left without the sidecar: `skipped: WHY`.
+pub const INJECTION_ANNOTATION: &str = "peerwalk.dev/injection";
 /// The audience of the sidecar's token: no use at the API server.
 pub const TOKEN_AUDIENCE: &str = "peerwalk.dev";
 /// How long the sidecar's token is valid, in seconds. The kubelet renews it at 80 % of that.

@@ -99,9 +99,7 @@ impl Answer {
 
     /// Let the object pass as it is, and tell whoever created it.
     pub(crate) fn unchanged_with_warning(uid: String, warning: &str) -> Self {
-        let mut answer = Self::unchanged(uid);
-        answer.response.warnings.push(warning.to_owned());
-        answer
+        Self::unchanged(uid).with_warning(warning.to_owned())
     }
 
     /// Let the object pass with this JSON Patch.
@@ -112,11 +110,10 @@ impl Answer {
         answer
     }
 
-    /// The same, and tell whoever created it.
-    pub(crate) fn patched_with_warning(uid: String, patch: &[u8], warning: String) -> Self {
-        let mut answer = Self::patched(uid, patch);
-        answer.response.warnings.push(warning);
-        answer
+    /// The same, and tell whoever created the object.
+    pub(crate) fn with_warning(mut self, warning: String) -> Self {
+        self.response.warnings.push(warning);
+        self
     }
 
     fn new(response: Response) -> Self {

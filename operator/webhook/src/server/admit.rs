@@ -141,7 +141,7 @@ fn answer(request: Request, admission: &Admission) -> (Outcome, Answer) {
         }
         (Ok(patch), Some(warning)) => {
             tracing::info!(namespace = request.namespace, warning, "pod not injected");
-            (outcome, Answer::patched_with_warning(request.uid, &patch, warning))
+            (outcome, Answer::patched(request.uid, &patch).with_warning(warning))
         }
         (Err(cause), _) => {
             tracing::warn!(
