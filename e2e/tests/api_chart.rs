@@ -59,6 +59,7 @@ fn the_webhook_fails_open_and_spares_its_own_namespace() -> Result<()> {
     for webhook in webhooks {
         ensure!(webhook["failurePolicy"] == "Ignore" && webhook["timeoutSeconds"] == 2, "{webhook}");
         ensure!(webhook["clientConfig"].get("caBundle").is_none(), "the operator keeps the caBundle");
+        ensure!(webhook["reinvocationPolicy"] == "IfNeeded", "a mesh may come after us: {webhook}");
         ensure!(webhook["rules"][0]["operations"] == json!(["CREATE"]), "{webhook}");
         let spared = json!({
             "key": "kubernetes.io/metadata.name",
@@ -106,7 +107,7 @@ fn values_reach_the_operator() -> Result<()> {
         r#"allowedTargets=["192.0.2.0/24","*.example.com"]"#,
         r#"webhook={"port":9444}"#,
         &format!(
-            r#"sidecar={{"image":{{"registry":"registry.corp:5000","digest":"{digest}","pullPolicy":"Always"}},{RESOURCES}}}"#
+            r#"sidecar={{"image":{{"registry":"registry.corp:5000","digest":"{digest}","pullPolicy":"Always"}},"imagePullSecrets":["a","b.c"],{RESOURCES}}}"#
         ),
         r#"operator={"image":{"registry":"","repository":"op","tag":"v1"}}"#,
         r#"imagePullSecrets=[{"name":"pull"}]"#,
@@ -119,6 +120,8 @@ fn values_reach_the_operator() -> Result<()> {
         "--allow-target=*.example.com",
         "--webhook-listen=0.0.0.0:9444",
         "--sidecar-image-pull-policy=Always",
+        "--sidecar-image-pull-secret=a",
+        "--sidecar-image-pull-secret=b.c",
         "--sidecar-cpu-request=10m",
         "--sidecar-memory-request=64Mi",
         "--sidecar-cpu-limit=1",
@@ -129,6 +132,18 @@ fn values_reach_the_operator() -> Result<()> {
     }
     let account = one(&objects, "ServiceAccount", "peerwalk")?;
     ensure!(account["imagePullSecrets"] == json!([{ "name": "pull" }]), "{account}");
+    Ok(())
+}
+
+#[test]
+fn the_operator_can_be_on_its_nodes_network() -> Result<()> {
+    let objects = render(&[r#"webhook={"hostNetwork":true,"port":10270}"#])?;
+    let pod = &one(&objects, "Deployment", "peerwalk")?["spec"]["template"]["spec"];
+    ensure!(pod["hostNetwork"] == true && pod["dnsPolicy"] == "ClusterFirstWithHostNet", "{pod}");
+    let arguments = pod["containers"][0]["args"].as_array().context("arguments")?;
+    ensure!(arguments.contains(&json!("--webhook-listen=0.0.0.0:10270")), "{arguments:?}");
+    let ports = pod["containers"][0]["ports"].as_array().context("ports")?;
+    ensure!(ports.contains(&json!({ "name": "webhook", "containerPort": 10270 })), "{ports:?}");
     Ok(())
 }
 

@@ -66,6 +66,10 @@ pub struct Args {
     #[arg(long, default_value = "IfNotPresent", value_parser = |text: &str| text.parse::<PullPolicy>())]
     pub sidecar_image_pull_policy: PullPolicy,
 
+    /// Secret, of the namespaces of the pods, with which it may be pulled. Repeatable.
+    #[arg(long = "sidecar-image-pull-secret", value_name = "NAME")]
+    pub sidecar_image_pull_secrets: Vec<String>,
+
     /// CPU that a sidecar requests, as in 10m or 0.01.
     #[arg(long, default_value = "10m", value_name = "CPU", value_parser = cpu)]
     pub sidecar_cpu_request: Quantity,
@@ -227,6 +231,13 @@ mod tests {
             let text = read(&[flag]).unwrap_err().to_string();
             assert!(text.contains(words), "{words} is in {text}");
         }
+    }
+
+    #[test]
+    fn pull_secrets_are_taken_in_their_order() {
+        let more = ["--sidecar-image-pull-secret=a", "--sidecar-image-pull-secret=b"];
+        let args = Args::read(LEAST.into_iter().chain(more)).unwrap();
+        assert_eq!(args.sidecar_image_pull_secrets, ["a", "b"]);
     }
 
     #[test]

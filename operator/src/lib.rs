@@ -4,6 +4,7 @@ pub mod args;
 pub mod certificates;
 pub mod http;
 pub mod identity;
+pub mod namespaces;
 pub mod pki;
 pub mod run;
 pub mod stages;

@@ -13,7 +13,7 @@ use peerwalk_controller::cluster::ObjectKey;
 use peerwalk_controller::{Controller, Details, Explain, Links, Output, Settings, SidecarEvent};
 use peerwalk_hub::{Hub, HubEvent, HubHandle};
 use peerwalk_model::Timestamp;
-use peerwalk_webhook::{HubRoot, InjectConfig, WebhookMetrics};
+use peerwalk_webhook::{HubRoot, InjectConfig, Namespaces, WebhookMetrics};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -25,6 +25,7 @@ use crate::args::{Args, CrossNamespaceDetails};
 use crate::certificates::{Certificates, Services, keep_ca_bundle, load_or_create};
 use crate::http::{self, Readiness};
 use crate::identity::{KnownPods, Reviewer};
+use crate::namespaces::watch_namespaces;
 use crate::stages::Stages;
 
 /// Signs of life come at this interval: one of them proves that a silent target's network lives.
@@ -286,6 +287,7 @@ async fn start_webhook(
     let root = HubRoot::parse(certificates.hub_root_pem())?;
     let mut config = InjectConfig::new(&args.sidecar_image, hub, root, &args.namespace)?;
     config.pull_policy = args.sidecar_image_pull_policy;
+    config.pull_secrets.clone_from(&args.sidecar_image_pull_secrets);
     config.hub_address = Some(hub_address);
     config.resources = args.sidecar_resources()?;
     let metrics = WebhookMetrics::default();
@@ -293,8 +295,14 @@ async fn start_webhook(
     let listener = listen("--webhook-listen", args.webhook_listen).await?;
     let config = Arc::new(ArcSwap::from_pointee(config));
     let tls = certificates.webhook_tls();
+    let namespaces = Namespaces::default();
+    let (watching, known) = (client.clone(), namespaces.clone());
     stages.answers.start(|stop| async move {
-        peerwalk_webhook::serve(listener, tls, config, metrics, stop).await;
+        watch_namespaces(watching, known, stop).await;
+        Ok(())
+    });
+    stages.answers.start(|stop| async move {
+        peerwalk_webhook::serve(listener, tls, config, namespaces, metrics, stop).await;
         Ok(())
     });
     let (client, name, ca) =

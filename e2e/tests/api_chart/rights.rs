@@ -8,7 +8,7 @@ use super::{NAMESPACE, one, render};
 /// Every rule of every role. A new one is made here, with the call that needs it.
 const RIGHTS: &[&str] = &[
     // The operator's watches.
-    "ClusterRole peerwalk: list watch pods namespaces nodes services",
+    "ClusterRole peerwalk: list watch pods namespaces nodes services limitranges resourcequotas",
     "ClusterRole peerwalk: list watch discovery.k8s.io/endpointslices",
     "ClusterRole peerwalk: list watch networking.k8s.io/networkpolicies",
     "ClusterRole peerwalk: list watch peerwalk.dev/connectivitychecks",

@@ -11,6 +11,11 @@ fn wrong_values_are_refused_by_name() -> Result<()> {
         (r#"operator={"imag":{}}"#, "imag"),
         (r#"webhook={"port":443}"#, "/webhook/port"),
         (r#"webhook={"port":8081}"#, "/webhook/port"),
+        (r#"webhook={"hostNetwork":"yes"}"#, "/webhook/hostNetwork"),
+        // The kubelet listens there.
+        (r#"webhook={"hostNetwork":true}"#, "webhook.port: 10250"),
+        (r#"sidecar={"imagePullSecrets":["Not_A_Name"]}"#, "/sidecar/imagePullSecrets/0"),
+        (r#"sidecar={"imagePullSecrets":[{"name":"pull"}]}"#, "/sidecar/imagePullSecrets/0"),
         (r#"sidecar={"image":{"pullPolicy":"Sometimes"}}"#, "/sidecar/image/pullPolicy"),
         (r#"sidecar={"resources":{"requests":{"cpu":"ten"}}}"#, "/sidecar/resources/requests/cpu"),
         (r#"sidecar={"resources":{"requests":{"cpu":"0.5m"}}}"#, "/sidecar/resources/requests/cpu"),

@@ -25,3 +25,5 @@ pub use settings::{Allow, AllowEntry, Details, Settings};
 
 /// The name of our container in other people's pods.
 pub const SIDECAR_CONTAINER: &str = "peerwalk";
+/// The annotation in which the webhook says why it left a pod without our container: `skipped: WHY`.
+pub const INJECTION_ANNOTATION: &str = "peerwalk.dev/injection";

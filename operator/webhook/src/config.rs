@@ -2,6 +2,7 @@
 //! form is invalid whatever the webhook's `failurePolicy`, so a wrong quantity here would stop every
 //! opted-in pod from being created.
 
+pub(crate) mod amount;
 mod resources;
 #[cfg(test)]
 mod tests;
@@ -53,6 +54,8 @@ pub struct InjectConfig {
     image: String,
     /// When the kubelet pulls the image.
     pub pull_policy: PullPolicy,
+    /// Secrets, of the pods' own namespaces, with which the kubelet may pull it.
+    pub pull_secrets: Vec<String>,
     /// The name sidecars dial and verify, with the port: `<service>.<namespace>.svc:9443`.
     pub hub: String,
     /// The ClusterIP and port of the same Service, so that denied DNS alone does not lose the report.
@@ -80,6 +83,7 @@ impl InjectConfig {
         Ok(Self {
             image,
             pull_policy: PullPolicy::IfNotPresent,
+            pull_secrets: Vec::new(),
             hub: hub.into(),
             hub_address: None,
             hub_root,

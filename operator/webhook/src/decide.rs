@@ -6,10 +6,15 @@
 #[cfg(test)]
 mod tests;
 
+mod ours;
+
 use serde_json::Value;
 
 use crate::config::InjectConfig;
+use crate::patch::INJECTION_ANNOTATION;
 use crate::proxy_env::ProxyEnvironment;
+use crate::room::{self, NamespaceRules, Refusal};
+pub use ours::Ours;
 
 /// The name of the injected container.
 pub const CONTAINER: &str = "peerwalk";
@@ -27,6 +32,8 @@ const MESH_CONTAINERS: [&str; 2] = ["istio-proxy", "linkerd-proxy"];
 pub struct NamespaceInfo<'a> {
     /// Its name.
     pub name: &'a str,
+    /// What it asks of its pods.
+    pub rules: &'a NamespaceRules,
 }
 
 /// What to do with a pod.
@@ -36,6 +43,28 @@ pub enum Decision {
     Inject(Injection),
     /// Leave the pod as it is.
     Skip(SkipReason),
+    /// Leave the pod without the sidecar, and tell its owner, who can do something about it.
+    Tell(Told),
+}
+
+/// What a pod that goes without the sidecar is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Why.
+    pub refusal: Refusal,
+    /// Whether the pod has `metadata.annotations`.
+    pub has_annotations: bool,
+    /// Our container, which the pod has from an earlier call and cannot keep.
+    pub ours: Option<Ours>,
+    /// Where in `spec.volumes` its volume is.
+    pub volume: Option<usize>,
+}
+
+impl Told {
+    /// The value of the annotation.
+    pub fn note(&self) -> String {
+        format!("skipped: {}", self.refusal.why)
+    }
 }
 
 /// Why a pod is left as it is.
@@ -55,10 +84,14 @@ pub enum SkipReason {
     HostNetwork,
     /// The sidecar is a Linux program.
     Windows,
-    /// The pod has our container.
+    /// The pod has our container, as it should be, or another one of its name.
     AlreadyInjected,
     /// A volume of the pod has the name ours would have.
     VolumeNameTaken,
+    /// No size that the sidecar lives with is within a LimitRange of the namespace.
+    LimitRange,
+    /// A ResourceQuota of the namespace has no room for the pod with the sidecar.
+    Quota,
     /// Not shaped like a pod; the API server's validation will say so.
     Malformed,
 }
@@ -76,6 +109,8 @@ impl SkipReason {
             Self::Windows => "Windows",
             Self::AlreadyInjected => "AlreadyInjected",
             Self::VolumeNameTaken => "VolumeNameTaken",
+            Self::LimitRange => "LimitRange",
+            Self::Quota => "Quota",
             Self::Malformed => "Malformed",
         }
     }
@@ -84,14 +119,26 @@ impl SkipReason {
 /// How the pod shapes the injection.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Injection {
-    /// Where in `spec.initContainers` the container goes; nothing when the pod has no such list.
+    /// Where in `spec.initContainers`, ours not counted, the container goes; nothing when the pod has no such list.
     pub position: Option<usize>,
+    /// Our container, which the pod has from an earlier call and which is to be replaced.
+    pub ours: Option<Ours>,
+    /// Whether the pod has our volume.
+    pub has_volume: bool,
     /// Whether the pod has `spec.volumes`.
     pub has_volumes: bool,
     /// Whether the pod has `metadata.annotations`.
     pub has_annotations: bool,
-    /// How our resources fit in with the pod's.
-    pub sizing: Sizing,
+    /// Whether the pod was told why it goes without us.
+    pub has_note: bool,
+    /// Whether the pod has `spec.imagePullSecrets`.
+    pub has_pull_secrets: bool,
+    /// Names of configured pull secrets that the pod has not.
+    pub pull_secrets: Vec<String>,
+    /// Whom the container runs as, where the namespace says so.
+    pub user: Option<u32>,
+    /// The container's `resources`; nothing where the pod as a whole has them.
+    pub resources: Option<Value>,
     /// The proxy variables of the application's containers.
     pub proxy: ProxyEnvironment,
 }
@@ -110,19 +157,55 @@ pub enum Sizing {
 
 /// Decides for one pod, as the API server sent it.
 pub fn decide(pod: &Value, namespace: &NamespaceInfo<'_>, config: &InjectConfig) -> Decision {
-    match skip_reason(pod, namespace, config) {
-        Some(reason) => Decision::Skip(reason),
-        None => Decision::Inject(Injection {
-            position: array(pod, "/spec/initContainers").map(position),
-            has_volumes: array(pod, "/spec/volumes").is_some(),
-            has_annotations: pod.pointer("/metadata/annotations").is_some_and(Value::is_object),
-            sizing: sizing(pod),
-            proxy: ProxyEnvironment::read(list(pod, "/spec/containers")),
-        }),
+    let ours = ours::find(pod);
+    if let Some(reason) = skip_reason(pod, namespace, config, ours.as_ref()) {
+        return Decision::Skip(reason);
     }
+    let others: Vec<&Value> = list(pod, "/spec/initContainers")
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| ours.as_ref().is_none_or(|ours| ours.index != *index))
+        .map(|(_, container)| container)
+        .collect();
+    let position = match &ours {
+        Some(ours) => ours.index.max(after_meshes(&others)),
+        None => after_meshes(&others),
+    };
+    let volume = list(pod, "/spec/volumes").iter().position(|volume| volume["name"] == TOKEN_VOLUME);
+    let has_annotations = pod.pointer("/metadata/annotations").is_some_and(Value::is_object);
+    let sizing = sizing(pod, &others);
+    let resources = match room::fit(pod, &others, position, sizing, &config.resources, namespace.rules) {
+        Ok(resources) => resources,
+        Err(refusal) => return Decision::Tell(Told { refusal, has_annotations, ours, volume }),
+    };
+    let pull_secrets = config.pull_secrets.iter().filter(|name| {
+        !list(pod, "/spec/imagePullSecrets").iter().any(|secret| secret["name"] == name.as_str())
+    });
+    let injection = Injection {
+        position: array(pod, "/spec/initContainers").map(|_| position),
+        ours,
+        has_volume: volume.is_some(),
+        has_volumes: array(pod, "/spec/volumes").is_some(),
+        has_annotations,
+        has_note: pod["metadata"]["annotations"][INJECTION_ANNOTATION].is_string(),
+        has_pull_secrets: array(pod, "/spec/imagePullSecrets").is_some(),
+        pull_secrets: pull_secrets.cloned().collect(),
+        user: namespace.rules.user,
+        resources,
+        proxy: ProxyEnvironment::read(list(pod, "/spec/containers")),
+    };
+    if ours::is_current(pod, &injection, config) {
+        return Decision::Skip(SkipReason::AlreadyInjected);
+    }
+    Decision::Inject(injection)
 }
 
-fn skip_reason(pod: &Value, namespace: &NamespaceInfo<'_>, config: &InjectConfig) -> Option<SkipReason> {
+fn skip_reason(
+    pod: &Value,
+    namespace: &NamespaceInfo<'_>,
+    config: &InjectConfig,
+    ours: Option<&Ours>,
+) -> Option<SkipReason> {
     if namespace.name == "kube-system" {
         return Some(SkipReason::SystemNamespace);
     }
@@ -145,7 +228,10 @@ fn skip_reason(pod: &Value, namespace: &NamespaceInfo<'_>, config: &InjectConfig
     {
         return Some(SkipReason::Windows);
     }
-    // Any container of that name, ours or not: names are unique in a pod.
+    if ours.is_some() {
+        return None;
+    }
+    // Any other container of that name: names are unique in a pod.
     let mut containers = list(pod, "/spec/initContainers").iter().chain(list(pod, "/spec/containers"));
     if containers.any(|container| container["name"] == CONTAINER) {
         return Some(SkipReason::AlreadyInjected);
@@ -158,29 +244,22 @@ fn skip_reason(pod: &Value, namespace: &NamespaceInfo<'_>, config: &InjectConfig
 
 /// Right after the last native mesh sidecar, which we need in order to have a network; first otherwise,
 /// so that long-running init containers do not delay the first report.
-fn position(init_containers: &[Value]) -> usize {
-    let is_mesh = |container: &Value| {
+fn after_meshes(init_containers: &[&Value]) -> usize {
+    let is_mesh = |container: &&Value| {
         container["restartPolicy"] == "Always"
             && MESH_CONTAINERS.iter().any(|name| container["name"] == *name)
     };
     init_containers.iter().rposition(is_mesh).map_or(0, |index| index + 1)
 }
 
-/// As `GetPodQOS` (Kubernetes `pkg/apis/core/v1/helper/qos/qos.go`), except that quantities count as
-/// equal only when spelled alike.
-fn sizing(pod: &Value) -> Sizing {
-    if !pod["spec"]["resources"].is_null() {
+/// As `ComputePodQOS` (Kubernetes `pkg/apis/core/v1/helper/qos/qos.go`).
+fn sizing(pod: &Value, init_containers: &[&Value]) -> Sizing {
+    let says = |side: &str| pod["spec"]["resources"][side].as_object().is_some_and(|all| !all.is_empty());
+    if says("requests") || says("limits") {
         return Sizing::PodLevel;
     }
-    let mut containers = list(pod, "/spec/containers").iter().chain(list(pod, "/spec/initContainers"));
-    let guaranteed = containers.all(|container| {
-        let resources = &container["resources"];
-        ["cpu", "memory"].iter().all(|name| {
-            let (request, limit) = (&resources["requests"][name], &resources["limits"][name]);
-            limit.is_string() && (request.is_null() || request == limit)
-        })
-    });
-    if guaranteed { Sizing::Guaranteed } else { Sizing::Configured }
+    let mut containers = list(pod, "/spec/containers").iter().chain(init_containers.iter().copied());
+    if containers.all(room::is_guaranteed) { Sizing::Guaranteed } else { Sizing::Configured }
 }
 
 fn array<'a>(pod: &'a Value, pointer: &str) -> Option<&'a [Value]> {

@@ -4,15 +4,17 @@
 //! pod is read as raw JSON and never written back, the answer is a JSON Patch of our own additions, and
 //! whatever goes wrong lets the pod pass unchanged.
 //!
-//! What is decided (`decide`), what is added (`patch`) and how it is served (`server`) are separate: the
-//! first two are functions of values.
+//! What is decided (`decide`), how large it may be (`room`), what is added (`patch`) and how it is served
+//! (`server`) are separate: all but the last are functions of values.
 
 pub mod config;
 pub mod decide;
 pub mod metrics;
+pub mod namespaces;
 pub mod patch;
 pub mod proxy_env;
 mod review;
+pub mod room;
 pub mod server;
 #[cfg(test)]
 mod testing;
@@ -20,4 +22,5 @@ mod testing;
 pub use config::{ConfigError, HubRoot, InjectConfig};
 pub use decide::{Decision, Injection, NamespaceInfo, SkipReason, decide};
 pub use metrics::WebhookMetrics;
+pub use namespaces::Namespaces;
 pub use server::serve;

@@ -12,6 +12,8 @@ use crate::decide::SkipReason;
 pub enum Outcome {
     /// The pod got the sidecar.
     Injected,
+    /// The pod has the sidecar from an earlier call, and it was changed.
+    Adjusted,
     /// The pod is to stay as it is.
     Skipped(SkipReason),
     /// The pod stays as it is because something went wrong.
@@ -49,6 +51,7 @@ impl From<Outcome> for Labels {
     fn from(outcome: Outcome) -> Self {
         let (result, reason) = match outcome {
             Outcome::Injected => ("injected", ""),
+            Outcome::Adjusted => ("adjusted", ""),
             Outcome::Skipped(reason) => ("skipped", reason.as_str()),
             Outcome::Failed(failure) => ("failed", failure.as_str()),
         };
@@ -62,11 +65,12 @@ pub struct WebhookMetrics {
     admissions: Family<Labels, Counter>,
     connections_refused: Counter,
     handshakes_failed: Counter,
+    namespaces_unknown: Counter,
 }
 
 impl WebhookMetrics {
-    /// Registers `webhook_admissions_total{result,reason}`, `webhook_connections_refused_total` and
-    /// `webhook_tls_handshakes_failed_total` below the registry's prefix.
+    /// Registers `webhook_admissions_total{result,reason}`, `webhook_connections_refused_total`,
+    /// `webhook_tls_handshakes_failed_total` and `webhook_namespaces_unknown_total` below the registry's prefix.
     pub fn register(&self, registry: &mut Registry) {
         registry.register(
             "webhook_admissions",
@@ -83,6 +87,16 @@ impl WebhookMetrics {
             "TLS handshakes with the webhook that failed, for example over a stale caBundle",
             self.handshakes_failed.clone(),
         );
+        registry.register(
+            "webhook_namespaces_unknown",
+            "Pods decided on without knowing all LimitRanges and ResourceQuotas of their namespace",
+            self.namespaces_unknown.clone(),
+        );
+    }
+
+    /// How many pods were decided on without knowing their namespace.
+    pub fn namespaces_unknown(&self) -> u64 {
+        self.namespaces_unknown.get()
     }
 
     /// How many admissions ended this way.
@@ -92,6 +106,10 @@ impl WebhookMetrics {
 
     pub(crate) fn count(&self, outcome: Outcome) {
         self.admissions.get_or_create(&outcome.into()).inc();
+    }
+
+    pub(crate) fn count_unknown_namespace(&self) {
+        self.namespaces_unknown.inc();
     }
 
     pub(crate) fn count_refused_connection(&self) {
@@ -116,6 +134,8 @@ mod tests {
         metrics.count(Outcome::Failed(Failure::Patch));
         metrics.count_refused_connection();
         metrics.count_failed_handshake();
+        metrics.count_unknown_namespace();
+        metrics.count(Outcome::Adjusted);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).expect("text");
         for series in [
@@ -124,6 +144,8 @@ mod tests {
             r#"peerwalk_webhook_admissions_total{result="failed",reason="Patch"} 1"#,
             "peerwalk_webhook_connections_refused_total 1",
             "peerwalk_webhook_tls_handshakes_failed_total 1",
+            "peerwalk_webhook_namespaces_unknown_total 1",
+            r#"peerwalk_webhook_admissions_total{result="adjusted",reason=""} 1"#,
         ] {
             assert!(text.contains(series), "{series} in:\n{text}");
         }

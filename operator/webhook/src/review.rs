@@ -99,9 +99,7 @@ impl Answer {
 
     /// Let the object pass as it is, and tell whoever created it.
     pub(crate) fn unchanged_with_warning(uid: String, warning: &str) -> Self {
-        let mut answer = Self::unchanged(uid);
-        answer.response.warnings.push(warning.to_owned());
-        answer
+        Self::unchanged(uid).with_warning(warning.to_owned())
     }
 
     /// Let the object pass with this JSON Patch.
@@ -110,6 +108,12 @@ impl Answer {
         answer.response.patch_type = Some("JSONPatch");
         answer.response.patch = Some(STANDARD.encode(patch));
         answer
+    }
+
+    /// The same, and tell whoever created the object.
+    pub(crate) fn with_warning(mut self, warning: String) -> Self {
+        self.response.warnings.push(warning);
+        self
     }
 
     fn new(response: Response) -> Self {

@@ -31,6 +31,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::InjectConfig;
 use crate::metrics::WebhookMetrics;
+use crate::namespaces::Namespaces;
 use admit::Admission;
 use places::{Place, Places};
 
@@ -50,11 +51,12 @@ const DRAIN: Duration = Duration::from_secs(3);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until `shutdown`, then lets requests in flight end. New connections take the certificate, and
-/// each request the configuration, that is current then.
+/// each request the configuration and what is known of namespaces, that is current then.
 pub async fn serve(
     listener: TcpListener,
     tls: Arc<ArcSwap<ServerConfig>>,
     config: Arc<ArcSwap<InjectConfig>>,
+    namespaces: Namespaces,
     metrics: WebhookMetrics,
     shutdown: CancellationToken,
 ) {
@@ -70,6 +72,7 @@ pub async fn serve(
         let acceptor = TlsAcceptor::from(tls.load_full());
         let admission = Admission {
             config: Arc::clone(&config),
+            namespaces: namespaces.clone(),
             metrics: metrics.clone(),
             place: Arc::new(place),
             parsing: Arc::clone(&parsing),

@@ -1,8 +1,40 @@
 //! Values the tests share.
 
+use std::sync::LazyLock;
+
 use serde_json::{Value, json};
 
 use crate::config::{HubRoot, InjectConfig};
+use crate::decide::NamespaceInfo;
+use crate::room::{LimitRange, NamespaceRules, Quota};
+
+/// A namespace that says nothing about its pods.
+pub(crate) static FREE: LazyLock<NamespaceRules> = LazyLock::new(NamespaceRules::default);
+
+/// A namespace of a tenant that says nothing about its pods.
+pub(crate) fn shop() -> NamespaceInfo<'static> {
+    NamespaceInfo { name: "shop", rules: &FREE }
+}
+
+/// A namespace with one LimitRange, of these items.
+pub(crate) fn limited(items: &Value) -> NamespaceRules {
+    let mut rules = NamespaceRules::default();
+    let range = LimitRange::read("small", &json!({ "limits": items }));
+    rules.limit_ranges.insert("small".to_owned(), range);
+    rules
+}
+
+/// A namespace with one ResourceQuota that has these scopes and so much of each (hard, used).
+pub(crate) fn with_quota(scopes: &Value, counted: &[(&str, &str, &str)]) -> NamespaceRules {
+    let mut object = json!({"spec": {"scopes": scopes}, "status": {"hard": {}, "used": {}}});
+    for (key, hard, used) in counted {
+        object["status"]["hard"][*key] = json!(hard);
+        object["status"]["used"][*key] = json!(used);
+    }
+    let mut rules = NamespaceRules::default();
+    rules.quotas.insert("team".to_owned(), Quota::read("team", &object));
+    rules
+}
 
 /// A certificate that never changes, so that expected pods can be written down.
 pub(crate) const ROOT_PEM: &str = include_str!("testing/root.pem");

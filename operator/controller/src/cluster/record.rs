@@ -67,6 +67,8 @@ pub struct Pod {
     pub windows: bool,
     /// When our sidecar's container last started, if it runs.
     pub sidecar_started: Option<Timestamp>,
+    /// Why the webhook gave it no sidecar, where it said so.
+    pub skipped: Option<String>,
     /// When the pod was created.
     pub created: Timestamp,
     /// When its kubelet took it on (`status.startTime`): later than `created` by as long as no node had room.

@@ -18,6 +18,8 @@ pub struct Selection {
     pub not_injected: Vec<PodRef>,
     /// How many of those could not have it.
     pub not_injectable: usize,
+    /// The first of those that was told why it has none, and what it was told.
+    pub skipped: Option<(PodRef, String)>,
     /// Those that take part: injected, at most `maxPods`, at least one of each template as far as
     /// there is room.
     pub sampled: Vec<PodRef>,
@@ -77,6 +79,7 @@ pub fn select(index: &Index, key: &ObjectKey, check: &ConnectivityCheck) -> Sele
         running: running.len(),
         not_injected: not_injected.iter().map(|pod| pod.id.clone()).collect(),
         not_injectable: not_injected.iter().filter(|pod| !pod.injectable()).count(),
+        skipped: not_injected.iter().find_map(|pod| Some((pod.id.clone(), pod.skipped.clone()?))),
         sampled: sampled.into_iter().collect(),
         templates,
     }

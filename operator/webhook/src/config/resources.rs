@@ -18,6 +18,17 @@ pub enum Resource {
 }
 
 impl Resource {
+    /// Those that a container has of its own.
+    pub const ALL: [Self; 2] = [Self::Cpu, Self::Memory];
+
+    /// As the API names it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Memory => "memory",
+        }
+    }
+
     pub(super) const fn example(self) -> &'static str {
         match self {
             Self::Cpu => "cores or millicores, as in 0.1 or 100m",
@@ -28,10 +39,7 @@ impl Resource {
 
 impl fmt::Display for Resource {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Cpu => "cpu",
-            Self::Memory => "memory",
-        })
+        formatter.write_str(self.as_str())
     }
 }
 
@@ -108,14 +116,17 @@ impl ContainerResources {
         Ok(Self { requests, limits })
     }
 
+    /// What is asked for and what may be used of a resource.
+    pub const fn of(&self, resource: Resource) -> (&Quantity, &Quantity) {
+        match resource {
+            Resource::Cpu => (&self.requests.cpu, &self.limits.cpu),
+            Resource::Memory => (&self.requests.memory, &self.limits.memory),
+        }
+    }
+
     /// As a container's `resources`.
     pub fn to_json(&self) -> Value {
         json!({"requests": self.requests.to_json(), "limits": self.limits.to_json()})
-    }
-
-    /// The limits as requests as well, which keeps a `Guaranteed` pod `Guaranteed`.
-    pub fn to_guaranteed_json(&self) -> Value {
-        json!({"requests": self.limits.to_json(), "limits": self.limits.to_json()})
     }
 }
 

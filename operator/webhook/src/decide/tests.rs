@@ -3,9 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::testing::{config, pod};
-
-const SHOP: NamespaceInfo<'_> = NamespaceInfo { name: "shop" };
+use crate::testing::{FREE, config, limited, pod, shop, with_quota};
 
 /// The usual pod with `value` put at `pointer`'s parent under its last token.
 fn pod_with(pointer: &str, value: Value) -> Value {
@@ -19,9 +17,9 @@ fn pod_with(pointer: &str, value: Value) -> Value {
 }
 
 fn injection(pod: &Value) -> Injection {
-    match decide(pod, &SHOP, &config()) {
+    match decide(pod, &shop(), &config()) {
         Decision::Inject(injection) => injection,
-        Decision::Skip(reason) => panic!("expected an injection, not a skip for {reason:?}"),
+        other => panic!("expected an injection, not {other:?}"),
     }
 }
 
@@ -45,7 +43,7 @@ fn pods_that_must_be_left_alone_are() {
         (json!("pod"), SkipReason::Malformed),
     ];
     for (pod, reason) in table {
-        assert_eq!(decide(&pod, &SHOP, &config()), Decision::Skip(reason), "{pod}");
+        assert_eq!(decide(&pod, &shop(), &config()), Decision::Skip(reason), "{pod}");
     }
 }
 
@@ -54,7 +52,11 @@ fn the_operator_and_the_system_start_without_their_webhook() {
     for (name, reason) in
         [("kube-system", SkipReason::SystemNamespace), ("peerwalk", SkipReason::OperatorNamespace)]
     {
-        assert_eq!(decide(&pod(), &NamespaceInfo { name }, &config()), Decision::Skip(reason), "{name}");
+        assert_eq!(
+            decide(&pod(), &NamespaceInfo { name, rules: &FREE }, &config()),
+            Decision::Skip(reason),
+            "{name}"
+        );
     }
 }
 
@@ -109,13 +111,77 @@ fn the_container_is_sized_by_the_pod() {
         (json!([{"name": "a", "resources": full}, {"name": "b"}]), Sizing::Configured),
         (json!([{"name": "a", "resources": no_memory}]), Sizing::Configured),
     ];
-    for (containers, sizing) in table {
+    let sized = |pod: &Value| {
+        let init_containers: Vec<&Value> = list(pod, "/spec/initContainers").iter().collect();
+        sizing(pod, &init_containers)
+    };
+    for (containers, expected) in table {
         let mut pod = pod_with("/spec/containers", containers.clone());
         pod["spec"]["initContainers"] = json!([{"name": "migrate", "resources": full}]);
-        assert_eq!(injection(&pod).sizing, sizing, "{containers}");
+        assert_eq!(sized(&pod), expected, "{containers}");
         pod["spec"]["initContainers"] = json!([{"name": "migrate"}]);
-        assert_eq!(injection(&pod).sizing, Sizing::Configured, "init containers count as well");
+        assert_eq!(sized(&pod), Sizing::Configured, "init containers count as well");
+        pod["spec"]["resources"] = json!({});
+        assert_eq!(sized(&pod), Sizing::Configured, "nothing is said of the pod as a whole");
         pod["spec"]["resources"] = full.clone();
-        assert_eq!(injection(&pod).sizing, Sizing::PodLevel, "the pod's own resources bound everything");
+        assert_eq!(sized(&pod), Sizing::PodLevel, "the pod's own resources bound everything");
+    }
+}
+
+fn told(pod: &Value, rules: &NamespaceRules) -> Told {
+    match decide(pod, &NamespaceInfo { name: "shop", rules }, &config()) {
+        Decision::Tell(told) => told,
+        other => panic!("expected the pod to be told why not, not {other:?}"),
+    }
+}
+
+#[test]
+fn a_pod_that_has_no_room_for_us_is_told() {
+    let small = limited(&json!([{"type": "Container", "max": {"memory": "8Mi"}}]));
+    let told_small = told(&pod(), &small);
+    assert_eq!(told_small.refusal.reason, SkipReason::LimitRange);
+    assert_eq!(
+        told_small.note(),
+        "skipped: LimitRange small: Container max.memory is 8Mi; the sidecar needs 16Mi"
+    );
+    let full = with_quota(&json!([]), &[("requests.cpu", "2", "1950m")]);
+    let told_full = told(&pod(), &full);
+    assert_eq!(told_full.refusal.reason, SkipReason::Quota);
+    assert_eq!(
+        told_full.note(),
+        "skipped: ResourceQuota team: 50m of requests.cpu is left of 2; with the sidecar the pod takes 110m"
+    );
+    let mut disabled = pod();
+    disabled["metadata"]["labels"][INJECT_LABEL] = json!("disabled");
+    let decision = decide(&disabled, &NamespaceInfo { name: "shop", rules: &small }, &config());
+    assert_eq!(decision, Decision::Skip(SkipReason::Disabled), "who does not want it is told nothing");
+}
+
+#[test]
+fn the_user_is_what_the_namespace_assigns() {
+    for (range, expected) in [
+        (None, None),
+        (Some("1000680000/10000"), Some(1_000_680_000)),
+        (Some("1000680000-1000689999"), Some(1_000_680_000)),
+        (Some("5/1"), Some(5)),
+        (Some("0/10000"), None),
+        (Some("1000680000"), None),
+        (Some("1000680000/"), None),
+        (Some("1000680000/0"), None),
+        (Some("10-9"), None),
+        (Some("2147483647/2"), None),
+        (Some("4294967296/2"), None),
+        (Some("-5/10"), None),
+        (Some("a/b"), None),
+        (Some(""), None),
+    ] {
+        let mut rules = NamespaceRules::default();
+        rules.set_uid_range(range);
+        let Decision::Inject(injection) =
+            decide(&pod(), &NamespaceInfo { name: "shop", rules: &rules }, &config())
+        else {
+            panic!("expected an injection")
+        };
+        assert_eq!(injection.user, expected, "{range:?}");
     }
 }

@@ -5,12 +5,13 @@ use serde_json::Value;
 
 use super::*;
 use crate::decide::{Decision, NamespaceInfo, SkipReason, decide};
-use crate::testing::{ROOT_FINGERPRINT, ROOT_PEM, config, pod};
+use crate::room::NamespaceRules;
+use crate::testing::{ROOT_FINGERPRINT, ROOT_PEM, config, limited, pod, shop};
 
-const SHOP: NamespaceInfo<'_> = NamespaceInfo { name: "shop" };
+mod again;
 
 fn injected(pod: &Value) -> Value {
-    let Decision::Inject(injection) = decide(pod, &SHOP, &config()) else {
+    let Decision::Inject(injection) = decide(pod, &shop(), &config()) else {
         panic!("expected an injection into {pod}")
     };
     let mut patched = pod.clone();
@@ -134,10 +135,45 @@ fn a_pod_with_its_own_bounds_is_not_asked_for_more() {
 }
 
 #[test]
+fn a_namespace_that_assigns_users_gets_its_own() {
+    let mut rules = NamespaceRules::default();
+    rules.set_uid_range(Some("1000680000/10000"));
+    let decision = decide(&pod(), &NamespaceInfo { name: "shop", rules: &rules }, &config());
+    let Decision::Inject(injection) = decision else { panic!("expected an injection") };
+    let security = &container(&injection, &config())["securityContext"];
+    assert_eq!(security["runAsUser"], 1_000_680_000);
+    assert!(security.get("runAsGroup").is_none(), "the namespace assigns no groups: {security}");
+}
+
+#[test]
+fn pull_secrets_are_added_where_they_are_not() {
+    let table = [
+        (json!(null), json!([{"name": "a"}, {"name": "b"}])),
+        (json!([]), json!([{"name": "a"}, {"name": "b"}])),
+        (json!([{"name": "own"}, {"name": "b"}]), json!([{"name": "own"}, {"name": "b"}, {"name": "a"}])),
+        (json!([{"name": "b"}, {"name": "a"}]), json!([{"name": "b"}, {"name": "a"}])),
+    ];
+    let mut config = config();
+    config.pull_secrets = vec!["a".to_owned(), "b".to_owned()];
+    for (before, after) in table {
+        let mut pod = pod();
+        pod["spec"]["imagePullSecrets"] = before.clone();
+        let Decision::Inject(injection) = decide(&pod, &shop(), &config) else {
+            panic!("expected an injection")
+        };
+        json_patch::patch(&mut pod, &patch(&injection, &config)).expect("the patch applies");
+        assert_eq!(pod["spec"]["imagePullSecrets"], after, "from {before}");
+        assert_eq!(decide(&pod, &shop(), &config), Decision::Skip(SkipReason::AlreadyInjected));
+    }
+}
+
+#[test]
 fn without_a_cluster_ip_the_name_alone_is_given() {
     let mut config = config();
     config.hub_address = None;
-    let Decision::Inject(injection) = decide(&pod(), &SHOP, &config) else { panic!("expected an injection") };
+    let Decision::Inject(injection) = decide(&pod(), &shop(), &config) else {
+        panic!("expected an injection")
+    };
     let container = container(&injection, &config);
     let mut names = container["env"].as_array().expect("env").iter().map(|variable| &variable["name"]);
     assert!(names.all(|name| name != "PEERWALK_HUB_ADDRESS"));
@@ -173,7 +209,7 @@ proptest! {
             .collect();
         let patched = injected(&pod);
         prop_assert_eq!(stripped(&patched), pod, "everything of the pod is as it was");
-        prop_assert_eq!(decide(&patched, &SHOP, &config()), Decision::Skip(SkipReason::AlreadyInjected));
+        prop_assert_eq!(decide(&patched, &shop(), &config()), Decision::Skip(SkipReason::AlreadyInjected));
     }
 
     #[test]
@@ -186,11 +222,17 @@ proptest! {
             Just("/spec/containers/0/resources"), Just("/spec/containers/0/env/2/valueFrom"),
         ],
         junk in any_json(),
+        again in any::<bool>(),
+        refused in any::<bool>(),
     ) {
-        let mut pod = pod();
+        let mut pod = if again { injected(&pod()) } else { pod() };
         *pod.pointer_mut(pointer).expect("the pod has it") = junk;
-        if let Decision::Inject(injection) = decide(&pod, &SHOP, &config()) {
-            prop_assert!(json_patch::patch(&mut pod, &patch(&injection, &config())).is_ok(), "{}", pod);
-        }
+        let rules = if refused { limited(&json!([{"type": "Container", "max": {"cpu": "1m"}}])) } else { NamespaceRules::default() };
+        let patch = match decide(&pod, &NamespaceInfo { name: "shop", rules: &rules }, &config()) {
+            Decision::Inject(injection) => patch(&injection, &config()),
+            Decision::Tell(told) => note(&told),
+            Decision::Skip(_) => Patch(Vec::new()),
+        };
+        prop_assert!(json_patch::patch(&mut pod, &patch).is_ok(), "{}", pod);
     }
 }

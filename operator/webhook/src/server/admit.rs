@@ -16,7 +16,8 @@ use super::places::Place;
 use crate::config::InjectConfig;
 use crate::decide::{Decision, NamespaceInfo, SkipReason, decide};
 use crate::metrics::{Failure, Outcome, WebhookMetrics};
-use crate::patch::patch;
+use crate::namespaces::Namespaces;
+use crate::patch::{note, patch};
 use crate::review::{Answer, Request};
 
 /// Bytes of a review. A request to the API server is at most 3 MiB (`MaxRequestBodyBytes` in Kubernetes
@@ -36,6 +37,7 @@ pub(super) const PARSED_AT_ONCE: usize = 2 * PARSED_LIMIT as usize;
 #[derive(Clone)]
 pub(super) struct Admission {
     pub(super) config: Arc<ArcSwap<InjectConfig>>,
+    pub(super) namespaces: Namespaces,
     pub(super) metrics: WebhookMetrics,
     /// The place of the connection it came through.
     pub(super) place: Arc<Place>,
@@ -84,7 +86,7 @@ pub(super) async fn mutate(State(admission): State<Admission>, body: Body) -> Re
             return refuse(Failure::Review, StatusCode::BAD_REQUEST, message);
         }
     };
-    let (outcome, answer) = answer(request, &admission.config.load());
+    let (outcome, answer) = answer(request, &admission);
     admission.metrics.count(outcome);
     Json(answer).into_response()
 }
@@ -107,7 +109,7 @@ fn parsed_size(body: &[u8]) -> u32 {
     })
 }
 
-fn answer(request: Request, config: &InjectConfig) -> (Outcome, Answer) {
+fn answer(request: Request, admission: &Admission) -> (Outcome, Answer) {
     let skip = |uid, reason: SkipReason| {
         tracing::debug!(reason = reason.as_str(), "pod not injected");
         (Outcome::Skipped(reason), Answer::unchanged(uid))
@@ -115,16 +117,33 @@ fn answer(request: Request, config: &InjectConfig) -> (Outcome, Answer) {
     if !request.creates_pod() {
         return skip(request.uid, SkipReason::NotPodCreation);
     }
-    let injection = match decide(&request.object, &NamespaceInfo { name: &request.namespace }, config) {
-        Decision::Inject(injection) => injection,
+    let config = admission.config.load();
+    let seen = admission.namespaces.get(&request.namespace);
+    if !seen.known {
+        admission.metrics.count_unknown_namespace();
+    }
+    let namespace = NamespaceInfo { name: &request.namespace, rules: &seen.rules };
+    let (outcome, patch, warning) = match decide(&request.object, &namespace, &config) {
         Decision::Skip(reason) => return skip(request.uid, reason),
-    };
-    match checked(request.object, &patch(&injection, config)) {
-        Ok(patch) => {
-            tracing::debug!(namespace = request.namespace, "pod injected");
-            (Outcome::Injected, Answer::patched(request.uid, &patch))
+        Decision::Inject(injection) => {
+            let outcome = if injection.ours.is_some() { Outcome::Adjusted } else { Outcome::Injected };
+            (outcome, patch(&injection, &config), None)
         }
-        Err(cause) => {
+        Decision::Tell(told) => {
+            let warning = format!("peerwalk: sidecar not injected: {}", told.refusal.why);
+            (Outcome::Skipped(told.refusal.reason), note(&told), Some(warning))
+        }
+    };
+    match (checked(request.object, &patch), warning) {
+        (Ok(patch), None) => {
+            tracing::debug!(namespace = request.namespace, "pod injected");
+            (outcome, Answer::patched(request.uid, &patch))
+        }
+        (Ok(patch), Some(warning)) => {
+            tracing::info!(namespace = request.namespace, warning, "pod not injected");
+            (outcome, Answer::patched(request.uid, &patch).with_warning(warning))
+        }
+        (Err(cause), _) => {
             tracing::warn!(
                 namespace = request.namespace,
                 cause,

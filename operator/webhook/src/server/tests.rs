@@ -2,6 +2,8 @@
 
 mod strangers;
 
+use std::collections::BTreeSet;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http_body_util::{BodyExt, Full};
@@ -19,6 +21,8 @@ use tokio_rustls::client::TlsStream as ClientStream;
 use super::*;
 use crate::decide::SkipReason;
 use crate::metrics::{Failure, Outcome};
+use crate::namespaces::{Kind, Rule};
+use crate::room::LimitRange;
 use crate::testing::{config, pod};
 
 const NAME: &str = "peerwalk-webhook.peerwalk.svc";
@@ -28,6 +32,7 @@ struct Webhook {
     address: std::net::SocketAddr,
     tls: Arc<ArcSwap<ServerConfig>>,
     config: Arc<ArcSwap<InjectConfig>>,
+    namespaces: Namespaces,
     metrics: WebhookMetrics,
     shutdown: CancellationToken,
     task: JoinHandle<()>,
@@ -42,14 +47,16 @@ impl Webhook {
         let tls = Arc::new(ArcSwap::from_pointee(server));
         let config = Arc::new(ArcSwap::from_pointee(config()));
         let (metrics, shutdown) = (WebhookMetrics::default(), CancellationToken::new());
+        let namespaces = Namespaces::default();
         let task = tokio::spawn(serve(
             listener,
             Arc::clone(&tls),
             Arc::clone(&config),
+            namespaces.clone(),
             metrics.clone(),
             shutdown.clone(),
         ));
-        Self { address, tls, config, metrics, shutdown, task, trust }
+        Self { address, tls, config, namespaces, metrics, shutdown, task, trust }
     }
 
     async fn connect(&self, protocol: &str) -> ClientStream<TcpStream> {
@@ -164,6 +171,39 @@ async fn a_pod_is_injected_and_called_again_left_alone() {
     assert_eq!(again["response"], expected, "a second call changes nothing");
     assert_eq!(webhook.metrics.admissions(Outcome::Injected), 1);
     assert_eq!(webhook.metrics.admissions(Outcome::Skipped(SkipReason::AlreadyInjected)), 1);
+}
+
+#[tokio::test]
+async fn a_pod_without_room_for_us_is_told_so_and_so_is_its_maker() {
+    let webhook = Webhook::start().await;
+    let spec = json!({"limits": [{"type": "Container", "max": {"memory": "8Mi"}}]});
+    webhook.namespaces.apply("shop", "small", Rule::LimitRange(LimitRange::read("small", &spec)));
+    let answer = webhook.review(&review_of(&pod())).await;
+    assert_eq!(answer["response"]["allowed"], true);
+    let mut patched = pod();
+    json_patch::patch(&mut patched, &patch_of(&answer)).expect("the patch applies");
+    let note = patched["metadata"]["annotations"]["peerwalk.dev/injection"].as_str().expect("a note");
+    assert!(note.starts_with("skipped: LimitRange small: Container max.memory is 8Mi"), "{note}");
+    assert_eq!(patched["spec"], pod()["spec"], "nothing else is changed");
+    let warning = answer["response"]["warnings"][0].as_str().expect("a warning");
+    assert!(warning.contains("LimitRange small") && warning.len() < 256, "kubectl prints it: {warning}");
+    assert_eq!(webhook.metrics.admissions(Outcome::Skipped(SkipReason::LimitRange)), 1);
+}
+
+#[tokio::test]
+async fn pods_of_namespaces_that_are_not_known_are_injected_and_counted() {
+    let webhook = Webhook::start().await;
+    webhook.review(&review_of(&pod())).await;
+    assert_eq!(webhook.metrics.namespaces_unknown(), 1);
+    webhook.namespaces.apply("shop", "shop", Rule::Namespace(None));
+    let there = BTreeSet::from([("shop".to_owned(), "shop".to_owned())]);
+    webhook.namespaces.listed(Kind::Namespace, &there);
+    for kind in [Kind::LimitRange, Kind::ResourceQuota] {
+        webhook.namespaces.listed(kind, &BTreeSet::new());
+    }
+    webhook.review(&review_of(&pod())).await;
+    assert_eq!(webhook.metrics.namespaces_unknown(), 1, "known by then");
+    assert_eq!(webhook.metrics.admissions(Outcome::Injected), 2);
 }
 
 #[tokio::test]

@@ -8,8 +8,8 @@ use peerwalk_model::{PodRef, Protocol, Timestamp};
 use serde::Deserialize;
 
 use super::{Decode, Kind};
-use crate::SIDECAR_CONTAINER;
 use crate::cluster::record::{ContainerPort, Object, Pod};
+use crate::{INJECTION_ANNOTATION, SIDECAR_CONTAINER};
 
 /// The fields of a Pod that we read.
 #[derive(Clone, Debug, Deserialize, kube::Resource)]
@@ -150,6 +150,7 @@ impl Decode for SlimPod {
                 .and_then(|c| c.state.running.as_ref())
                 .and_then(|r| r.started_at.as_ref())
                 .map(timestamp),
+            skipped: skipped(&metadata),
             created: metadata.creation_timestamp.as_ref().map(timestamp).unwrap_or_default(),
             started: status.start_time.as_ref().map(timestamp),
             ips: ips(&status),
@@ -207,6 +208,12 @@ fn owner(metadata: &ObjectMeta) -> Option<String> {
         Some(name) => format!("Deployment {name}"),
         None => format!("{} {}", owner.kind, owner.name),
     })
+}
+
+/// Why the webhook left the pod without our container, as it wrote down then.
+fn skipped(metadata: &ObjectMeta) -> Option<String> {
+    let said = metadata.annotations.as_ref()?.get(INJECTION_ANNOTATION)?;
+    said.strip_prefix("skipped: ").map(str::to_owned)
 }
 
 /// The hash labels that the workload controllers set, else who controls the pod, else the pod itself.

@@ -26,7 +26,8 @@ pub(super) fn covered(check: &ConnectivityCheck, round: &Round<'_>) -> Said {
     }
     if without > 0 {
         let message = format!(
-            "{without} of {running} selected pods run without the sidecar; {}",
+            "{without} of {running} selected pods run without the sidecar{}; {}",
+            skipped(selection),
             how_to_inject(without, selection.not_injectable)
         );
         return Said::new(ConditionStatus::False, Reason::NotInjected.code(), message);
@@ -57,6 +58,15 @@ pub(super) fn covered(check: &ConnectivityCheck, round: &Round<'_>) -> Said {
         format!("{sampled} of {running} selected pods report")
     };
     Said::new(ConditionStatus::True, "AllReporting", message)
+}
+
+/// What a pod without a sidecar was told when it was made. Anybody who may make pods may have written it.
+fn skipped(selection: &Selection) -> String {
+    const LONGEST: usize = 240;
+    selection.skipped.as_ref().map_or_else(String::new, |(pod, why)| {
+        let why: String = why.chars().filter(|c| !c.is_control()).take(LONGEST).collect();
+        format!("; {pod} was left without it over {why}")
+    })
 }
 
 /// What to do about pods without a sidecar, where some may be unable to have one.

@@ -88,3 +88,22 @@ fn a_template_without_the_sidecar_is_told_beside_one_that_has_it() {
     assert_eq!(ready(world.last()).0, "True", "a single pod of a good template is for Covered to tell");
     assert_eq!(covered(world.last()).1, "NotInjected");
 }
+
+#[test]
+fn why_the_webhook_left_a_pod_alone_is_told() {
+    let mut world = World::good();
+    let why = "LimitRange small: Container max.memory is 8Mi";
+    for (n, note) in [(2, json!(format!("skipped: {why}\n"))), (3, json!("said by somebody else"))] {
+        world.told(&format!("web-{n}"), &format!("10.244.0.{}", 10 + n), &note);
+    }
+    world.settle_and_store();
+    let (status, reason, message) = covered(world.last());
+    assert_eq!((status, reason), ("False", "NotInjected"));
+    let words = "2 of 3 selected pods run without the sidecar; shop/web-2 was left without it over LimitRange \
+                 small: Container max.memory is 8Mi; Label";
+    assert!(message.starts_with(words), "{message}");
+    assert!(!message.contains("somebody else"), "only what the webhook says: {message}");
+    world.pod_gone("web-2");
+    world.settle_and_store();
+    assert!(covered(world.last()).2.starts_with("1 of 2 selected pods run without the sidecar; Label"));
+}

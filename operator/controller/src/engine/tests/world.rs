@@ -273,6 +273,20 @@ impl World {
         jiff::Timestamp::from_millisecond(at.as_millis()).unwrap().to_string()
     }
 
+    /// A pod without the sidecar, annotated with what the webhook said about that.
+    pub fn told(&mut self, name: &str, ip: &str, note: &Value) {
+        self.apply::<SlimPod>(json!({
+            "metadata": {
+                "namespace": "shop", "name": name, "uid": format!("uid-{name}"),
+                "labels": {"app": "web", "pod-template-hash": "old"},
+                "annotations": {crate::INJECTION_ANNOTATION: note},
+                "creationTimestamp": self.created(),
+            },
+            "spec": {"nodeName": "n1", "containers": [{"name": "app"}]},
+            "status": {"phase": "Running", "podIP": ip, "podIPs": [{"ip": ip}]},
+        }));
+    }
+
     #[expect(clippy::too_many_arguments, reason = "a pod has that many parts")]
     pub fn pod_in(
         &mut self,
