@@ -88,7 +88,9 @@ impl Engine {
         self.peers.places.known = known;
         let mut outputs = Vec::new();
         for (source, target, whom) in wanted {
-            outputs.extend(self.begin_round(&source, &target, whom, now, true));
+            let pair = (source, target);
+            self.peers.rounds.forget(&pair);
+            outputs.extend(self.begin_round(&pair.0, &pair.1, whom, now, true));
         }
         outputs
     }
@@ -121,8 +123,10 @@ impl Engine {
         if self.peers.rounds.is_open_for(namespace, target) {
             return None;
         }
+        // A round before the change says nothing of what came of it.
+        let counts = settled.filter(|at| **at <= now).copied().unwrap_or_default();
         let ready = |source: &&PodRef| {
-            !self.peers.rounds.rests(&((*source).clone(), target.clone()))
+            !self.peers.rounds.rests_since(&((*source).clone(), target.clone()), counts)
                 && self.reports(source, now)
                 && self.works(source, target)
         };

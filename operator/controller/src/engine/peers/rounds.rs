@@ -41,9 +41,19 @@ impl Rounds {
         self.open.keys().any(|(source, of)| source.namespace == namespace && of == target)
     }
 
-    /// Whether one of a pair may begin.
+    /// Whether a pair has had one a moment ago.
     pub(super) fn rests(&self, pair: &PairKey) -> bool {
         self.last.contains_key(pair)
+    }
+
+    /// The same for one that began at `since` or later.
+    pub(super) fn rests_since(&self, pair: &PairKey, since: Timestamp) -> bool {
+        self.last.get(pair).is_some_and(|began| *began >= since)
+    }
+
+    /// Lets another one of a pair begin.
+    pub(super) fn forget(&mut self, pair: &PairKey) {
+        self.last.remove(pair);
     }
 }
 
@@ -92,7 +102,7 @@ impl Engine {
         if self.peers.rounds.open.contains_key(&pair) {
             return Vec::new();
         }
-        self.peers.rounds.last.remove(&pair);
+        self.peers.rounds.forget(&pair);
         let there = whom.into_iter().filter(|pod| self.reports(pod, now)).collect();
         self.begin_round(source, target, there, now, false)
     }

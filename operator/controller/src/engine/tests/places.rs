@@ -268,6 +268,10 @@ fn moved() -> World {
     let mut world = attached();
     arrives(&mut world, connected(), |_| {});
     world.settle_and_store();
+    moves(world)
+}
+
+fn moves(mut world: World) -> World {
     world.pod_in("ledger", "db-1", "db", "n2", "10.244.1.18", true, "t", 5432);
     world.settle_and_store();
     world.attach_in("ledger", "db-1");
@@ -276,6 +280,18 @@ fn moved() -> World {
     arrives(&mut world, through(50002, "10.244.1.18:5432"), |_| {});
     world.settle_and_store();
     world
+}
+
+#[test]
+fn a_look_just_before_a_service_changes_delays_none_after_it() {
+    let mut world = attached();
+    arrives(&mut world, connected(), |_| {});
+    world.settle_and_store();
+    assert_eq!(watched(&second(&mut world)), ["db-0"], "its first walk passed");
+    round(&mut world, "web-1", through(50000, ENDPOINT), Some("db-0"));
+    let mut world = moves(world);
+    let begun = (1..=60).find(|_| !watched(&second(&mut world)).is_empty());
+    assert!(begun.is_some_and(|at| (34..40).contains(&at)), "when it has settled: {begun:?}");
 }
 
 #[test]
