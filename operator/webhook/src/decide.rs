@@ -59,6 +59,8 @@ pub enum SkipReason {
     AlreadyInjected,
     /// A volume of the pod has the name ours would have.
     VolumeNameTaken,
+    /// Injection is paused where the sidecar fails.
+    Paused,
     /// Not shaped like a pod; the API server's validation will say so.
     Malformed,
 }
@@ -76,6 +78,7 @@ impl SkipReason {
             Self::Windows => "Windows",
             Self::AlreadyInjected => "AlreadyInjected",
             Self::VolumeNameTaken => "VolumeNameTaken",
+            Self::Paused => "Paused",
             Self::Malformed => "Malformed",
         }
     }

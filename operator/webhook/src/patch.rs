@@ -15,6 +15,8 @@ use crate::decide::{CONTAINER, Injection, Sizing, TOKEN_VOLUME};
 
 /// Which root the pod was injected under: [`crate::HubRoot::fingerprint`].
 pub const HUB_ROOT_ANNOTATION: &str = "peerwalk.dev/hub-root";
+/// Why a pod that opted in was left without the sidecar: `skipped: WHY`.
+pub const INJECTION_ANNOTATION: &str = "peerwalk.dev/injection";
 /// The audience of the sidecar's token: no use at the API server.
 pub const TOKEN_AUDIENCE: &str = "peerwalk.dev";
 /// How long the sidecar's token is valid, in seconds. The kubelet renews it at 80 % of that.
@@ -46,6 +48,16 @@ pub fn patch(injection: &Injection, config: &InjectConfig) -> Patch {
             add(["metadata", "annotations"], json!({ HUB_ROOT_ANNOTATION: fingerprint }))
         },
     ])
+}
+
+/// The operation that writes down why the pod was left without the sidecar.
+pub fn skipped(has_annotations: bool, why: &str) -> Patch {
+    let said = format!("skipped: {why}");
+    Patch(vec![if has_annotations {
+        add(["metadata", "annotations", INJECTION_ANNOTATION], json!(said))
+    } else {
+        add(["metadata", "annotations"], json!({ INJECTION_ANNOTATION: said }))
+    }])
 }
 
 fn add<'a>(path: impl IntoIterator<Item = &'a str>, value: Value) -> PatchOperation {

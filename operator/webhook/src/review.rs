@@ -38,6 +38,9 @@ pub(crate) struct Request {
     sub_resource: String,
     #[serde(default)]
     pub(crate) namespace: String,
+    /// `None` and `null` stand for false.
+    #[serde(default)]
+    dry_run: Option<bool>,
     #[serde(default)]
     pub(crate) object: Value,
 }
@@ -57,6 +60,11 @@ impl Request {
             return Err(ReviewError::Version { api_version: question.api_version, kind: question.kind });
         }
         Ok(question.request)
+    }
+
+    /// Whether nothing is stored of what is answered.
+    pub(crate) fn is_dry_run(&self) -> bool {
+        self.dry_run == Some(true)
     }
 
     /// Whether a pod is about to be created; subresources (`pods/binding`, `pods/eviction`) are not that.
@@ -99,9 +107,7 @@ impl Answer {
 
     /// Let the object pass as it is, and tell whoever created it.
     pub(crate) fn unchanged_with_warning(uid: String, warning: &str) -> Self {
-        let mut answer = Self::unchanged(uid);
-        answer.response.warnings.push(warning.to_owned());
-        answer
+        Self::unchanged(uid).with_warning(warning.to_owned())
     }
 
     /// Let the object pass with this JSON Patch.
@@ -110,6 +116,12 @@ impl Answer {
         answer.response.patch_type = Some("JSONPatch");
         answer.response.patch = Some(STANDARD.encode(patch));
         answer
+    }
+
+    /// The same, and tell whoever created the object.
+    pub(crate) fn with_warning(mut self, warning: String) -> Self {
+        self.response.warnings.push(warning);
+        self
     }
 
     fn new(response: Response) -> Self {

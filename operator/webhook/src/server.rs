@@ -31,6 +31,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::InjectConfig;
 use crate::metrics::WebhookMetrics;
+use crate::pauses::Pauses;
 use admit::Admission;
 use places::{Place, Places};
 
@@ -55,6 +56,7 @@ pub async fn serve(
     listener: TcpListener,
     tls: Arc<ArcSwap<ServerConfig>>,
     config: Arc<ArcSwap<InjectConfig>>,
+    pauses: Pauses,
     metrics: WebhookMetrics,
     shutdown: CancellationToken,
 ) {
@@ -70,6 +72,7 @@ pub async fn serve(
         let acceptor = TlsAcceptor::from(tls.load_full());
         let admission = Admission {
             config: Arc::clone(&config),
+            pauses: pauses.clone(),
             metrics: metrics.clone(),
             place: Arc::new(place),
             parsing: Arc::clone(&parsing),

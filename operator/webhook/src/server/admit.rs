@@ -16,7 +16,8 @@ use super::places::Place;
 use crate::config::InjectConfig;
 use crate::decide::{Decision, NamespaceInfo, SkipReason, decide};
 use crate::metrics::{Failure, Outcome, WebhookMetrics};
-use crate::patch::patch;
+use crate::patch::{patch, skipped};
+use crate::pauses::Pauses;
 use crate::review::{Answer, Request};
 
 /// Bytes of a review. A request to the API server is at most 3 MiB (`MaxRequestBodyBytes` in Kubernetes
@@ -36,6 +37,7 @@ pub(super) const PARSED_AT_ONCE: usize = 2 * PARSED_LIMIT as usize;
 #[derive(Clone)]
 pub(super) struct Admission {
     pub(super) config: Arc<ArcSwap<InjectConfig>>,
+    pub(super) pauses: Pauses,
     pub(super) metrics: WebhookMetrics,
     /// The place of the connection it came through.
     pub(super) place: Arc<Place>,
@@ -84,7 +86,7 @@ pub(super) async fn mutate(State(admission): State<Admission>, body: Body) -> Re
             return refuse(Failure::Review, StatusCode::BAD_REQUEST, message);
         }
     };
-    let (outcome, answer) = answer(request, &admission.config.load());
+    let (outcome, answer) = answer(request, &admission.config.load(), &admission.pauses);
     admission.metrics.count(outcome);
     Json(answer).into_response()
 }
@@ -107,7 +109,7 @@ fn parsed_size(body: &[u8]) -> u32 {
     })
 }
 
-fn answer(request: Request, config: &InjectConfig) -> (Outcome, Answer) {
+fn answer(request: Request, config: &InjectConfig, pauses: &Pauses) -> (Outcome, Answer) {
     let skip = |uid, reason: SkipReason| {
         tracing::debug!(reason = reason.as_str(), "pod not injected");
         (Outcome::Skipped(reason), Answer::unchanged(uid))
@@ -119,6 +121,9 @@ fn answer(request: Request, config: &InjectConfig) -> (Outcome, Answer) {
         Decision::Inject(injection) => injection,
         Decision::Skip(reason) => return skip(request.uid, reason),
     };
+    if let Some(why) = pauses.refuse(&request.namespace, request.is_dry_run()) {
+        return paused(request, injection.has_annotations, &why);
+    }
     match checked(request.object, &patch(&injection, config)) {
         Ok(patch) => {
             tracing::debug!(namespace = request.namespace, "pod injected");
@@ -135,6 +140,18 @@ fn answer(request: Request, config: &InjectConfig) -> (Outcome, Answer) {
             (Outcome::Failed(Failure::Patch), Answer::unchanged_with_warning(request.uid, warning))
         }
     }
+}
+
+/// The pod without the sidecar, with the reason written down: the sidecar fails here.
+fn paused(request: Request, has_annotations: bool, why: &str) -> (Outcome, Answer) {
+    tracing::debug!(namespace = request.namespace, why, "pod not injected: injection is paused");
+    let outcome = Outcome::Skipped(SkipReason::Paused);
+    let warning = format!("peerwalk: no sidecar, injection is paused here: {why}");
+    let answer = match checked(request.object, &skipped(has_annotations, &format!("paused, {why}"))) {
+        Ok(patch) => Answer::patched(request.uid, &patch),
+        Err(_) => Answer::unchanged(request.uid),
+    };
+    (outcome, answer.with_warning(warning))
 }
 
 /// The patch's text, once it is known to apply: the API server refuses the pod over one that does not,

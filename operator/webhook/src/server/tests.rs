@@ -28,6 +28,7 @@ struct Webhook {
     address: std::net::SocketAddr,
     tls: Arc<ArcSwap<ServerConfig>>,
     config: Arc<ArcSwap<InjectConfig>>,
+    pauses: Pauses,
     metrics: WebhookMetrics,
     shutdown: CancellationToken,
     task: JoinHandle<()>,
@@ -41,15 +42,17 @@ impl Webhook {
         let address = listener.local_addr().expect("its address");
         let tls = Arc::new(ArcSwap::from_pointee(server));
         let config = Arc::new(ArcSwap::from_pointee(config()));
+        let pauses = Pauses::default();
         let (metrics, shutdown) = (WebhookMetrics::default(), CancellationToken::new());
         let task = tokio::spawn(serve(
             listener,
             Arc::clone(&tls),
             Arc::clone(&config),
+            pauses.clone(),
             metrics.clone(),
             shutdown.clone(),
         ));
-        Self { address, tls, config, metrics, shutdown, task, trust }
+        Self { address, tls, config, pauses, metrics, shutdown, task, trust }
     }
 
     async fn connect(&self, protocol: &str) -> ClientStream<TcpStream> {
@@ -164,6 +167,42 @@ async fn a_pod_is_injected_and_called_again_left_alone() {
     assert_eq!(again["response"], expected, "a second call changes nothing");
     assert_eq!(webhook.metrics.admissions(Outcome::Injected), 1);
     assert_eq!(webhook.metrics.admissions(Outcome::Skipped(SkipReason::AlreadyInjected)), 1);
+}
+
+#[tokio::test]
+async fn where_injection_is_paused_the_pod_says_why_it_has_no_sidecar() {
+    let webhook = Webhook::start().await;
+    let shop = |trial, pods| {
+        let pause = crate::Pause::new("the sidecar's image cannot be pulled", trial, pods);
+        webhook.pauses.replace(None, [("shop".to_owned(), pause)].into());
+    };
+    let mut bare = pod();
+    bare["metadata"]["annotations"] = Value::Null;
+    for mut object in [pod(), bare] {
+        shop(0, 0);
+        let answer = webhook.review(&review_of(&object)).await;
+        let before = object.clone();
+        json_patch::patch(&mut object, &patch_of(&answer)).expect("the patch applies");
+        let said = &object["metadata"]["annotations"]["peerwalk.dev/injection"];
+        assert_eq!(said, "skipped: paused, the sidecar's image cannot be pulled");
+        assert_eq!(object["spec"], before["spec"], "nothing else is touched");
+        let warnings = answer["response"]["warnings"].to_string();
+        assert!(warnings.contains("the sidecar's image cannot be pulled"), "{warnings}");
+    }
+    assert_eq!(webhook.metrics.admissions(Outcome::Skipped(SkipReason::Paused)), 2);
+
+    shop(1, 1);
+    let mut dry = review_of(&pod());
+    dry["request"]["dryRun"] = json!(true);
+    for (review, injected) in [(&dry, 1), (&review_of(&pod()), 2), (&review_of(&pod()), 2)] {
+        webhook.review(review).await;
+        assert_eq!(webhook.metrics.admissions(Outcome::Injected), injected, "one pod is for trial");
+    }
+    // A pod that would not be injected anyway has nothing to do with it.
+    let mut host = pod();
+    host["spec"]["hostNetwork"] = json!(true);
+    let answer = webhook.review(&review_of(&host)).await;
+    assert!(answer["response"].get("patch").is_none(), "{answer}");
 }
 
 #[tokio::test]

@@ -7,9 +7,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use peerwalk_model::{PodRef, Protocol, Timestamp};
 use serde::Deserialize;
 
+use super::sidecar::ContainerStatus;
 use super::{Decode, Kind};
-use crate::SIDECAR_CONTAINER;
 use crate::cluster::record::{ContainerPort, Object, Pod};
+use crate::{INJECTION_ANNOTATION, SIDECAR_CONTAINER};
 
 /// The fields of a Pod that we read.
 #[derive(Clone, Debug, Deserialize, kube::Resource)]
@@ -92,25 +93,6 @@ pub(super) struct Condition {
     status: String,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct ContainerStatus {
-    name: String,
-    state: ContainerState,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct ContainerState {
-    running: Option<Running>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Running {
-    started_at: Option<Time>,
-}
-
 /// Whether the condition `kind` is True.
 pub(super) fn is_true(conditions: &[Condition], kind: &str) -> bool {
     conditions.iter().any(|c| c.kind == kind && c.status == "True")
@@ -146,10 +128,9 @@ impl Decode for SlimPod {
             terminating: metadata.deletion_timestamp.is_some(),
             ready: is_true(&status.conditions, "Ready"),
             injected: spec.init_containers.iter().any(|c| c.name == SIDECAR_CONTAINER),
-            sidecar_started: sidecar
-                .and_then(|c| c.state.running.as_ref())
-                .and_then(|r| r.started_at.as_ref())
-                .map(timestamp),
+            sidecar_started: sidecar.and_then(ContainerStatus::started).map(timestamp),
+            sidecar: sidecar.map(|c| c.fares(is_true(&status.conditions, "Initialized"))).unwrap_or_default(),
+            skipped: skipped(&metadata),
             created: metadata.creation_timestamp.as_ref().map(timestamp).unwrap_or_default(),
             started: status.start_time.as_ref().map(timestamp),
             ips: ips(&status),
@@ -207,6 +188,12 @@ fn owner(metadata: &ObjectMeta) -> Option<String> {
         Some(name) => format!("Deployment {name}"),
         None => format!("{} {}", owner.kind, owner.name),
     })
+}
+
+/// Why the webhook left the pod without our container, as it wrote down then.
+fn skipped(metadata: &ObjectMeta) -> Option<String> {
+    let said = metadata.annotations.as_ref()?.get(INJECTION_ANNOTATION)?;
+    said.strip_prefix("skipped: ").map(str::to_owned)
 }
 
 /// The hash labels that the workload controllers set, else who controls the pod, else the pod itself.

@@ -15,6 +15,7 @@ fn connected(places: &Places, address: &str) -> (DuplexStream, JoinHandle<()>) {
     let (client, server) = duplex(64 * 1024);
     let admission = Admission {
         config: Arc::new(ArcSwap::from_pointee(config())),
+        pauses: Pauses::default(),
         metrics: WebhookMetrics::default(),
         place: Arc::new(places.take(address).expect("a place")),
         parsing: Arc::new(Semaphore::new(admit::PARSED_AT_ONCE)),
