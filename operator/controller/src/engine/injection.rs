@@ -45,8 +45,8 @@ pub(super) struct Injection {
     namespaces: BTreeMap<String, Place>,
     cluster: Place,
     trial: u64,
-    /// What the webhook was told last.
-    told: Pauses,
+    /// What the webhook was told last: nothing by this engine, but maybe by one before it.
+    told: Option<Pauses>,
 }
 
 /// What is known of one pod.
@@ -195,8 +195,8 @@ impl Engine {
             self.went(None, step, outputs);
         }
         let pauses = self.injection.pauses();
-        if pauses != self.injection.told {
-            self.injection.told = pauses.clone();
+        if self.injection.told.as_ref() != Some(&pauses) {
+            self.injection.told = Some(pauses.clone());
             outputs.push(Output::Injection(pauses));
         }
     }
