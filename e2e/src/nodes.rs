@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -40,7 +41,8 @@ impl Nodes {
     pub async fn connect() -> Result<Option<Self>> {
         static INSTALLED: OnceLock<Result<(), String>> = OnceLock::new();
         let Some((client, cluster)) = crd::own_cluster().await? else { return Ok(None) };
-        let installed = INSTALLED.get_or_init(|| install(&cluster).map_err(|error| format!("{error:#}")));
+        let installed =
+            INSTALLED.get_or_init(|| install(&cluster, &[]).map_err(|error| format!("{error:#}")));
         installed.as_ref().map_err(|error| anyhow!("{error}"))?;
         Ok(Some(Self { client, cluster }))
     }
@@ -52,7 +54,8 @@ impl Nodes {
 
     /// The cluster without other tests; what is global is put back when this goes.
     pub async fn alone(&self) -> Alone<'_> {
-        Alone { cluster: &self.cluster, _lock: GLOBAL.write().await }
+        let sidecar_changed = AtomicBool::new(false);
+        Alone { cluster: &self.cluster, sidecar_changed, _lock: GLOBAL.write().await }
     }
 
     /// The operator's pod.
@@ -74,11 +77,20 @@ impl Nodes {
         let text = answer.strip_prefix("200 ");
         text.map(str::to_owned).with_context(|| format!("{namespace}/{check} is not explained: {answer}"))
     }
+
+    /// What the operator counts.
+    pub async fn metrics(&self) -> Result<String> {
+        let pod = self.operator().await?.metadata.name.context("a pod has a name")?;
+        let place = Place::from_pod(SYSTEM, &pod);
+        let mut client = self.cluster.exec(&place, self.cluster.program("testbed")?)?;
+        printed(client.args(["http", "http://127.0.0.1:8080/metrics"]))
+    }
 }
 
 /// The cluster without other tests.
 pub struct Alone<'a> {
     cluster: &'a Cluster,
+    sidecar_changed: AtomicBool,
     _lock: RwLockWriteGuard<'static, ()>,
 }
 
@@ -96,6 +108,17 @@ impl Alone<'_> {
     /// Starts or stops cluster DNS.
     pub fn scale_dns(&self, replicas: u8) -> Result<()> {
         scale(self.cluster, DNS, replicas)
+    }
+
+    /// Has the operator inject a sidecar from this registry, until this goes.
+    pub fn sidecar_from(&self, registry: &str) -> Result<()> {
+        self.sidecar_changed.store(true, Ordering::Relaxed);
+        install(self.cluster, &[&format!("sidecar.image.registry={registry}")])
+    }
+
+    /// Has the operator inject its own sidecar again.
+    pub fn own_sidecar(&self) -> Result<()> {
+        if self.sidecar_changed.swap(false, Ordering::Relaxed) { install(self.cluster, &[]) } else { Ok(()) }
     }
 
     /// Ends the operator, and waits until nothing of it is left.
@@ -119,6 +142,7 @@ impl Drop for Alone<'_> {
             self.cluster.set_deny(Deny::Drop),
             self.cluster.set_strict(false),
             self.scale_dns(1),
+            self.own_sidecar(),
             self.start_operator(),
         ];
         for error in put_back.into_iter().filter_map(Result::err) {
@@ -135,7 +159,7 @@ fn scale(cluster: &Cluster, (namespace, name): (&str, &str), replicas: u8) -> Re
     printed(cluster.kubectl().args(status)).map(drop)
 }
 
-fn install(cluster: &Cluster) -> Result<()> {
+fn install(cluster: &Cluster, more: &[&str]) -> Result<()> {
     make_restricted(cluster, SYSTEM)?;
     let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/peerwalk");
     let chart = fs::canonicalize(&chart).with_context(|| format!("no chart at {}", chart.display()))?;
@@ -143,7 +167,8 @@ fn install(cluster: &Cluster) -> Result<()> {
     helm.args(["upgrade", "--install", "peerwalk"]).arg(chart);
     helm.args(["--namespace", SYSTEM, "--wait", "--timeout", "2m"]);
     let log = "operator.log.level=info,peerwalk_controller=debug";
-    for value in ["operator.image.tag=dev", "sidecar.image.tag=dev", &log.replace(',', "\\,")] {
+    let usual = ["operator.image.tag=dev", "sidecar.image.tag=dev", &log.replace(',', "\\,")];
+    for value in usual.iter().chain(more) {
         helm.args(["--set", value]);
     }
     printed(&mut helm).context("cannot install the chart")?;

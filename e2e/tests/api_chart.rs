@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 
 #[path = "api_chart/rights.rs"]
 mod rights;
+#[path = "api_chart/rules.rs"]
+mod rules;
 #[path = "api_chart/values.rs"]
 mod values;
 

@@ -14,12 +14,19 @@ use peerwalk_controller::{Explain, Form};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// For one explanation.
 const EXPLAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The controller's loop turns once a second. One that has not for so long hangs: what pods tell is judged no more,
+/// while streams and the webhook go on as if nothing were wrong.
+const HANGS: Duration = Duration::from_mins(1);
+
+/// When the controller's loop last turned.
+pub type Pulse = watch::Receiver<Instant>;
 
 /// What `/readyz` waits for: with both, pods that are made get a sidecar, and the sidecar gets its plan. Neither is
 /// taken back, as attached sidecars are served in any case.
@@ -60,10 +67,22 @@ impl Readiness {
     }
 }
 
-/// `/healthz` answers while the process runs, `/readyz` once pods can be injected and served.
-pub fn health(readiness: Arc<Readiness>) -> Router {
+/// `/healthz` says whether the controller works, `/readyz` whether pods can be injected and served.
+///
+/// Neither asks the API server: while it is away everybody waits for it, and ending the operator helps nobody.
+pub fn health(readiness: Arc<Readiness>, pulse: Pulse) -> Router {
+    let healthz = async |State(pulse): State<Pulse>| alive(&pulse);
     let readyz = async |State(readiness): State<Arc<Readiness>>| readiness.answer();
-    Router::new().route("/healthz", get(async || "ok\n")).route("/readyz", get(readyz)).with_state(readiness)
+    let healthz = Router::new().route("/healthz", get(healthz)).with_state(pulse);
+    Router::new().route("/readyz", get(readyz)).with_state(readiness).merge(healthz)
+}
+
+fn alive(pulse: &Pulse) -> (StatusCode, String) {
+    let rests = pulse.borrow().elapsed();
+    if rests < HANGS {
+        return (StatusCode::OK, "ok\n".to_owned());
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, format!("the controller has not turned for {} s\n", rests.as_secs()))
 }
 
 /// `/metrics` in the OpenMetrics text format.
@@ -175,6 +194,20 @@ mod tests {
         }
         drop(requests);
         answer.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_controller_that_hangs_is_not_healthy() {
+        let (turns, pulse) = watch::channel(Instant::now());
+        assert_eq!(alive(&pulse).0, StatusCode::OK);
+        tokio::time::advance(Duration::from_secs(59)).await;
+        assert_eq!(alive(&pulse).0, StatusCode::OK, "a long turn");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let (status, body) = alive(&pulse);
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(body.contains("60 s"), "{body}");
+        turns.send_replace(Instant::now());
+        assert_eq!(alive(&pulse).0, StatusCode::OK, "it goes on");
     }
 
     #[test]

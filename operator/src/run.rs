@@ -13,17 +13,17 @@ use peerwalk_controller::cluster::ObjectKey;
 use peerwalk_controller::{Controller, Details, Explain, Links, Output, Settings, SidecarEvent};
 use peerwalk_hub::{Hub, HubEvent, HubHandle};
 use peerwalk_model::Timestamp;
-use peerwalk_webhook::{HubRoot, InjectConfig, Namespaces, WebhookMetrics};
+use peerwalk_webhook::{HubRoot, InjectConfig, Namespaces, Pause, Pauses, WebhookMetrics};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, timeout};
 use tracing::{error, info, warn};
 
 use crate::args::{Args, CrossNamespaceDetails};
 use crate::certificates::{Certificates, Services, keep_ca_bundle, load_or_create};
-use crate::http::{self, Readiness};
+use crate::http::{self, Pulse, Readiness};
 use crate::identity::{KnownPods, Reviewer};
 use crate::namespaces::watch_namespaces;
 use crate::stages::Stages;
@@ -105,20 +105,29 @@ async fn start(args: &Args, stages: &mut Stages) -> anyhow::Result<()> {
     let certificates = certificates(&client, args).await?;
     let hub_address = hub_address(&client, args).await?;
     let readiness = Arc::new(Readiness::default());
-    let explain =
-        start_controller(stages, &clients, args, hub_address, &certificates, &readiness, &mut registry)
-            .await?;
+    let pauses = Pauses::default();
+    let (turns, pulse) = watch::channel(Instant::now());
+    let explain = start_controller(
+        stages,
+        &clients,
+        args,
+        hub_address,
+        &certificates,
+        (&readiness, &pauses, turns),
+        &mut registry,
+    )
+    .await?;
     start_webhook(
         stages,
         &client,
         args,
         hub_address,
-        &certificates,
+        (&certificates, pauses),
         when_told(&readiness, Readiness::webhook_callable),
         &mut registry,
     )
     .await?;
-    start_http(stages, args, readiness, explain, registry).await?;
+    start_http(stages, args, (readiness, pulse), explain, registry).await?;
     stages.work.start(|stop| async move {
         certificates.keep_renewed(stop).await;
         Ok(())
@@ -176,9 +185,10 @@ async fn start_controller(
     args: &Args,
     hub_address: SocketAddr,
     certificates: &Certificates,
-    readiness: &Arc<Readiness>,
+    (readiness, pauses, turns): (&Arc<Readiness>, &Pauses, watch::Sender<Instant>),
     registry: &mut Registry,
 ) -> anyhow::Result<mpsc::Sender<Explain>> {
+    let pauses = pauses.clone();
     let pods = KnownPods::default();
     let reviewer = Arc::new(Reviewer::new(clients.api.clone(), pods.clone(), Arc::clone(readiness)));
     let config = peerwalk_hub::Config { heartbeat_interval: HEARTBEAT, ..peerwalk_hub::Config::new(now) };
@@ -202,7 +212,8 @@ async fn start_controller(
     };
     controller.metrics.register(registry);
     let ready = when_told(readiness, Readiness::listed);
-    let links = Links { sidecars, hub: move |output| to_hub(&handle, &pods, output), explain, ready, now };
+    let hub = move |output| to_hub(&handle, &pods, &pauses, output);
+    let links = Links { sidecars, hub, explain, ready, turns, now };
     stages.work.start(|stop| async move { Ok(peerwalk_controller::run(controller, links, stop).await?) });
     Ok(explain_sender)
 }
@@ -245,7 +256,14 @@ async fn forward(
     Ok(())
 }
 
-fn to_hub(hub: &HubHandle, pods: &KnownPods, output: Output) {
+/// Tells the webhook where no pod is to be injected.
+fn pause(pauses: &Pauses, paused: peerwalk_controller::Pauses) {
+    let pause = |pause: peerwalk_controller::Pause| Pause::new(pause.why, pause.trial, pause.trials);
+    let namespaces = paused.namespaces.into_iter().map(|(name, paused)| (name, pause(paused)));
+    pauses.replace(paused.cluster.map(pause), namespaces.collect());
+}
+
+fn to_hub(hub: &HubHandle, pods: &KnownPods, pauses: &Pauses, output: Output) {
     match output {
         Output::SetPlan(pod, plan) => {
             if let Err(error) = hub.set_plan(&pod, plan) {
@@ -268,6 +286,7 @@ fn to_hub(hub: &HubHandle, pods: &KnownPods, output: Output) {
         Output::Look(pod, id, tuples) => {
             hub.look(&pod, id, tuples);
         }
+        Output::Injection(paused) => pause(pauses, paused),
         Output::Status(..) | Output::Event(_) | Output::ReadRoots(..) => {
             warn!("the controller carries this out itself");
         }
@@ -279,7 +298,7 @@ async fn start_webhook(
     client: &Client,
     args: &Args,
     hub_address: SocketAddr,
-    certificates: &Certificates,
+    (certificates, pauses): (&Certificates, Pauses),
     ca_in_place: oneshot::Sender<()>,
     registry: &mut Registry,
 ) -> anyhow::Result<()> {
@@ -302,7 +321,7 @@ async fn start_webhook(
         Ok(())
     });
     stages.answers.start(|stop| async move {
-        peerwalk_webhook::serve(listener, tls, config, namespaces, metrics, stop).await;
+        peerwalk_webhook::serve(listener, tls, config, namespaces, pauses, metrics, stop).await;
         Ok(())
     });
     let (client, name, ca) =
@@ -317,12 +336,12 @@ async fn start_webhook(
 async fn start_http(
     stages: &mut Stages,
     args: &Args,
-    readiness: Arc<Readiness>,
+    (readiness, pulse): (Arc<Readiness>, Pulse),
     explain: mpsc::Sender<Explain>,
     registry: Registry,
 ) -> anyhow::Result<()> {
     let servers = [
-        ("--http-listen", args.http_listen, http::health(readiness)),
+        ("--http-listen", args.http_listen, http::health(readiness, pulse)),
         ("--metrics-listen", args.metrics_listen, http::metrics(registry)),
         ("--explain-listen", args.explain_listen, http::explain(explain)),
     ];

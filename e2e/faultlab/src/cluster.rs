@@ -268,7 +268,7 @@ impl World {
                     self.take(Input::Watch(WatchEvent::Applied(check)))?;
                 }
                 // Nobody reads events here, and no check of a case names roots.
-                Output::Event(_) | Output::ReadRoots(..) => {}
+                Output::Event(_) | Output::ReadRoots(..) | Output::Injection(_) => {}
             }
         }
         Ok(())

@@ -25,6 +25,7 @@ fn wrong_values_are_refused_by_name() -> Result<()> {
         (r#"sidecar={"resources":{"limits":{"storage":"1Gi"}}}"#, "storage"),
         (r#"operator={"log":{"format":"xml"}}"#, "/operator/log/format"),
         (r#"crds={"keep":"yes"}"#, "/crds/keep"),
+        (r#"prometheusRule={"enabled":"yes"}"#, "/prometheusRule/enabled"),
         (r#"nameOverride="Peerwalk""#, "/nameOverride"),
         (r#"nameOverride="walk-""#, "/nameOverride"),
         (r#"nameOverride="walk.er""#, "/nameOverride"),

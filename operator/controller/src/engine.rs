@@ -6,9 +6,11 @@ mod controls;
 mod explain;
 mod facts;
 mod heard;
+mod injection;
 mod judge;
 mod limits;
 mod missing;
+mod opted;
 mod outgoing;
 mod peers;
 mod plans;
@@ -43,7 +45,10 @@ use crate::watch::WatchEvent;
 
 use checks::CheckState;
 pub use explain::Form;
+use injection::Injection;
+pub use injection::{Pause, Pauses};
 use missing::Missing;
+use opted::OptedIn;
 use peers::Peers;
 use plans::PodPlan;
 pub use roots::RootsRead;
@@ -105,6 +110,8 @@ pub enum Output {
     Event(EventRecord),
     /// Read the roots of a ConfigMap: its key and entry.
     ReadRoots(ObjectKey, String),
+    /// From now on, pods get no sidecar in these namespaces, and in all others do.
+    Injection(Pauses),
 }
 
 /// The controller's state.
@@ -126,8 +133,12 @@ pub struct Engine {
     touched: Touched,
     pod_events: BTreeMap<PodRef, Timestamp>,
     missing: BTreeMap<PodRef, Missing>,
+    /// Transitions that each sidecar has lost by its own count.
+    transitions_lost: BTreeMap<PodRef, u64>,
     peers: Peers,
     seen: Seen,
+    injection: Injection,
+    opted_in: OptedIn,
     /// Kinds that policies decide by and that cannot be heard of, with the moment it began.
     interrupted: BTreeMap<Kind, Timestamp>,
 }
@@ -205,8 +216,11 @@ impl Engine {
             touched: Touched::default(),
             pod_events: BTreeMap::new(),
             missing: BTreeMap::new(),
+            transitions_lost: BTreeMap::new(),
             peers: Peers::default(),
             seen: Seen::default(),
+            injection: Injection::default(),
+            opted_in: OptedIn::default(),
             interrupted: BTreeMap::new(),
         }
     }
@@ -234,12 +248,17 @@ impl Engine {
 
     /// Brings plans, decisions, verdicts and statuses up to date with everything taken in.
     pub fn settle(&mut self, now: Timestamp) -> Vec<Output> {
-        if !self.index.complete() || self.waits_for_watches(now) {
+        if !self.index.complete() {
             return Vec::new();
+        }
+        let mut outputs = Vec::new();
+        self.watch_injection(now, &mut outputs);
+        self.look_for_sidecars(now, &mut outputs);
+        if self.waits_for_watches(now) {
+            return outputs;
         }
         let mut touched = std::mem::take(&mut self.touched);
         touched.checks.extend(self.on_the_way_of(&touched));
-        let mut outputs = Vec::new();
         if touched.cluster() {
             self.refresh(&touched, now, &mut outputs);
             self.follow_members(&touched, now);
@@ -265,6 +284,7 @@ impl Engine {
     fn take_watch(&mut self, event: WatchEvent, now: Timestamp) {
         let changes = match event {
             WatchEvent::Interrupted(kind) => {
+                self.metrics.watch_interrupted();
                 // What a check wants has no part in what is so.
                 if kind != Kind::Check {
                     self.interrupted.entry(kind).or_insert(now);
@@ -294,6 +314,10 @@ impl Engine {
             Change::None => {}
             Change::Pod(change) => {
                 self.seen.pod(&self.index, &change, now);
+                self.injection.pod(self.index.pod(&change.key), &change.key, now);
+                if change.new && self.index.complete() {
+                    self.opted_in.new.push(change.key.clone());
+                }
                 if change.addresses || change.selected_by || self.index.pod(&change.key).is_none() {
                     self.touched.ips.extend(change.ips);
                 }
@@ -307,6 +331,7 @@ impl Engine {
             Change::Namespace(name) => {
                 self.decisions.forget_policies();
                 self.seen.namespace(&name, now);
+                self.opted_in.namespace(&self.index, &name, now);
                 self.touched.policies.insert(name.clone());
                 self.touched.namespaces.insert(name);
             }
@@ -338,6 +363,7 @@ impl Engine {
         let mut outputs = self.tick_peers(now);
         self.sightings.forget(now);
         self.seen.forget(&self.index, now);
+        self.opted_in.forget(now);
         let pairs = self.checks.values().map(CheckState::pairs).sum();
         self.metrics.sizes(pairs, self.index.pods().count());
         if now.since(self.roots_read) < READ_ROOTS_AGAIN {

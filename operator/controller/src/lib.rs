@@ -5,6 +5,7 @@
 //! ([`run`]). The controller knows nothing of the hub: what sidecars tell comes in as [`SidecarEvent`], what
 //! they are asked goes out as [`Output`].
 
+mod breaker;
 pub mod cluster;
 mod decisions;
 mod discovery;
@@ -19,7 +20,7 @@ mod seen;
 mod settings;
 pub mod watch;
 
-pub use engine::{Engine, Form, Input, Output, SidecarEvent};
+pub use engine::{Engine, Form, Input, Output, Pause, Pauses, SidecarEvent};
 pub use run::{Controller, Error, Explain, Links, run};
 pub use settings::{Allow, AllowEntry, Details, Settings};
 
@@ -27,3 +28,5 @@ pub use settings::{Allow, AllowEntry, Details, Settings};
 pub const SIDECAR_CONTAINER: &str = "peerwalk";
 /// The annotation in which the webhook says why it left a pod without our container: `skipped: WHY`.
 pub const INJECTION_ANNOTATION: &str = "peerwalk.dev/injection";
+/// The label of namespaces and pods that opts in (`enabled`) or out (`disabled`).
+pub const INJECT_LABEL: &str = "peerwalk.dev/inject";

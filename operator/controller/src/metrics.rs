@@ -1,5 +1,5 @@
 //! The controller's metrics. Labels come from closed enums, but for those of `check_ready` and
-//! `check_latency_seconds`, which name the check, and its target.
+//! `check_latency_seconds`, which name the check, and its target, and of `injection_paused`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64};
@@ -11,6 +11,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+
+use crate::cluster::sidecar::SidecarCause;
 
 /// What became of a status write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
@@ -39,6 +41,16 @@ struct ByName {
     namespace: String,
     name: String,
     status: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByNamespace {
+    namespace: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByCause {
+    cause: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -71,12 +83,24 @@ struct Inner {
     sockets: Family<ByState, Gauge<i64, AtomicI64>>,
     leaked: Gauge,
     breakers: Gauge,
+    paused: Family<ByNamespace, Gauge>,
+    pauses: Family<ByCause, Counter>,
+    missed: Counter,
+    overtaken: Counter,
+    transitions_lost: Counter,
+    watches_interrupted: Counter,
 }
 
 impl Metrics {
     /// Makes them known to a registry.
     pub fn register(&self, registry: &mut Registry) {
+        use WriteResult::{Conflict, Failed, Gone, Refused, Stored, Timeout};
+        self.register_injection(registry);
         let inner = &self.0;
+        // Shown from the beginning, so that the first one counts as an increase.
+        for result in [Stored, Conflict, Gone, Refused, Timeout, Failed] {
+            drop(inner.writes.get_or_create(&ByResult { result }));
+        }
         registry.register("status_writes", "Status writes by what became of them", inner.writes.clone());
         registry.register("events_lost", "Events that were not published", inner.events_lost.clone());
         registry.register(
@@ -112,6 +136,74 @@ impl Metrics {
             "Addresses that attached sidecars dial less often, since walk after walk failed there",
             inner.breakers.clone(),
         );
+        registry.register(
+            "statuses_overtaken",
+            "Statuses that a later one of the same check replaced before they were written",
+            inner.overtaken.clone(),
+        );
+        registry.register(
+            "transitions_lost",
+            "Transitions that found no room in a sidecar while no hub took them",
+            inner.transitions_lost.clone(),
+        );
+        registry.register(
+            "watches_interrupted",
+            "Times a watch of the API server failed and its kind was not heard of",
+            inner.watches_interrupted.clone(),
+        );
+    }
+
+    fn register_injection(&self, registry: &mut Registry) {
+        let inner = &self.0;
+        for cause in SidecarCause::ALL {
+            drop(inner.pauses.get_or_create(&ByCause { cause: cause.label() }));
+        }
+        registry.register(
+            "injection_paused",
+            "1 for each namespace in which pods get no sidecar since it failed there; * stands for all of them",
+            inner.paused.clone(),
+        );
+        registry.register(
+            "injection_pauses",
+            "Times injection was paused, by what failed",
+            inner.pauses.clone(),
+        );
+        registry.register(
+            "injection_missed",
+            "Pods that opted in and were made without a sidecar, and without the webhook saying why",
+            inner.missed.clone(),
+        );
+    }
+
+    /// Counts a status that was replaced before it was written.
+    pub fn status_overtaken(&self) {
+        self.0.overtaken.inc();
+    }
+
+    /// Counts transitions that sidecars lost.
+    pub fn transitions_lost(&self, count: u64) {
+        self.0.transitions_lost.inc_by(count);
+    }
+
+    /// Counts a watch that failed.
+    pub fn watch_interrupted(&self) {
+        self.0.watches_interrupted.inc();
+    }
+
+    /// Injection is paused in a namespace.
+    pub fn injection_paused(&self, namespace: &str, cause: &'static str) {
+        self.0.paused.get_or_create(&ByNamespace { namespace: namespace.to_owned() }).set(1);
+        self.0.pauses.get_or_create(&ByCause { cause }).inc();
+    }
+
+    /// Injection goes on in a namespace.
+    pub fn injection_resumes(&self, namespace: &str) {
+        self.0.paused.remove(&ByNamespace { namespace: namespace.to_owned() });
+    }
+
+    /// Counts a pod that opted in and was made without a sidecar.
+    pub fn injection_missed(&self) {
+        self.0.missed.inc();
     }
 
     /// Counts a status write.

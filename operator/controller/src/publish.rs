@@ -93,14 +93,17 @@ struct Waiting {
 }
 
 impl Outbox {
-    /// Puts a status in. It replaces one of the same check that still waits, and takes its place.
-    pub fn put(&self, check: ObjectKey, write: StatusWrite) {
+    /// Puts a status in. It replaces one of the same check that still waits, and takes its place; whether there
+    /// was one.
+    pub fn put(&self, check: ObjectKey, write: StatusWrite) -> bool {
         let mut waiting = self.waiting();
-        if waiting.writes.insert(check.clone(), write).is_none() {
+        let replaced = waiting.writes.insert(check.clone(), write).is_some();
+        if !replaced {
             waiting.order.push_back(check);
         }
         drop(waiting);
         self.0.arrived.notify_one();
+        replaced
     }
 
     fn take(&self) -> Option<(ObjectKey, StatusWrite)> {
@@ -271,7 +274,8 @@ mod tests {
     fn checks_take_turns_and_the_latest_status_of_each_is_written() {
         let outbox = Outbox::default();
         for (name, version) in [("z", "1"), ("a", "2"), ("z", "3"), ("m", "4")] {
-            outbox.put(ObjectKey::new("shop", name), write(version));
+            let again = outbox.put(ObjectKey::new("shop", name), write(version));
+            assert_eq!(again, version == "3", "{name} {version}");
         }
         let taken = || outbox.take().map(|(check, write)| (check.name, write.resource_version));
         assert_eq!(taken(), Some(("z".into(), "3".into())), "it keeps its place with its latest status");

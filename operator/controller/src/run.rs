@@ -11,7 +11,7 @@ use kube::api::Api;
 use peerwalk_model::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -50,12 +50,14 @@ pub(crate) type Tasks = JoinSet<&'static str>;
 pub struct Links<F> {
     /// What sidecars tell, and when it reached the hub.
     pub sidecars: mpsc::Receiver<(SidecarEvent, Timestamp)>,
-    /// Takes what concerns the hub: plans, removals, requests to walk and to send again.
+    /// Takes what concerns the hub: plans, removals, requests to walk and to send again; and the webhook's pauses.
     pub hub: F,
     /// Requests to explain a check.
     pub explain: mpsc::Receiver<Explain>,
     /// Told once everything has been listed.
     pub ready: oneshot::Sender<()>,
+    /// Told at each turn of the loop, by which others see that it does not hang.
+    pub turns: tokio::sync::watch::Sender<Instant>,
     /// The clock.
     pub now: fn() -> Timestamp,
 }
@@ -124,6 +126,7 @@ pub async fn run<F: FnMut(Output)>(
             error = ended(&mut tasks) => return if shutdown.is_cancelled() { Ok(()) } else { Err(error) },
         }
         take_waiting(&mut channels, &mut links.sidecars, &mut inputs);
+        links.turns.send_replace(Instant::now());
         let now = (links.now)();
         let mut outputs = Vec::new();
         for input in inputs.drain(..) {
@@ -193,7 +196,11 @@ fn take_waiting(
 
 fn carry_out(controller: &Controller, channels: &Channels, hub: &mut impl FnMut(Output), output: Output) {
     match output {
-        Output::Status(check, write) => channels.outbox.put(check, *write),
+        Output::Status(check, write) => {
+            if channels.outbox.put(check, *write) {
+                controller.metrics.status_overtaken();
+            }
+        }
         Output::Event(event) => queue_event(&channels.events, &controller.metrics, event),
         Output::ReadRoots(map, entry) => {
             let (client, sender) = (controller.client.clone(), channels.roots_sender.clone());
@@ -208,7 +215,8 @@ fn carry_out(controller: &Controller, channels: &Channels, hub: &mut impl FnMut(
         | Output::WalkNow(..)
         | Output::SendAll(_)
         | Output::Watch(..)
-        | Output::Look(..)) => {
+        | Output::Look(..)
+        | Output::Injection(_)) => {
             hub(output);
         }
     }

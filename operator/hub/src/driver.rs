@@ -195,6 +195,7 @@ impl Driver {
             Count::Message(kind) => metrics.messages.get_or_create(&MessageLabels { kind }).inc(),
             Count::Unplanned => metrics.unplanned.inc(),
             Count::Unasked => metrics.unasked.inc(),
+            Count::NotAsked => metrics.questions_lost.inc(),
             Count::Resend => metrics.resends.inc(),
         };
     }

@@ -7,6 +7,7 @@ use peerwalk_model::peer::Tuple;
 use peerwalk_model::{Plan, PodRef, TargetKey};
 use peerwalk_wire::{FromHub, PlanDelta, WireError, limits};
 
+use crate::metrics::Metrics;
 use crate::registry::Registry;
 
 /// Questions that wait for one stream.
@@ -16,6 +17,7 @@ const LOOKS: usize = 16;
 #[derive(Clone, Debug)]
 pub struct HubHandle {
     pub(crate) registry: Arc<Registry>,
+    pub(crate) metrics: Metrics,
 }
 
 /// What this replica is.
@@ -37,7 +39,9 @@ impl HubHandle {
     /// The generation must be above 0 and grow with each change. A plan that breaks a limit of the protocol
     /// is refused, and the pod keeps the one it has.
     pub fn set_plan(&self, pod: &PodRef, plan: Plan) -> Result<(), WireError> {
-        FromHub::PlanDelta(PlanDelta::whole(&plan)).encode()?;
+        FromHub::PlanDelta(PlanDelta::whole(&plan)).encode().inspect_err(|_| {
+            self.metrics.plans_refused.inc();
+        })?;
         self.registry.set_plan(pod, plan);
         Ok(())
     }
@@ -70,6 +74,9 @@ impl HubHandle {
                 orders.looks.push((id, tuples));
             }
         });
+        if !taken {
+            self.metrics.questions_lost.inc();
+        }
         taken
     }
 

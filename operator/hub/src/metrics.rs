@@ -16,14 +16,28 @@ pub struct Metrics {
     pub(crate) events_lost: Counter,
     pub(crate) unplanned: Counter,
     pub(crate) unasked: Counter,
+    pub(crate) questions_lost: Counter,
+    pub(crate) plans_refused: Counter,
     pub(crate) resends: Counter,
     pub(crate) connections_failed: Family<ConnectionLabels, Counter>,
 }
 
 impl Metrics {
-    /// Adds them to a registry.
+    /// Adds them to a registry, as `hub_…` below its prefix.
     pub fn register(&self, registry: &mut Registry) {
-        let hub = registry.sub_registry_with_prefix("peerwalk_hub");
+        use ConnectionFailure::{Address, Full, Http, Timeout, Tls};
+        // Shown from the beginning, so that the first one counts as an increase.
+        for reason in [Ended::Protocol, Ended::Rate, Ended::Slow] {
+            drop(self.ended.get_or_create(&EndedLabels { reason }));
+        }
+        for reason in [Full, Address, Tls, Timeout, Http] {
+            drop(self.connections_failed.get_or_create(&ConnectionLabels { reason }));
+        }
+        drop(self.messages.get_or_create(&MessageLabels { kind: MessageKind::Malformed }));
+        for result in [ReviewResult::Invalid, ReviewResult::NotReady, ReviewResult::Unavailable] {
+            drop(self.reviews.get_or_create(&ReviewLabels { result }));
+        }
+        let hub = registry.sub_registry_with_prefix("hub");
         hub.register("streams", "Attached sidecars", self.streams.clone());
         hub.register("streams_ended", "Streams that ended, by reason", self.ended.clone());
         hub.register("messages", "Messages of sidecars, by kind", self.messages.clone());
@@ -31,6 +45,12 @@ impl Metrics {
         hub.register("events_lost", "Events nobody was ready to take", self.events_lost.clone());
         hub.register("evidence_unplanned", "Walks of targets that are not planned", self.unplanned.clone());
         hub.register("answers_unasked", "Answers to nothing that was asked", self.unasked.clone());
+        hub.register(
+            "questions_lost",
+            "Questions about dials that no stream was ready to take",
+            self.questions_lost.clone(),
+        );
+        hub.register("plans_refused", "Plans that break a limit of the protocol", self.plans_refused.clone());
         hub.register("resends", "Times all evidence was asked for again", self.resends.clone());
         hub.register(
             "connections_failed",
@@ -144,7 +164,7 @@ mod tests {
         metrics.streams.set(2);
         metrics.ended.get_or_create(&EndedLabels { reason: Ended::PodGone }).inc();
         metrics.messages.get_or_create(&MessageLabels { kind: MessageKind::Hello }).inc();
-        let mut registry = Registry::default();
+        let mut registry = Registry::with_prefix("peerwalk");
         metrics.register(&mut registry);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).expect("metrics are encoded");

@@ -66,7 +66,7 @@ impl Hub {
 
     /// Drives the hub from elsewhere.
     pub fn handle(&self) -> HubHandle {
-        HubHandle { registry: Arc::clone(&self.shared.registry) }
+        HubHandle { registry: Arc::clone(&self.shared.registry), metrics: self.metrics() }
     }
 
     /// What the hub counts.

@@ -267,7 +267,12 @@ impl Session {
         if !orders.watch.is_zero() {
             actions.push(Action::Send(FromHub::Watch { window: orders.watch }));
         }
-        actions.extend(orders.looks.into_iter().filter_map(|(id, tuples)| attachment.look(id, tuples, now)));
+        let looks = orders.looks.into_iter();
+        actions.extend(
+            looks.map(|(id, tuples)| {
+                attachment.look(id, tuples, now).unwrap_or(Action::Count(Count::NotAsked))
+            }),
+        );
         if orders.send_all {
             actions.extend([Action::Count(Count::Resend), Action::Send(FromHub::SendAll)]);
         }

@@ -92,6 +92,8 @@ pub enum SkipReason {
     LimitRange,
     /// A ResourceQuota of the namespace has no room for the pod with the sidecar.
     Quota,
+    /// Injection is paused where the sidecar fails.
+    Paused,
     /// Not shaped like a pod; the API server's validation will say so.
     Malformed,
 }
@@ -111,6 +113,7 @@ impl SkipReason {
             Self::VolumeNameTaken => "VolumeNameTaken",
             Self::LimitRange => "LimitRange",
             Self::Quota => "Quota",
+            Self::Paused => "Paused",
             Self::Malformed => "Malformed",
         }
     }
@@ -141,6 +144,14 @@ pub struct Injection {
     pub resources: Option<Value>,
     /// The proxy variables of the application's containers.
     pub proxy: ProxyEnvironment,
+}
+
+impl Injection {
+    /// What its pod is told where injection is paused.
+    pub(crate) fn paused(&self, why: &str) -> Told {
+        let refusal = Refusal { reason: SkipReason::Paused, why: format!("paused, {why}") };
+        Told { refusal, has_annotations: self.has_annotations, ours: None, volume: None }
+    }
 }
 
 /// How the container's resources fit in with the pod's.

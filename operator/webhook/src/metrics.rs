@@ -72,6 +72,10 @@ impl WebhookMetrics {
     /// Registers `webhook_admissions_total{result,reason}`, `webhook_connections_refused_total`,
     /// `webhook_tls_handshakes_failed_total` and `webhook_namespaces_unknown_total` below the registry's prefix.
     pub fn register(&self, registry: &mut Registry) {
+        // Shown from the beginning, so that the first one counts as an increase.
+        for failure in [Failure::Body, Failure::Review, Failure::Patch] {
+            self.admissions(Outcome::Failed(failure));
+        }
         registry.register(
             "webhook_admissions",
             "Admission requests by how they ended",

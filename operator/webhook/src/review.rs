@@ -38,6 +38,9 @@ pub(crate) struct Request {
     sub_resource: String,
     #[serde(default)]
     pub(crate) namespace: String,
+    /// `None` and `null` stand for false.
+    #[serde(default)]
+    dry_run: Option<bool>,
     #[serde(default)]
     pub(crate) object: Value,
 }
@@ -57,6 +60,11 @@ impl Request {
             return Err(ReviewError::Version { api_version: question.api_version, kind: question.kind });
         }
         Ok(question.request)
+    }
+
+    /// Whether nothing is stored of what is answered.
+    pub(crate) fn is_dry_run(&self) -> bool {
+        self.dry_run == Some(true)
     }
 
     /// Whether a pod is about to be created; subresources (`pods/binding`, `pods/eviction`) are not that.

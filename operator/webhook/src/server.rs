@@ -32,6 +32,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::InjectConfig;
 use crate::metrics::WebhookMetrics;
 use crate::namespaces::Namespaces;
+use crate::pauses::Pauses;
 use admit::Admission;
 use places::{Place, Places};
 
@@ -57,6 +58,7 @@ pub async fn serve(
     tls: Arc<ArcSwap<ServerConfig>>,
     config: Arc<ArcSwap<InjectConfig>>,
     namespaces: Namespaces,
+    pauses: Pauses,
     metrics: WebhookMetrics,
     shutdown: CancellationToken,
 ) {
@@ -73,6 +75,7 @@ pub async fn serve(
         let admission = Admission {
             config: Arc::clone(&config),
             namespaces: namespaces.clone(),
+            pauses: pauses.clone(),
             metrics: metrics.clone(),
             place: Arc::new(place),
             parsing: Arc::clone(&parsing),

@@ -3,6 +3,7 @@
 mod check;
 mod network;
 mod pod;
+mod sidecar;
 
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::ResourceExt as _;

@@ -59,6 +59,8 @@ pub enum Change {
 pub struct PodChange {
     /// Which pod.
     pub key: ObjectKey,
+    /// It was not there before.
+    pub new: bool,
     /// The addresses it has or had.
     pub ips: Vec<IpAddr>,
     /// It has addresses that it did not have before.
@@ -113,7 +115,8 @@ impl Index {
                 }
                 gone.map_or(Change::None, |pod| {
                     let key = key.clone();
-                    Change::Pod(PodChange { key, ips: pod.ips, addresses: false, selected_by: false })
+                    let ips = pod.ips;
+                    Change::Pod(PodChange { key, new: false, ips, addresses: false, selected_by: false })
                 })
             }
             Kind::Service => {
@@ -171,6 +174,7 @@ impl Index {
         let same = old.filter(|old| old.id == pod.id);
         let change = PodChange {
             key: key.clone(),
+            new: same.is_none(),
             ips: pod.ips.iter().chain(old.iter().flat_map(|old| &old.ips)).copied().collect(),
             addresses: !pod.ips.is_empty() && same.is_none_or(|old| old.ips != pod.ips),
             selected_by: same.is_none_or(|old| old.labels != pod.labels || old.ports != pod.ports),

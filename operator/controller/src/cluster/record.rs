@@ -7,6 +7,8 @@ use ipnet::IpNet;
 use peerwalk_model::{PodRef, Protocol, Timestamp};
 use peerwalk_netpol as netpol;
 
+use super::sidecar::Sidecar;
+
 /// Namespace and name; the namespace is empty for what has none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectKey {
@@ -67,6 +69,8 @@ pub struct Pod {
     pub windows: bool,
     /// When our sidecar's container last started, if it runs.
     pub sidecar_started: Option<Timestamp>,
+    /// How our sidecar's container fares.
+    pub sidecar: Sidecar,
     /// Why the webhook gave it no sidecar, where it said so.
     pub skipped: Option<String>,
     /// When the pod was created.

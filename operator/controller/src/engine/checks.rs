@@ -308,6 +308,7 @@ impl Engine {
         self.decisions.remove(pod);
         self.pod_events.remove(pod);
         self.missing.remove(pod);
+        self.transitions_lost.remove(pod);
     }
 
     /// Everything one pod is asked to walk, by all checks that selected it.

@@ -11,7 +11,10 @@ impl Engine {
         match event {
             // What a pod said before it was forgotten must not bring it back.
             SidecarEvent::Attached(pod) | SidecarEvent::Heartbeat(pod, _)
-                if !self.plans.contains_key(&pod) => {}
+                if !self.plans.contains_key(&pod) =>
+            {
+                self.metrics.evidence_lost();
+            }
             SidecarEvent::Attached(pod) => {
                 self.evidence.attached(&pod, at);
                 self.touched.news(pod).reports = true;
@@ -23,6 +26,7 @@ impl Engine {
             }
             SidecarEvent::Heartbeat(pod, heartbeat) => {
                 self.see_again(&pod, &heartbeat);
+                self.count_lost_transitions(&pod, heartbeat.transitions_lost);
                 let reported = self.evidence.pod(&pod).is_some_and(|t| t.reports(at, self.settings.silence));
                 self.evidence.heartbeat(&pod, at, &heartbeat);
                 let plan = self.plans.get(&pod);
@@ -46,6 +50,13 @@ impl Engine {
             }
         }
         Vec::new()
+    }
+
+    /// A sidecar tells how many transitions have found no room in its ring since it started.
+    fn count_lost_transitions(&mut self, pod: &PodRef, lost: u64) {
+        let before = self.transitions_lost.insert(pod.clone(), lost).unwrap_or_default();
+        // One that was started again begins at none.
+        self.metrics.transitions_lost(if lost < before { lost } else { lost - before });
     }
 
     fn take_walk(&mut self, pod: PodRef, mut walk: Walk, at: Timestamp, now: Timestamp) -> Vec<Output> {

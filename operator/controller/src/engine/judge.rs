@@ -238,6 +238,7 @@ impl Engine {
                 .map(|t| !matches!(t, Resolved::Url { allowed: false, .. }))
                 .collect(),
             roots_missing: roots.collect(),
+            paused: self.injection.paused(&key.namespace),
             pairs: self.views(check, state, now),
         }
     }

@@ -75,11 +75,13 @@ pub fn select(index: &Index, key: &ObjectKey, check: &ConnectivityCheck) -> Sele
             template.sampled = true;
         }
     }
+    // That injection was paused tells nothing of the pod: Covered tells it while it is so.
+    let told = |pod: &&Pod| pod.skipped.clone().filter(|why| !why.starts_with("paused, "));
     Selection {
         running: running.len(),
         not_injected: not_injected.iter().map(|pod| pod.id.clone()).collect(),
         not_injectable: not_injected.iter().filter(|pod| !pod.injectable()).count(),
-        skipped: not_injected.iter().find_map(|pod| Some((pod.id.clone(), pod.skipped.clone()?))),
+        skipped: not_injected.iter().find_map(|pod| Some((pod.id.clone(), told(pod)?))),
         sampled: sampled.into_iter().collect(),
         templates,
     }

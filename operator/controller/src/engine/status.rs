@@ -39,6 +39,8 @@ pub(super) struct Round<'a> {
     pub allowed: Vec<bool>,
     /// ConfigMaps of roots that could not be read: name, entry, why.
     pub roots_missing: Vec<(String, String, String)>,
+    /// Why pods that are made now get no sidecar.
+    pub paused: Option<&'a str>,
     pub pairs: Vec<PairView<'a>>,
 }
 

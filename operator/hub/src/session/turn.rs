@@ -81,6 +81,8 @@ pub(crate) enum Count {
     Unplanned,
     /// An answer to nothing that was asked.
     Unasked,
+    /// A question that is not asked, as too many are open.
+    NotAsked,
     /// All evidence asked for again.
     Resend,
 }

@@ -14,10 +14,11 @@ use tokio::sync::Semaphore;
 
 use super::places::Place;
 use crate::config::InjectConfig;
-use crate::decide::{Decision, NamespaceInfo, SkipReason, decide};
+use crate::decide::{Decision, Injection, NamespaceInfo, SkipReason, decide};
 use crate::metrics::{Failure, Outcome, WebhookMetrics};
 use crate::namespaces::Namespaces;
 use crate::patch::{note, patch};
+use crate::pauses::Pauses;
 use crate::review::{Answer, Request};
 
 /// Bytes of a review. A request to the API server is at most 3 MiB (`MaxRequestBodyBytes` in Kubernetes
@@ -38,6 +39,7 @@ pub(super) const PARSED_AT_ONCE: usize = 2 * PARSED_LIMIT as usize;
 pub(super) struct Admission {
     pub(super) config: Arc<ArcSwap<InjectConfig>>,
     pub(super) namespaces: Namespaces,
+    pub(super) pauses: Pauses,
     pub(super) metrics: WebhookMetrics,
     /// The place of the connection it came through.
     pub(super) place: Arc<Place>,
@@ -123,7 +125,11 @@ fn answer(request: Request, admission: &Admission) -> (Outcome, Answer) {
         admission.metrics.count_unknown_namespace();
     }
     let namespace = NamespaceInfo { name: &request.namespace, rules: &seen.rules };
-    let (outcome, patch, warning) = match decide(&request.object, &namespace, &config) {
+    let decision = match decide(&request.object, &namespace, &config) {
+        Decision::Inject(injection) => unless_paused(injection, &request, &admission.pauses),
+        other => other,
+    };
+    let (outcome, patch, warning) = match decision {
         Decision::Skip(reason) => return skip(request.uid, reason),
         Decision::Inject(injection) => {
             let outcome = if injection.ours.is_some() { Outcome::Adjusted } else { Outcome::Injected };
@@ -153,6 +159,18 @@ fn answer(request: Request, admission: &Admission) -> (Outcome, Answer) {
                 "peerwalk: sidecar not injected because of an internal error; see the operator's log";
             (Outcome::Failed(Failure::Patch), Answer::unchanged_with_warning(request.uid, warning))
         }
+    }
+}
+
+/// Injects no pod where the sidecar fails, but for those of a trial. A pod that has it from an earlier call was
+/// counted then.
+fn unless_paused(injection: Injection, request: &Request, pauses: &Pauses) -> Decision {
+    if injection.ours.is_some() {
+        return Decision::Inject(injection);
+    }
+    match pauses.refuse(&request.namespace, request.is_dry_run()) {
+        Some(why) => Decision::Tell(injection.paused(&why)),
+        None => Decision::Inject(injection),
     }
 }
 

@@ -33,6 +33,7 @@ struct Webhook {
     tls: Arc<ArcSwap<ServerConfig>>,
     config: Arc<ArcSwap<InjectConfig>>,
     namespaces: Namespaces,
+    pauses: Pauses,
     metrics: WebhookMetrics,
     shutdown: CancellationToken,
     task: JoinHandle<()>,
@@ -46,6 +47,7 @@ impl Webhook {
         let address = listener.local_addr().expect("its address");
         let tls = Arc::new(ArcSwap::from_pointee(server));
         let config = Arc::new(ArcSwap::from_pointee(config()));
+        let pauses = Pauses::default();
         let (metrics, shutdown) = (WebhookMetrics::default(), CancellationToken::new());
         let namespaces = Namespaces::default();
         let task = tokio::spawn(serve(
@@ -53,10 +55,11 @@ impl Webhook {
             Arc::clone(&tls),
             Arc::clone(&config),
             namespaces.clone(),
+            pauses.clone(),
             metrics.clone(),
             shutdown.clone(),
         ));
-        Self { address, tls, config, namespaces, metrics, shutdown, task, trust }
+        Self { address, tls, config, namespaces, pauses, metrics, shutdown, task, trust }
     }
 
     async fn connect(&self, protocol: &str) -> ClientStream<TcpStream> {
@@ -204,6 +207,69 @@ async fn pods_of_namespaces_that_are_not_known_are_injected_and_counted() {
     webhook.review(&review_of(&pod())).await;
     assert_eq!(webhook.metrics.namespaces_unknown(), 1, "known by then");
     assert_eq!(webhook.metrics.admissions(Outcome::Injected), 2);
+}
+
+#[tokio::test]
+async fn where_injection_is_paused_the_pod_says_why_it_has_no_sidecar() {
+    let webhook = Webhook::start().await;
+    let shop = |trial, pods| {
+        let pause = crate::Pause::new("the sidecar's image cannot be pulled", trial, pods);
+        webhook.pauses.replace(None, [("shop".to_owned(), pause)].into());
+    };
+    let mut bare = pod();
+    bare["metadata"]["annotations"] = Value::Null;
+    for mut object in [pod(), bare] {
+        shop(0, 0);
+        let answer = webhook.review(&review_of(&object)).await;
+        let before = object.clone();
+        json_patch::patch(&mut object, &patch_of(&answer)).expect("the patch applies");
+        let said = &object["metadata"]["annotations"]["peerwalk.dev/injection"];
+        assert_eq!(said, "skipped: paused, the sidecar's image cannot be pulled");
+        assert_eq!(object["spec"], before["spec"], "nothing else is touched");
+        let warnings = answer["response"]["warnings"].to_string();
+        assert!(warnings.contains("the sidecar's image cannot be pulled"), "{warnings}");
+    }
+    assert_eq!(webhook.metrics.admissions(Outcome::Skipped(SkipReason::Paused)), 2);
+
+    shop(1, 1);
+    let mut dry = review_of(&pod());
+    dry["request"]["dryRun"] = json!(true);
+    for (review, injected) in [(&dry, 1), (&review_of(&pod()), 2), (&review_of(&pod()), 2)] {
+        webhook.review(review).await;
+        assert_eq!(webhook.metrics.admissions(Outcome::Injected), injected, "one pod is for trial");
+    }
+    // A pod that would not be injected anyway has nothing to do with it.
+    let mut host = pod();
+    host["spec"]["hostNetwork"] = json!(true);
+    let answer = webhook.review(&review_of(&host)).await;
+    assert!(answer["response"].get("patch").is_none(), "{answer}");
+}
+
+#[tokio::test]
+async fn a_trial_is_spent_only_by_pods_that_get_their_sidecar_by_it() {
+    let webhook = Webhook::start().await;
+    let mut injected = pod();
+    let answer = webhook.review(&review_of(&injected)).await;
+    json_patch::patch(&mut injected, &patch_of(&answer)).expect("the patch applies");
+    let mesh = json!({"name": "istio-proxy", "restartPolicy": "Always"});
+    injected["spec"]["initContainers"].as_array_mut().expect("a list").push(mesh);
+
+    let pause = crate::Pause::new("the sidecar's image cannot be pulled", 1, 1);
+    webhook.pauses.replace(None, [("shop".to_owned(), pause)].into());
+    let small = json!({"limits": [{"type": "Container", "max": {"memory": "8Mi"}}]});
+    webhook.namespaces.apply("shop", "small", Rule::LimitRange(LimitRange::read("small", &small)));
+    webhook.review(&review_of(&pod())).await;
+    webhook.namespaces.listed(Kind::LimitRange, &BTreeSet::new());
+    let count = |outcome| webhook.metrics.admissions(outcome);
+    let (paused, small) = (Outcome::Skipped(SkipReason::Paused), Outcome::Skipped(SkipReason::LimitRange));
+    assert_eq!((count(small), count(paused)), (1, 0), "there was no room for it in any case");
+    for (object, [injections, adjusted, pauses]) in
+        [(&injected, [1, 1, 0]), (&pod(), [2, 1, 0]), (&pod(), [2, 1, 1]), (&injected, [2, 2, 1])]
+    {
+        webhook.review(&review_of(object)).await;
+        let counted = [Outcome::Injected, Outcome::Adjusted, paused].map(count);
+        assert_eq!(counted, [injections, adjusted, pauses], "injected, adjusted, paused");
+    }
 }
 
 #[tokio::test]

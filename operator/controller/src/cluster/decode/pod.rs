@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use peerwalk_model::{PodRef, Protocol, Timestamp};
 use serde::Deserialize;
 
+use super::sidecar::ContainerStatus;
 use super::{Decode, Kind};
 use crate::cluster::record::{ContainerPort, Object, Pod};
 use crate::{INJECTION_ANNOTATION, SIDECAR_CONTAINER};
@@ -92,25 +93,6 @@ pub(super) struct Condition {
     status: String,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct ContainerStatus {
-    name: String,
-    state: ContainerState,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct ContainerState {
-    running: Option<Running>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Running {
-    started_at: Option<Time>,
-}
-
 /// Whether the condition `kind` is True.
 pub(super) fn is_true(conditions: &[Condition], kind: &str) -> bool {
     conditions.iter().any(|c| c.kind == kind && c.status == "True")
@@ -146,10 +128,8 @@ impl Decode for SlimPod {
             terminating: metadata.deletion_timestamp.is_some(),
             ready: is_true(&status.conditions, "Ready"),
             injected: spec.init_containers.iter().any(|c| c.name == SIDECAR_CONTAINER),
-            sidecar_started: sidecar
-                .and_then(|c| c.state.running.as_ref())
-                .and_then(|r| r.started_at.as_ref())
-                .map(timestamp),
+            sidecar_started: sidecar.and_then(ContainerStatus::started).map(timestamp),
+            sidecar: sidecar.map(|c| c.fares(is_true(&status.conditions, "Initialized"))).unwrap_or_default(),
             skipped: skipped(&metadata),
             created: metadata.creation_timestamp.as_ref().map(timestamp).unwrap_or_default(),
             started: status.start_time.as_ref().map(timestamp),

@@ -21,13 +21,14 @@ pub(super) fn covered(check: &ConnectivityCheck, round: &Round<'_>) -> Said {
         return Said::new(
             ConditionStatus::Unknown,
             Reason::NoSourcePods.code(),
-            "no running pod is selected",
+            format!("no running pod is selected{}", paused(round)),
         );
     }
     if without > 0 {
         let message = format!(
-            "{without} of {running} selected pods run without the sidecar{}; {}",
+            "{without} of {running} selected pods run without the sidecar{}{}; {}",
             skipped(selection),
+            paused(round),
             how_to_inject(without, selection.not_injectable)
         );
         return Said::new(ConditionStatus::False, Reason::NotInjected.code(), message);
@@ -67,6 +68,11 @@ fn skipped(selection: &Selection) -> String {
         let why: String = why.chars().filter(|c| !c.is_control()).take(LONGEST).collect();
         format!("; {pod} was left without it over {why}")
     })
+}
+
+/// That no pod gets a sidecar for now, and why.
+pub(super) fn paused(round: &Round<'_>) -> String {
+    round.paused.map_or_else(String::new, |why| format!("; injection is paused: {why}"))
 }
 
 /// What to do about pods without a sidecar, where some may be unable to have one.

@@ -8,7 +8,7 @@ use peerwalk_api::{ConnectivityCheck, ConnectivityCheckStatus, Target};
 use peerwalk_model::address::never_dialled;
 use peerwalk_model::{Outcome, PodRef, Reason};
 
-use super::covered::how_to_inject;
+use super::covered::{how_to_inject, paused};
 use super::{PairView, Round, WANTS_REPORTS, headline, rows};
 use crate::engine::url::Authority;
 use crate::sample;
@@ -142,7 +142,7 @@ fn incomplete(round: &Round<'_>) -> Option<Said> {
     if selection.sampled.is_empty() && !selection.templates.is_empty() {
         return Some(match selection.running {
             0 => Said::unknown(Reason::Probing, "no matching pod runs yet"),
-            running => no_sidecar(running, selection.not_injectable, "running pods"),
+            running => no_sidecar(round, running, selection.not_injectable, "running pods"),
         });
     }
     let good = good_templates(round);
@@ -150,7 +150,7 @@ fn incomplete(round: &Round<'_>) -> Option<Said> {
     let template = selection.templates.get(name)?;
     if template.running > 0 && template.injected == 0 {
         let not_injectable = if template.injectable { 0 } else { template.running };
-        return Some(no_sidecar(template.running, not_injectable, "running pods of one template"));
+        return Some(no_sidecar(round, template.running, not_injectable, "running pods of one template"));
     }
     let pair = round.pairs.iter().find(|pair| pair.template == name && !pair.complete);
     Some(pair.map_or_else(
@@ -162,9 +162,9 @@ fn incomplete(round: &Round<'_>) -> Option<Said> {
     ))
 }
 
-fn no_sidecar(running: usize, not_injectable: usize, which: &str) -> Said {
-    let remedy = how_to_inject(running, not_injectable);
-    let message = format!("none of {running} {which} has the sidecar; {remedy}");
+fn no_sidecar(round: &Round<'_>, running: usize, not_injectable: usize, which: &str) -> Said {
+    let (remedy, paused) = (how_to_inject(running, not_injectable), paused(round));
+    let message = format!("none of {running} {which} has the sidecar{paused}; {remedy}");
     Said::unknown(Reason::NotInjected, message)
 }
 

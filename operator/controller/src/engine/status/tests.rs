@@ -57,6 +57,7 @@ fn that_there_are_more_failures_is_told_however_long_the_first_is() {
             selection: &Selection::default(),
             allowed: vec![true; targets],
             roots_missing: vec![],
+            paused: None,
             pairs: (0..targets).map(|target| failed(&pod, target, &shown)).collect(),
         };
         let before = ConnectivityCheckStatus::default();

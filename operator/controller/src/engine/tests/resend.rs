@@ -79,3 +79,19 @@ fn what_is_here_or_about_another_target_is_not_asked_for() {
         assert_eq!(asks(&outputs), 0, "it has not been walked as what it is");
     }
 }
+
+#[test]
+fn what_a_sidecar_has_lost_is_counted_once() {
+    let mut world = World::shop();
+    world.attach("web-1");
+    for (lost, all) in [(0, 0), (5, 5), (5, 5), (7, 7), (2, 9)] {
+        let heartbeat = Heartbeat { transitions_lost: lost, ..world.heartbeat_of("shop", "web-1") };
+        world.sidecar(SidecarEvent::Heartbeat(world::id("shop", "web-1"), heartbeat));
+        let mut registry = prometheus_client::registry::Registry::default();
+        world.engine.metrics.register(&mut registry);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        let line = format!("transitions_lost_total {all}\n");
+        assert!(text.contains(&line), "after {lost}, and 2 is told by a new sidecar: {text}");
+    }
+}

@@ -10,7 +10,11 @@ fn tuple(port: u16) -> Tuple {
 
 fn look(session: &mut Session, id: u64, ports: &[u16], now: Duration) -> usize {
     let looks = vec![(id, ports.iter().map(|port| tuple(*port)).collect())];
-    session.on(Input::Orders(Orders { looks, ..Orders::default() }), now).len()
+    let actions = session.on(Input::Orders(Orders { looks, ..Orders::default() }), now);
+    let sent = actions.iter().filter(|action| matches!(action, Action::Send(_))).count();
+    let counted = actions.iter().filter(|action| **action == Action::Count(Count::NotAsked)).count();
+    assert_eq!(sent + counted, 1, "it is sent or counted: {actions:?}");
+    sent
 }
 
 fn saw(ports: &[u16]) -> Saw {

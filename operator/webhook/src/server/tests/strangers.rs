@@ -16,6 +16,7 @@ fn connected(places: &Places, address: &str) -> (DuplexStream, JoinHandle<()>) {
     let admission = Admission {
         config: Arc::new(ArcSwap::from_pointee(config())),
         namespaces: Namespaces::default(),
+        pauses: Pauses::default(),
         metrics: WebhookMetrics::default(),
         place: Arc::new(places.take(address).expect("a place")),
         parsing: Arc::new(Semaphore::new(admit::PARSED_AT_ONCE)),

@@ -1,0 +1,48 @@
+//! The alerts: in the chart when they are asked for, the same as the plain file, and by metrics that there are.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::{chart, one, render};
+
+fn plain() -> Result<Value> {
+    let path = chart().join("../../deploy/prometheus/peerwalk.rules.yaml");
+    let text = fs::read_to_string(&path).with_context(|| format!("no {}", path.display()))?;
+    Ok(serde_saphyr::from_str(&text)?)
+}
+
+#[test]
+fn the_alerts_are_there_when_they_are_asked_for() -> Result<()> {
+    ensure!(one(&render(&[])?, "PrometheusRule", "peerwalk").is_err(), "its CRD may not be there");
+    let objects = render(&[r#"prometheusRule={"enabled":true,"labels":{"release":"monitoring"}}"#])?;
+    let rule = one(&objects, "PrometheusRule", "peerwalk")?;
+    ensure!(rule["metadata"]["labels"]["release"] == "monitoring", "{}", rule["metadata"]);
+    ensure!(rule["spec"] == plain()?, "the chart's rules are those of the file: {:#}", rule["spec"]);
+    Ok(())
+}
+
+#[test]
+fn each_alert_tells_what_it_means_by_metrics_that_are_documented() -> Result<()> {
+    let file = plain()?;
+    let rules = file["groups"][0]["rules"].as_array().context("rules")?;
+    let names: BTreeSet<&str> = rules.iter().filter_map(|rule| rule["alert"].as_str()).collect();
+    for name in ["PeerwalkOperatorAbsent", "PeerwalkInjectionPaused"] {
+        ensure!(names.contains(name), "{name} is among {names:?}");
+    }
+    let documented = fs::read_to_string(chart().join("../../docs/operations.md"))?;
+    for rule in rules {
+        for words in ["summary", "description"] {
+            ensure!(rule["annotations"][words].is_string(), "{words} of {rule:#}");
+        }
+        let expression = rule["expr"].as_str().context("an expression")?;
+        let part = |c: char| !c.is_ascii_alphanumeric() && c != '_';
+        let metrics = expression.split(part).filter(|word| word.starts_with("peerwalk_"));
+        for metric in metrics.filter(|metric| *metric != "peerwalk_pods_known") {
+            ensure!(documented.contains(metric), "{metric} is in docs/operations.md");
+        }
+    }
+    Ok(())
+}
