@@ -1,5 +1,6 @@
 //! Builds the subsystems, joins them, and ends them together.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,12 +18,12 @@ use peerwalk_webhook::{HubRoot, InjectConfig, WebhookMetrics};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 
 use crate::args::Args;
-use crate::certificates::{Certificates, Services, keep_ca_bundle, load_or_create};
+use crate::certificates::{Bundle, Certificates, Keeping, Services, Trusted, keep_ca_bundle, load_or_create};
 use crate::http::{self, Readiness};
 use crate::identity::{KnownPods, Reviewer};
 use crate::stages::Stages;
@@ -104,26 +105,60 @@ async fn start(args: &Args, stages: &mut Stages) -> anyhow::Result<()> {
     let certificates = certificates(&client, args).await?;
     let hub_address = hub_address(&client, args).await?;
     let readiness = Arc::new(Readiness::default());
-    let explain =
-        start_controller(stages, &clients, args, hub_address, &certificates, &readiness, &mut registry)
-            .await?;
+    // One replica leads until a Lease decides.
+    let leads = watch::Sender::new(true);
+    let rotation = Rotation {
+        carried: watch::Sender::new(None),
+        told: watch::Sender::new(None),
+        leads: leads.subscribe(),
+    };
+    let keeping = Keeping {
+        secrets: Api::namespaced(client.clone(), &args.namespace),
+        name: args.secret.clone(),
+        leads: leads.subscribe(),
+        carried: rotation.carried.subscribe(),
+        told: rotation.told.subscribe(),
+        clock: jiff::Timestamp::now,
+    };
+    let explain = start_controller(
+        stages,
+        &clients,
+        args,
+        hub_address,
+        &certificates,
+        rotation.carried.clone(),
+        &readiness,
+        &mut registry,
+    )
+    .await?;
     start_webhook(
         stages,
         &client,
         args,
         hub_address,
         &certificates,
+        &rotation,
         when_told(&readiness, Readiness::webhook_callable),
         &mut registry,
     )
     .await?;
     start_http(stages, args, readiness, explain, registry).await?;
     stages.work.start(|stop| async move {
-        certificates.keep_renewed(stop).await;
+        certificates.keep(keeping, stop).await;
         Ok(())
     });
     info!(version = env!("CARGO_PKG_VERSION"), hub = %hub_address, "started");
     Ok(())
+}
+
+/// What the parts tell each other about authorities that rotate.
+struct Rotation {
+    /// The fingerprints of hub roots that pods carry, from the controller.
+    carried: watch::Sender<Option<BTreeSet<String>>>,
+    /// What the API server verifies the webhook by, while it is what it should.
+    told: watch::Sender<Option<String>>,
+    /// Whether this replica writes.
+    leads: watch::Receiver<bool>,
 }
 
 /// A channel for somebody who is done once; that is noted then.
@@ -175,6 +210,7 @@ async fn start_controller(
     args: &Args,
     hub_address: SocketAddr,
     certificates: &Certificates,
+    carried: watch::Sender<Option<BTreeSet<String>>>,
     readiness: &Arc<Readiness>,
     registry: &mut Registry,
 ) -> anyhow::Result<mpsc::Sender<Explain>> {
@@ -201,7 +237,14 @@ async fn start_controller(
     };
     controller.metrics.register(registry);
     let ready = when_told(readiness, Readiness::listed);
-    let links = Links { sidecars, hub: move |output| to_hub(&handle, &pods, output), explain, ready, now };
+    let hub = move |output| match output {
+        Output::CarriedRoots(roots) => {
+            carried.send_replace(Some(roots));
+        }
+        output => to_hub(&handle, &pods, output),
+    };
+    let hub_roots = hub_roots(certificates.trusted());
+    let links = Links { sidecars, hub, hub_roots, explain, ready, now };
     stages.work.start(|stop| async move { Ok(peerwalk_controller::run(controller, links, stop).await?) });
     Ok(explain_sender)
 }
@@ -263,7 +306,7 @@ fn to_hub(hub: &HubHandle, pods: &KnownPods, output: Output) {
         Output::Look(pod, id, tuples) => {
             hub.look(&pod, id, tuples);
         }
-        Output::Status(..) | Output::Event(_) | Output::ReadRoots(..) => {
+        Output::Status(..) | Output::Event(_) | Output::ReadRoots(..) | Output::CarriedRoots(_) => {
             warn!("the controller carries this out itself");
         }
     }
@@ -275,11 +318,13 @@ async fn start_webhook(
     args: &Args,
     hub_address: SocketAddr,
     certificates: &Certificates,
+    rotation: &Rotation,
     ca_in_place: oneshot::Sender<()>,
     registry: &mut Registry,
 ) -> anyhow::Result<()> {
     let hub = format!("{}.{}.svc:{}", args.hub_service, args.namespace, hub_address.port());
-    let root = HubRoot::parse(certificates.hub_root_pem())?;
+    let trusted = certificates.trusted();
+    let root = HubRoot::parse(&trusted.borrow().hub_root)?;
     let mut config = InjectConfig::new(&args.sidecar_image, hub, root, &args.namespace)?;
     config.pull_policy = args.sidecar_image_pull_policy;
     config.hub_address = Some(hub_address);
@@ -289,17 +334,54 @@ async fn start_webhook(
     let listener = listen("--webhook-listen", args.webhook_listen).await?;
     let config = Arc::new(ArcSwap::from_pointee(config));
     let tls = certificates.webhook_tls();
+    let (roots, injecting) = (trusted.clone(), Arc::clone(&config));
+    stages.work.start(|stop| async move {
+        stop.run_until_cancelled(inject_new_roots(roots, injecting)).await;
+        Ok(())
+    });
     stages.answers.start(|stop| async move {
         peerwalk_webhook::serve(listener, tls, config, metrics, stop).await;
         Ok(())
     });
-    let (client, name, ca) =
-        (client.clone(), args.webhook_configuration.clone(), certificates.webhook_ca_pem().to_owned());
+    let (client, name) = (client.clone(), args.webhook_configuration.clone());
+    let (leads, told) = (rotation.leads.clone(), rotation.told.clone());
+    let bundle = Bundle { trusted, leads, told, in_place: ca_in_place };
     stages.work.start(|stop| async move {
-        keep_ca_bundle(client, &name, &ca, ca_in_place, stop).await;
+        keep_ca_bundle(client, &name, bundle, stop).await;
         Ok(())
     });
     Ok(())
+}
+
+/// Gives new pods the hub's root that is current.
+async fn inject_new_roots(mut trusted: watch::Receiver<Trusted>, config: Arc<ArcSwap<InjectConfig>>) {
+    while trusted.changed().await.is_ok() {
+        let pem = trusted.borrow_and_update().hub_root.clone();
+        match HubRoot::parse(&pem) {
+            Ok(root) => {
+                config.rcu(|config| {
+                    let mut config = InjectConfig::clone(config);
+                    config.hub_root = root.clone();
+                    config
+                });
+            }
+            Err(error) => error!(%error, "new pods are injected under the hub's root before this one"),
+        }
+    }
+    // Who rotates has ended, and so will everything else.
+    std::future::pending::<()>().await;
+}
+
+/// The fingerprints of all roots by which pods can verify the hub, as they change.
+fn hub_roots(mut trusted: watch::Receiver<Trusted>) -> watch::Receiver<BTreeSet<String>> {
+    let sender = watch::Sender::new(trusted.borrow_and_update().hub_fingerprints.clone());
+    let receiver = sender.subscribe();
+    tokio::spawn(async move {
+        while trusted.changed().await.is_ok() {
+            sender.send_replace(trusted.borrow_and_update().hub_fingerprints.clone());
+        }
+    });
+    receiver
 }
 
 async fn start_http(

@@ -6,6 +6,7 @@ mod controls;
 mod explain;
 mod facts;
 mod heard;
+mod hub_roots;
 mod judge;
 mod limits;
 mod missing;
@@ -43,6 +44,7 @@ use crate::watch::WatchEvent;
 
 use checks::CheckState;
 pub use explain::Form;
+use hub_roots::HubRoots;
 use missing::Missing;
 use peers::Peers;
 use plans::PodPlan;
@@ -63,6 +65,8 @@ pub enum Input {
     UnreadableKinds(Vec<String>),
     /// What reading an entry of a ConfigMap came to that checks name for trusted roots.
     Roots(ObjectKey, String, RootsRead),
+    /// The fingerprints of all roots by which pods can verify the hub.
+    HubRoots(BTreeSet<String>),
     /// Time passed.
     Tick,
 }
@@ -105,6 +109,8 @@ pub enum Output {
     Event(EventRecord),
     /// Read the roots of a ConfigMap: its key and entry.
     ReadRoots(ObjectKey, String),
+    /// The fingerprints of the hub's roots that pods were injected under, once all pods are known.
+    CarriedRoots(BTreeSet<String>),
 }
 
 /// The controller's state.
@@ -123,6 +129,7 @@ pub struct Engine {
     unreadable_kinds: Option<Vec<String>>,
     roots: BTreeMap<(ObjectKey, String), Result<String, String>>,
     roots_read: Timestamp,
+    hub_roots: HubRoots,
     touched: Touched,
     pod_events: BTreeMap<PodRef, Timestamp>,
     missing: BTreeMap<PodRef, Missing>,
@@ -202,6 +209,7 @@ impl Engine {
             unreadable_kinds: None,
             roots: BTreeMap::new(),
             roots_read: now,
+            hub_roots: HubRoots::default(),
             touched: Touched::default(),
             pod_events: BTreeMap::new(),
             missing: BTreeMap::new(),
@@ -226,6 +234,7 @@ impl Engine {
                 self.touched.all |= self.unreadable_kinds.as_ref() != Some(&kinds);
                 self.unreadable_kinds = Some(kinds);
             }
+            Input::HubRoots(roots) => self.take_hub_roots(roots),
             Input::Roots(config_map, entry, read) => self.take_roots(config_map, entry, read),
             Input::Tick => return self.tick(now),
         }
@@ -241,6 +250,7 @@ impl Engine {
         touched.checks.extend(self.on_the_way_of(&touched));
         let mut outputs = Vec::new();
         if touched.cluster() {
+            outputs.extend(self.carried_roots());
             self.refresh(&touched, now, &mut outputs);
             self.follow_members(&touched, now);
         }
