@@ -252,8 +252,7 @@ fn serve(
     let leaf = signer.authority.issue(names, now).map_err(CertificatesError::Pki)?;
     let mut chain = vec![leaf.certificate().clone()];
     chain.extend(signer.between(now).map_err(CertificatesError::Pki)?);
-    let failed =
-        |source| CertificatesError::Tls { name: names.first().cloned().unwrap_or_default(), source };
+    let failed = |source| CertificatesError::Tls { name: names.first().cloned().unwrap_or_default(), source };
     let tls = configure(chain, leaf.key()).map_err(failed)?;
     Ok((leaf, tls))
 }

@@ -107,42 +107,34 @@ async fn start(args: &Args, stages: &mut Stages) -> anyhow::Result<()> {
     let readiness = Arc::new(Readiness::default());
     // One replica leads until a Lease decides.
     let leads = watch::Sender::new(true);
-    let rotation = Rotation {
+    let trust = Trust {
+        certificates,
         carried: watch::Sender::new(None),
         told: watch::Sender::new(None),
         leads: leads.subscribe(),
     };
-    let keeping = Keeping {
-        secrets: Api::namespaced(client.clone(), &args.namespace),
-        name: args.secret.clone(),
-        leads: leads.subscribe(),
-        carried: rotation.carried.subscribe(),
-        told: rotation.told.subscribe(),
-        clock: jiff::Timestamp::now,
-    };
-    let explain = start_controller(
-        stages,
-        &clients,
-        args,
-        hub_address,
-        &certificates,
-        rotation.carried.clone(),
-        &readiness,
-        &mut registry,
-    )
-    .await?;
+    let explain =
+        start_controller(stages, &clients, args, hub_address, &trust, &readiness, &mut registry).await?;
     start_webhook(
         stages,
         &client,
         args,
         hub_address,
-        &certificates,
-        &rotation,
+        &trust,
         when_told(&readiness, Readiness::webhook_callable),
         &mut registry,
     )
     .await?;
     start_http(stages, args, readiness, explain, registry).await?;
+    let keeping = Keeping {
+        secrets: Api::namespaced(client.clone(), &args.namespace),
+        name: args.secret.clone(),
+        leads: trust.leads,
+        carried: trust.carried.subscribe(),
+        told: trust.told.subscribe(),
+        clock: jiff::Timestamp::now,
+    };
+    let certificates = trust.certificates;
     stages.work.start(|stop| async move {
         certificates.keep(keeping, stop).await;
         Ok(())
@@ -151,8 +143,9 @@ async fn start(args: &Args, stages: &mut Stages) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the parts tell each other about authorities that rotate.
-struct Rotation {
+/// The certificates, and what the parts tell each other about authorities that rotate.
+struct Trust {
+    certificates: Certificates,
     /// The fingerprints of hub roots that pods carry, from the controller.
     carried: watch::Sender<Option<BTreeSet<String>>>,
     /// What the API server verifies the webhook by, while it is what it should.
@@ -209,8 +202,7 @@ async fn start_controller(
     clients: &Clients,
     args: &Args,
     hub_address: SocketAddr,
-    certificates: &Certificates,
-    carried: watch::Sender<Option<BTreeSet<String>>>,
+    trust: &Trust,
     readiness: &Arc<Readiness>,
     registry: &mut Registry,
 ) -> anyhow::Result<mpsc::Sender<Explain>> {
@@ -221,7 +213,7 @@ async fn start_controller(
     hub.metrics().register(registry);
     let handle = hub.handle();
     let listener = listen("--hub-listen", args.hub_listen).await?;
-    let tls = certificates.hub_tls();
+    let tls = trust.certificates.hub_tls();
     stages.work.start(|stop| async move {
         hub.serve(listener, tls, stop).await;
         Ok(())
@@ -237,13 +229,14 @@ async fn start_controller(
     };
     controller.metrics.register(registry);
     let ready = when_told(readiness, Readiness::listed);
+    let carried = trust.carried.clone();
     let hub = move |output| match output {
         Output::CarriedRoots(roots) => {
             carried.send_replace(Some(roots));
         }
         output => to_hub(&handle, &pods, output),
     };
-    let hub_roots = hub_roots(certificates.trusted());
+    let hub_roots = hub_roots(trust.certificates.trusted());
     let links = Links { sidecars, hub, hub_roots, explain, ready, now };
     stages.work.start(|stop| async move { Ok(peerwalk_controller::run(controller, links, stop).await?) });
     Ok(explain_sender)
@@ -269,6 +262,7 @@ async fn forward(
         let event = match event {
             HubEvent::Attached { pod, at } => (SidecarEvent::Attached(pod), at),
             HubEvent::Detached { pod, at } => (SidecarEvent::Detached(pod), at),
+            HubEvent::Contested { pod, at } => (SidecarEvent::Contested(pod), at),
             HubEvent::Heartbeat { pod, at, heartbeat } => (SidecarEvent::Heartbeat(pod, heartbeat), at),
             HubEvent::Evidence { pod, at, walk } => (SidecarEvent::Walk(pod, walk), at),
             HubEvent::Saw { pod, at, id, saw } => (SidecarEvent::Saw(pod, id, saw), at),
@@ -317,13 +311,12 @@ async fn start_webhook(
     client: &Client,
     args: &Args,
     hub_address: SocketAddr,
-    certificates: &Certificates,
-    rotation: &Rotation,
+    trust: &Trust,
     ca_in_place: oneshot::Sender<()>,
     registry: &mut Registry,
 ) -> anyhow::Result<()> {
     let hub = format!("{}.{}.svc:{}", args.hub_service, args.namespace, hub_address.port());
-    let trusted = certificates.trusted();
+    let trusted = trust.certificates.trusted();
     let root = HubRoot::parse(&trusted.borrow().hub_root)?;
     let mut config = InjectConfig::new(&args.sidecar_image, hub, root, &args.namespace)?;
     config.pull_policy = args.sidecar_image_pull_policy;
@@ -333,7 +326,7 @@ async fn start_webhook(
     metrics.register(registry);
     let listener = listen("--webhook-listen", args.webhook_listen).await?;
     let config = Arc::new(ArcSwap::from_pointee(config));
-    let tls = certificates.webhook_tls();
+    let tls = trust.certificates.webhook_tls();
     let (roots, injecting) = (trusted.clone(), Arc::clone(&config));
     stages.work.start(|stop| async move {
         stop.run_until_cancelled(inject_new_roots(roots, injecting)).await;
@@ -344,7 +337,7 @@ async fn start_webhook(
         Ok(())
     });
     let (client, name) = (client.clone(), args.webhook_configuration.clone());
-    let (leads, told) = (rotation.leads.clone(), rotation.told.clone());
+    let (leads, told) = (trust.leads.clone(), trust.told.clone());
     let bundle = Bundle { trusted, leads, told, in_place: ca_in_place };
     stages.work.start(|stop| async move {
         keep_ca_bundle(client, &name, bundle, stop).await;

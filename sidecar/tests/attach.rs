@@ -211,7 +211,8 @@ async fn outages_without_a_hub_are_told_afterwards() {
             HubEvent::Saw { .. }
             | HubEvent::Attached { .. }
             | HubEvent::Detached { .. }
-            | HubEvent::Heartbeat { .. } => {}
+            | HubEvent::Heartbeat { .. }
+            | HubEvent::Contested { .. } => {}
         }
     }
     let found: Vec<_> =

@@ -78,6 +78,8 @@ pub enum SidecarEvent {
     Attached(PodRef),
     /// Its stream ended.
     Detached(PodRef),
+    /// Two processes with its tokens displace each other's streams.
+    Contested(PodRef),
     /// A sign of life.
     Heartbeat(PodRef, Heartbeat),
     /// Evidence.

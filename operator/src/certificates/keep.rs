@@ -58,7 +58,7 @@ impl Certificates {
     pub async fn keep(self, keeping: Keeping, shutdown: CancellationToken) {
         let keeper =
             Keeper { certificates: self, keeping, seen: Seen::Nothing, settled: Instant::now(), told: None };
-        shutdown.run_until_cancelled(keeper.run()).await;
+        shutdown.run_until_cancelled(Box::pin(keeper.run())).await;
     }
 }
 

@@ -34,7 +34,10 @@ pub async fn load_or_create(
         if !revive(&mut authorities, now).map_err(CertificatesError::Pki)? {
             return Ok(authorities);
         }
-        tracing::warn!(secret = name, "authorities had expired: pods that were injected under them need a restart");
+        tracing::warn!(
+            secret = name,
+            "authorities had expired: pods that were injected under them need a restart"
+        );
         if replace(secrets, &secret, &authorities, Asked::default()).await?.is_some() {
             return Ok(authorities);
         }
@@ -64,7 +67,9 @@ pub(super) async fn put_new(
     let secret = to_secret(authorities, name);
     match call("create", name, secrets.create(&PostParams::default(), &secret)).await {
         Ok(_) => Ok(true),
-        Err(CertificatesError::Api { source: kube::Error::Api(status), .. }) if status.is_already_exists() => {
+        Err(CertificatesError::Api { source: kube::Error::Api(status), .. })
+            if status.is_already_exists() =>
+        {
             Ok(false)
         }
         Err(error) => Err(error),

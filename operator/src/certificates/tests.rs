@@ -302,12 +302,8 @@ async fn the_ca_is_written_where_it_is_missing_and_again_when_it_is_taken_away()
     let (in_place, mut seen) = oneshot::channel();
     let (sender, told) = (watch::Sender::new(trusted("OURS")), watch::Sender::new(None));
     let leads = watch::Sender::new(true);
-    let bundle = Bundle {
-        trusted: sender.subscribe(),
-        leads: leads.subscribe(),
-        told: told.clone(),
-        in_place,
-    };
+    let bundle =
+        Bundle { trusted: sender.subscribe(), leads: leads.subscribe(), told: told.clone(), in_place };
     let keeper = tokio::spawn({
         let (client, shutdown) = (configurations(state), shutdown.clone());
         async move { keep_ca_bundle(client, "peerwalk", bundle, shutdown).await }
@@ -351,7 +347,11 @@ async fn the_ca_is_written_where_it_is_missing_and_again_when_it_is_taken_away()
     assert_eq!(told.borrow().as_deref(), Some("OURS+NEXT"));
     leads.send_replace(true);
     trust(&sender, "NEXT");
-    assert_eq!(written.recv().await.as_ref(), Some(&expected_patch("NEXT")), "a leader does, with each change");
+    assert_eq!(
+        written.recv().await.as_ref(),
+        Some(&expected_patch("NEXT")),
+        "a leader does, with each change"
+    );
     shutdown.cancel();
     keeper.await.expect("ends with the process");
 }

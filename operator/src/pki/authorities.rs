@@ -113,16 +113,13 @@ impl Authorities {
         let old = data.keys().filter_map(|key| key.strip_suffix(".crt"));
         let old = old.filter(|name| name.starts_with(OLD_HUB_ROOT)).map(|name| pair(data, name));
         let has = |name: &str| data.keys().any(|key| key.strip_prefix(name).is_some_and(is_part));
-        let old_webhook_ca = match data.contains_key(OLD_WEBHOOK_CA) {
-            true => Some(certificate(data, OLD_WEBHOOK_CA)?),
-            false => None,
-        };
+        let old_webhook_ca = data.contains_key(OLD_WEBHOOK_CA).then(|| certificate(data, OLD_WEBHOOK_CA));
         Ok(Self {
             hub_root: pair(data, HUB_ROOT)?,
             old_hub_roots: old.collect::<Result<_, _>>()?,
             webhook_ca: pair(data, WEBHOOK_CA)?,
             next_webhook_ca: has(NEXT_WEBHOOK_CA).then(|| pair(data, NEXT_WEBHOOK_CA)).transpose()?,
-            old_webhook_ca,
+            old_webhook_ca: old_webhook_ca.transpose()?,
         })
     }
 

@@ -21,6 +21,7 @@ impl Engine {
                 self.metrics.sockets(self.evidence.sockets());
                 self.touched.news(pod).reports = true;
             }
+            SidecarEvent::Contested(pod) => return self.tell_contested(pod, now).into_iter().collect(),
             SidecarEvent::Heartbeat(pod, heartbeat) => {
                 self.see_again(&pod, &heartbeat);
                 let reported = self.evidence.pod(&pod).is_some_and(|t| t.reports(at, self.settings.silence));

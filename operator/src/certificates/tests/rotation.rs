@@ -92,7 +92,9 @@ impl Store {
             let stored = store.get();
             let version = |object: &Value| object["metadata"]["resourceVersion"].clone();
             match stored {
-                Some(stored) if version(&stored) == version(&secret) => Json(store.put(secret)).into_response(),
+                Some(stored) if version(&stored) == version(&secret) => {
+                    Json(store.put(secret)).into_response()
+                }
                 Some(_) => status(409, "Conflict"),
                 None => status(404, "NotFound"),
             }
@@ -186,7 +188,11 @@ async fn pods_of_both_roots_verify_every_replica_until_no_pod_has_the_old_one() 
     settle().await;
     let new = leader.trusts();
     assert_ne!(new.hub_root, old.hub_root, "new pods get the new one");
-    assert_eq!((store.writes(), standby.trusts()), (1, new.clone()), "once, and the other replica takes it over");
+    assert_eq!(
+        (store.writes(), standby.trusts()),
+        (1, new.clone()),
+        "once, and the other replica takes it over"
+    );
     for (replica, name) in [(&leader, "leader"), (&standby, "standby")] {
         assert!(replica.hub_verified_by(&old.hub_root), "{name}, by pods of the old root");
         assert!(replica.hub_verified_by(&new.hub_root), "{name}, by pods of the new root");
@@ -237,7 +243,10 @@ async fn the_webhooks_ca_rotates_through_the_bundle() {
     for replica in [&leader, &standby] {
         assert!(replica.webhook_verified_by(&new), "it signs");
         assert!(replica.webhook_verified_by(&both), "which the API server accepts");
-        assert!(replica.trusts().webhook_bundle.contains(old.trim_end()), "another replica may still serve by it");
+        assert!(
+            replica.trusts().webhook_bundle.contains(old.trim_end()),
+            "another replica may still serve by it"
+        );
     }
     an_hour().await;
     assert_eq!((leader.trusts().webhook_bundle, standby.trusts().webhook_bundle), (new.clone(), new));

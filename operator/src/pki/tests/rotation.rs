@@ -115,8 +115,13 @@ fn the_hubs_root_is_replaced_in_time_on_demand_and_forgotten_when_no_pod_has_it(
         ("a pod has it", &rotated, asked(&carried, hours(1)), None),
         ("nobody knows which pods there are", &rotated, situation(now()), None),
         ("no pod has it", &rotated, asked(&left, hours(1)), dropped),
-        ("no pod has it, for now", &rotated, asked(&left, hours(1) - Duration::from_secs(1)), None),
-        ("the clock went back", &rotated, Situation { now: before(now(), hours(1)), ..asked(&carried, hours(1)) }, None),
+        ("no pod has it, for now", &rotated, asked(&left, Duration::from_secs(3599)), None),
+        (
+            "the clock went back",
+            &rotated,
+            Situation { now: before(now(), hours(1)), ..asked(&carried, hours(1)) },
+            None,
+        ),
         ("asked for too often", &often, Situation { asked: HUB_ROOT, ..asked(&all, hours(1)) }, None),
         (
             "asked for often, and at its end",
@@ -150,7 +155,12 @@ fn the_webhooks_ca_is_told_before_it_signs_and_the_old_one_goes_last() {
         ("told", &told, Situation { told: Some(minutes(5)), ..situation(now()) }, Some(Step::UseWebhookCa)),
         ("just used", &used, Situation { settled: minutes(59), ..situation(now()) }, None),
         ("used by all", &used, situation(now()), Some(Step::DropWebhookCa)),
-        ("one at a time", &used, Situation { asked: WEBHOOK_CA, settled: minutes(1), ..situation(now()) }, None),
+        (
+            "one at a time",
+            &used,
+            Situation { asked: WEBHOOK_CA, settled: minutes(1), ..situation(now()) },
+            None,
+        ),
         ("over", &over, Situation { asked: WEBHOOK_CA, ..situation(now()) }, Some(Step::NewWebhookCa)),
     ] {
         // Hub roots are due at the same time; they are another table's.
@@ -193,7 +203,9 @@ fn webhook_only(authorities: &Authorities, situation: &Situation<'_>) -> Option<
 #[test]
 fn a_secret_holds_what_rotates_and_nothing_damaged_is_taken() {
     let mut authorities = authorities();
-    for step in [Step::NewHubRoot, Step::NewHubRoot, Step::NewWebhookCa, Step::UseWebhookCa, Step::NewWebhookCa] {
+    for step in
+        [Step::NewHubRoot, Step::NewHubRoot, Step::NewWebhookCa, Step::UseWebhookCa, Step::NewWebhookCa]
+    {
         step.apply(&mut authorities, now()).expect("applied");
     }
     let whole = authorities.to_data();

@@ -88,7 +88,8 @@ fn a_pod_of_a_replaced_root_is_to_be_restarted() {
         assert_eq!(world.verdict(), "NotReporting suspected", "{case}");
         let covered = world.last().condition(COVERED).unwrap().clone();
         assert_eq!(covered.reason, "NotReporting", "{case}");
-        let restart = covered.message.contains("injected under a replaced root") && covered.message.contains("restart");
+        let restart =
+            covered.message.contains("injected under a replaced root") && covered.message.contains("restart");
         assert_eq!(restart, says, "{case}: {}", covered.message);
     }
 }
