@@ -5,6 +5,7 @@
 #[path = "attach/peers.rs"]
 mod peers;
 #[path = "attach/support.rs"]
+#[allow(dead_code, reason = "each of those who share it uses a part")]
 mod support;
 
 use std::sync::Arc;
