@@ -1,13 +1,16 @@
 //! The operator's certificates at work: kept in a Secret that replicas share, served by the hub and the
 //! webhook, replaced in time, and told to the API server.
 //!
-//! Only the authorities are stored. Each process makes leaves of its own, which no one else needs to know.
+//! Only the authorities are stored. Each process makes leaves of its own, which no one else needs to know, and what
+//! leads from them to old roots.
 
 mod ca_bundle;
+mod keep;
 mod store;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,18 +18,16 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::time::MissedTickBehavior;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::watch;
 
 use crate::pki::{Authorities, AuthoritiesError, Authority, Leaf, PkiError};
 
-pub use ca_bundle::keep_ca_bundle;
+pub use ca_bundle::{Bundle, keep_ca_bundle};
+pub use keep::Keeping;
 pub use store::load_or_create;
 
 /// For one call to the API server; kube has no timeout of its own.
 const API_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often leaves are looked at. By the wall clock each time, so that a clock that was set is noticed.
-const RENEWAL_INTERVAL: Duration = Duration::from_hours(1);
 const WEBHOOK_ALPN: &[&[u8]] = &[b"h2", b"http/1.1"];
 
 /// Why there are no certificates to serve.
@@ -35,7 +36,7 @@ pub enum CertificatesError {
     /// The API server did not give or take the Secret.
     #[error("cannot {action} Secret {secret}")]
     Api {
-        /// `read` or `create`.
+        /// `read`, `create` or `replace`.
         action: &'static str,
         /// Its name.
         secret: String,
@@ -46,8 +47,14 @@ pub enum CertificatesError {
     /// The API server did not answer in time.
     #[error("cannot {action} Secret {secret}: the API server did not answer within {API_TIMEOUT:?}")]
     Timeout {
-        /// `read` or `create`.
+        /// `read`, `create` or `replace`.
         action: &'static str,
+        /// Its name.
+        secret: String,
+    },
+    /// Somebody else changes the Secret each time.
+    #[error("Secret {secret} is changed by something else all the time")]
+    Contended {
         /// Its name.
         secret: String,
     },
@@ -91,11 +98,23 @@ pub struct Services<'a> {
     pub webhook: &'a str,
 }
 
+/// What others are to trust.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trusted {
+    /// What new pods verify the hub by, PEM.
+    pub hub_root: String,
+    /// The fingerprints of all roots by which pods can verify it.
+    pub hub_fingerprints: BTreeSet<String>,
+    /// What the API server verifies the webhook by, PEM.
+    pub webhook_bundle: String,
+}
+
 /// What is served, and what it is signed by.
 pub struct Certificates {
     authorities: Authorities,
     hub: Served,
     webhook: Served,
+    trusted: watch::Sender<Trusted>,
 }
 
 /// Makes a server's TLS of its chain and key.
@@ -121,82 +140,121 @@ impl Certificates {
             let name = format!("{service}.{}.svc", services.namespace);
             vec![name.clone(), format!("{name}.cluster.local")]
         };
-        let hub =
-            Served::issue(&authorities.hub_root, names(services.hub), peerwalk_hub::server_config, now)?;
-        let webhook = Served::issue(&authorities.webhook_ca, names(services.webhook), webhook_config, now)?;
-        Ok(Self { authorities, hub, webhook })
+        let (hub, webhook) = (names(services.hub), names(services.webhook));
+        let hub = Served::issue(Signer::of_hub(&authorities), hub, peerwalk_hub::server_config, now)?;
+        let webhook = Served::issue(Signer::of_webhook(&authorities), webhook, webhook_config, now)?;
+        let trusted = watch::Sender::new(trusted(&authorities));
+        Ok(Self { authorities, hub, webhook, trusted })
     }
 
-    /// The hub's TLS (1.3 only, HTTP/2), renewed in place by [`Self::keep_renewed`].
+    /// The hub's TLS (1.3 only, HTTP/2), renewed in place by [`Self::keep`].
     pub fn hub_tls(&self) -> Arc<ArcSwap<ServerConfig>> {
         Arc::clone(&self.hub.tls)
     }
 
-    /// The webhook's TLS (HTTP/2 and HTTP/1.1), renewed in place by [`Self::keep_renewed`].
+    /// The webhook's TLS (HTTP/2 and HTTP/1.1), renewed in place by [`Self::keep`].
     pub fn webhook_tls(&self) -> Arc<ArcSwap<ServerConfig>> {
         Arc::clone(&self.webhook.tls)
     }
 
-    /// What sidecars verify the hub by, PEM.
-    pub fn hub_root_pem(&self) -> &str {
-        self.authorities.hub_root.certificate_pem()
+    /// What others are to trust, from now on.
+    pub fn trusted(&self) -> watch::Receiver<Trusted> {
+        self.trusted.subscribe()
     }
 
-    /// What the API server verifies the webhook by, PEM.
-    pub fn webhook_ca_pem(&self) -> &str {
-        self.authorities.webhook_ca.certificate_pem()
+    /// Serves by other authorities from now on. On an error everything stays as it is.
+    fn adopt(&mut self, authorities: Authorities, now: Timestamp) -> Result<(), CertificatesError> {
+        let hub = self.hub.prepare(Signer::of_hub(&authorities), now)?;
+        let webhook = self.webhook.prepare(Signer::of_webhook(&authorities), now)?;
+        self.hub.take(hub);
+        self.webhook.take(webhook);
+        self.authorities = authorities;
+        self.trusted.send_replace(trusted(&self.authorities));
+        Ok(())
     }
 
-    /// Replaces leaves in time until `shutdown`. New connections take new leaves; open ones stay.
-    pub async fn keep_renewed(mut self, shutdown: CancellationToken) {
-        let mut ticks = tokio::time::interval(RENEWAL_INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
-            match self.renew_due(Timestamp::now()) {
-                Ok(0) => {}
-                Ok(renewed) => tracing::info!(renewed, "serving certificates renewed"),
-                Err(error) => {
-                    let error = format!("{:#}", anyhow::Error::new(error));
-                    tracing::error!(error, "serving certificates not renewed; the next try is in an hour");
-                }
-            }
-        }
-    }
-
-    /// Replaces the leaves that are due, and says how many were.
+    /// Replaces the leaves that are due, and says how many were. New connections take new leaves; open ones stay.
     fn renew_due(&mut self, now: Timestamp) -> Result<usize, CertificatesError> {
-        let hub = self.hub.renew_if_due(&self.authorities.hub_root, now)?;
-        let webhook = self.webhook.renew_if_due(&self.authorities.webhook_ca, now)?;
+        let hub = self.hub.renew_if_due(Signer::of_hub(&self.authorities), now)?;
+        let webhook = self.webhook.renew_if_due(Signer::of_webhook(&self.authorities), now)?;
         Ok(usize::from(hub) + usize::from(webhook))
+    }
+}
+
+fn trusted(authorities: &Authorities) -> Trusted {
+    Trusted {
+        hub_root: authorities.hub_root.certificate_pem().to_owned(),
+        hub_fingerprints: authorities.hub_fingerprints(),
+        webhook_bundle: authorities.webhook_bundle(),
+    }
+}
+
+/// Who signs a leaf, and who vouches for that.
+#[derive(Clone, Copy)]
+struct Signer<'a> {
+    authority: &'a Authority,
+    old: &'a [Authority],
+}
+
+impl<'a> Signer<'a> {
+    fn of_hub(authorities: &'a Authorities) -> Self {
+        Self { authority: &authorities.hub_root, old: &authorities.old_hub_roots }
+    }
+
+    /// The API server is told of each CA: none needs to vouch for another.
+    fn of_webhook(authorities: &'a Authorities) -> Self {
+        Self { authority: &authorities.webhook_ca, old: &[] }
+    }
+
+    /// What is sent after the leaf: the word of each old root that has not ended.
+    fn between(&self, now: Timestamp) -> Result<Vec<CertificateDer<'static>>, PkiError> {
+        let valid = self.old.iter().filter(|old| now < old.not_after());
+        valid.map(|old| old.vouch(self.authority, now)).collect()
     }
 }
 
 impl Served {
     fn issue(
-        authority: &Authority,
+        signer: Signer<'_>,
         names: Vec<String>,
         configure: Configure,
         now: Timestamp,
     ) -> Result<Self, CertificatesError> {
-        let leaf = authority.issue(&names, now).map_err(CertificatesError::Pki)?;
-        let tls = Arc::new(ArcSwap::from_pointee(serve(configure, &names, &leaf)?));
-        Ok(Self { names, configure, leaf, tls })
+        let (leaf, tls) = serve(signer, &names, configure, now)?;
+        Ok(Self { names, configure, leaf, tls: Arc::new(ArcSwap::from_pointee(tls)) })
     }
 
-    fn renew_if_due(&mut self, authority: &Authority, now: Timestamp) -> Result<bool, CertificatesError> {
+    fn prepare(&self, signer: Signer<'_>, now: Timestamp) -> Result<(Leaf, ServerConfig), CertificatesError> {
+        serve(signer, &self.names, self.configure, now)
+    }
+
+    fn take(&mut self, (leaf, tls): (Leaf, ServerConfig)) {
+        self.tls.store(Arc::new(tls));
+        self.leaf = leaf;
+    }
+
+    fn renew_if_due(&mut self, signer: Signer<'_>, now: Timestamp) -> Result<bool, CertificatesError> {
         if !self.leaf.needs_renewal(now) {
             return Ok(false);
         }
-        let leaf = authority.issue(&self.names, now).map_err(CertificatesError::Pki)?;
-        self.tls.store(Arc::new(serve(self.configure, &self.names, &leaf)?));
-        self.leaf = leaf;
+        let renewed = self.prepare(signer, now)?;
+        self.take(renewed);
         Ok(true)
     }
 }
 
-fn serve(configure: Configure, names: &[String], leaf: &Leaf) -> Result<ServerConfig, CertificatesError> {
-    configure(vec![leaf.certificate().clone()], leaf.key())
-        .map_err(|source| CertificatesError::Tls { name: names.first().cloned().unwrap_or_default(), source })
+fn serve(
+    signer: Signer<'_>,
+    names: &[String],
+    configure: Configure,
+    now: Timestamp,
+) -> Result<(Leaf, ServerConfig), CertificatesError> {
+    let leaf = signer.authority.issue(names, now).map_err(CertificatesError::Pki)?;
+    let mut chain = vec![leaf.certificate().clone()];
+    chain.extend(signer.between(now).map_err(CertificatesError::Pki)?);
+    let failed = |source| CertificatesError::Tls { name: names.first().cloned().unwrap_or_default(), source };
+    let tls = configure(chain, leaf.key()).map_err(failed)?;
+    Ok((leaf, tls))
 }
 
 /// The webhook's TLS. The other end is an API server of any age, so TLS 1.2 is served as well.

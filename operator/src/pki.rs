@@ -5,12 +5,14 @@
 //! as it lives, while only the API server knows the webhook's CA and can be told a new one at any time.
 
 mod authorities;
+mod rotation;
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
 
 use jiff::Timestamp;
+use peerwalk_webhook::HubRoot;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyPair, KeyUsagePurpose,
@@ -18,7 +20,8 @@ use rcgen::{
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
-pub use authorities::{Authorities, AuthoritiesError};
+pub use authorities::{Authorities, AuthoritiesError, SecretData};
+pub use rotation::{Asked, Situation, Step, revive, step};
 
 /// Longer than pods and clusters usually live.
 const AUTHORITY_LIFE: Duration = Duration::from_hours(24 * 365 * 10);
@@ -82,7 +85,9 @@ pub enum PairError {
 /// A certificate that signs others, with its key. ECDSA P-256.
 pub struct Authority {
     name: String,
+    common_name: String,
     certificate_pem: String,
+    fingerprint: String,
     not_after: Timestamp,
     issuer: Issuer<'static, KeyPair>,
 }
@@ -94,7 +99,8 @@ impl Authority {
         let mut params = CertificateParams::default();
         params.distinguished_name = common_name(name);
         set_validity(&mut params, before(now, BACKDATED), after(now, AUTHORITY_LIFE));
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        // One authority below it: the next one, when it vouches for that.
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate().map_err(failed)?;
         let certificate = params.self_signed(&key).map_err(failed)?;
@@ -115,11 +121,15 @@ impl Authority {
         if certificate.public_key().subject_public_key.data != key.public_key_raw() {
             return Err(PairError::Mismatch);
         }
+        let mut names = certificate.subject().iter_common_name();
+        let common_name = names.next().and_then(|name| name.as_str().ok()).unwrap_or_default();
         let not_after = Timestamp::from_second(certificate.validity().not_after.timestamp())
             .map_err(|_| PairError::Certificate)?;
         Ok(Self {
             name: certificate.subject().to_string(),
+            common_name: common_name.to_owned(),
             certificate_pem: certificate_pem.to_owned(),
+            fingerprint: fingerprint(certificate_pem)?,
             not_after,
             issuer: Issuer::from_ca_cert_der(&der, key).map_err(|_| PairError::Certificate)?,
         })
@@ -135,17 +145,42 @@ impl Authority {
         self.issuer.key().serialize_pem()
     }
 
+    /// What pods that were injected under it carry: [`HubRoot::fingerprint`].
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
     /// When the certificate ends.
     pub fn not_after(&self) -> Timestamp {
         self.not_after
     }
 
-    /// Makes a serving certificate, with a key of its own, for these DNS names: valid for 30 days, or
-    /// until the authority ends.
-    pub fn issue(&self, names: &[String], now: Timestamp) -> Result<Leaf, PkiError> {
+    /// Vouches for another authority: its name and key, signed by this one. Whoever trusts this one then trusts what
+    /// the other signs, until this one ends.
+    pub fn vouch(&self, other: &Self, now: Timestamp) -> Result<CertificateDer<'static>, PkiError> {
+        self.still_valid(now)?;
+        let failed = |source| PkiError::Make { name: other.name.clone(), source };
+        let mut params = CertificateParams::default();
+        params.distinguished_name = common_name(&other.common_name);
+        set_validity(&mut params, before(now, BACKDATED), self.not_after);
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.use_authority_key_identifier_extension = true;
+        let certificate = params.signed_by(other.issuer.key(), &self.issuer).map_err(failed)?;
+        Ok(certificate.der().clone())
+    }
+
+    fn still_valid(&self, now: Timestamp) -> Result<(), PkiError> {
         if now >= self.not_after {
             return Err(PkiError::Expired { name: self.name.clone(), not_after: self.not_after });
         }
+        Ok(())
+    }
+
+    /// Makes a serving certificate, with a key of its own, for these DNS names: valid for 30 days, or
+    /// until the authority ends.
+    pub fn issue(&self, names: &[String], now: Timestamp) -> Result<Leaf, PkiError> {
+        self.still_valid(now)?;
         let label = names.first().cloned().unwrap_or_default();
         let failed = |source| PkiError::Make { name: label.clone(), source };
         let not_before = before(now, BACKDATED);
@@ -184,7 +219,7 @@ impl Leaf {
         now < self.not_before || now >= self.renew_at
     }
 
-    /// The certificate alone: its issuer is what its verifiers trust already.
+    /// The certificate alone, without what leads from it to an authority.
     pub fn certificate(&self) -> &CertificateDer<'static> {
         &self.certificate
     }
@@ -193,6 +228,11 @@ impl Leaf {
     pub fn key(&self) -> PrivateKeyDer<'static> {
         PrivateKeyDer::Pkcs8(self.key.clone_key())
     }
+}
+
+fn fingerprint(certificate_pem: &str) -> Result<String, PairError> {
+    let root = HubRoot::parse(certificate_pem).map_err(|_| PairError::Certificate)?;
+    Ok(root.fingerprint().to_owned())
 }
 
 fn common_name(name: &str) -> DistinguishedName {

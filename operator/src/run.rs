@@ -1,5 +1,6 @@
 //! Builds the subsystems, joins them, and ends them together.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,7 @@ use tokio::time::{Instant, timeout};
 use tracing::{error, info, warn};
 
 use crate::args::{Args, CrossNamespaceDetails};
-use crate::certificates::{Certificates, Services, keep_ca_bundle, load_or_create};
+use crate::certificates::{Bundle, Certificates, Keeping, Services, Trusted, keep_ca_bundle, load_or_create};
 use crate::http::{self, Pulse, Readiness};
 use crate::identity::{KnownPods, Reviewer};
 use crate::namespaces::watch_namespaces;
@@ -107,12 +108,20 @@ async fn start(args: &Args, stages: &mut Stages) -> anyhow::Result<()> {
     let readiness = Arc::new(Readiness::default());
     let pauses = Pauses::default();
     let (turns, pulse) = watch::channel(Instant::now());
+    // One replica leads until a Lease decides.
+    let leads = watch::Sender::new(true);
+    let trust = Trust {
+        certificates,
+        carried: watch::Sender::new(None),
+        told: watch::Sender::new(None),
+        leads: leads.subscribe(),
+    };
     let explain = start_controller(
         stages,
         &clients,
         args,
         hub_address,
-        &certificates,
+        &trust,
         (&readiness, &pauses, turns),
         &mut registry,
     )
@@ -122,18 +131,38 @@ async fn start(args: &Args, stages: &mut Stages) -> anyhow::Result<()> {
         &client,
         args,
         hub_address,
-        (&certificates, pauses),
+        (&trust, pauses),
         when_told(&readiness, Readiness::webhook_callable),
         &mut registry,
     )
     .await?;
     start_http(stages, args, (readiness, pulse), explain, registry).await?;
+    let keeping = Keeping {
+        secrets: Api::namespaced(client.clone(), &args.namespace),
+        name: args.secret.clone(),
+        leads: trust.leads,
+        carried: trust.carried.subscribe(),
+        told: trust.told.subscribe(),
+        clock: jiff::Timestamp::now,
+    };
+    let certificates = trust.certificates;
     stages.work.start(|stop| async move {
-        certificates.keep_renewed(stop).await;
+        certificates.keep(keeping, stop).await;
         Ok(())
     });
     info!(version = env!("CARGO_PKG_VERSION"), hub = %hub_address, "started");
     Ok(())
+}
+
+/// The certificates, and what the parts tell each other about authorities that rotate.
+struct Trust {
+    certificates: Certificates,
+    /// The fingerprints of hub roots that pods carry, from the controller.
+    carried: watch::Sender<Option<BTreeSet<String>>>,
+    /// What the API server verifies the webhook by, while it is what it should.
+    told: watch::Sender<Option<String>>,
+    /// Whether this replica writes.
+    leads: watch::Receiver<bool>,
 }
 
 /// A channel for somebody who is done once; that is noted then.
@@ -184,7 +213,7 @@ async fn start_controller(
     clients: &Clients,
     args: &Args,
     hub_address: SocketAddr,
-    certificates: &Certificates,
+    trust: &Trust,
     (readiness, pauses, turns): (&Arc<Readiness>, &Pauses, watch::Sender<Instant>),
     registry: &mut Registry,
 ) -> anyhow::Result<mpsc::Sender<Explain>> {
@@ -196,7 +225,7 @@ async fn start_controller(
     hub.metrics().register(registry);
     let handle = hub.handle();
     let listener = listen("--hub-listen", args.hub_listen).await?;
-    let tls = certificates.hub_tls();
+    let tls = trust.certificates.hub_tls();
     stages.work.start(|stop| async move {
         hub.serve(listener, tls, stop).await;
         Ok(())
@@ -212,8 +241,15 @@ async fn start_controller(
     };
     controller.metrics.register(registry);
     let ready = when_told(readiness, Readiness::listed);
-    let hub = move |output| to_hub(&handle, &pods, &pauses, output);
-    let links = Links { sidecars, hub, explain, ready, turns, now };
+    let carried = trust.carried.clone();
+    let hub = move |output| match output {
+        Output::CarriedRoots(roots) => {
+            carried.send_replace(Some(roots));
+        }
+        output => to_hub(&handle, &pods, &pauses, output),
+    };
+    let hub_roots = hub_roots(trust.certificates.trusted());
+    let links = Links { sidecars, hub, hub_roots, explain, ready, turns, now };
     stages.work.start(|stop| async move { Ok(peerwalk_controller::run(controller, links, stop).await?) });
     Ok(explain_sender)
 }
@@ -242,6 +278,7 @@ async fn forward(
         let event = match event {
             HubEvent::Attached { pod, at } => (SidecarEvent::Attached(pod), at),
             HubEvent::Detached { pod, at } => (SidecarEvent::Detached(pod), at),
+            HubEvent::Contested { pod, at } => (SidecarEvent::Contested(pod), at),
             HubEvent::Heartbeat { pod, at, heartbeat } => (SidecarEvent::Heartbeat(pod, heartbeat), at),
             HubEvent::Evidence { pod, at, walk } => (SidecarEvent::Walk(pod, walk), at),
             HubEvent::Saw { pod, at, id, saw } => (SidecarEvent::Saw(pod, id, saw), at),
@@ -287,7 +324,7 @@ fn to_hub(hub: &HubHandle, pods: &KnownPods, pauses: &Pauses, output: Output) {
             hub.look(&pod, id, tuples);
         }
         Output::Injection(paused) => pause(pauses, paused),
-        Output::Status(..) | Output::Event(_) | Output::ReadRoots(..) => {
+        Output::Status(..) | Output::Event(_) | Output::ReadRoots(..) | Output::CarriedRoots(_) => {
             warn!("the controller carries this out itself");
         }
     }
@@ -298,12 +335,13 @@ async fn start_webhook(
     client: &Client,
     args: &Args,
     hub_address: SocketAddr,
-    (certificates, pauses): (&Certificates, Pauses),
+    (trust, pauses): (&Trust, Pauses),
     ca_in_place: oneshot::Sender<()>,
     registry: &mut Registry,
 ) -> anyhow::Result<()> {
     let hub = format!("{}.{}.svc:{}", args.hub_service, args.namespace, hub_address.port());
-    let root = HubRoot::parse(certificates.hub_root_pem())?;
+    let trusted = trust.certificates.trusted();
+    let root = HubRoot::parse(&trusted.borrow().hub_root)?;
     let mut config = InjectConfig::new(&args.sidecar_image, hub, root, &args.namespace)?;
     config.pull_policy = args.sidecar_image_pull_policy;
     config.pull_secrets.clone_from(&args.sidecar_image_pull_secrets);
@@ -313,7 +351,12 @@ async fn start_webhook(
     metrics.register(registry);
     let listener = listen("--webhook-listen", args.webhook_listen).await?;
     let config = Arc::new(ArcSwap::from_pointee(config));
-    let tls = certificates.webhook_tls();
+    let tls = trust.certificates.webhook_tls();
+    let (roots, injecting) = (trusted.clone(), Arc::clone(&config));
+    stages.work.start(|stop| async move {
+        stop.run_until_cancelled(inject_new_roots(roots, injecting)).await;
+        Ok(())
+    });
     let namespaces = Namespaces::default();
     let (watching, known) = (client.clone(), namespaces.clone());
     stages.answers.start(|stop| async move {
@@ -324,13 +367,45 @@ async fn start_webhook(
         peerwalk_webhook::serve(listener, tls, config, namespaces, pauses, metrics, stop).await;
         Ok(())
     });
-    let (client, name, ca) =
-        (client.clone(), args.webhook_configuration.clone(), certificates.webhook_ca_pem().to_owned());
+    let (client, name) = (client.clone(), args.webhook_configuration.clone());
+    let (leads, told) = (trust.leads.clone(), trust.told.clone());
+    let bundle = Bundle { trusted, leads, told, in_place: ca_in_place };
     stages.work.start(|stop| async move {
-        keep_ca_bundle(client, &name, &ca, ca_in_place, stop).await;
+        keep_ca_bundle(client, &name, bundle, stop).await;
         Ok(())
     });
     Ok(())
+}
+
+/// Gives new pods the hub's root that is current.
+async fn inject_new_roots(mut trusted: watch::Receiver<Trusted>, config: Arc<ArcSwap<InjectConfig>>) {
+    while trusted.changed().await.is_ok() {
+        let pem = trusted.borrow_and_update().hub_root.clone();
+        match HubRoot::parse(&pem) {
+            Ok(root) => {
+                config.rcu(|config| {
+                    let mut config = InjectConfig::clone(config);
+                    config.hub_root = root.clone();
+                    config
+                });
+            }
+            Err(error) => error!(%error, "new pods are injected under the hub's root before this one"),
+        }
+    }
+    // Who rotates has ended, and so will everything else.
+    std::future::pending::<()>().await;
+}
+
+/// The fingerprints of all roots by which pods can verify the hub, as they change.
+fn hub_roots(mut trusted: watch::Receiver<Trusted>) -> watch::Receiver<BTreeSet<String>> {
+    let sender = watch::Sender::new(trusted.borrow_and_update().hub_fingerprints.clone());
+    let receiver = sender.subscribe();
+    tokio::spawn(async move {
+        while trusted.changed().await.is_ok() {
+            sender.send_replace(trusted.borrow_and_update().hub_fingerprints.clone());
+        }
+    });
+    receiver
 }
 
 async fn start_http(

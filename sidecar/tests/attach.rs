@@ -5,6 +5,7 @@
 #[path = "attach/peers.rs"]
 mod peers;
 #[path = "attach/support.rs"]
+#[allow(dead_code, reason = "each of those who share it uses a part")]
 mod support;
 
 use std::sync::Arc;
@@ -211,7 +212,8 @@ async fn outages_without_a_hub_are_told_afterwards() {
             HubEvent::Saw { .. }
             | HubEvent::Attached { .. }
             | HubEvent::Detached { .. }
-            | HubEvent::Heartbeat { .. } => {}
+            | HubEvent::Heartbeat { .. }
+            | HubEvent::Contested { .. } => {}
         }
     }
     let found: Vec<_> =

@@ -89,6 +89,8 @@ pub enum Coverage {
     NotReporting {
         /// The decision for its way to the hub, where that is the reason: it prints the rule to add.
         hub: Option<Arc<Decision>>,
+        /// It was injected under a root by which the hub cannot be verified any more.
+        replaced_root: bool,
     },
 }
 

@@ -171,6 +171,8 @@ enum ScenarioCoverage {
     NotReporting {
         #[serde(default)]
         denied: bool,
+        #[serde(default, rename = "replacedRoot")]
+        replaced_root: bool,
     },
 }
 
@@ -232,10 +234,10 @@ fn coverage(coverage: &ScenarioCoverage) -> Coverage {
     match coverage {
         ScenarioCoverage::Reporting => Coverage::Reporting,
         ScenarioCoverage::NotInjected => Coverage::NotInjected,
-        ScenarioCoverage::NotReporting { denied } => {
+        ScenarioCoverage::NotReporting { denied, replaced_root } => {
             let hub = "10.244.1.200:8443".parse().unwrap();
             let denies = |hub| Arc::new(decision(hub, Some("peerwalk/hub-0"), &["egress".into()]));
-            Coverage::NotReporting { hub: denied.then(|| denies(hub)) }
+            Coverage::NotReporting { hub: denied.then(|| denies(hub)), replaced_root: *replaced_root }
         }
     }
 }

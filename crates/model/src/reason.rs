@@ -233,7 +233,7 @@ catalogue! {
             "Label the namespace or the pods peerwalk.dev/inject=enabled and run kubectl rollout restart.";
         NotReporting: "Source pods have the sidecar, and it does not report.",
             "No stream from an injected pod for longer than it may take to attach.",
-            "Allow egress to the hub: the message prints the rule to add when a policy blocks it.";
+            "Allow egress to the hub: the message prints the rule to add when a policy blocks it. Restart the pods when it says that they were injected under a replaced root.";
         ResultsStale: "The last completed walk is too old.",
             "The age of the last completed walk exceeds staleAfter.",
             "Look at the sidecar's log in the source pod, and at its CPU limit. Where other targets of the pod are stale too, now and then, its checks ask for more than a sidecar may send: longer intervals or fewer targets.";

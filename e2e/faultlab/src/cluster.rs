@@ -267,8 +267,8 @@ impl World {
                     let check = objects::decoded(self.check.clone())?;
                     self.take(Input::Watch(WatchEvent::Applied(check)))?;
                 }
-                // Nobody reads events here, and no check of a case names roots.
-                Output::Event(_) | Output::ReadRoots(..) | Output::Injection(_) => {}
+                // Nobody reads events here or injects, no check of a case names roots, and none of the hub's are replaced.
+                Output::Event(_) | Output::ReadRoots(..) | Output::Injection(_) | Output::CarriedRoots(_) => {}
             }
         }
         Ok(())
@@ -282,6 +282,7 @@ fn told(event: HubEvent) -> (SidecarEvent, Timestamp) {
         HubEvent::Detached { pod, at } => (SidecarEvent::Detached(pod), at),
         HubEvent::Heartbeat { pod, at, heartbeat } => (SidecarEvent::Heartbeat(pod, heartbeat), at),
         HubEvent::Evidence { pod, at, walk } => (SidecarEvent::Walk(pod, walk), at),
+        HubEvent::Contested { pod, at } => (SidecarEvent::Contested(pod), at),
         HubEvent::Saw { pod, at, id, saw } => (SidecarEvent::Saw(pod, id, saw), at),
         HubEvent::Transitions { pod, at, transitions } => (SidecarEvent::Transitions(pod, transitions), at),
     }

@@ -19,8 +19,8 @@ const RIGHTS: &[&str] = &[
     // Who a sidecar is.
     "ClusterRole peerwalk: create authentication.k8s.io/tokenreviews",
     CA_BUNDLES,
-    // In its own namespace: authorities, and the address of the hub.
-    "Role peerwalk: get secrets called peerwalk-ca",
+    // In its own namespace: authorities, which other replicas rotate too, and the address of the hub.
+    "Role peerwalk: get list watch update secrets called peerwalk-ca",
     "Role peerwalk: create secrets",
     "Role peerwalk: get services called peerwalk-hub",
     // Of people.

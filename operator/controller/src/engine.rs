@@ -6,6 +6,7 @@ mod controls;
 mod explain;
 mod facts;
 mod heard;
+mod hub_roots;
 mod injection;
 mod judge;
 mod limits;
@@ -45,6 +46,7 @@ use crate::watch::WatchEvent;
 
 use checks::CheckState;
 pub use explain::Form;
+use hub_roots::HubRoots;
 use injection::Injection;
 pub use injection::{Pause, Pauses};
 use missing::Missing;
@@ -68,6 +70,8 @@ pub enum Input {
     UnreadableKinds(Vec<String>),
     /// What reading an entry of a ConfigMap came to that checks name for trusted roots.
     Roots(ObjectKey, String, RootsRead),
+    /// The fingerprints of all roots by which pods can verify the hub.
+    HubRoots(BTreeSet<String>),
     /// Time passed.
     Tick,
 }
@@ -79,6 +83,8 @@ pub enum SidecarEvent {
     Attached(PodRef),
     /// Its stream ended.
     Detached(PodRef),
+    /// Two processes with its tokens displace each other's streams.
+    Contested(PodRef),
     /// A sign of life.
     Heartbeat(PodRef, Heartbeat),
     /// Evidence.
@@ -112,6 +118,8 @@ pub enum Output {
     ReadRoots(ObjectKey, String),
     /// From now on, pods get no sidecar in these namespaces, and in all others do.
     Injection(Pauses),
+    /// The fingerprints of the hub's roots that pods were injected under, once all pods are known.
+    CarriedRoots(BTreeSet<String>),
 }
 
 /// The controller's state.
@@ -130,6 +138,7 @@ pub struct Engine {
     unreadable_kinds: Option<Vec<String>>,
     roots: BTreeMap<(ObjectKey, String), Result<String, String>>,
     roots_read: Timestamp,
+    hub_roots: HubRoots,
     touched: Touched,
     pod_events: BTreeMap<PodRef, Timestamp>,
     missing: BTreeMap<PodRef, Missing>,
@@ -213,6 +222,7 @@ impl Engine {
             unreadable_kinds: None,
             roots: BTreeMap::new(),
             roots_read: now,
+            hub_roots: HubRoots::default(),
             touched: Touched::default(),
             pod_events: BTreeMap::new(),
             missing: BTreeMap::new(),
@@ -240,6 +250,7 @@ impl Engine {
                 self.touched.all |= self.unreadable_kinds.as_ref() != Some(&kinds);
                 self.unreadable_kinds = Some(kinds);
             }
+            Input::HubRoots(roots) => self.take_hub_roots(roots),
             Input::Roots(config_map, entry, read) => self.take_roots(config_map, entry, read),
             Input::Tick => return self.tick(now),
         }
@@ -260,6 +271,7 @@ impl Engine {
         let mut touched = std::mem::take(&mut self.touched);
         touched.checks.extend(self.on_the_way_of(&touched));
         if touched.cluster() {
+            outputs.extend(self.carried_roots());
             self.refresh(&touched, now, &mut outputs);
             self.follow_members(&touched, now);
         }

@@ -1,7 +1,7 @@
 //! The loop that joins the engine with the world: inputs from watches, sidecars and writes; outputs to the
 //! hub and the API server.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -50,8 +50,11 @@ pub(crate) type Tasks = JoinSet<&'static str>;
 pub struct Links<F> {
     /// What sidecars tell, and when it reached the hub.
     pub sidecars: mpsc::Receiver<(SidecarEvent, Timestamp)>,
-    /// Takes what concerns the hub: plans, removals, requests to walk and to send again; and the webhook's pauses.
+    /// Takes what concerns the hub: plans, removals, requests to walk and to send again, and the roots that pods carry;
+    /// and the webhook's pauses.
     pub hub: F,
+    /// The fingerprints of all roots by which pods can verify the hub.
+    pub hub_roots: tokio::sync::watch::Receiver<BTreeSet<String>>,
     /// Requests to explain a check.
     pub explain: mpsc::Receiver<Explain>,
     /// Told once everything has been listed.
@@ -106,7 +109,7 @@ pub async fn run<F: FnMut(Output)>(
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut ready = Some(links.ready);
-    let mut inputs = VecDeque::new();
+    let mut inputs = VecDeque::from([Input::HubRoots(links.hub_roots.borrow_and_update().clone())]);
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
@@ -116,6 +119,9 @@ pub async fn run<F: FnMut(Output)>(
             Some(kinds) = channels.kinds.recv() => inputs.push_back(Input::UnreadableKinds(kinds)),
             Some((map, entry, roots)) = channels.roots.recv() => {
                 inputs.push_back(Input::Roots(map, entry, roots));
+            }
+            Ok(()) = links.hub_roots.changed() => {
+                inputs.push_back(Input::HubRoots(links.hub_roots.borrow_and_update().clone()));
             }
             Some(Explain { check, form, answer }) = links.explain.recv() => {
                 // Whoever asked may be gone; that is no one's loss.
@@ -216,7 +222,8 @@ fn carry_out(controller: &Controller, channels: &Channels, hub: &mut impl FnMut(
         | Output::SendAll(_)
         | Output::Watch(..)
         | Output::Look(..)
-        | Output::Injection(_)) => {
+        | Output::Injection(_)
+        | Output::CarriedRoots(_)) => {
             hub(output);
         }
     }

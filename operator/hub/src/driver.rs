@@ -13,13 +13,14 @@ use tokio::sync::mpsc::{self, OwnedPermit};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::DropGuard;
 use tonic::{Code, Status, Streaming};
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use crate::authenticate::AuthError;
 use crate::event::HubEvent;
 use crate::handle::Role;
 use crate::mailbox::Mailbox;
 use crate::metrics::{Ended, EndedLabels, MessageLabels};
+use crate::registry::{Arrival, Attached};
 use crate::seats::Seat;
 use crate::session::{Action, Count, Input, Note, Session, Standing};
 use crate::shared::Shared;
@@ -147,7 +148,7 @@ impl Driver {
                 }
                 .boxed();
             }
-            Action::Attach(pod) => self.attach(pod),
+            Action::Attach(pod, instance) => self.attach(pod, instance),
             Action::Deliver(event, note) => return self.deliver(event, note),
             Action::Count(count) => self.count(count),
             Action::End(ended) => return ControlFlow::Break(ended),
@@ -163,15 +164,22 @@ impl Driver {
         }
     }
 
-    fn attach(&mut self, pod: PodRef) {
+    fn attach(&mut self, pod: PodRef, instance: u64) {
         let (room, at) = (self.room.take(), (self.shared.config.clock)());
         let known = || self.shared.reviews.knows(&pod);
-        let attached = || tell(room, HubEvent::Attached { pod: pod.clone(), at });
-        if self.shared.registry.attach(&pod, &self.mailbox, known, attached) {
-            info!(%pod, uid = %pod.uid, "sidecar attached");
-            self.shared.metrics.streams.inc();
-            self.attached = Some(pod);
+        let tell_attached = || tell(room, HubEvent::Attached { pod: pod.clone(), at });
+        let arrival = Arrival { instance, at };
+        let attached = self.shared.registry.attach(&pod, &self.mailbox, arrival, known, tell_attached);
+        let Some(attached) = attached else { return };
+        info!(%pod, uid = %pod.uid, "sidecar attached");
+        self.shared.metrics.streams.inc();
+        if attached == Attached::Contested {
+            warn!(%pod, uid = %pod.uid, "two processes have tokens of one pod and displace each other");
+            if self.shared.events.try_send(HubEvent::Contested { pod: pod.clone(), at }).is_err() {
+                self.shared.metrics.events_lost.inc();
+            }
         }
+        self.attached = Some(pod);
     }
 
     fn deliver(&mut self, event: HubEvent, note: Note) -> ControlFlow<Ended> {

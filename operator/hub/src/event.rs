@@ -21,6 +21,13 @@ pub enum HubEvent {
         /// When.
         at: Timestamp,
     },
+    /// Streams of two processes take each other's place again and again: both have tokens of the pod.
+    Contested {
+        /// Whose.
+        pod: PodRef,
+        /// When.
+        at: Timestamp,
+    },
     /// A sign of life.
     Heartbeat {
         /// Whose.

@@ -1,13 +1,16 @@
 //! Which pod has which plan, and which stream speaks for it.
 
+mod contest;
+
 use std::collections::HashMap;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use peerwalk_model::{Plan, PodRef, TargetKey};
+use peerwalk_model::{Plan, PodRef, TargetKey, Timestamp};
 
 use crate::handle::Role;
 use crate::mailbox::{Mailbox, Orders, WalkOrder};
+use contest::Contest;
 
 /// The pods of one hub.
 #[derive(Debug, Default)]
@@ -27,6 +30,27 @@ struct Entry {
     stream: Option<Arc<Mailbox>>,
     /// What to walk once a stream is there.
     walk: WalkOrder,
+    /// The process whose stream it is.
+    instance: u64,
+    contest: Contest,
+}
+
+/// Who attaches.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Arrival {
+    /// The number that the sidecar's process made up at its start.
+    pub(crate) instance: u64,
+    /// When, on the wall clock.
+    pub(crate) at: Timestamp,
+}
+
+/// How a stream came to speak for a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Attached {
+    /// As it should.
+    Alone,
+    /// In turns with the stream of another process, again and again.
+    Contested,
 }
 
 impl Registry {
@@ -86,7 +110,7 @@ impl Registry {
     }
 
     /// Lets a stream speak for a pod in place of the one that did, and leaves it the pod's plan and what is
-    /// to be walked. A pod that is no longer `known` is turned away.
+    /// to be walked. A pod that is no longer `known` is turned away, with `None`.
     ///
     /// `tell` is called while no other stream can come or go, as in [`Self::speak`] and [`Self::detach`]: so
     /// what is told of one pod is in order, over all its streams.
@@ -94,14 +118,15 @@ impl Registry {
         &self,
         pod: &PodRef,
         stream: &Arc<Mailbox>,
+        arrival: Arrival,
         known: impl FnOnce() -> bool,
         tell: impl FnOnce(),
-    ) -> bool {
+    ) -> Option<Attached> {
         let mut state = self.lock();
         // It was known a moment ago. A pod that is removed from here on finds the stream in its entry.
         if !known() {
             stream.leave(|orders| orders.removed = true);
-            return false;
+            return None;
         }
         // The role may have changed since the stream began.
         if let Role::Standby { redirect } = &state.role {
@@ -110,16 +135,21 @@ impl Registry {
         }
         let entry = state.pods.entry(pod.clone()).or_default();
         let before = entry.stream.replace(Arc::clone(stream));
+        let instance = mem::replace(&mut entry.instance, arrival.instance);
         let walk = mem::take(&mut entry.walk);
         stream.leave(|orders| {
             orders.plan.clone_from(&entry.plan);
             orders.walk.merge(walk);
         });
+        let mut attached = Attached::Alone;
         if let Some(before) = before {
             before.leave(|orders| orders.superseded = true);
+            if entry.contest.displaces(instance, arrival.instance, arrival.at) {
+                attached = Attached::Contested;
+            }
         }
         tell();
-        true
+        Some(attached)
     }
 
     /// Calls `tell` if the stream speaks for the pod.

@@ -229,7 +229,8 @@ impl Session {
                     attachment.confirmed(self.review_again, now);
                     self.state = State::Attached(Box::new(attachment));
                     let heartbeat_interval = self.heartbeat_interval;
-                    vec![Action::Send(FromHub::Welcome { version, heartbeat_interval }), Action::Attach(pod)]
+                    let welcome = FromHub::Welcome { version, heartbeat_interval };
+                    vec![Action::Send(welcome), Action::Attach(pod, hello.instance)]
                 }
             },
             _ => self.refuse(RefusalCode::Pod, &format!("the token is the one of pod {pod}, another one")),

@@ -1,4 +1,4 @@
-//! Tells the API server the webhook's CA, and tells it again whenever something takes it away.
+//! Tells the API server the webhook's CAs, and tells it again whenever something takes it away.
 //!
 //! `caBundle` is absent from the chart's template, so an upgrade or a GitOps tool may reset it; without it
 //! the API server cannot call the webhook and pods go without the sidecar.
@@ -12,11 +12,11 @@ use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use kube::api::{Api, Patch, PatchParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::API_TIMEOUT;
+use super::{API_TIMEOUT, Trusted};
 
 /// Owns `webhooks[*].clientConfig.caBundle` and nothing else.
 const FIELD_MANAGER: &str = "peerwalk-operator";
@@ -25,34 +25,52 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// Before the next try when the API server refuses.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// Keeps the CA, PEM, in every webhook of that configuration until `shutdown`, and tells `in_place` when it has been
-/// seen there for the first time. Needs `list`, `watch` and `patch` on the configuration of that name.
-pub async fn keep_ca_bundle(
-    client: kube::Client,
-    name: &str,
-    ca_pem: &str,
-    in_place: oneshot::Sender<()>,
-    shutdown: CancellationToken,
-) {
+/// What is to be told, who tells it, and who hears that it was.
+pub struct Bundle {
+    /// The CAs, PEM. With each change they are written anew.
+    pub trusted: watch::Receiver<Trusted>,
+    /// Whether this replica is the one that writes.
+    pub leads: watch::Receiver<bool>,
+    /// What all webhooks have at this moment; `None` when they do not have what they should.
+    pub told: watch::Sender<Option<String>>,
+    /// Told when the CAs have been seen in place for the first time.
+    pub in_place: oneshot::Sender<()>,
+}
+
+/// Keeps the CAs in every webhook of that configuration until `shutdown`. Needs `list`, `watch` and `patch` on the
+/// configuration of that name.
+pub async fn keep_ca_bundle(client: kube::Client, name: &str, bundle: Bundle, shutdown: CancellationToken) {
     let api: Api<MutatingWebhookConfiguration> = Api::all(client);
-    let keep = keep(&api, name, ca_pem, in_place);
+    let keep = keep(&api, name, bundle);
     shutdown.run_until_cancelled(keep).await;
 }
 
-async fn keep(
-    api: &Api<MutatingWebhookConfiguration>,
-    name: &str,
-    ca_pem: &str,
-    in_place: oneshot::Sender<()>,
-) {
+async fn keep(api: &Api<MutatingWebhookConfiguration>, name: &str, bundle: Bundle) {
+    let Bundle { mut trusted, mut leads, told, in_place } = bundle;
     let mut in_place = Some(in_place);
     let mut objects = pin!(watcher::watch_object(api.clone(), name).default_backoff());
+    let mut seen: Option<MutatingWebhookConfiguration> = None;
     let mut due: Option<Value> = None;
     let mut not_before = Instant::now();
     loop {
-        let event = tokio::select! {
-            event = objects.next() => event,
-            () = sleep_until(not_before), if due.is_some() => {
+        let may_write = *leads.borrow_and_update();
+        tokio::select! {
+            event = objects.next() => match event {
+                Some(Ok(object)) => {
+                    if object.is_none() {
+                        tracing::warn!(name, "no MutatingWebhookConfiguration of this name: no pod is injected");
+                    }
+                    seen = object;
+                }
+                Some(Err(error)) => {
+                    tracing::warn!(%error, name, "cannot watch the MutatingWebhookConfiguration");
+                    continue;
+                }
+                None => return,
+            },
+            Ok(()) = trusted.changed() => {}
+            Ok(()) = leads.changed() => continue,
+            () = sleep_until(not_before), if may_write && due.is_some() => {
                 let written = match &due {
                     Some(patch) => apply(api, name, patch).await,
                     None => true,
@@ -63,23 +81,17 @@ async fn keep(
                 not_before = Instant::now() + if written { PAUSE } else { RETRY };
                 continue;
             }
-        };
-        match event {
-            Some(Ok(Some(object))) => {
-                due = correction(&object, name, ca_pem);
-                // A configuration without webhooks has nothing to correct and injects nothing.
-                let works = due.is_none() && object.webhooks.is_some_and(|webhooks| !webhooks.is_empty());
-                if let Some(in_place) = in_place.take_if(|_| works) {
-                    // The receiver may have stopped waiting.
-                    let _ = in_place.send(());
-                }
-            }
-            Some(Ok(None)) => {
-                due = None;
-                tracing::warn!(name, "no MutatingWebhookConfiguration of this name: no pod is injected");
-            }
-            Some(Err(error)) => tracing::warn!(%error, name, "cannot watch the MutatingWebhookConfiguration"),
-            None => return,
+        }
+        let ca_pem = trusted.borrow_and_update().webhook_bundle.clone();
+        due = seen.as_ref().and_then(|object| correction(object, name, &ca_pem));
+        // A configuration without webhooks has nothing to correct and injects nothing.
+        let webhooks = seen.as_ref().and_then(|object| object.webhooks.as_ref());
+        let works = due.is_none() && webhooks.is_some_and(|webhooks| !webhooks.is_empty());
+        let now_told = works.then_some(ca_pem);
+        told.send_if_modified(|told| std::mem::replace(told, now_told.clone()) != now_told);
+        if let Some(in_place) = in_place.take_if(|_| works) {
+            // The receiver may have stopped waiting.
+            let _ = in_place.send(());
         }
     }
 }

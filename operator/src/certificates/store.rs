@@ -1,4 +1,5 @@
-//! The Secret that holds the authorities. Whoever creates it first decides; everyone else reads.
+//! The Secret that holds the authorities. Whoever creates it first decides; everyone else reads, and whoever
+//! replaces it names the version that was read.
 
 use std::future::Future;
 
@@ -9,35 +10,110 @@ use kube::api::{Api, ObjectMeta, PostParams};
 use tokio::time::timeout;
 
 use super::{API_TIMEOUT, CertificatesError};
-use crate::pki::Authorities;
+use crate::pki::{Asked, Authorities, revive};
 
-/// Reads the authorities from the Secret of that name, or makes them when there is none. Needs `get` on
-/// that Secret and `create` on Secrets, in the operator's namespace.
+/// Annotations of the Secret by which people ask for a rotation. Any value will do; it is taken away with the
+/// rotation, so that each is carried out once.
+pub const ROTATE_HUB_ROOT: &str = "peerwalk.dev/rotate-hub-root";
+const ROTATE_WEBHOOK_CA: &str = "peerwalk.dev/rotate-webhook-ca";
+/// How often a replacement is tried that others are faster with.
+const TRIES: usize = 5;
+
+/// Reads the authorities from the Secret of that name, or makes them when there is none or they have ended. Needs
+/// `get` and `update` on that Secret and `create` on Secrets, in the operator's namespace.
 pub async fn load_or_create(
     secrets: &Api<Secret>,
     name: &str,
     now: Timestamp,
 ) -> Result<Authorities, CertificatesError> {
-    if let Some(secret) = call("read", name, secrets.get_opt(name)).await? {
-        return from_secret(secret, name);
-    }
-    let authorities = Authorities::create(now).map_err(CertificatesError::Pki)?;
-    match call("create", name, secrets.create(&PostParams::default(), &to_secret(&authorities, name))).await {
-        Ok(_) => {
-            tracing::info!(secret = name, "made the hub's root and the webhook's CA");
-            Ok(authorities)
+    for _ in 0..TRIES {
+        let Some(secret) = call("read", name, secrets.get_opt(name)).await? else {
+            return create(secrets, name, now).await;
+        };
+        let mut authorities = from_secret(&secret, name)?;
+        if !revive(&mut authorities, now).map_err(CertificatesError::Pki)? {
+            return Ok(authorities);
         }
-        // Another replica was faster: its authorities are the ones in use.
+        tracing::warn!(
+            secret = name,
+            "authorities had expired: pods that were injected under them need a restart"
+        );
+        if replace(secrets, &secret, &authorities, Asked::default()).await?.is_some() {
+            return Ok(authorities);
+        }
+    }
+    Err(CertificatesError::Contended { secret: name.to_owned() })
+}
+
+async fn create(secrets: &Api<Secret>, name: &str, now: Timestamp) -> Result<Authorities, CertificatesError> {
+    let authorities = Authorities::create(now).map_err(CertificatesError::Pki)?;
+    if put_new(secrets, name, &authorities).await? {
+        tracing::info!(secret = name, "made the hub's root and the webhook's CA");
+        return Ok(authorities);
+    }
+    // Another replica was faster: its authorities are the ones in use.
+    match call("read", name, secrets.get_opt(name)).await? {
+        Some(secret) => from_secret(&secret, name),
+        None => Err(CertificatesError::Vanished { secret: name.to_owned() }),
+    }
+}
+
+/// Creates the Secret. False when there is one by now.
+pub(super) async fn put_new(
+    secrets: &Api<Secret>,
+    name: &str,
+    authorities: &Authorities,
+) -> Result<bool, CertificatesError> {
+    let secret = to_secret(authorities, name);
+    match call("create", name, secrets.create(&PostParams::default(), &secret)).await {
+        Ok(_) => Ok(true),
         Err(CertificatesError::Api { source: kube::Error::Api(status), .. })
             if status.is_already_exists() =>
         {
-            match call("read", name, secrets.get_opt(name)).await? {
-                Some(secret) => from_secret(secret, name),
-                None => Err(CertificatesError::Vanished { secret: name.to_owned() }),
-            }
+            Ok(false)
         }
         Err(error) => Err(error),
     }
+}
+
+/// Replaces what the Secret holds, in the version that was read, and takes away what was asked for. `None` when there
+/// is another version by now.
+pub(super) async fn replace(
+    secrets: &Api<Secret>,
+    read: &Secret,
+    authorities: &Authorities,
+    answers: Asked,
+) -> Result<Option<Secret>, CertificatesError> {
+    let name = read.metadata.name.clone().unwrap_or_default();
+    let mut secret = read.clone();
+    let data = secret.data.get_or_insert_default();
+    data.retain(|key, _| !Authorities::owns(key));
+    data.extend(authorities.to_data().into_iter().map(|(key, value)| (key, ByteString(value))));
+    if let Some(annotations) = &mut secret.metadata.annotations {
+        for (annotation, answered) in
+            [(ROTATE_HUB_ROOT, answers.hub_root), (ROTATE_WEBHOOK_CA, answers.webhook_ca)]
+        {
+            if answered {
+                annotations.remove(annotation);
+            }
+        }
+    }
+    match call("replace", &name, secrets.replace(&name, &PostParams::default(), &secret)).await {
+        Ok(stored) => Ok(Some(stored)),
+        Err(CertificatesError::Api { source: kube::Error::Api(status), .. })
+            if status.is_conflict() || status.is_not_found() =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// What people ask for by annotations of the Secret.
+pub(super) fn asked(secret: &Secret) -> Asked {
+    let annotations = secret.metadata.annotations.as_ref();
+    let has = |annotation| annotations.is_some_and(|all| all.contains_key(annotation));
+    Asked { hub_root: has(ROTATE_HUB_ROOT), webhook_ca: has(ROTATE_WEBHOOK_CA) }
 }
 
 async fn call<T>(
@@ -53,8 +129,8 @@ async fn call<T>(
     }
 }
 
-fn from_secret(secret: Secret, name: &str) -> Result<Authorities, CertificatesError> {
-    let data = secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect();
+pub(super) fn from_secret(secret: &Secret, name: &str) -> Result<Authorities, CertificatesError> {
+    let data = secret.data.iter().flatten().map(|(key, value)| (key.clone(), value.0.clone())).collect();
     Authorities::from_data(&data)
         .map_err(|source| CertificatesError::Data { secret: name.to_owned(), source })
 }

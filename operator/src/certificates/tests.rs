@@ -17,8 +17,11 @@ use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::sync::oneshot::{self, error::TryRecvError};
+use tokio_util::sync::CancellationToken;
 
 use super::*;
+
+mod rotation;
 
 const SECRET: &str = "peerwalk-pki";
 const SERVICES: Services<'_> =
@@ -152,7 +155,9 @@ fn handshake(
     version: &'static rustls::SupportedProtocolVersion,
 ) -> Result<(), rustls::Error> {
     let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(root_pem.as_bytes()).expect("PEM")).expect("a trust anchor");
+    for root in CertificateDer::pem_slice_iter(root_pem.as_bytes()) {
+        roots.add(root.expect("PEM")).expect("a trust anchor");
+    }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let client = rustls::ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[version])
@@ -185,13 +190,13 @@ fn the_hub_speaks_tls_1_3_only_and_the_webhook_1_2_too() {
     let (v12, v13) = (&rustls::version::TLS12, &rustls::version::TLS13);
     for renewed in ["not", "both"] {
         let (hub, webhook) = (certificates.hub_tls().load_full(), certificates.webhook_tls().load_full());
-        let hub =
-            |version| handshake(&hub, certificates.hub_root_pem(), "peerwalk-hub.peerwalk.svc", version);
+        let trusted = certificates.trusted().borrow().clone();
+        let hub = |version| handshake(&hub, &trusted.hub_root, "peerwalk-hub.peerwalk.svc", version);
         assert_eq!(hub(v13), Ok(()), "{renewed} renewed");
         let refused = hub(v12);
         assert!(matches!(refused, Err(rustls::Error::PeerIncompatible(_))), "{renewed} renewed: {refused:?}");
         for version in [v12, v13] {
-            let (ca, name) = (certificates.webhook_ca_pem(), "peerwalk-webhook.peerwalk.svc");
+            let (ca, name) = (&trusted.webhook_bundle, "peerwalk-webhook.peerwalk.svc");
             assert_eq!(handshake(&webhook, ca, name, version), Ok(()), "{version:?}, {renewed} renewed");
         }
         certificates.renew_due(now).expect("renewed");
@@ -266,8 +271,17 @@ fn configuration(version: &str, bundles: [Option<&str>; 2]) -> Value {
         "webhooks": [webhook("namespace.peerwalk.dev", bundles[0]), webhook("pod.peerwalk.dev", bundles[1])]})
 }
 
-fn expected_patch() -> Value {
-    let ca = k8s_openapi::ByteString(b"OURS".to_vec());
+fn trusted(bundle: &str) -> Trusted {
+    let (hub_root, hub_fingerprints) = (String::new(), BTreeSet::new());
+    Trusted { hub_root, hub_fingerprints, webhook_bundle: bundle.to_owned() }
+}
+
+fn trust(sender: &watch::Sender<Trusted>, bundle: &str) {
+    sender.send_replace(trusted(bundle));
+}
+
+fn expected_patch(bundle: &str) -> Value {
+    let ca = k8s_openapi::ByteString(bundle.as_bytes().to_vec());
     json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
         "metadata": {"name": "peerwalk"}, "webhooks": [
             {"name": "namespace.peerwalk.dev", "clientConfig": {"caBundle": ca}},
@@ -286,16 +300,20 @@ async fn the_ca_is_written_where_it_is_missing_and_again_when_it_is_taken_away()
     });
     let shutdown = CancellationToken::new();
     let (in_place, mut seen) = oneshot::channel();
+    let (sender, told) = (watch::Sender::new(trusted("OURS")), watch::Sender::new(None));
+    let leads = watch::Sender::new(true);
+    let bundle =
+        Bundle { trusted: sender.subscribe(), leads: leads.subscribe(), told: told.clone(), in_place };
     let keeper = tokio::spawn({
         let (client, shutdown) = (configurations(state), shutdown.clone());
-        async move { keep_ca_bundle(client, "peerwalk", "OURS", in_place, shutdown).await }
+        async move { keep_ca_bundle(client, "peerwalk", bundle, shutdown).await }
     });
-    let expected = expected_patch();
+    let expected = expected_patch("OURS");
     assert_eq!(written.recv().await.as_ref(), Some(&expected), "missing at the start");
     assert_eq!(written.recv().await.as_ref(), Some(&expected), "tried again after a refusal");
 
     // The clock is paused: it moves only once nothing else can happen.
-    for (object, told) in [
+    for (object, in_place) in [
         (
             json!({"kind": "MutatingWebhookConfiguration", "apiVersion": "admissionregistration.k8s.io/v1",
             "metadata": {"name": "peerwalk", "resourceVersion": "1"}, "webhooks": []}),
@@ -306,9 +324,10 @@ async fn the_ca_is_written_where_it_is_missing_and_again_when_it_is_taken_away()
     ] {
         events.send(object.clone()).expect("watched");
         tokio::time::sleep(Duration::from_mins(1)).await;
-        let answer = if told { Ok(()) } else { Err(TryRecvError::Empty) };
+        let answer = if in_place { Ok(()) } else { Err(TryRecvError::Empty) };
         assert_eq!(seen.try_recv(), answer, "told once all of them have it: {object}");
-        if !told {
+        assert_eq!(told.borrow().as_deref(), in_place.then_some("OURS"), "and while they do: {object}");
+        if !in_place {
             while written.try_recv().is_ok() {}
         }
     }
@@ -316,6 +335,23 @@ async fn the_ca_is_written_where_it_is_missing_and_again_when_it_is_taken_away()
 
     events.send(configuration("4", [Some("OURS"), Some("THEIRS")])).expect("watched");
     assert_eq!(written.recv().await.as_ref(), Some(&expected), "one was replaced");
+    assert_eq!(*told.borrow(), None, "and it is known that it is not in place");
+
+    // Another replica leads: it writes, and this one sees whether it has.
+    leads.send_replace(false);
+    trust(&sender, "OURS+NEXT");
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert!(written.try_recv().is_err(), "a replica that does not lead writes nothing");
+    events.send(configuration("5", [Some("OURS+NEXT"), Some("OURS+NEXT")])).expect("watched");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(told.borrow().as_deref(), Some("OURS+NEXT"));
+    leads.send_replace(true);
+    trust(&sender, "NEXT");
+    assert_eq!(
+        written.recv().await.as_ref(),
+        Some(&expected_patch("NEXT")),
+        "a leader does, with each change"
+    );
     shutdown.cancel();
     keeper.await.expect("ends with the process");
 }

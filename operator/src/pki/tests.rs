@@ -1,5 +1,6 @@
 //! Tests of the certificates, judged by the verifier that sidecars and API servers stand for.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rustls::RootCertStore;
@@ -8,6 +9,8 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{ServerName, UnixTime};
 
 use super::*;
+
+mod rotation;
 
 const HUB: &str = "peerwalk-hub.peerwalk.svc";
 
@@ -33,6 +36,17 @@ fn root() -> Authority {
 
 /// What a client that trusts `root` and asked for `name` says at that moment.
 fn verified(root: &Authority, leaf: &Leaf, name: &str, at: Timestamp) -> Result<(), rustls::Error> {
+    verified_with(root, leaf, &[], name, at)
+}
+
+/// The same, where the server sends these certificates after its own.
+fn verified_with(
+    root: &Authority,
+    leaf: &Leaf,
+    between: &[CertificateDer<'_>],
+    name: &str,
+    at: Timestamp,
+) -> Result<(), rustls::Error> {
     let mut roots = RootCertStore::empty();
     let der = CertificateDer::from_pem_slice(root.certificate_pem().as_bytes()).expect("PEM");
     roots.add(der).expect("a trust anchor");
@@ -41,7 +55,7 @@ fn verified(root: &Authority, leaf: &Leaf, name: &str, at: Timestamp) -> Result<
         WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().expect("a verifier");
     let name = ServerName::try_from(name.to_owned()).expect("a name");
     let at = UnixTime::since_unix_epoch(Duration::from_secs(at.as_second().unsigned_abs()));
-    verifier.verify_server_cert(leaf.certificate(), &[], &name, &[], at).map(|_| ())
+    verifier.verify_server_cert(leaf.certificate(), between, &name, &[], at).map(|_| ())
 }
 
 #[test]
@@ -159,6 +173,7 @@ fn a_damaged_secret_is_refused_by_the_name_of_the_key() {
         data.insert(key.clone(), b"junk".to_vec());
         let error = Authorities::from_data(&data).err().expect("junk");
         let name = key.split('.').next().expect("a name");
+        assert!(Authorities::owns(key), "{key} is ours");
         assert!(error.to_string().starts_with(&format!("keys {name}.crt and {name}.key")), "{error}");
     }
 }

@@ -56,7 +56,8 @@ impl DialRules {
 
     /// Whether a proxy may be asked for a target whose name leads to these addresses: it goes there in our place, and
     /// finds out by itself where that is. A name that leads nowhere here may lead anywhere there, which takes a scope
-    /// of any address.
+    /// of any address. Checks may give a Service a hostname of their own: it must lead to the Service here, unless it
+    /// is a Service's name (`name.namespace.svc`) anywhere.
     pub fn permitted_through(self, addresses: &[IpAddr], port: u16, kind: &TargetKind) -> bool {
         if self == Self::Anything {
             return true;
@@ -65,7 +66,16 @@ impl DialRules {
             return false;
         }
         match kind {
-            TargetKind::Service(_) => true,
+            TargetKind::Service(service) => {
+                let own = |ip: &IpAddr| {
+                    let ip = normal(*ip);
+                    let mut all =
+                        service.addresses.iter().copied().chain(service.endpoints.iter().map(SocketAddr::ip));
+                    all.any(|known| normal(known) == ip)
+                };
+                let labels: Vec<&str> = service.hostname.trim_end_matches('.').split('.').collect();
+                matches!(labels[..], [_, _, "svc"]) || addresses.iter().any(own)
+            }
             TargetKind::Url(url) => {
                 let permitted = |ip: &IpAddr| self.permitted(SocketAddr::new(*ip, port), kind);
                 url.scope.any_address || addresses.iter().any(permitted)

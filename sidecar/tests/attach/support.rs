@@ -16,7 +16,7 @@ use peerwalk_probe::now;
 use peerwalk_sidecar::link::{HubAddress, Link, Settings, TokenFile, client_config};
 use peerwalk_sidecar::schedule::Order;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -58,12 +58,27 @@ impl Ca {
         self.0.pem()
     }
 
+    /// A server's configuration by this CA, for which others vouch.
+    pub fn server_vouched_by(&self, others: &[&Self], name: &str) -> rustls::ServerConfig {
+        let vouch = |other: &&Self| {
+            let mut params = CertificateParams::new(Vec::new()).expect("parameters");
+            params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+            params.signed_by(self.0.key(), &other.0).expect("a certificate").der().clone()
+        };
+        self.server_with(others.iter().map(vouch).collect(), name)
+    }
+
     pub fn server(&self, name: &str) -> rustls::ServerConfig {
+        self.server_with(Vec::new(), name)
+    }
+
+    fn server_with(&self, between: Vec<CertificateDer<'static>>, name: &str) -> rustls::ServerConfig {
         let key = KeyPair::generate().expect("a key");
         let params = CertificateParams::new(vec![name.to_owned()]).expect("parameters");
         let leaf = params.signed_by(&key, &self.0).expect("a leaf");
         let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
-        server_config(vec![leaf.der().clone()], key).expect("a configuration")
+        let chain = [vec![leaf.der().clone()], between].concat();
+        server_config(chain, key).expect("a configuration")
     }
 }
 
@@ -101,6 +116,7 @@ pub struct TestHub {
     pub handle: HubHandle,
     pub events: mpsc::Receiver<HubEvent>,
     pub tokens: Arc<Tokens>,
+    pub tls: Arc<ArcSwap<rustls::ServerConfig>>,
     metrics: Metrics,
     shutdown: CancellationToken,
     serving: JoinHandle<()>,
@@ -123,8 +139,8 @@ impl TestHub {
         let (hub, events) = Hub::new(config, Arc::clone(&tokens) as Arc<dyn Authenticator>);
         let (handle, metrics, shutdown) = (hub.handle(), hub.metrics(), CancellationToken::new());
         let tls = Arc::new(ArcSwap::from_pointee(tls));
-        let serving = tokio::spawn(hub.serve(listener, tls, shutdown.clone()));
-        Self { address, handle, events, tokens, metrics, shutdown, serving }
+        let serving = tokio::spawn(hub.serve(listener, Arc::clone(&tls), shutdown.clone()));
+        Self { address, handle, events, tokens, tls, metrics, shutdown, serving }
     }
 
     /// The next event that `pick` wants; others are passed over.
@@ -156,7 +172,7 @@ impl TestHub {
     }
 
     pub fn metrics_text(&self) -> String {
-        let (mut registry, mut text) = (prometheus_client::registry::Registry::default(), String::new());
+        let (mut registry, mut text) = (prometheus_client::registry::Registry::with_prefix("peerwalk"), String::new());
         self.metrics.register(&mut registry);
         prometheus_client::encoding::text::encode(&mut text, &registry).expect("metrics are encoded");
         text

@@ -122,7 +122,13 @@ fn silent_source(case: &Case) -> Option<Verdict> {
                 vec![Because::new(Topic::Missing, text)],
             ))
         }
-        Coverage::NotReporting { hub } => {
+        Coverage::NotReporting { replaced_root: true, .. } => {
+            let text = "the source pod was injected under a replaced root and cannot verify the hub: restart it \
+                        (kubectl rollout restart its workload)";
+            let because = vec![Because::new(Topic::Missing, text)];
+            Some(Verdict::unknown(Reason::NotReporting, Stage::Resolve, because))
+        }
+        Coverage::NotReporting { hub, .. } => {
             let mut because = vec![Because::new(
                 Topic::Missing,
                 "the sidecar of the source pod is not attached to the hub",

@@ -1,6 +1,7 @@
 //! Every record by its key, and what a change touched. No async, no client, no clock.
 
 mod places;
+mod roots;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -13,6 +14,7 @@ use super::decode::Kind;
 use super::record::{
     EndpointSlice, Named, Namespace, Node, Object, ObjectKey, Pod, Service, UnreadableCheck,
 };
+use roots::carried;
 
 /// The records of every watched kind.
 #[derive(Debug, Default)]
@@ -20,6 +22,7 @@ pub struct Index {
     pods: BTreeMap<ObjectKey, Pod>,
     by_ip: BTreeMap<IpAddr, BTreeSet<ObjectKey>>,
     by_node: BTreeMap<String, BTreeSet<ObjectKey>>,
+    by_hub_root: BTreeMap<String, BTreeSet<ObjectKey>>,
     services: BTreeMap<ObjectKey, Service>,
     services_by_ip: BTreeMap<IpAddr, BTreeSet<ObjectKey>>,
     services_by_foreign_ip: BTreeMap<IpAddr, BTreeSet<ObjectKey>>,
@@ -112,6 +115,7 @@ impl Index {
                 if let Some(pod) = &gone {
                     unlink(&mut self.by_ip, &pod.ips, key);
                     unlink(&mut self.by_node, &pod.node, key);
+                    unlink(&mut self.by_hub_root, carried(pod), key);
                 }
                 gone.map_or(Change::None, |pod| {
                     let key = key.clone();
@@ -182,9 +186,11 @@ impl Index {
         if let Some(old) = old {
             unlink(&mut self.by_ip, &old.ips, &key);
             unlink(&mut self.by_node, &old.node, &key);
+            unlink(&mut self.by_hub_root, carried(old), &key);
         }
         link(&mut self.by_ip, &pod.ips, &key);
         link(&mut self.by_node, &pod.node, &key);
+        link(&mut self.by_hub_root, carried(&pod), &key);
         self.pods.insert(key, pod);
         Change::Pod(change)
     }

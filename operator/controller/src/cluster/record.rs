@@ -65,6 +65,8 @@ pub struct Pod {
     pub owner: Option<String>,
     /// It has our sidecar.
     pub injected: bool,
+    /// The fingerprint of the hub's root that it was injected under (`peerwalk.dev/hub-root`).
+    pub hub_root: Option<String>,
     /// It runs Windows, for which there is no sidecar.
     pub windows: bool,
     /// When our sidecar's container last started, if it runs.

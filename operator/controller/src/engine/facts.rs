@@ -139,7 +139,7 @@ impl Engine {
         if now.since(since) <= self.settings.attach_within {
             Coverage::Reporting
         } else {
-            Coverage::NotReporting { hub }
+            Coverage::NotReporting { hub, replaced_root: self.has_replaced_root(pod) }
         }
     }
 

@@ -24,6 +24,7 @@ impl Engine {
                 self.metrics.sockets(self.evidence.sockets());
                 self.touched.news(pod).reports = true;
             }
+            SidecarEvent::Contested(pod) => return self.tell_contested(pod, now).into_iter().collect(),
             SidecarEvent::Heartbeat(pod, heartbeat) => {
                 self.see_again(&pod, &heartbeat);
                 self.count_lost_transitions(&pod, heartbeat.transitions_lost);

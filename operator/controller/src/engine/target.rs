@@ -1,7 +1,7 @@
 //! From a target of a spec to what a pod is asked to walk.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use peerwalk_api::target::{TargetKind as SpecKind, TlsOptions};
@@ -13,7 +13,7 @@ use super::Engine;
 use super::url::Authority;
 use crate::cluster::flow::Destination;
 use crate::cluster::record::ObjectKey;
-use crate::cluster::service::{self, PortSelector, ResolvedService};
+use crate::cluster::service::{self, Endpoint, PortSelector, ResolvedService};
 use crate::sample;
 
 /// Endpoints that one pod walks to, at most.
@@ -69,7 +69,7 @@ impl Engine {
             (SpecKind::Service(service, hostname), Resolved::Service(_, _, Some(found))) => {
                 let hostname =
                     hostname.map_or_else(|| service.default_hostname(&pod.namespace), str::to_owned);
-                service_kind(hostname, found, pod, None)?
+                self.service_kind(hostname, found, pod, None)?
             }
             (SpecKind::Url(url, tls), resolved) => {
                 // Without the roots that the check asks for there is nothing to verify by.
@@ -106,7 +106,7 @@ impl Engine {
         match resolved {
             Resolved::Service(_, _, Some(found)) => {
                 let at = Authority::of(url);
-                service_kind(at.host, found, pod, at.https.then_some(ServiceTls { roots_pem }))
+                self.service_kind(at.host, found, pod, at.https.then_some(ServiceTls { roots_pem }))
             }
             Resolved::Url { allowed: true, in_cluster } => {
                 let scope = self.scope_of_url(url, in_cluster.as_ref());
@@ -116,24 +116,41 @@ impl Engine {
         }
     }
 
+    /// `None` when there is nothing of the Service to walk to.
+    fn service_kind(
+        &self,
+        hostname: String,
+        found: &ResolvedService,
+        pod: &PodRef,
+        tls: Option<ServiceTls>,
+    ) -> Option<TargetKind> {
+        let port = found.port.filter(|_| !found.external)?;
+        let may_dial =
+            |endpoint: &&Endpoint| self.is_of_cluster(endpoint.address.ip(), endpoint.pod.as_ref());
+        let endpoints = sampled_endpoints(found.endpoints.iter().filter(may_dial), pod);
+        let addresses = found.addresses.clone();
+        Some(TargetKind::Service(ServiceTarget { hostname, port, addresses, endpoints, tls }))
+    }
+
+    /// Whether an endpoint may be dialled: a pod has its address, or had it until a moment ago, or the operator's
+    /// configuration allows it. Whoever may write EndpointSlices can put any address into one, and must not make
+    /// sidecars go there.
+    pub(super) fn is_of_cluster(&self, ip: IpAddr, pod: Option<&ObjectKey>) -> bool {
+        let is_of_pod = |key: &ObjectKey| {
+            let holds = self.index.pod(key).is_some_and(|pod| pod.ips.contains(&ip));
+            holds || self.index.is_of_pods(ip)
+        };
+        self.index.pod_by_ip(ip).is_some()
+            || pod.is_some_and(is_of_pod)
+            || self.settings.allow.networks.iter().any(|network| network.contains(&ip))
+    }
+
     /// The roots that a check asks for, as far as they could be read.
     fn roots_pem(&self, tls: &TlsOptions, pod: &PodRef) -> Option<String> {
         let map = &tls.ca_bundle.config_map;
         let key = (ObjectKey::new(&pod.namespace, &map.name), map.key.clone());
         self.roots.get(&key)?.as_ref().ok().cloned()
     }
-}
-
-/// `None` when there is nothing of the Service to walk to.
-fn service_kind(
-    hostname: String,
-    found: &ResolvedService,
-    pod: &PodRef,
-    tls: Option<ServiceTls>,
-) -> Option<TargetKind> {
-    let port = found.port.filter(|_| !found.external)?;
-    let (addresses, endpoints) = (found.addresses.clone(), sampled_endpoints(found, pod));
-    Some(TargetKind::Service(ServiceTarget { hostname, port, addresses, endpoints, tls }))
 }
 
 impl Resolved {
@@ -175,10 +192,8 @@ impl Resolved {
 
 /// Ready endpoints, at most [`ENDPOINTS`]; which of them depends on the pod, so that all of them are tried
 /// by somebody.
-fn sampled_endpoints(found: &ResolvedService, pod: &PodRef) -> Vec<SocketAddr> {
-    let mut ready: Vec<_> = found
-        .endpoints
-        .iter()
+fn sampled_endpoints<'a>(endpoints: impl Iterator<Item = &'a Endpoint>, pod: &PodRef) -> Vec<SocketAddr> {
+    let mut ready: Vec<_> = endpoints
         .filter(|e| e.ready)
         .map(|e| (sample::weight(&pod.uid, &e.address.to_string()), e.address))
         .collect();

@@ -16,6 +16,8 @@ use crate::publish::{EventRecord, Regarding, StatusWrite, Written};
 
 /// Events on one source pod are at least this far apart.
 const POD_EVENTS: Duration = Duration::from_mins(5);
+/// The reason of the event on a pod of which two processes report.
+const CONTESTED: &str = "StreamContested";
 
 /// A pair that has just failed.
 #[derive(Debug)]
@@ -86,11 +88,9 @@ impl Engine {
         let failed = peerwalk_api::status::Outcome::Failed;
         for Fallen { pod, target, first, since, verdict } in fallen {
             let stored = base.targets.iter().any(|row| row.name == target && row.outcome == failed);
-            let recent = self.pod_events.get(&pod).is_some_and(|at| now.since(*at) < POD_EVENTS);
-            if recent || (stored && first && since < self.seen.since()) {
+            if (stored && first && since < self.seen.since()) || !self.may_tell(&pod, now) {
                 continue;
             }
-            self.pod_events.insert(pod.clone(), now);
             outputs.push(Output::Event(EventRecord {
                 regarding: Regarding::Pod(pod),
                 warning: true,
@@ -98,6 +98,31 @@ impl Engine {
                 note: format!("{target}: {}", status::headline(&verdict)),
             }));
         }
+    }
+
+    /// An event on a pod of which two processes report, now and then. A pod that is not planned is none of ours.
+    pub(super) fn tell_contested(&mut self, pod: PodRef, now: Timestamp) -> Option<Output> {
+        if !self.plans.contains_key(&pod) || !self.may_tell(&pod, now) {
+            return None;
+        }
+        let note = "two processes hold tokens of this pod, and their streams to the hub displace each other: one of \
+                    them may be a stranger with a stolen token. What is reported of this pod is not certain until it \
+                    is deleted, which ends all of its tokens";
+        Some(Output::Event(EventRecord {
+            regarding: Regarding::Pod(pod),
+            warning: true,
+            reason: CONTESTED.into(),
+            note: note.into(),
+        }))
+    }
+
+    /// Whether an event on this pod may be published, which is noted then.
+    fn may_tell(&mut self, pod: &PodRef, now: Timestamp) -> bool {
+        let recent = self.pod_events.get(pod).is_some_and(|at| now.since(*at) < POD_EVENTS);
+        if !recent {
+            self.pod_events.insert(pod.clone(), now);
+        }
+        !recent
     }
 
     /// Says of each check that cannot be read that it is not carried out.

@@ -6,6 +6,7 @@ mod events;
 mod explained;
 mod families;
 mod fixtures;
+mod hub_roots;
 mod injection;
 mod interrupted;
 mod opted;

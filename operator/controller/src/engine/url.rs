@@ -76,8 +76,14 @@ impl Engine {
     pub(super) fn scope_of_url(&self, url: &str, in_cluster: Option<&ObjectKey>) -> DialScope {
         let host = Authority::of(url).host;
         let literal = host.parse::<IpAddr>().ok().filter(|ip| self.index.pod_by_ip(*ip).is_some());
-        let endpoints = in_cluster.into_iter().flat_map(|service| self.index.slices(service));
-        let endpoints = endpoints.flat_map(|slice| &slice.endpoints).flat_map(|e| &e.addresses).copied();
+        let endpoints = in_cluster.into_iter().flat_map(|service| {
+            let endpoints = self.index.slices(service).flat_map(|slice| &slice.endpoints);
+            endpoints.flat_map(move |endpoint| {
+                let pod = endpoint.pod.as_ref().map(|name| ObjectKey::new(&service.namespace, name));
+                let may_dial = move |ip: &IpAddr| self.is_of_cluster(*ip, pod.as_ref());
+                endpoint.addresses.iter().copied().filter(may_dial)
+            })
+        });
         self.scope(&host, endpoints.chain(literal).collect())
     }
 

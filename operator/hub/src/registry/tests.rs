@@ -38,7 +38,8 @@ fn registry() -> Registry {
 
 fn attached(registry: &Registry) -> Arc<Mailbox> {
     let stream = stream();
-    assert!(registry.attach(&pod(), &stream, || true, || ()), "the pod is known");
+    let attached = registry.attach(&pod(), &stream, Arrival::default(), || true, || ());
+    assert_eq!(attached, Some(Attached::Alone), "the pod is known");
     stream
 }
 
@@ -105,9 +106,9 @@ fn what_is_told_of_a_pod_is_in_the_order_of_its_streams() {
     let told_to = &told;
     let tell = |what| move || told_to.borrow_mut().push(what);
     let (first, second) = (stream(), stream());
-    registry.attach(&pod(), &first, || true, tell("first attached"));
+    registry.attach(&pod(), &first, Arrival::default(), || true, tell("first attached"));
     registry.speak(&pod(), &first, tell("first speaks"));
-    registry.attach(&pod(), &second, || true, tell("second attached"));
+    registry.attach(&pod(), &second, Arrival::default(), || true, tell("second attached"));
     assert!(taken(&first).superseded, "the first one is told so");
     assert_eq!(registry.speak(&pod(), &first, tell("first speaks out of turn")), None);
     registry.detach(&pod(), &first, WalkOrder::Nothing, tell("first detached"));
@@ -125,14 +126,36 @@ fn a_pod_that_was_removed_in_between_does_not_attach() {
     let registry = registry();
     registry.remove(&pod());
     let late = stream();
-    let attached = registry.attach(&pod(), &late, || false, || panic!("nothing is told"));
-    assert!(!attached && taken(&late).removed, "it is told that it is not known");
+    let attached = registry.attach(&pod(), &late, Arrival::default(), || false, || panic!("nothing is told"));
+    assert!(attached.is_none() && taken(&late).removed, "it is told that it is not known");
     assert!(registry.lock().pods.is_empty(), "and nothing is kept");
 
     // Removed a moment later, it is found.
     registry.set_plan(&pod(), plan(1));
     let stream = stream();
-    registry.attach(&pod(), &stream, || true, || ());
+    registry.attach(&pod(), &stream, Arrival::default(), || true, || ());
     registry.remove(&pod());
     assert!(taken(&stream).removed);
+}
+
+#[test]
+fn processes_that_displace_each_other_are_noticed() {
+    let registry = registry();
+    let mut streams = Vec::new();
+    let mut contested = Vec::new();
+    for (instance, seconds) in [(1, 0), (2, 30), (1, 60), (2, 90), (1, 120)] {
+        let stream = stream();
+        let arrival = Arrival { instance, at: Timestamp::from_millis(seconds * 1000) };
+        contested
+            .push(registry.attach(&pod(), &stream, arrival, || true, || ()) == Some(Attached::Contested));
+        streams.push(stream);
+    }
+    assert_eq!(contested, [false, false, false, true, true]);
+    assert!(streams[..4].iter().all(|stream| taken(stream).superseded), "each is told so, and waits");
+    assert!(!taken(&streams[4]).superseded, "the last one speaks");
+
+    // Whoever comes after a stream that has ended displaces nobody.
+    registry.detach(&pod(), &streams[4], WalkOrder::Nothing, || ());
+    let arrival = Arrival { instance: 2, at: Timestamp::from_millis(150_000) };
+    assert_eq!(registry.attach(&pod(), &stream(), arrival, || true, || ()), Some(Attached::Alone));
 }

@@ -9,10 +9,23 @@ use tokio::time::advance;
 use super::*;
 use crate::expiry::jwt;
 
-/// Tokens that begin with `pod` are valid, `slow` ones never answered, `down` ones unavailable.
+/// Tokens that begin with `pod` are valid, `late` ones after a second, `slow` ones never answered, `down` ones
+/// unavailable.
 #[derive(Default)]
 struct Fake {
     asked: AtomicUsize,
+    /// Questions that are open now, and the most that ever were.
+    open: AtomicUsize,
+    most: AtomicUsize,
+}
+
+/// A question that is open until it is answered or given up.
+struct Open<'a>(&'a AtomicUsize);
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Authenticator for Fake {
@@ -22,6 +35,12 @@ impl Authenticator for Fake {
             match token {
                 "slow" => std::future::pending().await,
                 "down" => Err(AuthError::Unavailable),
+                _ if token.starts_with("late") => {
+                    let open = Open(&self.open);
+                    self.most.fetch_max(open.0.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    Ok(pod(token))
+                }
                 _ if token.starts_with("pod") => Ok(pod(token)),
                 _ => Err(AuthError::Invalid("not a token of ours".to_owned())),
             }
@@ -112,4 +131,28 @@ async fn made_up_tokens_do_not_push_out_good_ones() {
     assert_eq!(asked(&fake), before, "the good token is still remembered");
     let held = reviews.remembered.lock().expect("not poisoned").len();
     assert!(held <= 4, "no more than twice the number of streams is held: {held}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn reviews_at_one_time_are_bounded_and_who_waits_too_long_comes_back_later() {
+    let (fake, reviews) = reviews(10_000);
+    let reviews = Arc::new(reviews);
+    let all: Vec<_> = (0..1000)
+        .map(|number| {
+            let reviews = Arc::clone(&reviews);
+            tokio::spawn(async move { reviews.review(&format!("late-{number}"), false).await })
+        })
+        .collect();
+    let mut answered = (0, 0);
+    for review in all {
+        match review.await.expect("no panic") {
+            Ok(_) => answered.0 += 1,
+            Err(AuthError::Unavailable) => answered.1 += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(fake.most.load(Ordering::Relaxed), 32, "as many as the configuration says");
+    // Ten seconds of 32 a second; the last of them may end as the time does.
+    assert!((288..=320).contains(&answered.0), "{answered:?}");
+    assert_eq!(answered.0 + answered.1, 1000, "and everyone is answered: {answered:?}");
 }

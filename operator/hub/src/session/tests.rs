@@ -125,7 +125,7 @@ fn a_good_hello_is_reviewed_then_welcomed_then_attached() {
     assert!(!session.listens(), "nothing is read before the answer");
     let actions = session.on(Input::Reviewed(Ok(pod()), Standing::Welcome), secs(2));
     let welcome = FromHub::Welcome { version: 1, heartbeat_interval: secs(10) };
-    assert_eq!(actions, [Action::Send(welcome), Action::Attach(pod())]);
+    assert_eq!(actions, [Action::Send(welcome), Action::Attach(pod(), 1)]);
 }
 
 #[test]

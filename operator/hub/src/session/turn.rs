@@ -51,8 +51,8 @@ pub(crate) enum Action {
         /// Whether a remembered answer counts.
         afresh: bool,
     },
-    /// Let this stream speak for the pod from here on.
-    Attach(PodRef),
+    /// Let this stream speak for the pod from here on; with the number that the sidecar made up at its start.
+    Attach(PodRef, u64),
     /// Hand over an event, and tell [`super::Session::delivered`] how that went.
     Deliver(HubEvent, Note),
     /// Count.

@@ -1,5 +1,6 @@
 //! Tests over a real TLS connection, as the API server calls.
 
+mod rotation;
 mod strangers;
 
 use std::collections::BTreeSet;
@@ -37,7 +38,7 @@ struct Webhook {
     metrics: WebhookMetrics,
     shutdown: CancellationToken,
     task: JoinHandle<()>,
-    trust: CertificateDer<'static>,
+    trust: Vec<CertificateDer<'static>>,
 }
 
 impl Webhook {
@@ -59,7 +60,7 @@ impl Webhook {
             metrics.clone(),
             shutdown.clone(),
         ));
-        Self { address, tls, config, namespaces, pauses, metrics, shutdown, task, trust }
+        Self { address, tls, config, namespaces, pauses, metrics, shutdown, task, trust: vec![trust] }
     }
 
     async fn connect(&self, protocol: &str) -> ClientStream<TcpStream> {
@@ -73,7 +74,9 @@ impl Webhook {
 
     async fn secured(&self, stream: TcpStream, protocol: &str) -> std::io::Result<ClientStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
-        roots.add(self.trust.clone()).expect("a root");
+        for trust in &self.trust {
+            roots.add(trust.clone()).expect("a root");
+        }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut client = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -377,7 +380,7 @@ async fn a_new_configuration_and_a_new_certificate_are_used_at_once() {
     let (server, trust) = certificate();
     webhook.tls.store(Arc::new(server));
     assert!(webhook.try_connect("h2").await.is_err(), "the old certificate is served no more");
-    webhook.trust = trust;
+    webhook.trust = vec![trust];
     webhook.connect("h2").await;
 }
 

@@ -16,6 +16,12 @@ fn service() -> TargetKind {
     })
 }
 
+/// The same Service by a hostname of the check's own.
+fn called(hostname: &str) -> TargetKind {
+    let TargetKind::Service(service) = service() else { panic!("it is a Service") };
+    TargetKind::Service(ServiceTarget { hostname: hostname.into(), ..service })
+}
+
 fn url(networks: &[&str], any_address: bool) -> TargetKind {
     let networks = networks.iter().map(|n| n.parse().unwrap()).collect();
     let scope = DialScope { networks, any_address };
@@ -164,6 +170,14 @@ fn a_proxy_is_asked_for_what_may_be_reached() {
         (service(), &["10.9.9.9"][..], true, "a Service is the cluster's own word"),
         (service(), &[], true, "wherever it leads"),
         (service(), &["169.254.169.254"], false, "but for what nothing may lead to"),
+        (called("catalog.example.com"), &["10.96.0.10"], true, "a name of the check's own that leads there"),
+        (called("catalog.example.com"), &["10.0.0.9", "10.244.0.11"], true, "or to an endpoint"),
+        (called("intranet.example.com"), &["10.0.0.9"], false, "or to another host"),
+        (called("intranet.example.com"), &[], false, "a host that only the proxy knows"),
+        (called("catalog"), &["10.96.0.10"], true, "a short name"),
+        (called("intranet"), &[], false, "a short name that only the proxy knows"),
+        (called("catalog.shop.svc.cluster.local"), &["10.96.0.10"], true, "the whole name"),
+        (called("catalog.shop.svc.example.com"), &[], false, "a name that looks like one"),
         (scoped(), &["192.0.2.7"], true, "within the scope"),
         (scoped(), &["2001:db8::1", "192.0.2.7"], true, "one way is enough"),
         (scoped(), &["10.0.0.1"], false, "an internal host"),

@@ -1,5 +1,6 @@
 //! Whole walks on loopback. What needs a network that drops or refuses is in `tests/netns.rs`.
 
+mod around;
 mod broken;
 
 use std::io::Write as _;

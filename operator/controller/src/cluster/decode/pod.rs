@@ -12,6 +12,9 @@ use super::{Decode, Kind};
 use crate::cluster::record::{ContainerPort, Object, Pod};
 use crate::{INJECTION_ANNOTATION, SIDECAR_CONTAINER};
 
+/// The annotation by which the webhook tells which of the hub's roots a pod trusts.
+const HUB_ROOT: &str = "peerwalk.dev/hub-root";
+
 /// The fields of a Pod that we read.
 #[derive(Clone, Debug, Deserialize, kube::Resource)]
 #[resource(inherit = core::Pod)]
@@ -127,6 +130,7 @@ impl Decode for SlimPod {
             finished: matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")),
             terminating: metadata.deletion_timestamp.is_some(),
             ready: is_true(&status.conditions, "Ready"),
+            hub_root: metadata.annotations.as_ref().and_then(|all| all.get(HUB_ROOT)).cloned(),
             injected: spec.init_containers.iter().any(|c| c.name == SIDECAR_CONTAINER),
             sidecar_started: sidecar.and_then(ContainerStatus::started).map(timestamp),
             sidecar: sidecar.map(|c| c.fares(is_true(&status.conditions, "Initialized"))).unwrap_or_default(),

@@ -25,6 +25,11 @@ impl Index {
         keys.filter_map(|key| self.pods.get(key)).filter(|pod| !pod.finished)
     }
 
+    /// Whether an address is one that nodes give to pods (`spec.podCIDRs`), as far as they say.
+    pub fn is_of_pods(&self, ip: IpAddr) -> bool {
+        self.nodes.values().flat_map(|node| &node.pod_networks).any(|network| network.contains(&ip))
+    }
+
     /// The node that has an address.
     pub fn node_at(&self, ip: IpAddr) -> Option<(&String, &Node)> {
         self.nodes.iter().find(|(_, node)| node.addresses.contains(&ip))

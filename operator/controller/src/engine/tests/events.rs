@@ -63,3 +63,26 @@ fn after_a_restart_only_what_is_not_stored_is_told() {
     }
     assert_eq!(on_pods(&world), [("web-1".to_owned(), "ConnectionRefused".to_owned())], "a new failure");
 }
+
+#[test]
+fn a_pod_of_which_two_processes_report_is_told_now_and_then() {
+    let mut world = World::good();
+    let contested = |world: &mut World, pod: &str| {
+        world.sidecar(SidecarEvent::Contested(world::id("shop", pod)));
+    };
+    let told = |world: &World| {
+        let all = on_pods(world);
+        all.iter().filter(|event| **event == ("web-1".to_owned(), "StreamContested".to_owned())).count()
+    };
+    contested(&mut world, "web-1");
+    contested(&mut world, "stranger");
+    assert_eq!((told(&world), on_pods(&world).len()), (1, 1), "of pods that have a plan");
+    // They take turns every half a minute.
+    for _ in 0..20 {
+        world.pass(30);
+        contested(&mut world, "web-1");
+    }
+    assert_eq!(told(&world), 3, "every five minutes");
+    let note = &world.events.last().unwrap().note;
+    assert!(note.contains("stolen token") && note.len() <= 1024, "{note}");
+}

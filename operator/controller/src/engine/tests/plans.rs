@@ -3,7 +3,7 @@
 use peerwalk_wire::{FromHub, PlanDelta};
 
 use super::*;
-use crate::cluster::decode::{Kind, SlimEndpointSlice, SlimService};
+use crate::cluster::decode::{Kind, SlimEndpointSlice, SlimNode, SlimService};
 
 #[test]
 fn a_pod_with_too_many_targets_keeps_the_first_ones() {
@@ -37,10 +37,13 @@ fn many_endpoints(world: &mut World, headless: bool) {
         "metadata": {"namespace": "ledger", "name": "db"},
         "spec": {"clusterIP": ip, "clusterIPs": [ip], "ports": [{"name": "main", "port": 5432}]},
     }));
+    // The pods of these networks are not listed yet.
+    world.apply::<SlimNode>(json!({"metadata": {"name": "n3"}, "spec": {"podCIDRs": ["10.244.2.0/23"]}}));
     let endpoints: Vec<_> = (0..300)
         .map(|n| {
             json!({"addresses": [format!("10.244.{}.{}", 2 + n / 200, 1 + n % 200)],
-                "conditions": {"ready": true}, "nodeName": "n2"})
+                "conditions": {"ready": true}, "nodeName": "n2",
+                "targetRef": {"kind": "Pod", "name": format!("db-{n}")}})
         })
         .collect();
     world.apply::<SlimEndpointSlice>(json!({

@@ -101,7 +101,10 @@ fn a_decision_that_came_later_admits_nobody_before() {
 fn endpoints(world: &mut World, ips: &[&str]) {
     let endpoints: Vec<_> = ips
         .iter()
-        .map(|ip| json!({"addresses": [ip], "conditions": {"ready": true}, "nodeName": "n2"}))
+        .map(|ip| {
+            json!({"addresses": [ip], "conditions": {"ready": true}, "nodeName": "n2",
+                "targetRef": {"kind": "Pod", "name": format!("db-{ip}")}})
+        })
         .collect();
     world.apply::<SlimEndpointSlice>(json!({
         "metadata": {

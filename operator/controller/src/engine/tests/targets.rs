@@ -392,3 +392,48 @@ fn an_endpoint_that_shuts_down_is_not_dialled_and_serves_to_its_end() {
     world.settle();
     assert_eq!(world.verdict(), "NoEndpoints confirmed", "and now it is gone: {}", world.explanation());
 }
+
+#[test]
+fn endpoints_that_are_no_pods_are_not_dialled() {
+    const REAL: &str = "10.244.1.8";
+    for (case, ip, pod, expected) in [
+        ("a pod", REAL, Some("db-0"), true),
+        ("a pod that the endpoint does not name", REAL, None, true),
+        ("a pod of another name", REAL, Some("other"), true),
+        ("of a pod that has just gone", "10.244.1.77", Some("db-9"), true),
+        ("an address of pods that names none", "10.244.1.77", None, false),
+        ("a host outside", "192.0.2.7", None, false),
+        ("a host outside that claims to be a pod", "192.0.2.7", Some("db-0"), false),
+        ("a node", "10.90.0.2", None, false),
+        ("a node that claims to be a pod", "10.90.0.2", Some("db-0"), false),
+        ("another Service", "10.96.0.99", Some("db-0"), false),
+        ("metadata", "169.254.169.254", Some("db-0"), false),
+        ("allowed by the operator", "198.51.100.7", None, true),
+    ] {
+        for headless in [false, true] {
+            let mut world = World::shop();
+            world.engine.settings.allow.networks = vec!["198.51.100.0/24".parse().unwrap()];
+            if headless {
+                self::headless(&mut world, &json!([{"name": "main", "port": 5432, "protocol": "TCP"}]));
+                world.check_with_target(url("http://db.ledger.svc:5432/"));
+            }
+            let target = pod.map(|name| json!({"kind": "Pod", "name": name}));
+            world.apply::<SlimEndpointSlice>(json!({
+                "metadata": {
+                    "namespace": "ledger", "name": "db-1", "labels": {"kubernetes.io/service-name": "db"},
+                },
+                "addressType": "IPv4",
+                "endpoints": [{"addresses": [ip], "conditions": {"ready": true}, "targetRef": target}],
+                "ports": [{"name": "main", "port": 5432, "protocol": "TCP"}],
+            }));
+            world.settle();
+            let ip: std::net::IpAddr = ip.parse().unwrap();
+            let dialled = match world.planned("web-1").expect("it is planned").kind {
+                TargetKind::Service(service) => service.endpoints.iter().any(|e| e.ip() == ip),
+                TargetKind::Url(url) => url.scope.networks.iter().any(|n| n.contains(&ip)),
+                TargetKind::Dns(_) => panic!("no name was asked for"),
+            };
+            assert_eq!(dialled, expected, "{case}, headless: {headless}");
+        }
+    }
+}
