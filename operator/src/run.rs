@@ -6,18 +6,19 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use arc_swap::ArcSwap;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Secret, Service};
 use kube::api::Api;
 use kube::{Client, Config};
 use peerwalk_controller::cluster::ObjectKey;
-use peerwalk_controller::{Controller, Explain, Links, Output, Settings, SidecarEvent};
-use peerwalk_hub::{Hub, HubEvent, HubHandle};
+use peerwalk_controller::{Controller, Explain, Leading, Links, Output, Settings, SidecarEvent};
+use peerwalk_hub::{Hub, HubEvent, HubHandle, Role};
 use peerwalk_model::Timestamp;
 use peerwalk_webhook::{HubRoot, InjectConfig, WebhookMetrics};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 
@@ -25,6 +26,8 @@ use crate::args::Args;
 use crate::certificates::{Certificates, Services, keep_ca_bundle, load_or_create};
 use crate::http::{self, Readiness};
 use crate::identity::{KnownPods, Reviewer};
+use crate::lease::{self, Me};
+use crate::role;
 use crate::stages::Stages;
 
 /// Signs of life come at this interval: one of them proves that a silent target's network lives.
@@ -104,9 +107,10 @@ async fn start(args: &Args, stages: &mut Stages) -> anyhow::Result<()> {
     let certificates = certificates(&client, args).await?;
     let hub_address = hub_address(&client, args).await?;
     let readiness = Arc::new(Readiness::default());
+    let leading = start_leading(stages, &clients, args);
+    let at = (hub_address, leading.clone());
     let explain =
-        start_controller(stages, &clients, args, hub_address, &certificates, &readiness, &mut registry)
-            .await?;
+        start_controller(stages, &clients, args, at, &certificates, &readiness, &mut registry).await?;
     start_webhook(
         stages,
         &client,
@@ -117,7 +121,7 @@ async fn start(args: &Args, stages: &mut Stages) -> anyhow::Result<()> {
         &mut registry,
     )
     .await?;
-    start_http(stages, args, readiness, explain, registry).await?;
+    start_http(stages, args, readiness, (explain, leading), registry).await?;
     stages.work.start(|stop| async move {
         certificates.keep_renewed(stop).await;
         Ok(())
@@ -169,11 +173,25 @@ async fn hub_address(client: &Client, args: &Args) -> anyhow::Result<SocketAddr>
     Ok(SocketAddr::new(ip, port))
 }
 
+/// Runs for the lease, by the client that tries nothing again by itself.
+fn start_leading(stages: &mut Stages, clients: &Clients, args: &Args) -> watch::Receiver<Leading> {
+    let api: Api<Lease> = Api::namespaced(clients.watching.clone(), &args.namespace);
+    let hub = SocketAddr::new(args.pod_ip, args.hub_listen.port());
+    let me = Me { pod: args.pod_name.clone(), uid: args.pod_uid.clone(), hub };
+    let (sender, leading) = watch::channel(Leading::default());
+    let name = args.lease.clone();
+    stages.leading.start(|stop| async move {
+        lease::keep(api, &name, &me, sender, stop).await;
+        Ok(())
+    });
+    leading
+}
+
 async fn start_controller(
     stages: &mut Stages,
     clients: &Clients,
     args: &Args,
-    hub_address: SocketAddr,
+    (hub_address, leading): (SocketAddr, watch::Receiver<Leading>),
     certificates: &Certificates,
     readiness: &Arc<Readiness>,
     registry: &mut Registry,
@@ -184,6 +202,13 @@ async fn start_controller(
     let (hub, events) = Hub::new(config, reviewer);
     hub.metrics().register(registry);
     let handle = hub.handle();
+    handle.set_role(Role::Standby { redirect: None });
+    let (planned_sender, planned) = watch::channel(None);
+    let (followed, follows) = (handle.clone(), leading.clone());
+    stages.work.start(|stop| async move {
+        role::follow(followed, follows, planned, stop).await;
+        Ok(())
+    });
     let listener = listen("--hub-listen", args.hub_listen).await?;
     let tls = certificates.hub_tls();
     stages.work.start(|stop| async move {
@@ -201,8 +226,12 @@ async fn start_controller(
     };
     controller.metrics.register(registry);
     let ready = when_told(readiness, Readiness::listed);
-    let links = Links { sidecars, hub: move |output| to_hub(&handle, &pods, output), explain, ready, now };
-    stages.work.start(|stop| async move { Ok(peerwalk_controller::run(controller, links, stop).await?) });
+    let hub = move |output| match output {
+        Output::Planned(term) => drop(planned_sender.send_replace(Some(term))),
+        output => to_hub(&handle, &pods, output),
+    };
+    let links = Links { sidecars, hub, explain, leading, ready, now };
+    stages.judging.start(|stop| async move { Ok(peerwalk_controller::run(controller, links, stop).await?) });
     Ok(explain_sender)
 }
 
@@ -263,8 +292,8 @@ fn to_hub(hub: &HubHandle, pods: &KnownPods, output: Output) {
         Output::Look(pod, id, tuples) => {
             hub.look(&pod, id, tuples);
         }
-        Output::Status(..) | Output::Event(_) | Output::ReadRoots(..) => {
-            warn!("the controller carries this out itself");
+        Output::Status(..) | Output::Event(_) | Output::ReadRoots(..) | Output::Planned(_) => {
+            warn!("this is carried out elsewhere");
         }
     }
 }
@@ -306,13 +335,13 @@ async fn start_http(
     stages: &mut Stages,
     args: &Args,
     readiness: Arc<Readiness>,
-    explain: mpsc::Sender<Explain>,
+    (explain, leading): (mpsc::Sender<Explain>, watch::Receiver<Leading>),
     registry: Registry,
 ) -> anyhow::Result<()> {
     let servers = [
         ("--http-listen", args.http_listen, http::health(readiness)),
         ("--metrics-listen", args.metrics_listen, http::metrics(registry)),
-        ("--explain-listen", args.explain_listen, http::explain(explain)),
+        ("--explain-listen", args.explain_listen, http::explain(explain, leading)),
     ];
     for (flag, address, router) in servers {
         let listener = listen(flag, address).await?;

@@ -110,10 +110,12 @@ impl World {
             attach_within: ATTACH_WITHIN,
             silence: SILENCE,
         };
+        let mut engine = Engine::new(settings, Metrics::default(), now());
+        engine.lead(Some(1), now());
         let mut world = Self {
             case: case.clone(),
             setting,
-            engine: Engine::new(settings, Metrics::default(), now()),
+            engine,
             hub,
             check: objects::check(case, setting),
             status: ConnectivityCheckStatus::default(),
@@ -267,7 +269,7 @@ impl World {
                     self.take(Input::Watch(WatchEvent::Applied(check)))?;
                 }
                 // Nobody reads events here, and no check of a case names roots.
-                Output::Event(_) | Output::ReadRoots(..) => {}
+                Output::Event(_) | Output::ReadRoots(..) | Output::Planned(_) => {}
             }
         }
         Ok(())

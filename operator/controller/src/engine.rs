@@ -7,6 +7,7 @@ mod explain;
 mod facts;
 mod heard;
 mod judge;
+mod lead;
 mod limits;
 mod missing;
 mod outgoing;
@@ -43,6 +44,7 @@ use crate::watch::WatchEvent;
 
 use checks::CheckState;
 pub use explain::Form;
+use lead::Lead;
 use missing::Missing;
 use peers::Peers;
 use plans::PodPlan;
@@ -105,6 +107,8 @@ pub enum Output {
     Event(EventRecord),
     /// Read the roots of a ConfigMap: its key and entry.
     ReadRoots(ObjectKey, String),
+    /// In this term every pod has its plan: sidecars may come.
+    Planned(u64),
 }
 
 /// The controller's state.
@@ -130,6 +134,7 @@ pub struct Engine {
     seen: Seen,
     /// Kinds that policies decide by and that cannot be heard of, with the moment it began.
     interrupted: BTreeMap<Kind, Timestamp>,
+    lead: Lead,
 }
 
 /// What inputs have touched since the last time all was brought up to date.
@@ -187,7 +192,7 @@ impl Touched {
 }
 
 impl Engine {
-    /// An engine that knows nothing yet.
+    /// An engine that knows nothing yet, and is silent until it is told to [lead](Engine::lead).
     pub fn new(settings: Settings, metrics: Metrics, now: Timestamp) -> Self {
         Self {
             settings,
@@ -208,6 +213,7 @@ impl Engine {
             peers: Peers::default(),
             seen: Seen::default(),
             interrupted: BTreeMap::new(),
+            lead: Lead::default(),
         }
     }
 
@@ -220,7 +226,10 @@ impl Engine {
     pub fn take(&mut self, input: Input, now: Timestamp) -> Vec<Output> {
         match input {
             Input::Watch(event) => self.take_watch(event, now),
-            Input::Sidecar(event, at) => return self.take_sidecar(event, at, now),
+            Input::Sidecar(event, at) => {
+                let outputs = self.take_sidecar(event, at, now);
+                return if self.leads() { outputs } else { Vec::new() };
+            }
             Input::Written(written) => return self.written(written, now).into_iter().collect(),
             Input::UnreadableKinds(kinds) => {
                 self.touched.all |= self.unreadable_kinds.as_ref() != Some(&kinds);
@@ -234,6 +243,10 @@ impl Engine {
 
     /// Brings plans, decisions, verdicts and statuses up to date with everything taken in.
     pub fn settle(&mut self, now: Timestamp) -> Vec<Output> {
+        if !self.leads() {
+            self.touched = Touched::default();
+            return Vec::new();
+        }
         if !self.index.complete() || self.waits_for_watches(now) {
             return Vec::new();
         }
@@ -246,6 +259,7 @@ impl Engine {
         }
         self.judge_touched(&touched, now, &mut outputs);
         self.tell_unreadable(now, &mut outputs);
+        self.tell_planned(&mut outputs);
         for output in &outputs {
             if let Output::Status(check, write) = output {
                 let ready = write.status.condition(peerwalk_api::condition::READY);
@@ -328,6 +342,11 @@ impl Engine {
     fn tick(&mut self, now: Timestamp) -> Vec<Output> {
         const FULL_PASS: Duration = Duration::from_secs(15);
         const READ_ROOTS_AGAIN: Duration = Duration::from_mins(1);
+        if !self.leads() {
+            self.seen.forget(&self.index, now);
+            self.metrics.sizes(0, self.index.pods().count());
+            return Vec::new();
+        }
         for (key, check) in &self.checks {
             if now.since(check.judged) >= FULL_PASS {
                 self.touched.checks.insert(key.clone());

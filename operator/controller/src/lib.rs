@@ -11,6 +11,7 @@ mod discovery;
 pub mod engine;
 mod evidence;
 mod latency;
+mod leading;
 pub mod metrics;
 pub mod publish;
 mod run;
@@ -20,6 +21,7 @@ mod settings;
 pub mod watch;
 
 pub use engine::{Engine, Form, Input, Output, SidecarEvent};
+pub use leading::{Leader, Leading};
 pub use run::{Controller, Error, Explain, Links, run};
 pub use settings::{Allow, AllowEntry, Settings};
 

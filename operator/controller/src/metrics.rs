@@ -25,6 +25,8 @@ pub enum WriteResult {
     Refused,
     /// The API server did not answer in time.
     Timeout,
+    /// It was not sent, since this replica leads no longer.
+    Fenced,
     /// Anything else, which passes: no connection, or an API server that is overloaded or broken.
     Failed,
 }
@@ -71,6 +73,7 @@ struct Inner {
     sockets: Family<ByState, Gauge<i64, AtomicI64>>,
     leaked: Gauge,
     breakers: Gauge,
+    leading: Gauge,
 }
 
 impl Metrics {
@@ -97,6 +100,7 @@ impl Metrics {
             "How long walks of a target take that pass, over the pods of the check",
             inner.latency.clone(),
         );
+        registry.register("leading", "Whether this replica judges and writes: 1 or 0", inner.leading.clone());
         registry.register(
             "sidecar_sockets",
             "Sockets of all attached sidecars to targets, and dials that wait for their turn",
@@ -112,6 +116,11 @@ impl Metrics {
             "Addresses that attached sidecars dial less often, since walk after walk failed there",
             inner.breakers.clone(),
         );
+    }
+
+    /// Whether this replica leads.
+    pub fn leading(&self, leads: bool) {
+        self.0.leading.set(leads.into());
     }
 
     /// Counts a status write.

@@ -7,6 +7,7 @@ mod explained;
 mod families;
 mod fixtures;
 mod interrupted;
+mod lead;
 mod outcomes;
 mod peers;
 mod places;

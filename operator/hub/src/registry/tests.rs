@@ -136,3 +136,14 @@ fn a_pod_that_was_removed_in_between_does_not_attach() {
     registry.remove(&pod());
     assert!(taken(&stream).removed);
 }
+
+#[test]
+fn streams_stay_until_it_is_known_who_leads() {
+    let registry = registry();
+    let stream = attached(&registry);
+    taken(&stream);
+    registry.set_role(Role::Standby { redirect: None });
+    assert!(stream.take().now_or_never().is_none(), "nowhere to go");
+    registry.set_role(Role::Standby { redirect: Some("10.0.0.2:9443".to_owned()) });
+    assert_eq!(taken(&stream).redirect.as_deref(), Some("10.0.0.2:9443"));
+}
