@@ -10,6 +10,7 @@ mod judge;
 mod lead;
 mod limits;
 mod missing;
+mod outages;
 mod outgoing;
 mod peers;
 mod plans;

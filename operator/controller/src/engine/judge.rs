@@ -199,6 +199,7 @@ impl Engine {
         let said = status::status(check, &round, before, &mut progress, now);
         let held = self.holds_back(check, base, &round, &said, now);
         state.progress = progress;
+        state.gaps.learn(&said.targets);
         state.waiting = status::waits(&said);
         state.uncertain = state.pairs.values().flat_map(BTreeMap::values).any(uncertain);
         self.show(key, if held { base } else { &said });
@@ -238,6 +239,7 @@ impl Engine {
                 .collect(),
             roots_missing: roots.collect(),
             pairs: self.views(check, state, now),
+            gaps: &state.gaps,
         }
     }
 

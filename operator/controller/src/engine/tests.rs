@@ -8,6 +8,7 @@ mod families;
 mod fixtures;
 mod interrupted;
 mod lead;
+mod outages;
 mod outcomes;
 mod peers;
 mod places;
