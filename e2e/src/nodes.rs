@@ -100,7 +100,7 @@ impl Nodes {
 
     /// What the operator says about every pair of a check, as text.
     pub async fn explain(&self, namespace: &str, check: &str) -> Result<String> {
-        let pod = self.leader()?;
+        let pod = self.operator().await?.metadata.name.context("a pod has a name")?;
         // The operator's image has no other program and the address is the pod's own loopback.
         let place = Place::from_pod(SYSTEM, &pod);
         let mut client = self.cluster.exec(&place, self.cluster.program("testbed")?)?;

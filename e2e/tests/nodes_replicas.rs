@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 /// A lease and the looks at it, on a machine that is busy.
 const TAKEN_WITHIN: Duration = Duration::from_secs(40);
 /// Longer than sidecars have to come back, after which Unknown would be said.
-const AFTERWARDS: Duration = Duration::from_secs(60);
+const AFTERWARDS: Duration = Duration::from_mins(1);
 
 /// A client with a check of a server that it reaches and of one that it must not, and a check of one that it cannot.
 /// Gives the policy that closes servers.
@@ -58,9 +58,9 @@ async fn another_leads(nodes: &Nodes, before: &str) -> Result<()> {
 /// Sends a signal to the operator's process of one pod. The processes of both nodes are seen from the first.
 fn signal(nodes: &Nodes, signal: &str, pod: &str) -> Result<()> {
     let script = format!(
-        r#"for pid in $(pidof peerwalk-operator); do
+        r"for pid in $(pidof peerwalk-operator); do
              if tr '\0' '\n' < /proc/$pid/environ | grep -qx 'POD_NAME={pod}'; then kill -{signal} $pid && exit 0; fi
-           done; echo 'no process of {pod}' >&2; exit 1"#
+           done; echo 'no process of {pod}' >&2; exit 1"
     );
     let mut shell = nodes.cluster.exec(&Place::Node(1), "bash")?;
     printed(shell.args(["-c", &script])).map(drop)

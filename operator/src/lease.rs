@@ -180,16 +180,13 @@ impl Election {
 
     /// Tells who leads, as far as that is known.
     fn tell(&self, now: Instant) {
-        let told = match self.renewed {
-            Some(renewed) => Leading::Leader { term: self.term, until: renewed + GIVE_UP },
-            None => {
-                let other = self
-                    .observed
-                    .as_ref()
-                    .filter(|observed| observed.record.holder != self.identity && may_lead(observed, now));
-                Leading::Standby { leader: other.map(|observed| observed.record.leader()) }
-            }
+        let others = || {
+            let other = self.observed.as_ref().filter(|observed| observed.record.holder != self.identity);
+            let leader = other.filter(|observed| may_lead(observed, now));
+            Leading::Standby { leader: leader.map(|observed| observed.record.leader()) }
         };
+        let ours = |renewed| Leading::Leader { term: self.term, until: renewed + GIVE_UP };
+        let told = self.renewed.map_or_else(others, ours);
         self.leading.send_if_modified(|leading| {
             let changes = *leading != told;
             *leading = told;

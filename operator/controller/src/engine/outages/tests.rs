@@ -28,7 +28,9 @@ fn gaps(transitions: &[(i64, bool)]) -> Gaps {
 
 #[test]
 fn an_outage_is_from_the_first_walk_that_failed_to_the_first_that_did_not() {
-    let table: [(&str, &[(i64, bool)], &[(i64, i64)]); 7] = [
+    /// What is told, and the outages in it.
+    type Row = (&'static str, &'static [(i64, bool)], &'static [(i64, i64)]);
+    let table: [Row; 7] = [
         ("over before anybody listened", &[(10, false), (50, true)], &[(10, 50)]),
         ("failing otherwise is the same outage", &[(10, false), (20, false), (50, true)], &[(10, 50)]),
         ("two", &[(10, false), (30, true), (60, false), (90, true)], &[(10, 30), (60, 90)]),

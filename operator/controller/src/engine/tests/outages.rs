@@ -102,7 +102,7 @@ fn an_outage_that_was_judged_is_not_another_when_it_is_told() {
     let [outage] = world.last().outages.as_slice() else { panic!("{:#?}", world.last().outages) };
     assert_eq!(outage.start, start);
     assert_eq!(outage.reason.as_deref(), Some("ConnectionRefused"), "what was judged stays");
-    let over = world.now.minus(Duration::from_secs(120)).as_millis() / 1000;
+    let over = world.now.minus(Duration::from_mins(2)).as_millis() / 1000;
     assert_eq!(outage.end.as_ref().map(|end| end.0.as_second()), Some(over), "by the sidecar's word");
 }
 

@@ -12,9 +12,16 @@ fn check() -> ConnectivityCheck {
     .expect("a check")
 }
 
+/// Outcome, reason and beginning, in minutes, of a row.
+type Row = (&'static str, &'static str, u32);
+/// Beginning and end of an outage, in minutes.
+type Lasts = (u32, Option<u32>);
+/// Its name, the row and the outages before, the row now, and the outages then.
+type Case = (&'static str, Option<Row>, &'static [Lasts], Row, &'static [&'static str]);
+
 /// A status with one row, if any, and these outages as (start, end), in minutes.
-fn stored(row: Option<(&str, &str, u32)>, outages: &[(u32, Option<u32>)]) -> ConnectivityCheckStatus {
-    let outage = |(start, end): &(u32, Option<u32>)| {
+fn stored(row: Option<Row>, outages: &[Lasts]) -> ConnectivityCheckStatus {
+    let outage = |(start, end): &Lasts| {
         let mut outage = json!({"target": "db", "start": minute(*start), "reason": "ConnectTimeout"});
         if let Some(end) = end {
             outage["end"] = json!(minute(*end));
@@ -38,7 +45,7 @@ fn minute(minute: u32) -> String {
     format!("2026-11-27T{:02}:{:02}:00Z", minute / 60, minute % 60)
 }
 
-fn after(now: (&str, &str, u32), before: &ConnectivityCheckStatus, gaps: &Gaps) -> Vec<String> {
+fn after(now: Row, before: &ConnectivityCheckStatus, gaps: &Gaps) -> Vec<String> {
     let rows = stored(Some(now), &[]).targets;
     let found = outages(&check(), &rows, gaps, before);
     let word = |outage: &Outage| {
@@ -52,7 +59,7 @@ fn after(now: (&str, &str, u32), before: &ConnectivityCheckStatus, gaps: &Gaps) 
 #[test]
 fn an_outage_lasts_until_the_target_is_as_expected_again() {
     let (good, bad) = (Some(("AsExpected", "", 0)), Some(("Failed", "ConnectTimeout", 5)));
-    let table: [(&str, Option<(&str, &str, u32)>, &[(u32, Option<u32>)], (&str, &str, u32), &[&str]); 11] = [
+    let table: [Case; 11] = [
         ("all is well", good, &[], ("AsExpected", "", 0), &[]),
         ("it begins", good, &[], ("Failed", "PolicyDenied", 5), &["00:05- PolicyDenied"]),
         ("what never worked", None, &[], ("Failed", "PolicyDenied", 5), &[]),
