@@ -95,7 +95,7 @@ async fn tries(scene: &Scene<'_>) -> Result<Vec<Try>> {
 /// Finds the parts of a try in the logs of the enforcer and the operator.
 fn parts(scene: &Scene<'_>, applied: i64, seen: i64) -> Result<Try> {
     let since = format!("--since={}s", (now_ms() - applied) / 1000 + 3);
-    let log = ["-n", SYSTEM, "logs", "deployment/peerwalk", &since];
+    let log = ["-n", SYSTEM, "logs", &scene.nodes.leader()?, &since];
     let log = printed(scene.nodes.cluster.kubectl().args(log))?;
     let lines: Vec<(i64, Value)> = log
         .lines()

@@ -36,7 +36,7 @@ async fn main() -> Result<()> {
 async fn steady(scene: &Scene<'_>, time: Duration) -> Result<()> {
     let address = deploy(scene).await?;
     let sidecar = of_client(scene).await?;
-    let pod = scene.nodes.operator().await?.metadata.name.context("a pod has a name")?;
+    let pod = scene.nodes.leader()?;
     let operator = of_pod("peerwalk-operator", &pod)?;
     let log = scene.nodes.cluster.audit_log()?;
     let peers = Peers::start(address, log.parent().context("a file has a folder")?)?;
@@ -57,7 +57,7 @@ async fn steady(scene: &Scene<'_>, time: Duration) -> Result<()> {
     let writes = api_writes(scene)?.split_off(writes.len());
     if !writes.is_empty() {
         progress(&format!("it was not steady: {:?}", history.seen()));
-        let log = ["-n", SYSTEM, "logs", "deployment/peerwalk", "--since=11m"];
+        let log = ["-n", SYSTEM, "logs", &pod, "--since=11m"];
         let log = printed(scene.nodes.cluster.kubectl().args(log))?;
         log.lines().filter(|line| line.contains("status written")).for_each(progress);
     }

@@ -24,6 +24,9 @@ pub const SYSTEM: &str = "peerwalk-system";
 const DNS: (&str, &str) = ("kube-system", "coredns");
 const OPERATOR: (&str, &str) = (SYSTEM, "peerwalk");
 
+/// As the chart has it.
+const REPLICAS: u8 = 2;
+
 /// The cluster-wide things: what a denied packet gets, whether unknown pods are denied, cluster DNS, the
 /// operator. Tests that change one of them have the cluster alone.
 static GLOBAL: RwLock<()> = RwLock::const_new(());
@@ -58,12 +61,44 @@ impl Nodes {
         Alone { cluster: &self.cluster, sidecar_changed, _lock: GLOBAL.write().await }
     }
 
-    /// The operator's pod.
-    pub async fn operator(&self) -> Result<Pod> {
+    /// The operator's pods.
+    pub async fn operators(&self) -> Result<Vec<Pod>> {
         let selector = ListParams::default().labels("app.kubernetes.io/name=peerwalk");
-        let pods = Api::<Pod>::namespaced(self.client.clone(), SYSTEM).list(&selector).await?;
-        let live = pods.items.into_iter().find(|pod| pod.metadata.deletion_timestamp.is_none());
-        live.context("the operator has no pod")
+        let pods = Api::<Pod>::namespaced(self.client.clone(), SYSTEM).list(&selector).await?.items;
+        Ok(pods.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).collect())
+    }
+
+    /// The pod of the operator that leads: it judges, writes, and has the streams.
+    pub async fn operator(&self) -> Result<Pod> {
+        let name = self.leader()?;
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), SYSTEM);
+        pods.get(&name).await.with_context(|| format!("the leader's pod {name} is not there"))
+    }
+
+    /// The name of the pod that holds the Lease, which may take as long as a lease to have a holder.
+    pub fn leader(&self) -> Result<String> {
+        const WITHIN: Duration = Duration::from_secs(40);
+        const EVERY: Duration = Duration::from_millis(500);
+        let asked = Instant::now();
+        loop {
+            if let Some(name) = self.holder()?
+                && printed(self.cluster.kubectl().args(["-n", SYSTEM, "get", "pod", &name])).is_ok()
+            {
+                return Ok(name);
+            }
+            if asked.elapsed() > WITHIN {
+                bail!("no pod of the operator leads after {WITHIN:?}");
+            }
+            thread::sleep(EVERY);
+        }
+    }
+
+    /// The pod that the Lease names, if any.
+    pub fn holder(&self) -> Result<Option<String>> {
+        let format = "jsonpath={.spec.holderIdentity}";
+        let lease = ["-n", SYSTEM, "get", "lease", "peerwalk", "--ignore-not-found", "-o", format];
+        let holder = printed(self.cluster.kubectl().args(lease))?;
+        Ok(holder.split_once('_').map(|(pod, _)| pod.to_owned()))
     }
 
     /// What the operator says about every pair of a check, as text.
@@ -128,10 +163,15 @@ impl Alone<'_> {
         printed(self.cluster.kubectl().args(gone)).map(drop)
     }
 
-    /// Starts the operator.
+    /// Starts the operator, with as many replicas as the chart has.
     pub fn start_operator(&self) -> Result<()> {
-        scale(self.cluster, OPERATOR, 1)?;
+        scale(self.cluster, OPERATOR, REPLICAS)?;
         await_injection(self.cluster)
+    }
+
+    /// Leaves one replica, until this goes.
+    pub fn one_operator(&self) -> Result<()> {
+        scale(self.cluster, OPERATOR, 1)
     }
 }
 

@@ -192,6 +192,8 @@ async fn command(client: &Client, cluster: &Cluster, folder: &Path) -> Result<Co
     let mut command = program("peerwalk-operator")?;
     command
         .args(arguments.map(|argument| argument.replace("$(POD_NAMESPACE)", SYSTEM)))
-        .env("KUBECONFIG", &kubeconfig);
+        .env("KUBECONFIG", &kubeconfig)
+        // It has no pod of its own here.
+        .envs([("POD_NAME", "operator"), ("POD_UID", "of-this-process"), ("POD_IP", "127.0.0.1")]);
     Ok(command)
 }

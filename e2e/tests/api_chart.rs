@@ -154,9 +154,34 @@ fn the_operator_is_given_what_it_reads_and_asked_often_whether_it_is_ready() -> 
     let objects = render(&[])?;
     let container = &one(&objects, "Deployment", "peerwalk")?["spec"]["template"]["spec"]["containers"][0];
     let names: Vec<&Value> = container["env"].as_array().context("env")?.iter().map(|v| &v["name"]).collect();
-    ensure!(names == ["POD_NAMESPACE"], "--namespace is made of it, and nothing else is read: {names:?}");
+    let expected = ["POD_NAMESPACE", "POD_NAME", "POD_UID", "POD_IP"];
+    ensure!(names == expected, "who it is and where, and nothing else is read: {names:?}");
     let probe = &container["readinessProbe"];
     ensure!(probe["periodSeconds"] == 1 && probe.get("initialDelaySeconds").is_none(), "{probe}");
+    Ok(())
+}
+
+#[test]
+fn two_replicas_are_spread_and_one_is_always_there() -> Result<()> {
+    for (replicas, budgets) in [(2, 1), (1, 0)] {
+        let objects = render(&[&format!(r#"operator={{"replicas":{replicas}}}"#)])?;
+        let spec = &one(&objects, "Deployment", "peerwalk")?["spec"];
+        ensure!(spec["replicas"] == replicas, "{spec}");
+        let rolling = json!({ "maxUnavailable": 0, "maxSurge": 1 });
+        ensure!(spec["strategy"] == json!({ "type": "RollingUpdate", "rollingUpdate": rolling }), "{spec}");
+        let spread = &spec["template"]["spec"]["topologySpreadConstraints"][0];
+        ensure!(spread["topologyKey"] == "kubernetes.io/hostname", "{spread}");
+        ensure!(spread["whenUnsatisfiable"] == "ScheduleAnyway", "one node is enough: {spread}");
+        let found: Vec<&Value> = objects.iter().filter(|o| o["kind"] == "PodDisruptionBudget").collect();
+        ensure!(found.len() == budgets, "{replicas} replicas: {found:?}");
+        for object in [spread].into_iter().chain(found.iter().map(|budget| &budget["spec"])) {
+            let selector = object.get("labelSelector").unwrap_or(&object["selector"]);
+            ensure!(*selector == spec["selector"], "of the operator's pods: {object}");
+        }
+        ensure!(found.iter().all(|budget| budget["spec"]["minAvailable"] == 1), "{found:?}");
+    }
+    let default = render(&[])?;
+    ensure!(one(&default, "Deployment", "peerwalk")?["spec"]["replicas"] == 2, "two by default");
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Flags and environment, turned into a typed configuration before any port is bound.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, ValueEnum};
@@ -20,6 +20,22 @@ pub struct Args {
     /// Namespace the operator runs in.
     #[arg(long, env = "POD_NAMESPACE")]
     pub namespace: String,
+
+    /// The operator's own pod: by its name and uid it is known in the Lease.
+    #[arg(long, env = "POD_NAME")]
+    pub pod_name: String,
+
+    /// The uid of the operator's pod.
+    #[arg(long, env = "POD_UID")]
+    pub pod_uid: String,
+
+    /// The address of the operator's pod, where sidecars are sent while it leads.
+    #[arg(long, env = "POD_IP", value_name = "ADDRESS")]
+    pub pod_ip: IpAddr,
+
+    /// The Lease of the operator's namespace whose holder judges and writes.
+    #[arg(long, value_name = "NAME")]
+    pub lease: String,
 
     /// Where sidecars attach (gRPC over TLS).
     #[arg(long, default_value = "0.0.0.0:9443", value_name = "ADDRESS:PORT")]
@@ -171,10 +187,18 @@ pub enum LogFormat {
 mod tests {
     use super::*;
 
-    const LEAST: [&str; 13] = [
+    const LEAST: [&str; 21] = [
         "peerwalk-operator",
         "--namespace",
         "peerwalk-system",
+        "--pod-name",
+        "peerwalk-1",
+        "--pod-uid",
+        "uid-1",
+        "--pod-ip",
+        "10.0.0.1",
+        "--lease",
+        "peerwalk",
         "--hub-service",
         "hub",
         "--webhook-service",

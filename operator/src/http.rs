@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use peerwalk_controller::cluster::ObjectKey;
-use peerwalk_controller::{Explain, Form};
+use peerwalk_controller::{Explain, Form, Leading};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -99,13 +99,24 @@ pub fn metrics(registry: Registry) -> Router {
 }
 
 /// `/explain/NAMESPACE/CHECK`: every pair of a check as a walk that a person can read; with `?output=json` or where
-/// JSON is accepted, what it is judged by (`docs/decision.md`).
-pub fn explain(requests: mpsc::Sender<Explain>) -> Router {
-    Router::new().route("/explain/{namespace}/{check}", get(explain_one)).with_state(requests)
+/// JSON is accepted, what it is judged by (`docs/decision.md`). Only the leader knows: a standby says who that is.
+pub fn explain(requests: mpsc::Sender<Explain>, leading: watch::Receiver<Leading>) -> Router {
+    Router::new().route("/explain/{namespace}/{check}", get(explain_one)).with_state((requests, leading))
+}
+
+/// What a standby answers; `None` of a leader.
+fn standby(leading: &Leading, now: Instant) -> Option<String> {
+    match leading {
+        _ if leading.term(now).is_some() => None,
+        Leading::Standby { leader: Some(leader) } => {
+            Some(format!("this replica is a standby; ask the leader, pod {}\n", leader.name))
+        }
+        _ => Some("no replica leads at this moment; ask again in a few seconds\n".to_owned()),
+    }
 }
 
 async fn explain_one(
-    State(requests): State<mpsc::Sender<Explain>>,
+    State((requests, leading)): State<(mpsc::Sender<Explain>, watch::Receiver<Leading>)>,
     Path((namespace, name)): Path<(String, String)>,
     uri: Uri,
     headers: HeaderMap,
@@ -115,6 +126,9 @@ async fn explain_one(
         Ok(form) => form,
         Err(error) => return (StatusCode::BAD_REQUEST, error).into_response(),
     };
+    if let Some(elsewhere) = standby(&leading.borrow(), Instant::now()) {
+        return (StatusCode::SERVICE_UNAVAILABLE, elsewhere).into_response();
+    }
     let (answer, text) = oneshot::channel();
     let check = ObjectKey::new(namespace, name);
     let missing = format!("there is no ConnectivityCheck {check}\n");
@@ -181,13 +195,15 @@ mod tests {
                 let _ = request.answer.send(Some(format!("{} {:?}", request.check, request.form)));
             }
         });
+        let until = Instant::now() + Duration::from_mins(1);
+        let (_sender, leading) = watch::channel(Leading::Leader { term: 1, until });
         for (uri, body, kind) in [
             ("/explain/shop/storefront", "shop/storefront Text", "text/plain; charset=utf-8"),
             ("/explain/shop/storefront?output=json", "shop/storefront Json", "application/json"),
         ] {
             let check = Path(("shop".to_owned(), "storefront".to_owned()));
-            let response =
-                explain_one(State(requests.clone()), check, uri.parse().unwrap(), HeaderMap::new()).await;
+            let state = State((requests.clone(), leading.clone()));
+            let response = explain_one(state, check, uri.parse().unwrap(), HeaderMap::new()).await;
             assert_eq!(response.headers()[header::CONTENT_TYPE], kind);
             let found = axum::body::to_bytes(response.into_body(), 1024).await.unwrap();
             assert_eq!(found, body.as_bytes());
@@ -208,6 +224,19 @@ mod tests {
         assert!(body.contains("60 s"), "{body}");
         turns.send_replace(Instant::now());
         assert_eq!(alive(&pulse).0, StatusCode::OK, "it goes on");
+    }
+
+    #[test]
+    fn a_standby_names_the_leader() {
+        let now = Instant::now();
+        let leads = Leading::Leader { term: 1, until: now + Duration::from_secs(1) };
+        assert_eq!(standby(&leads, now), None);
+        let leader = peerwalk_controller::Leader { name: "peerwalk-7".into(), hub: None };
+        let told = standby(&Leading::Standby { leader: Some(leader) }, now);
+        assert!(told.is_some_and(|text| text.contains("pod peerwalk-7")));
+        for nobody in [Leading::default(), Leading::Leader { term: 1, until: now }] {
+            assert!(standby(&nobody, now).is_some_and(|text| text.contains("no replica leads")));
+        }
     }
 
     #[test]

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use arc_swap::ArcSwap;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Secret, Service};
 use kube::api::Api;
 use kube::{Client, Config};
 use peerwalk_controller::cluster::ObjectKey;
-use peerwalk_controller::{Controller, Details, Explain, Links, Output, Settings, SidecarEvent};
-use peerwalk_hub::{Hub, HubEvent, HubHandle};
+use peerwalk_controller::{Controller, Details, Explain, Leading, Links, Output, Settings, SidecarEvent};
+use peerwalk_hub::{Hub, HubEvent, HubHandle, Role};
 use peerwalk_model::Timestamp;
 use peerwalk_webhook::{HubRoot, InjectConfig, Namespaces, Pause, Pauses, WebhookMetrics};
 use prometheus_client::registry::Registry;
@@ -26,7 +27,9 @@ use crate::args::{Args, CrossNamespaceDetails};
 use crate::certificates::{Bundle, Certificates, Keeping, Services, Trusted, keep_ca_bundle, load_or_create};
 use crate::http::{self, Pulse, Readiness};
 use crate::identity::{KnownPods, Reviewer};
+use crate::lease::{self, Me};
 use crate::namespaces::watch_namespaces;
+use crate::role;
 use crate::stages::Stages;
 
 /// Signs of life come at this interval: one of them proves that a silent target's network lives.
@@ -108,13 +111,11 @@ async fn start(args: &Args, stages: &mut Stages) -> anyhow::Result<()> {
     let readiness = Arc::new(Readiness::default());
     let pauses = Pauses::default();
     let (turns, pulse) = watch::channel(Instant::now());
-    // One replica leads until a Lease decides.
-    let leads = watch::Sender::new(true);
     let trust = Trust {
         certificates,
         carried: watch::Sender::new(None),
         told: watch::Sender::new(None),
-        leads: leads.subscribe(),
+        leading: start_leading(stages, &clients, args),
     };
     let explain = start_controller(
         stages,
@@ -136,11 +137,11 @@ async fn start(args: &Args, stages: &mut Stages) -> anyhow::Result<()> {
         &mut registry,
     )
     .await?;
-    start_http(stages, args, (readiness, pulse), explain, registry).await?;
+    start_http(stages, args, (readiness, pulse), (explain, trust.leading.clone()), registry).await?;
     let keeping = Keeping {
         secrets: Api::namespaced(client.clone(), &args.namespace),
         name: args.secret.clone(),
-        leads: trust.leads,
+        leading: trust.leading,
         carried: trust.carried.subscribe(),
         told: trust.told.subscribe(),
         clock: jiff::Timestamp::now,
@@ -154,15 +155,15 @@ async fn start(args: &Args, stages: &mut Stages) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The certificates, and what the parts tell each other about authorities that rotate.
+/// The certificates, and what the parts tell each other about authorities that rotate and who rotates them.
 struct Trust {
     certificates: Certificates,
     /// The fingerprints of hub roots that pods carry, from the controller.
     carried: watch::Sender<Option<BTreeSet<String>>>,
     /// What the API server verifies the webhook by, while it is what it should.
     told: watch::Sender<Option<String>>,
-    /// Whether this replica writes.
-    leads: watch::Receiver<bool>,
+    /// Whether this replica leads.
+    leading: watch::Receiver<Leading>,
 }
 
 /// A channel for somebody who is done once; that is noted then.
@@ -208,6 +209,20 @@ async fn hub_address(client: &Client, args: &Args) -> anyhow::Result<SocketAddr>
     Ok(SocketAddr::new(ip, port))
 }
 
+/// Runs for the lease, by the client that tries nothing again by itself.
+fn start_leading(stages: &mut Stages, clients: &Clients, args: &Args) -> watch::Receiver<Leading> {
+    let api: Api<Lease> = Api::namespaced(clients.watching.clone(), &args.namespace);
+    let hub = SocketAddr::new(args.pod_ip, args.hub_listen.port());
+    let me = Me { pod: args.pod_name.clone(), uid: args.pod_uid.clone(), hub };
+    let (sender, leading) = watch::channel(Leading::default());
+    let name = args.lease.clone();
+    stages.leading.start(|stop| async move {
+        lease::keep(api, &name, &me, sender, stop).await;
+        Ok(())
+    });
+    leading
+}
+
 async fn start_controller(
     stages: &mut Stages,
     clients: &Clients,
@@ -224,6 +239,14 @@ async fn start_controller(
     let (hub, events) = Hub::new(config, reviewer);
     hub.metrics().register(registry);
     let handle = hub.handle();
+    handle.set_role(Role::Standby { redirect: None });
+    let (planned_sender, planned) = watch::channel(None);
+    let leading = trust.leading.clone();
+    let (followed, follows) = (handle.clone(), leading.clone());
+    stages.work.start(|stop| async move {
+        role::follow(followed, follows, planned, stop).await;
+        Ok(())
+    });
     let listener = listen("--hub-listen", args.hub_listen).await?;
     let tls = trust.certificates.hub_tls();
     stages.work.start(|stop| async move {
@@ -243,14 +266,13 @@ async fn start_controller(
     let ready = when_told(readiness, Readiness::listed);
     let carried = trust.carried.clone();
     let hub = move |output| match output {
-        Output::CarriedRoots(roots) => {
-            carried.send_replace(Some(roots));
-        }
+        Output::CarriedRoots(roots) => drop(carried.send_replace(Some(roots))),
+        Output::Planned(term) => drop(planned_sender.send_replace(Some(term))),
         output => to_hub(&handle, &pods, &pauses, output),
     };
     let hub_roots = hub_roots(trust.certificates.trusted());
-    let links = Links { sidecars, hub, hub_roots, explain, ready, turns, now };
-    stages.work.start(|stop| async move { Ok(peerwalk_controller::run(controller, links, stop).await?) });
+    let links = Links { sidecars, hub, hub_roots, explain, leading, ready, turns, now };
+    stages.judging.start(|stop| async move { Ok(peerwalk_controller::run(controller, links, stop).await?) });
     Ok(explain_sender)
 }
 
@@ -324,8 +346,12 @@ fn to_hub(hub: &HubHandle, pods: &KnownPods, pauses: &Pauses, output: Output) {
             hub.look(&pod, id, tuples);
         }
         Output::Injection(paused) => pause(pauses, paused),
-        Output::Status(..) | Output::Event(_) | Output::ReadRoots(..) | Output::CarriedRoots(_) => {
-            warn!("the controller carries this out itself");
+        Output::Status(..)
+        | Output::Event(_)
+        | Output::ReadRoots(..)
+        | Output::CarriedRoots(_)
+        | Output::Planned(_) => {
+            warn!("this is carried out elsewhere");
         }
     }
 }
@@ -368,8 +394,8 @@ async fn start_webhook(
         Ok(())
     });
     let (client, name) = (client.clone(), args.webhook_configuration.clone());
-    let (leads, told) = (trust.leads.clone(), trust.told.clone());
-    let bundle = Bundle { trusted, leads, told, in_place: ca_in_place };
+    let (leading, told) = (trust.leading.clone(), trust.told.clone());
+    let bundle = Bundle { trusted, leading, told, in_place: ca_in_place };
     stages.work.start(|stop| async move {
         keep_ca_bundle(client, &name, bundle, stop).await;
         Ok(())
@@ -412,13 +438,13 @@ async fn start_http(
     stages: &mut Stages,
     args: &Args,
     (readiness, pulse): (Arc<Readiness>, Pulse),
-    explain: mpsc::Sender<Explain>,
+    (explain, leading): (mpsc::Sender<Explain>, watch::Receiver<Leading>),
     registry: Registry,
 ) -> anyhow::Result<()> {
     let servers = [
         ("--http-listen", args.http_listen, http::health(readiness, pulse)),
         ("--metrics-listen", args.metrics_listen, http::metrics(registry)),
-        ("--explain-listen", args.explain_listen, http::explain(explain)),
+        ("--explain-listen", args.explain_listen, http::explain(explain, leading)),
     ];
     for (flag, address, router) in servers {
         let listener = listen(flag, address).await?;

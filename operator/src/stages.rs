@@ -1,4 +1,4 @@
-//! The parts at work, in the two stages in which they end.
+//! The parts at work, in the stages in which they end.
 
 use std::time::Duration;
 
@@ -7,13 +7,19 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-/// Every part of a stage has to end within this after it is told to.
+/// Every part of a stage has to end within this after it is told to. All stages together end within the 30 s that a pod
+/// has: the first two in a moment, or in the few seconds that a call to the API server may take.
 const END_WITHIN: Duration = Duration::from_secs(8);
 
 /// Everything that runs.
 #[derive(Default)]
 pub struct Stages {
-    /// What works: the controller, the hub and what serves them.
+    /// What judges and writes: the controller.
+    pub judging: Stage,
+    /// What leads: the lease is released when nothing is written any more, so that another replica goes on before the
+    /// sidecars are sent away.
+    pub leading: Stage,
+    /// What works besides: the hub and what keeps certificates.
     pub work: Stage,
     /// What answers others: the webhook, health and metrics. It ends last, and so pods that are made while the hub
     /// drains get a sidecar: a Service without a better endpoint leads to one that ends and still says it is ready.
@@ -31,6 +37,8 @@ impl Stages {
     /// Until one of the parts has ended, and how it did.
     pub async fn failed(&mut self) -> anyhow::Error {
         let ended = tokio::select! {
+            Some(ended) = self.judging.tasks.join_next() => ended,
+            Some(ended) = self.leading.tasks.join_next() => ended,
             Some(ended) = self.work.tasks.join_next() => ended,
             Some(ended) = self.answers.tasks.join_next() => ended,
             else => return anyhow::anyhow!("the operator has no parts"),
@@ -44,6 +52,8 @@ impl Stages {
 
     /// Ends everything, within bounds.
     pub async fn end(mut self) {
+        self.judging.end().await;
+        self.leading.end().await;
         self.work.end().await;
         self.answers.end().await;
     }
@@ -74,30 +84,33 @@ mod tests {
 
     use super::*;
 
-    /// When a part of each stage was told to end, in seconds; the one at work then takes that long.
-    async fn told(takes: Duration) -> (u64, u64) {
+    /// When a part of each stage was told to end, in seconds; each takes that long.
+    async fn told(takes: Duration) -> [u64; 4] {
         let mut stages = Stages::default();
-        let (work, answers) = (oneshot::channel(), oneshot::channel());
         let began = Instant::now();
-        stages.work.start(|stop| async move {
-            stop.cancelled().await;
-            let _ = work.0.send(began.elapsed().as_secs());
-            sleep(takes).await;
-            Ok(())
-        });
-        stages.answers.start(|stop| async move {
-            stop.cancelled().await;
-            let _ = answers.0.send(began.elapsed().as_secs());
-            Ok(())
-        });
+        let (sender, receivers): (Vec<_>, Vec<_>) = (0..4).map(|_| oneshot::channel()).unzip();
+        let Stages { judging, leading, work, answers } = &mut stages;
+        for (stage, sender) in [judging, leading, work, answers].into_iter().zip(sender) {
+            stage.start(|stop| async move {
+                stop.cancelled().await;
+                let _ = sender.send(began.elapsed().as_secs());
+                sleep(takes).await;
+                Ok(())
+            });
+        }
         stages.end().await;
-        (work.1.await.unwrap(), answers.1.await.unwrap())
+        let mut told = [0; 4];
+        for (at, receiver) in told.iter_mut().zip(receivers) {
+            *at = receiver.await.unwrap();
+        }
+        told
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_answers_ends_when_the_work_has() {
-        assert_eq!(told(Duration::from_secs(5)).await, (0, 5));
-        assert_eq!(told(Duration::from_hours(1)).await, (0, 8), "the work is not waited for without end");
+    async fn each_stage_ends_when_the_one_before_has() {
+        assert_eq!(told(Duration::from_secs(5)).await, [0, 5, 10, 15]);
+        let stuck = told(Duration::from_hours(1)).await;
+        assert_eq!(stuck, [0, 8, 16, 24], "nothing is waited for without end, nor longer than a pod has");
     }
 
     #[tokio::test]

@@ -20,6 +20,7 @@ fn sigterm_ends_a_start_that_waits_for_the_api_server() {
     let mut operator = Command::new(env!("CARGO_BIN_EXE_peerwalk-operator"))
         .args(["--namespace=peerwalk", "--hub-service=hub", "--webhook-service=webhook"])
         .args(["--webhook-configuration=peerwalk", "--secret=pki", "--sidecar-image=sidecar:test"])
+        .args(["--lease=peerwalk", "--pod-name=peerwalk-1", "--pod-uid=u-1", "--pod-ip=127.0.0.1"])
         .env_clear()
         .env("KUBECONFIG", &kubeconfig)
         .stdout(Stdio::null())

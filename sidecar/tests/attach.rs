@@ -179,14 +179,32 @@ async fn a_pod_that_is_gone_loses_its_stream() {
 async fn a_standby_sends_sidecars_to_the_leader() {
     let ca = Ca::new();
     let (mut standby, mut leader) = (TestHub::start(&ca).await, TestHub::start(&ca).await);
-    standby.handle.set_role(Role::Standby { redirect: leader.address.to_string() });
+    standby.handle.set_role(Role::Standby { redirect: Some(leader.address.to_string()) });
     let _sidecar = TestSidecar::start(standby.address, &ca.pem(), "web", "token-web");
     assert_eq!(leader.attached().await, pod("web"));
     assert!(standby.tokens.asked.lock().expect("not poisoned").is_empty(), "a standby reviews no tokens");
     // The roles change places while the sidecar is attached.
     standby.handle.set_role(Role::Leader);
-    leader.handle.set_role(Role::Standby { redirect: standby.address.to_string() });
+    leader.handle.set_role(Role::Standby { redirect: Some(standby.address.to_string()) });
     assert_eq!(standby.attached().await, pod("web"));
+}
+
+#[tokio::test]
+async fn a_standby_without_a_leader_asks_sidecars_to_come_back() {
+    let ca = Ca::new();
+    let mut hub = TestHub::start(&ca).await;
+    hub.handle.set_role(Role::Standby { redirect: None });
+    let _sidecar = TestSidecar::start(hub.address, &ca.pem(), "web", "token-web");
+    hub.counted("peerwalk_hub_streams_ended_total{reason=\"Retry\"} 1").await;
+    assert!(hub.tokens.asked.lock().expect("not poisoned").is_empty(), "a standby reviews no tokens");
+    hub.handle.set_role(Role::Leader);
+    assert_eq!(hub.attached().await, pod("web"));
+    // It loses the lead, and nobody else has it: the stream stays, and ends once there is somebody.
+    hub.handle.set_role(Role::Standby { redirect: None });
+    let mut other = TestHub::start(&ca).await;
+    hub.handle.set_role(Role::Standby { redirect: Some(other.address.to_string()) });
+    assert_eq!(other.attached().await, pod("web"));
+    hub.counted("peerwalk_hub_streams_ended_total{reason=\"Redirected\"} 1").await;
 }
 
 #[tokio::test]

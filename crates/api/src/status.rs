@@ -17,6 +17,8 @@ pub const MAX_ROW_MESSAGE: usize = 256;
 pub const MAX_SAMPLE: usize = 160;
 /// The most samples in one object.
 pub const MAX_SAMPLES: usize = 20;
+/// The most outages that a status tells of.
+pub const MAX_OUTAGES: usize = 10;
 /// The most pod templates that a status names.
 pub const MAX_TEMPLATES: usize = 100;
 /// The largest status, in bytes of JSON.
@@ -57,6 +59,12 @@ pub struct ConnectivityCheckStatus {
     /// Rows left out to keep the object small.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub omitted: Option<u32>,
+
+    /// The last outages, the latest last: targets that were as expected and then were not. Those of a time in which no
+    /// operator judged are there as the sidecars tell them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub outages: Vec<Outage>,
 
     /// The pod templates that Ready was said of, each as a short hash. By them an operator that has just
     /// started tells a rollout from other pods of the same template.
@@ -147,6 +155,30 @@ pub struct TargetStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub samples: Vec<String>,
+}
+
+/// A time in which a target was not as expected, after it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Outage {
+    /// The name in `spec.targets`.
+    pub target: String,
+
+    /// When it began.
+    pub start: Time,
+
+    /// When it was over; absent while it lasts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<Time>,
+
+    /// Why, as a code; absent where no operator judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+
+    /// The stage that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Stage")]
+    pub stage: Option<Stage>,
 }
 
 /// How many source pods say what of one target.

@@ -111,10 +111,12 @@ impl World {
             attach_within: ATTACH_WITHIN,
             silence: SILENCE,
         };
+        let mut engine = Engine::new(settings, Metrics::default(), now());
+        engine.lead(Some(1), now());
         let mut world = Self {
             case: case.clone(),
             setting,
-            engine: Engine::new(settings, Metrics::default(), now()),
+            engine,
             hub,
             check: objects::check(case, setting),
             status: ConnectivityCheckStatus::default(),
@@ -268,7 +270,11 @@ impl World {
                     self.take(Input::Watch(WatchEvent::Applied(check)))?;
                 }
                 // Nobody reads events here or injects, no check of a case names roots, and none of the hub's are replaced.
-                Output::Event(_) | Output::ReadRoots(..) | Output::Injection(_) | Output::CarriedRoots(_) => {}
+                Output::Event(_)
+                | Output::ReadRoots(..)
+                | Output::Injection(_)
+                | Output::CarriedRoots(_)
+                | Output::Planned(_) => {}
             }
         }
         Ok(())

@@ -36,9 +36,9 @@ impl Scene<'_> {
             };
             say(self.pods(CLIENT).logs(&name, &parameters).await.map_err(Into::into));
         }
-        eprintln!("---- operator");
+        eprintln!("---- operator, all replicas");
         let tail = format!("--tail={LINES}");
-        let log = ["-n", SYSTEM, "logs", "deployment/peerwalk", &tail];
+        let log = ["-n", SYSTEM, "logs", "--selector=app.kubernetes.io/name=peerwalk", "--prefix", &tail];
         say(printed(self.nodes.cluster.kubectl().args(log)));
     }
 

@@ -19,10 +19,12 @@ const RIGHTS: &[&str] = &[
     // Who a sidecar is.
     "ClusterRole peerwalk: create authentication.k8s.io/tokenreviews",
     CA_BUNDLES,
-    // In its own namespace: authorities, which other replicas rotate too, and the address of the hub.
+    // In its own namespace: authorities, which it also rotates, the address of the hub, and who leads.
     "Role peerwalk: get list watch update secrets called peerwalk-ca",
     "Role peerwalk: create secrets",
     "Role peerwalk: get services called peerwalk-hub",
+    "Role peerwalk: get update coordination.k8s.io/leases called peerwalk",
+    "Role peerwalk: create coordination.k8s.io/leases",
     // Of people.
     "ClusterRole peerwalk-view: get list watch peerwalk.dev/connectivitychecks",
     "ClusterRole peerwalk-edit: create update patch delete deletecollection peerwalk.dev/connectivitychecks",

@@ -9,6 +9,8 @@ use super::render;
 fn wrong_values_are_refused_by_name() -> Result<()> {
     for (value, words) in [
         (r#"operator={"imag":{}}"#, "imag"),
+        (r#"operator={"replicas":0}"#, "/operator/replicas"),
+        (r#"operator={"replicas":"two"}"#, "/operator/replicas"),
         (r#"webhook={"port":443}"#, "/webhook/port"),
         (r#"webhook={"port":8081}"#, "/webhook/port"),
         (r#"webhook={"hostNetwork":"yes"}"#, "/webhook/hostNetwork"),

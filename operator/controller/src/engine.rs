@@ -9,9 +9,11 @@ mod heard;
 mod hub_roots;
 mod injection;
 mod judge;
+mod lead;
 mod limits;
 mod missing;
 mod opted;
+mod outages;
 mod outgoing;
 mod peers;
 mod plans;
@@ -49,6 +51,7 @@ pub use explain::Form;
 use hub_roots::HubRoots;
 use injection::Injection;
 pub use injection::{Pause, Pauses};
+use lead::Lead;
 use missing::Missing;
 use opted::OptedIn;
 use peers::Peers;
@@ -120,6 +123,8 @@ pub enum Output {
     Injection(Pauses),
     /// The fingerprints of the hub's roots that pods were injected under, once all pods are known.
     CarriedRoots(BTreeSet<String>),
+    /// In this term every pod has its plan: sidecars may come.
+    Planned(u64),
 }
 
 /// The controller's state.
@@ -150,6 +155,7 @@ pub struct Engine {
     opted_in: OptedIn,
     /// Kinds that policies decide by and that cannot be heard of, with the moment it began.
     interrupted: BTreeMap<Kind, Timestamp>,
+    lead: Lead,
 }
 
 /// What inputs have touched since the last time all was brought up to date.
@@ -207,7 +213,7 @@ impl Touched {
 }
 
 impl Engine {
-    /// An engine that knows nothing yet.
+    /// An engine that knows nothing yet, and is silent until it is told to [lead](Engine::lead).
     pub fn new(settings: Settings, metrics: Metrics, now: Timestamp) -> Self {
         Self {
             settings,
@@ -232,6 +238,7 @@ impl Engine {
             injection: Injection::default(),
             opted_in: OptedIn::default(),
             interrupted: BTreeMap::new(),
+            lead: Lead::default(),
         }
     }
 
@@ -244,7 +251,10 @@ impl Engine {
     pub fn take(&mut self, input: Input, now: Timestamp) -> Vec<Output> {
         match input {
             Input::Watch(event) => self.take_watch(event, now),
-            Input::Sidecar(event, at) => return self.take_sidecar(event, at, now),
+            Input::Sidecar(event, at) => {
+                let outputs = self.take_sidecar(event, at, now);
+                return if self.leads() { outputs } else { Vec::new() };
+            }
             Input::Written(written) => return self.written(written, now).into_iter().collect(),
             Input::UnreadableKinds(kinds) => {
                 self.touched.all |= self.unreadable_kinds.as_ref() != Some(&kinds);
@@ -265,6 +275,9 @@ impl Engine {
         let mut outputs = Vec::new();
         self.watch_injection(now, &mut outputs);
         self.look_for_sidecars(now, &mut outputs);
+        if !self.leads() {
+            return self.stand_by(outputs);
+        }
         if self.waits_for_watches(now) {
             return outputs;
         }
@@ -277,6 +290,7 @@ impl Engine {
         }
         self.judge_touched(&touched, now, &mut outputs);
         self.tell_unreadable(now, &mut outputs);
+        self.tell_planned(&mut outputs);
         for output in &outputs {
             if let Output::Status(check, write) = output {
                 let ready = write.status.condition(peerwalk_api::condition::READY);
@@ -328,7 +342,7 @@ impl Engine {
                 self.seen.pod(&self.index, &change, now);
                 self.injection.pod(self.index.pod(&change.key), &change.key, now);
                 if change.new && self.index.complete() {
-                    self.opted_in.new.push(change.key.clone());
+                    self.opted_in.new.push((change.key.clone(), now));
                 }
                 if change.addresses || change.selected_by || self.index.pod(&change.key).is_none() {
                     self.touched.ips.extend(change.ips);
@@ -365,6 +379,12 @@ impl Engine {
     fn tick(&mut self, now: Timestamp) -> Vec<Output> {
         const FULL_PASS: Duration = Duration::from_secs(15);
         const READ_ROOTS_AGAIN: Duration = Duration::from_mins(1);
+        self.opted_in.forget(now);
+        if !self.leads() {
+            self.seen.forget(&self.index, now);
+            self.metrics.sizes(0, self.index.pods().count());
+            return Vec::new();
+        }
         for (key, check) in &self.checks {
             if now.since(check.judged) >= FULL_PASS {
                 self.touched.checks.insert(key.clone());
@@ -375,7 +395,6 @@ impl Engine {
         let mut outputs = self.tick_peers(now);
         self.sightings.forget(now);
         self.seen.forget(&self.index, now);
-        self.opted_in.forget(now);
         let pairs = self.checks.values().map(CheckState::pairs).sum();
         self.metrics.sizes(pairs, self.index.pods().count());
         if now.since(self.roots_read) < READ_ROOTS_AGAIN {

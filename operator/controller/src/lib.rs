@@ -12,6 +12,7 @@ mod discovery;
 pub mod engine;
 mod evidence;
 mod latency;
+mod leading;
 pub mod metrics;
 pub mod publish;
 mod run;
@@ -21,6 +22,7 @@ mod settings;
 pub mod watch;
 
 pub use engine::{Engine, Form, Input, Output, Pause, Pauses, SidecarEvent};
+pub use leading::{Leader, Leading, leads_now};
 pub use run::{Controller, Error, Explain, Links, run};
 pub use settings::{Allow, AllowEntry, Details, Settings};
 

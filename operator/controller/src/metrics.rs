@@ -27,6 +27,8 @@ pub enum WriteResult {
     Refused,
     /// The API server did not answer in time.
     Timeout,
+    /// It was not sent, since this replica leads no longer.
+    Fenced,
     /// Anything else, which passes: no connection, or an API server that is overloaded or broken.
     Failed,
 }
@@ -89,16 +91,17 @@ struct Inner {
     overtaken: Counter,
     transitions_lost: Counter,
     watches_interrupted: Counter,
+    leading: Gauge,
 }
 
 impl Metrics {
     /// Makes them known to a registry.
     pub fn register(&self, registry: &mut Registry) {
-        use WriteResult::{Conflict, Failed, Gone, Refused, Stored, Timeout};
+        use WriteResult::{Conflict, Failed, Fenced, Gone, Refused, Stored, Timeout};
         self.register_injection(registry);
         let inner = &self.0;
         // Shown from the beginning, so that the first one counts as an increase.
-        for result in [Stored, Conflict, Gone, Refused, Timeout, Failed] {
+        for result in [Stored, Conflict, Gone, Refused, Timeout, Fenced, Failed] {
             drop(inner.writes.get_or_create(&ByResult { result }));
         }
         registry.register("status_writes", "Status writes by what became of them", inner.writes.clone());
@@ -121,6 +124,7 @@ impl Metrics {
             "How long walks of a target take that pass, over the pods of the check",
             inner.latency.clone(),
         );
+        registry.register("leading", "Whether this replica judges and writes: 1 or 0", inner.leading.clone());
         registry.register(
             "sidecar_sockets",
             "Sockets of all attached sidecars to targets, and dials that wait for their turn",
@@ -204,6 +208,11 @@ impl Metrics {
     /// Counts a pod that opted in and was made without a sidecar.
     pub fn injection_missed(&self) {
         self.0.missed.inc();
+    }
+
+    /// Whether this replica leads.
+    pub fn leading(&self, leads: bool) {
+        self.0.leading.set(leads.into());
     }
 
     /// Counts a status write.

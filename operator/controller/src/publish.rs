@@ -2,7 +2,8 @@
 //!
 //! Of each check the latest status waits, and checks take turns; one task writes, with a timeout for each,
 //! and with the resourceVersion of the object that was judged. A conflict is no error: the watch brings the
-//! newer object, which is judged again.
+//! newer object, which is judged again. Right before each write it is asked whether this replica still leads: a process
+//! may have been paused for any time, and another leads by now.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,18 +15,20 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource as _};
 use peerwalk_api::condition::READY;
 use peerwalk_api::{ConnectivityCheck, ConnectivityCheckStatus};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::cluster::record::ObjectKey;
+use crate::leading::{Leading, leads_now};
 use crate::metrics::{Metrics, WriteResult};
 
 /// Field manager and event reporter.
 const MANAGER: &str = "peerwalk-operator";
-/// For one write. kube has no timeout of its own and retries some answers for minutes.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+/// For one write. kube has no timeout of its own and retries some answers for minutes. A lease is longer than a leader may
+/// go without a renewal by this.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A status to be written.
 #[derive(Clone, Debug, PartialEq)]
@@ -106,6 +109,13 @@ impl Outbox {
         replaced
     }
 
+    /// Nothing of it is written any more: this replica does not lead.
+    pub fn clear(&self) {
+        let mut waiting = self.waiting();
+        waiting.order.clear();
+        waiting.writes.clear();
+    }
+
     fn take(&self) -> Option<(ObjectKey, StatusWrite)> {
         let mut waiting = self.waiting();
         let check = waiting.order.pop_front()?;
@@ -125,11 +135,16 @@ pub async fn write_statuses(
     outbox: Outbox,
     results: mpsc::Sender<Written>,
     metrics: Metrics,
+    leading: watch::Receiver<Leading>,
     shutdown: CancellationToken,
 ) {
     loop {
         while let Some((check, write)) = outbox.take() {
-            let result = write_status(&client, &check, &write).await;
+            let result = if leads_now(&leading) {
+                write_status(&client, &check, &write).await
+            } else {
+                WriteResult::Fenced
+            };
             metrics.status_write(result);
             if results.send(Written { check, write: Box::new(write), result }).await.is_err() {
                 return;
@@ -194,10 +209,19 @@ fn failed(error: &kube::Error) -> WriteResult {
 
 /// Publishes events until the channel closes. A lost event is counted and never tried again: the status
 /// holds the same information.
-pub async fn publish_events(client: Client, mut events: mpsc::Receiver<EventRecord>, metrics: Metrics) {
+pub async fn publish_events(
+    client: Client,
+    mut events: mpsc::Receiver<EventRecord>,
+    metrics: Metrics,
+    leading: watch::Receiver<Leading>,
+) {
     let recorder =
         Recorder::new(client, Reporter { controller: "peerwalk.dev/operator".into(), instance: None });
     while let Some(event) = events.recv().await {
+        if !leads_now(&leading) {
+            metrics.event_lost();
+            continue;
+        }
         let reference = event.regarding.reference();
         let published = Event {
             type_: if event.warning { EventType::Warning } else { EventType::Normal },
@@ -268,6 +292,60 @@ mod tests {
             assert_eq!(failed(&kube::Error::Api(Box::new(status))), expected, "{code}");
         }
         assert_eq!(failed(&kube::Error::LinesCodecMaxLineLengthExceeded), WriteResult::Failed, "no answer");
+    }
+
+    /// A client of an API server that takes every write, and counts them.
+    fn server() -> (Client, Arc<std::sync::atomic::AtomicUsize>) {
+        let writes = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let counted = Arc::clone(&writes);
+        let answer = async move || {
+            counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            axum::Json(serde_json::json!({
+                "apiVersion": "peerwalk.dev/v1alpha1", "kind": "ConnectivityCheck", "metadata": {"name": "a"},
+            }))
+        };
+        (Client::new(axum::Router::new().fallback(answer), "shop"), writes)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_leads_no_longer_writes_nothing() {
+        let (client, writes) = server();
+        let until = tokio::time::Instant::now() + Duration::from_secs(10);
+        let (_leading, leads) = watch::channel(Leading::Leader { term: 1, until });
+        let (results, mut written) = mpsc::channel(4);
+        let (outbox, metrics) = (Outbox::default(), Metrics::default());
+        let stop = CancellationToken::new();
+        let writing = write_statuses(
+            client.clone(),
+            outbox.clone(),
+            results,
+            metrics.clone(),
+            leads.clone(),
+            stop.clone(),
+        );
+        tokio::spawn(writing);
+        outbox.put(ObjectKey::new("shop", "a"), write("1"));
+        assert_eq!(written.recv().await.map(|written| written.result), Some(WriteResult::Stored));
+        // As after a pause: nobody has said that the lead is lost.
+        tokio::time::advance(Duration::from_secs(11)).await;
+        outbox.put(ObjectKey::new("shop", "a"), write("2"));
+        assert_eq!(written.recv().await.map(|written| written.result), Some(WriteResult::Fenced));
+        let (events, told) = mpsc::channel(1);
+        let namespaced = Regarding::Check { key: ObjectKey::new("shop", "a"), uid: String::new() };
+        let event =
+            EventRecord { regarding: namespaced, warning: true, reason: String::new(), note: String::new() };
+        events.send(event).await.unwrap();
+        drop(events);
+        publish_events(client, told, metrics, leads).await;
+        assert_eq!(writes.load(std::sync::atomic::Ordering::Relaxed), 1, "the one before the pause");
+    }
+
+    #[test]
+    fn what_waits_is_not_for_the_next_time_it_leads() {
+        let outbox = Outbox::default();
+        outbox.put(ObjectKey::new("shop", "b"), write("3"));
+        outbox.clear();
+        assert_eq!(outbox.take(), None);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Client;
 use kube::api::Api;
 use peerwalk_model::Timestamp;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch as told};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use crate::cluster::record::ObjectKey;
 use crate::engine::{Engine, Form, Input, Output, RootsRead, SidecarEvent};
+use crate::leading::Leading;
 use crate::metrics::Metrics;
 use crate::publish::{EventRecord, Outbox, Written, publish_events, write_statuses};
 use crate::settings::{ROOTS_BYTES, Settings};
@@ -57,6 +58,8 @@ pub struct Links<F> {
     pub hub_roots: tokio::sync::watch::Receiver<BTreeSet<String>>,
     /// Requests to explain a check.
     pub explain: mpsc::Receiver<Explain>,
+    /// Whether this replica leads.
+    pub leading: told::Receiver<Leading>,
     /// Told once everything has been listed.
     pub ready: oneshot::Sender<()>,
     /// Told at each turn of the loop, by which others see that it does not hang.
@@ -105,7 +108,7 @@ pub async fn run<F: FnMut(Output)>(
 ) -> Result<(), Error> {
     let mut engine = Engine::new(controller.settings.clone(), controller.metrics.clone(), (links.now)());
     let mut tasks = Tasks::new();
-    let mut channels = start(&controller, &mut tasks, &shutdown);
+    let mut channels = start(&controller, &links.leading, &mut tasks, &shutdown);
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut ready = Some(links.ready);
@@ -127,6 +130,7 @@ pub async fn run<F: FnMut(Output)>(
                 // Whoever asked may be gone; that is no one's loss.
                 let _ = answer.send(engine.explain(&check, form, (links.now)()));
             }
+            Ok(()) = links.leading.changed() => {}
             _ = ticks.tick() => inputs.push_back(Input::Tick),
             // At shutdown the writer ends too, and rightly.
             error = ended(&mut tasks) => return if shutdown.is_cancelled() { Ok(()) } else { Err(error) },
@@ -134,6 +138,12 @@ pub async fn run<F: FnMut(Output)>(
         take_waiting(&mut channels, &mut links.sidecars, &mut inputs);
         links.turns.send_replace(Instant::now());
         let now = (links.now)();
+        // By the clock each time: after a pause nobody has said yet that the lead is lost.
+        let term = links.leading.borrow_and_update().term(Instant::now());
+        engine.lead(term, now);
+        if term.is_none() {
+            channels.outbox.clear();
+        }
         let mut outputs = Vec::new();
         for input in inputs.drain(..) {
             outputs.extend(engine.take(input, now));
@@ -153,7 +163,12 @@ pub async fn run<F: FnMut(Output)>(
 }
 
 /// Starts what surrounds the engine.
-fn start(controller: &Controller, tasks: &mut Tasks, shutdown: &CancellationToken) -> Channels {
+fn start(
+    controller: &Controller,
+    leading: &told::Receiver<Leading>,
+    tasks: &mut Tasks,
+    shutdown: &CancellationToken,
+) -> Channels {
     let Controller { client, metrics, .. } = controller;
     let (watch_sender, watch) = mpsc::channel(BATCH);
     let (written_sender, written) = mpsc::channel(BATCH);
@@ -161,10 +176,16 @@ fn start(controller: &Controller, tasks: &mut Tasks, shutdown: &CancellationToke
     let (roots_sender, roots) = mpsc::channel(16);
     let (events, events_receiver) = mpsc::channel(EVENTS);
     let outbox = Outbox::default();
-    let writer =
-        write_statuses(client.clone(), outbox.clone(), written_sender, metrics.clone(), shutdown.clone());
+    let writer = write_statuses(
+        client.clone(),
+        outbox.clone(),
+        written_sender,
+        metrics.clone(),
+        leading.clone(),
+        shutdown.clone(),
+    );
     tasks.spawn(writer.map(|()| "writing statuses"));
-    let publisher = publish_events(client.clone(), events_receiver, metrics.clone());
+    let publisher = publish_events(client.clone(), events_receiver, metrics.clone(), leading.clone());
     tasks.spawn(publisher.map(|()| "publishing events"));
     tasks.spawn(discovery::watch(client.clone(), kinds_sender).map(|()| "discovery"));
     watch::spawn(client, &watch_sender, tasks);
@@ -223,7 +244,8 @@ fn carry_out(controller: &Controller, channels: &Channels, hub: &mut impl FnMut(
         | Output::Watch(..)
         | Output::Look(..)
         | Output::Injection(_)
-        | Output::CarriedRoots(_)) => {
+        | Output::CarriedRoots(_)
+        | Output::Planned(_)) => {
             hub(output);
         }
     }

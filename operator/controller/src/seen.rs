@@ -23,6 +23,8 @@ const SERVICE_CHANGES: Duration = GRACE_OF_YOUNG_PODS.saturating_mul(2);
 pub struct Seen {
     /// When everything had been listed: no decision could be made before.
     complete: Option<Timestamp>,
+    /// When this replica began to lead, or to lead again.
+    leads: Option<Timestamp>,
     pods: BTreeMap<ObjectKey, PodSeen>,
     /// When the policies or labels of a namespace last changed.
     namespaces: BTreeMap<String, Timestamp>,
@@ -44,10 +46,15 @@ impl Seen {
         self.complete.get_or_insert(now);
     }
 
-    /// Since when the engine knows enough to judge: everything had been listed. Before that it sent no plan and
-    /// took no heartbeat of a pod.
+    /// This replica leads from now on.
+    pub fn leads(&mut self, now: Timestamp) {
+        self.leads = Some(now);
+    }
+
+    /// Since when the engine judges: everything had been listed, and this replica led. Before that it sent no plan and
+    /// took no heartbeat of a pod, or for a while it did not.
     pub fn since(&self) -> Timestamp {
-        self.complete.unwrap_or_default()
+        self.complete.max(self.leads).unwrap_or_default()
     }
 
     /// A pod came, changed or went.

@@ -59,8 +59,12 @@ impl Driver {
 
     /// Drives the stream to its end, and lets go of `over` when it has come.
     pub(crate) async fn run(mut self, mut inbound: Streaming<Frame>, over: DropGuard) {
+        // Before anything is read: a standby reviews no tokens.
         if let Role::Standby { redirect } = self.shared.registry.role() {
-            self.mailbox.leave(|orders| orders.redirect = Some(redirect));
+            self.mailbox.leave(|orders| {
+                orders.no_leader = redirect.is_none();
+                orders.redirect = redirect;
+            });
         }
         let ended = loop {
             let input = self.next(&mut inbound).await;

@@ -26,10 +26,11 @@ pub enum Role {
     /// It takes streams.
     #[default]
     Leader,
-    /// It sends every sidecar elsewhere, also those attached already.
+    /// It takes no sidecar. Those that are attached already stay until it is known where to send them.
     Standby {
-        /// `host:port` of the leader.
-        redirect: String,
+        /// `host:port` of the leader, where every sidecar is sent. Whoever comes while it is not known is asked to
+        /// come back.
+        redirect: Option<String>,
     },
 }
 
@@ -86,8 +87,7 @@ impl HubHandle {
         self.registry.walk_now(pod, targets)
     }
 
-    /// Makes this replica the leader or a standby. A hub begins as leader, and stays it while the chart runs one
-    /// replica; redirecting is part of the protocol from its first version, and this is what sends it.
+    /// Makes this replica the leader or a standby. A hub begins as leader.
     pub fn set_role(&self, role: Role) {
         self.registry.set_role(role);
     }

@@ -19,6 +19,8 @@ pub(crate) struct Orders {
     pub(crate) removed: bool,
     /// Another replica is the one to talk to.
     pub(crate) redirect: Option<String>,
+    /// This replica does not lead, and does not know who does: nobody is attached now.
+    pub(crate) no_leader: bool,
     /// The newest plan, when it is newer than the one taken last.
     pub(crate) plan: Option<Arc<Plan>>,
     /// Targets to walk now.

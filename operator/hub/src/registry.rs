@@ -97,7 +97,7 @@ impl Registry {
 
     pub(crate) fn set_role(&self, role: Role) {
         let mut state = self.lock();
-        if let Role::Standby { redirect } = &role {
+        if let Role::Standby { redirect: Some(redirect) } = &role {
             for stream in state.pods.values().filter_map(|entry| entry.stream.as_ref()) {
                 stream.leave(|orders| orders.redirect = Some(redirect.clone()));
             }
@@ -129,7 +129,7 @@ impl Registry {
             return None;
         }
         // The role may have changed since the stream began.
-        if let Role::Standby { redirect } = &state.role {
+        if let Role::Standby { redirect: Some(redirect) } = &state.role {
             let redirect = redirect.clone();
             stream.leave(|orders| orders.redirect = Some(redirect));
         }

@@ -30,6 +30,8 @@ const MISSING_HEARTBEATS: u32 = 3;
 const POD_UNKNOWN_DELAY: Duration = Duration::from_secs(2);
 /// When to come back while tokens cannot be reviewed.
 const UNAVAILABLE_DELAY: Duration = Duration::from_secs(5);
+/// When to come back to a standby that does not know who leads: another replica is about to.
+const NO_LEADER_DELAY: Duration = Duration::from_secs(1);
 /// When to come back to a hub that has no room.
 const FULL_DELAY: Duration = Duration::from_secs(15);
 /// When to come back after sending too much.
@@ -248,7 +250,13 @@ impl Session {
         if let Some(address) = orders.redirect {
             return self.end(Some(FromHub::Redirect { address }), Ended::Redirected);
         }
-        let State::Attached(attachment) = &mut self.state else { return Vec::new() };
+        let State::Attached(attachment) = &mut self.state else {
+            return if orders.no_leader {
+                self.retry(NO_LEADER_DELAY, RetryReason::NotReady)
+            } else {
+                Vec::new()
+            };
+        };
         let mut actions = Vec::new();
         let mut walk = orders.walk;
         if let Some(plan) = orders.plan {

@@ -11,6 +11,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use kube::api::{Api, Patch, PatchParams};
 use kube::runtime::{WatchStreamExt, watcher};
+use peerwalk_controller::{Leading, leads_now};
 use serde_json::{Value, json};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -30,7 +31,7 @@ pub struct Bundle {
     /// The CAs, PEM. With each change they are written anew.
     pub trusted: watch::Receiver<Trusted>,
     /// Whether this replica is the one that writes.
-    pub leads: watch::Receiver<bool>,
+    pub leading: watch::Receiver<Leading>,
     /// What all webhooks have at this moment; `None` when they do not have what they should.
     pub told: watch::Sender<Option<String>>,
     /// Told when the CAs have been seen in place for the first time.
@@ -46,14 +47,14 @@ pub async fn keep_ca_bundle(client: kube::Client, name: &str, bundle: Bundle, sh
 }
 
 async fn keep(api: &Api<MutatingWebhookConfiguration>, name: &str, bundle: Bundle) {
-    let Bundle { mut trusted, mut leads, told, in_place } = bundle;
+    let Bundle { mut trusted, mut leading, told, in_place } = bundle;
     let mut in_place = Some(in_place);
     let mut objects = pin!(watcher::watch_object(api.clone(), name).default_backoff());
     let mut seen: Option<MutatingWebhookConfiguration> = None;
     let mut due: Option<Value> = None;
     let mut not_before = Instant::now();
     loop {
-        let may_write = *leads.borrow_and_update();
+        let may_write = leads_now(&leading);
         tokio::select! {
             event = objects.next() => match event {
                 Some(Ok(object)) => {
@@ -69,9 +70,11 @@ async fn keep(api: &Api<MutatingWebhookConfiguration>, name: &str, bundle: Bundl
                 None => return,
             },
             Ok(()) = trusted.changed() => {}
-            Ok(()) = leads.changed() => continue,
+            Ok(()) = leading.changed() => continue,
             () = sleep_until(not_before), if may_write && due.is_some() => {
                 let written = match &due {
+                    // It may have been paused, and another leads by now.
+                    Some(_) if !leads_now(&leading) => continue,
                     Some(patch) => apply(api, name, patch).await,
                     None => true,
                 };

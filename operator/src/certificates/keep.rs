@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
 use kube::runtime::{WatchStreamExt, watcher};
+use peerwalk_controller::{Leading, leads_now};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -27,7 +28,7 @@ pub struct Keeping {
     /// The Secret.
     pub name: String,
     /// Whether this replica is the one that rotates.
-    pub leads: watch::Receiver<bool>,
+    pub leading: watch::Receiver<Leading>,
     /// The fingerprints of hub roots that pods carry; `None` until all pods are known.
     pub carried: watch::Receiver<Option<BTreeSet<String>>>,
     /// What the API server verifies the webhook by, while it is what it should.
@@ -47,6 +48,8 @@ struct Keeper {
     certificates: Certificates,
     keeping: Keeping,
     seen: Seen,
+    /// Whether it led when that was looked at last.
+    led: bool,
     /// Since when the authorities are as they are.
     settled: Instant,
     /// Since when the API server has what it should.
@@ -56,8 +59,14 @@ struct Keeper {
 impl Certificates {
     /// Keeps them until `shutdown`. New connections take new leaves; open ones stay.
     pub async fn keep(self, keeping: Keeping, shutdown: CancellationToken) {
-        let keeper =
-            Keeper { certificates: self, keeping, seen: Seen::Nothing, settled: Instant::now(), told: None };
+        let keeper = Keeper {
+            certificates: self,
+            keeping,
+            seen: Seen::Nothing,
+            led: false,
+            settled: Instant::now(),
+            told: None,
+        };
         shutdown.run_until_cancelled(Box::pin(keeper.run())).await;
     }
 }
@@ -72,7 +81,13 @@ impl Keeper {
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
-                Ok(()) = self.keeping.leads.changed() => {}
+                Ok(()) = self.keeping.leading.changed() => {
+                    let leads = leads_now(&self.keeping.leading);
+                    // A lease that is renewed changes nothing.
+                    if std::mem::replace(&mut self.led, leads) == leads {
+                        continue;
+                    }
+                }
                 Ok(()) = self.keeping.carried.changed() => {}
                 Ok(()) = self.keeping.told.changed() => {}
                 event = objects.next() => match event {
@@ -132,7 +147,8 @@ impl Keeper {
     /// The next step of a rotation, if this replica leads and one is due.
     async fn rotate(&mut self) -> Result<(), CertificatesError> {
         self.hear_of_bundle();
-        if !*self.keeping.leads.borrow() {
+        // By the clock each time; of a write that a pause delayed all the same, the version decides.
+        if !leads_now(&self.keeping.leading) {
             return Ok(());
         }
         let secret = match &self.seen {

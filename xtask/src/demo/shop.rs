@@ -99,7 +99,8 @@ pub(crate) fn settle(stage: &Stage<'_>) -> Result<()> {
 
 /// The end of the operator's log, for whom something did not happen.
 pub(crate) fn operator_log(stage: &Stage<'_>) {
-    match stage.kubectl(&["-n", "peerwalk-system", "logs", "deployment/peerwalk", "--tail=30"]) {
+    let of_all = "--selector=app.kubernetes.io/name=peerwalk";
+    match stage.kubectl(&["-n", "peerwalk-system", "logs", of_all, "--prefix", "--tail=30"]) {
         Ok(log) => {
             tree::say("The end of the operator's log:");
             indented(&log);

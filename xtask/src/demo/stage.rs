@@ -54,12 +54,12 @@ impl Stage<'_> {
 
     /// The operator's explanation of all walks of a check, as blocks: one for each pair of a pod and a target.
     pub(crate) fn explain(&self, check: &str) -> Result<Vec<String>> {
-        let selector = "app.kubernetes.io/name=peerwalk";
-        let format = "jsonpath={.items[0].metadata.name}";
-        let pod =
-            self.kubectl(&["-n", "peerwalk-system", "get", "pods", "--selector", selector, "-o", format])?;
+        // Only the replica that leads knows. It is named in the Lease by its pod and the pod's uid.
+        let format = "jsonpath={.spec.holderIdentity}";
+        let holder = self.kubectl(&["-n", "peerwalk-system", "get", "lease", "peerwalk", "-o", format])?;
+        let pod = holder.trim().split('_').next().unwrap_or_default();
         // The operator's image has no other program and the address is the pod's own loopback.
-        let place = Place::from_pod("peerwalk-system", pod.trim());
+        let place = Place::from_pod("peerwalk-system", pod);
         let mut client = self.cluster.exec(&place, self.cluster.program("testbed")?)?;
         client.args(["http", &format!("http://127.0.0.1:8082/explain/shop/{check}")]);
         let answer = self.output(&mut client)?;

@@ -1,6 +1,8 @@
 //! Keeps a status within its limits: samples go first, then messages, then rows.
 
-use super::{ConnectivityCheckStatus, MAX_ROW_MESSAGE, MAX_SAMPLE, MAX_SAMPLES, MAX_STATUS, MAX_TEMPLATES};
+use super::{
+    ConnectivityCheckStatus, MAX_OUTAGES, MAX_ROW_MESSAGE, MAX_SAMPLE, MAX_SAMPLES, MAX_STATUS, MAX_TEMPLATES,
+};
 use crate::condition::{MAX_MESSAGE, clamp};
 
 /// Brings every text to its own limit, and then the whole to [`MAX_STATUS`].
@@ -8,6 +10,7 @@ pub(super) fn fit(status: &mut ConnectivityCheckStatus) {
     clamp_texts(status);
     // One that is left out counts as new when an operator starts, which is the careful side.
     status.observed_templates.truncate(MAX_TEMPLATES);
+    status.outages.drain(..status.outages.len().saturating_sub(MAX_OUTAGES));
     if !fits(status) {
         status.targets.iter_mut().for_each(|row| row.samples.clear());
     }

@@ -8,6 +8,7 @@ use peerwalk_model::plan::PlannedTarget;
 use peerwalk_model::verdict::Expectation;
 use peerwalk_model::{Confidence, Outcome, PodRef, TargetKey, Timestamp, Verdict};
 
+use super::outages::Gaps;
 use super::outgoing::Outgoing;
 use super::select::{Selection, select};
 use super::status::Progress;
@@ -40,6 +41,8 @@ pub struct CheckState {
     pub outgoing: Outgoing,
     /// Since when something has been missing.
     pub progress: Progress,
+    /// What sidecars told of the time in which nobody judged.
+    pub gaps: Gaps,
     /// Whether it waits for something that time alone may bring.
     pub waiting: bool,
     /// Whether a sign of life may make a verdict surer.
@@ -190,6 +193,7 @@ impl Engine {
         let named: BTreeSet<&str> = check.spec.targets.iter().map(|target| target.name.as_str()).collect();
         state.pairs.retain(|pod, _| sampled.contains(pod));
         state.pairs.values_mut().for_each(|pairs| pairs.retain(|target, _| named.contains(target.as_str())));
+        state.gaps.retain(&sampled, &named);
         if check.spec.suspend {
             state.pairs.clear();
         }

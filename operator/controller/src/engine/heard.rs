@@ -40,15 +40,7 @@ impl Engine {
             }
             SidecarEvent::Walk(pod, walk) => return self.take_walk(pod, *walk, at, now),
             SidecarEvent::Saw(pod, number, saw) => self.take_saw(&pod, number, saw, at, now),
-            SidecarEvent::Transitions(pod, transitions) => {
-                // A sidecar can make up as many as it likes.
-                for transition in transitions {
-                    tracing::debug!(
-                        %pod, walked = %transition.target, passed = transition.passed,
-                        stage = %transition.stage, at = %transition.at, "transition"
-                    );
-                }
-            }
+            SidecarEvent::Transitions(pod, transitions) => self.take_transitions(&pod, &transitions, now),
         }
         Vec::new()
     }

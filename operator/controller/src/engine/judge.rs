@@ -200,6 +200,7 @@ impl Engine {
         let said = status::status(check, &round, before, &mut progress, now);
         let held = self.holds_back(check, base, &round, &said, now);
         state.progress = progress;
+        state.gaps.learn(&said.targets);
         state.waiting = status::waits(&said);
         state.uncertain = state.pairs.values().flat_map(BTreeMap::values).any(uncertain);
         self.show(key, if held { base } else { &said });
@@ -240,6 +241,7 @@ impl Engine {
             roots_missing: roots.collect(),
             paused: self.injection.paused(&key.namespace),
             pairs: self.views(check, state, now),
+            gaps: &state.gaps,
         }
     }
 

@@ -15,6 +15,8 @@ use crate::publish::{EventRecord, Regarding};
 /// Pods that are seen within this time after their namespace opted in may be older than that: the two are
 /// watched apart.
 const APART: Duration = Duration::from_secs(10);
+/// A standby remembers pods for this long: longer than it takes until it leads, when the leader has died.
+const TAKE_OVER: Duration = Duration::from_secs(30);
 /// A template of which nothing new was missed for so long is told again.
 const FORGET: Duration = Duration::from_hours(1);
 /// Templates that are remembered; pods of others are counted, and not told.
@@ -27,8 +29,8 @@ pub(super) struct OptedIn {
     namespaces: BTreeMap<String, (Option<String>, Timestamp)>,
     /// Templates by namespace, with the last pod that was missed.
     told: BTreeMap<(String, String), Timestamp>,
-    /// Pods that have come since everything was listed and are yet to be looked at.
-    pub(super) new: Vec<ObjectKey>,
+    /// Pods that have come since everything was listed and are yet to be looked at, and when they came.
+    pub(super) new: Vec<(ObjectKey, Timestamp)>,
 }
 
 impl OptedIn {
@@ -84,10 +86,15 @@ impl OptedIn {
 }
 
 impl Engine {
-    /// Of pods that were not there before, whether the webhook should have been called for them, and was not.
+    /// Of pods that were not there before, whether the webhook should have been called for them, and was not. A standby
+    /// leaves that to the leader, and remembers those for which there may be none.
     pub(super) fn look_for_sidecars(&mut self, now: Timestamp, outputs: &mut Vec<Output>) {
-        for key in std::mem::take(&mut self.opted_in.new) {
-            outputs.extend(self.missed(&key, now));
+        if !self.leads() {
+            self.opted_in.new.retain(|(_, came)| now.since(*came) < TAKE_OVER);
+            return;
+        }
+        for (key, came) in std::mem::take(&mut self.opted_in.new) {
+            outputs.extend(self.missed(&key, came));
         }
     }
 

@@ -90,7 +90,7 @@ impl Outgoing {
             WriteResult::Stored => Fate::Stored,
             WriteResult::Conflict => Fate::Conflict,
             WriteResult::Gone | WriteResult::Refused => Fate::Refused,
-            WriteResult::Timeout | WriteResult::Failed => Fate::Failed,
+            WriteResult::Timeout | WriteResult::Failed | WriteResult::Fenced => Fate::Failed,
         };
         // One that was overtaken by another says nothing of the other.
         let Some(last) = self.last.as_mut().filter(|last| last.write == *write) else { return };

@@ -1,6 +1,7 @@
 //! From what was said of each pair to the status of the check: conditions, counts, rows, samples. Pure.
 
 mod covered;
+mod outages;
 mod progress;
 mod ready;
 mod redact;
@@ -17,6 +18,7 @@ use peerwalk_model::verdict::Topic;
 use peerwalk_model::{Outcome, PodRef, Reason, Timestamp, Verdict};
 
 use super::checks::PairState;
+use super::outages::Gaps;
 use super::select::Selection;
 use crate::cluster::record::{Pod, UnreadableCheck};
 
@@ -42,6 +44,8 @@ pub(super) struct Round<'a> {
     /// Why pods that are made now get no sidecar.
     pub paused: Option<&'a str>,
     pub pairs: Vec<PairView<'a>>,
+    /// What sidecars told of the time in which nobody judged.
+    pub gaps: &'a Gaps,
 }
 
 /// One pair, as the status sees it.
@@ -105,6 +109,7 @@ pub(super) fn status(
     let stalled = progress.stalled(check, round, &said, before, now);
     let reconciling = said.status == ConditionStatus::Unknown && !stalled && !said.suspended;
     let covered = covered::covered(check, round);
+    let targets = rows::rows(check, round, before, &Time(jiff(now)));
     let status = ConnectivityCheckStatus {
         observed_generation: check.metadata.generation,
         result: match said.status {
@@ -114,7 +119,8 @@ pub(super) fn status(
             ConditionStatus::Unknown => CheckResult::Unknown,
         },
         summary: Some(summary(check, round)),
-        targets: rows::rows(check, round, before, &Time(jiff(now))),
+        outages: outages::outages(check, &targets, round.gaps, before),
+        targets,
         observed_templates: round.selection.counting().map(ready::short).collect(),
         ..ConnectivityCheckStatus::default()
     };
@@ -140,6 +146,7 @@ pub(super) fn not_readable(
     let status = ConnectivityCheckStatus {
         observed_generation: check.generation,
         result: CheckResult::Failed,
+        outages: before.outages.clone(),
         ..ConnectivityCheckStatus::default()
     };
     let (reconciling, stalled) = (ready.when(false, "Settled"), ready.when(true, "Progressing"));

@@ -159,3 +159,14 @@ fn processes_that_displace_each_other_are_noticed() {
     let arrival = Arrival { instance: 2, at: Timestamp::from_millis(150_000) };
     assert_eq!(registry.attach(&pod(), &stream(), arrival, || true, || ()), Some(Attached::Alone));
 }
+
+#[test]
+fn streams_stay_until_it_is_known_who_leads() {
+    let registry = registry();
+    let stream = attached(&registry);
+    taken(&stream);
+    registry.set_role(Role::Standby { redirect: None });
+    assert!(stream.take().now_or_never().is_none(), "nowhere to go");
+    registry.set_role(Role::Standby { redirect: Some("10.0.0.2:9443".to_owned()) });
+    assert_eq!(taken(&stream).redirect.as_deref(), Some("10.0.0.2:9443"));
+}

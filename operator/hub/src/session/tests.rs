@@ -387,6 +387,14 @@ fn who_begins_without_a_plan_is_not_asked_to_walk_what_is_new_to_it() {
 }
 
 #[test]
+fn without_a_leader_nobody_is_attached_and_nobody_sent_away() {
+    let orders = || Input::Orders(Orders { no_leader: true, ..Orders::default() });
+    let later = FromHub::RetryAfter { delay: secs(1), reason: RetryReason::NotReady };
+    assert_eq!(session().on(orders(), secs(0)), [Action::Send(later), Action::End(Ended::Retry)]);
+    assert_eq!(attached().on(orders(), secs(0)), [], "who is attached stays");
+}
+
+#[test]
 fn orders_can_end_a_stream() {
     let unknown = FromHub::RetryAfter { delay: secs(2), reason: RetryReason::PodUnknown };
     let redirect = FromHub::Redirect { address: "10.0.0.9:9443".into() };

@@ -47,7 +47,7 @@ struct Place {
 impl Engine {
     /// A Service or its endpoints changed: where its address leads is looked at when it should have settled.
     pub(in super::super) fn look_after(&mut self, service: &ObjectKey, now: Timestamp) {
-        if self.index.complete() {
+        if self.index.complete() && self.leads() {
             self.peers.places.due.insert(service.clone(), now.plus(SETTLED));
         }
     }

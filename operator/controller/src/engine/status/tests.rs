@@ -59,6 +59,7 @@ fn that_there_are_more_failures_is_told_however_long_the_first_is() {
             roots_missing: vec![],
             paused: None,
             pairs: (0..targets).map(|target| failed(&pod, target, &shown)).collect(),
+            gaps: &Gaps::default(),
         };
         let before = ConnectivityCheckStatus::default();
         let now = Timestamp::default();

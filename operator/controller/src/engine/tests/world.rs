@@ -109,7 +109,8 @@ impl World {
             silence: Duration::from_secs(20),
         };
         let now = Timestamp::from_millis(START);
-        let engine = Engine::new(settings, Metrics::default(), now);
+        let mut engine = Engine::new(settings, Metrics::default(), now);
+        engine.lead(Some(1), now);
         Self {
             engine,
             now,

@@ -1,0 +1,100 @@
+//! The engine judges, plans and asks while this replica leads. Otherwise it follows the cluster and is silent, but for
+//! what its own webhook and its own certificates need.
+
+use std::collections::BTreeSet;
+use std::mem;
+
+use peerwalk_model::{PodRef, Timestamp};
+
+use super::{Engine, Output};
+
+/// Whether this replica leads, as far as the engine has been told.
+#[derive(Debug, Default)]
+pub(super) struct Lead {
+    /// The term in which it does.
+    term: Option<u64>,
+    /// The term in which it did last.
+    last: Option<u64>,
+    /// Whether all plans of the term have been given.
+    planned: bool,
+    /// Pods that have a plan of an earlier term.
+    before: BTreeSet<PodRef>,
+}
+
+impl Engine {
+    /// This replica leads in that term, or does not lead. A new term begins as a start of the operator does: what was
+    /// known of sidecars may be of long ago, another has judged since, and its word is in the stored status. The same
+    /// term goes on with what is known. In both, sidecars have time to come back.
+    pub fn lead(&mut self, term: Option<u64>, now: Timestamp) {
+        if self.lead.term == term {
+            return;
+        }
+        if self.lead.term.is_some() {
+            self.hide_all();
+        }
+        self.metrics.leading(term.is_some());
+        if term.is_some() && self.lead.last != term {
+            self.begin_anew(now);
+        }
+        self.lead.term = term;
+        self.lead.last = term.or(self.lead.last);
+        if term.is_some() {
+            self.seen.leads(now);
+            self.touched.all = true;
+        }
+    }
+
+    /// Whether this replica leads.
+    pub(super) fn leads(&self) -> bool {
+        self.lead.term.is_some()
+    }
+
+    /// What a standby says: its webhook injects, and has to know where not to; who leads next has to know at once which
+    /// roots pods carry. All else is for the leader to say.
+    pub(super) fn stand_by(&mut self, mut outputs: Vec<Output>) -> Vec<Output> {
+        outputs.retain(|output| matches!(output, Output::Injection(_)));
+        if mem::take(&mut self.touched).cluster() {
+            outputs.extend(self.carried_roots());
+        }
+        outputs
+    }
+
+    /// Keeps what is known of the cluster, of injection in it and of the hub's roots, and nothing else.
+    fn begin_anew(&mut self, now: Timestamp) {
+        let fresh = Self::new(self.settings.clone(), self.metrics.clone(), now);
+        let old = mem::replace(self, fresh);
+        self.index = old.index;
+        self.interrupted = old.interrupted;
+        self.unreadable_kinds = old.unreadable_kinds;
+        self.injection = old.injection;
+        self.opted_in = old.opted_in;
+        self.hub_roots = old.hub_roots;
+        self.transitions_lost = old.transitions_lost;
+        self.lead = Lead { before: old.lead.before, ..Lead::default() };
+        self.lead.before.extend(old.plans.into_keys());
+        if self.index.complete() {
+            self.seen.completed(now);
+        }
+    }
+
+    /// All plans have been given once: sidecars may come. Pods that went between two terms are taken from the hub.
+    pub(super) fn tell_planned(&mut self, outputs: &mut Vec<Output>) {
+        let Some(term) = self.lead.term.filter(|_| !self.lead.planned) else { return };
+        self.lead.planned = true;
+        let mut gone = mem::take(&mut self.lead.before);
+        gone.retain(|pod| !self.plans.contains_key(pod));
+        self.transitions_lost.retain(|pod, _| !gone.contains(pod));
+        outputs.extend(gone.into_iter().map(Output::RemovePod));
+        outputs.push(Output::Planned(term));
+    }
+
+    /// Another replica's metrics show the checks from now on.
+    fn hide_all(&self) {
+        for (key, state) in &self.checks {
+            self.hide_times(key, state);
+        }
+        for key in self.checks.keys().chain(self.unreadable.keys()) {
+            self.metrics.ready(&key.namespace, &key.name, None);
+        }
+    }
+}
