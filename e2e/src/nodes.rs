@@ -212,7 +212,27 @@ fn install(cluster: &Cluster, more: &[&str]) -> Result<()> {
         helm.args(["--set", value]);
     }
     printed(&mut helm).context("cannot install the chart")?;
+    await_rollout(cluster)?;
     await_injection(cluster)
+}
+
+/// Waits until no pod of before is left: while it ends, it injects as it was told to for whoever is connected to it.
+fn await_rollout(cluster: &Cluster) -> Result<()> {
+    const WITHIN: Duration = Duration::from_mins(1);
+    const EVERY: Duration = Duration::from_millis(500);
+    let status = ["-n", SYSTEM, "rollout", "status", "deployment/peerwalk", "--timeout=60s"];
+    printed(cluster.kubectl().args(status))?;
+    let asked = Instant::now();
+    loop {
+        let ending = ["-n", SYSTEM, "get", "pods", "-o", "jsonpath={.items[*].metadata.deletionTimestamp}"];
+        if printed(cluster.kubectl().args(ending))?.is_empty() {
+            return Ok(());
+        }
+        if asked.elapsed() > WITHIN {
+            bail!("pods of the operator that were replaced are there after {WITHIN:?}");
+        }
+        thread::sleep(EVERY);
+    }
 }
 
 /// A namespace, unless it is there from an earlier test binary, that takes no pod which is not restricted.

@@ -140,7 +140,10 @@ fn values_reach_the_operator() -> Result<()> {
 #[test]
 fn the_operator_can_be_on_its_nodes_network() -> Result<()> {
     let objects = render(&[r#"webhook={"hostNetwork":true,"port":10270}"#])?;
-    let pod = &one(&objects, "Deployment", "peerwalk")?["spec"]["template"]["spec"];
+    let spec = &one(&objects, "Deployment", "peerwalk")?["spec"];
+    let rolling = json!({ "maxUnavailable": 1, "maxSurge": 0 });
+    ensure!(spec["strategy"]["rollingUpdate"] == rolling, "a node has its ports once: {}", spec["strategy"]);
+    let pod = &spec["template"]["spec"];
     ensure!(pod["hostNetwork"] == true && pod["dnsPolicy"] == "ClusterFirstWithHostNet", "{pod}");
     let arguments = pod["containers"][0]["args"].as_array().context("arguments")?;
     ensure!(arguments.contains(&json!("--webhook-listen=0.0.0.0:10270")), "{arguments:?}");

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
 use kube::api::{Api, ObjectMeta};
 use peerwalk_api::ConditionStatus::{False, True};
-use peerwalk_e2e::nodes::SYSTEM;
+use peerwalk_e2e::nodes::{SYSTEM, printed};
 use peerwalk_e2e::object::{self, NODE_1, NODE_2, to_service, with};
 use peerwalk_e2e::scene::{CLIENT, SERVER, Scene, play};
 use serde_json::{Value, json};
@@ -70,8 +70,12 @@ fn request(line: &str) -> Option<(Right, bool)> {
     Some((right, entry["responseStatus"]["code"] == 403))
 }
 
-/// Everything that makes the operator use what it uses seldom: a check's own roots, and an event that repeats.
+/// Everything that makes the operator use what it uses seldom: a new root of the hub, a check's own roots, and an event
+/// that repeats.
 async fn use_all(scene: &Scene<'_>) -> Result<()> {
+    // Pods of the old root go on verifying the hub: this disturbs no other test.
+    let rotate = ["annotate", "--overwrite", "secret", "peerwalk-ca", "peerwalk.dev/rotate-hub-root=now"];
+    printed(scene.nodes.cluster.kubectl().args(["-n", SYSTEM]).args(rotate))?;
     let (client, server) = (scene.name(CLIENT), scene.name(SERVER));
     let roots = json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "roots", "namespace": client },

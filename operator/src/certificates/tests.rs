@@ -13,6 +13,7 @@ use axum::{Json, Router};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
+use peerwalk_controller::Leading;
 use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -33,6 +34,11 @@ fn at(text: &str) -> Timestamp {
 
 fn now() -> Timestamp {
     at("2026-11-01T12:00:00Z")
+}
+
+/// It leads for as long as any test takes.
+fn leads() -> Leading {
+    Leading::Leader { term: 1, until: tokio::time::Instant::now() + Duration::from_hours(1000) }
 }
 
 fn status(code: u16, reason: &str) -> Response {
@@ -301,9 +307,9 @@ async fn the_ca_is_written_where_it_is_missing_and_again_when_it_is_taken_away()
     let shutdown = CancellationToken::new();
     let (in_place, mut seen) = oneshot::channel();
     let (sender, told) = (watch::Sender::new(trusted("OURS")), watch::Sender::new(None));
-    let leads = watch::Sender::new(true);
+    let leading = watch::Sender::new(leads());
     let bundle =
-        Bundle { trusted: sender.subscribe(), leads: leads.subscribe(), told: told.clone(), in_place };
+        Bundle { trusted: sender.subscribe(), leading: leading.subscribe(), told: told.clone(), in_place };
     let keeper = tokio::spawn({
         let (client, shutdown) = (configurations(state), shutdown.clone());
         async move { keep_ca_bundle(client, "peerwalk", bundle, shutdown).await }
@@ -338,20 +344,25 @@ async fn the_ca_is_written_where_it_is_missing_and_again_when_it_is_taken_away()
     assert_eq!(*told.borrow(), None, "and it is known that it is not in place");
 
     // Another replica leads: it writes, and this one sees whether it has.
-    leads.send_replace(false);
+    leading.send_replace(Leading::default());
     trust(&sender, "OURS+NEXT");
     tokio::time::sleep(Duration::from_mins(1)).await;
     assert!(written.try_recv().is_err(), "a replica that does not lead writes nothing");
     events.send(configuration("5", [Some("OURS+NEXT"), Some("OURS+NEXT")])).expect("watched");
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(told.borrow().as_deref(), Some("OURS+NEXT"));
-    leads.send_replace(true);
+    leading.send_replace(leads());
     trust(&sender, "NEXT");
     assert_eq!(
         written.recv().await.as_ref(),
         Some(&expected_patch("NEXT")),
         "a leader does, with each change"
     );
+    // As after a pause: nobody has said that the lead is lost.
+    leading.send_replace(Leading::Leader { term: 2, until: tokio::time::Instant::now() });
+    trust(&sender, "LATER");
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert!(written.try_recv().is_err(), "the clock says it");
     shutdown.cancel();
     keeper.await.expect("ends with the process");
 }

@@ -121,27 +121,27 @@ struct Replica {
     hub: Arc<ArcSwap<ServerConfig>>,
     webhook: Arc<ArcSwap<ServerConfig>>,
     trusted: watch::Receiver<Trusted>,
-    leads: watch::Sender<bool>,
+    leading: watch::Sender<Leading>,
     carried: watch::Sender<Option<BTreeSet<String>>>,
     told: watch::Sender<Option<String>>,
 }
 
 impl Replica {
-    async fn start(store: &Arc<Store>, leads: bool) -> Self {
+    async fn start(store: &Arc<Store>, leading: Leading) -> Self {
         let authorities = load_or_create(&store.api(), SECRET, now()).await.expect("authorities");
         let certificates = Certificates::issue(authorities, &SERVICES, now()).expect("leaves");
         let replica = Self {
             hub: certificates.hub_tls(),
             webhook: certificates.webhook_tls(),
             trusted: certificates.trusted(),
-            leads: watch::Sender::new(leads),
+            leading: watch::Sender::new(leading),
             carried: watch::Sender::new(None),
             told: watch::Sender::new(None),
         };
         let keeping = Keeping {
             secrets: store.api(),
             name: SECRET.to_owned(),
-            leads: replica.leads.subscribe(),
+            leading: replica.leading.subscribe(),
             carried: replica.carried.subscribe(),
             told: replica.told.subscribe(),
             clock: now,
@@ -175,7 +175,8 @@ async fn an_hour() {
 
 async fn two_replicas() -> (Arc<Store>, Replica, Replica) {
     let store = Store::with(&Authorities::create(now()).expect("authorities"));
-    let (leader, standby) = (Replica::start(&store, true).await, Replica::start(&store, false).await);
+    let leader = Replica::start(&store, leads()).await;
+    let standby = Replica::start(&store, Leading::default()).await;
     (store, leader, standby)
 }
 
@@ -278,11 +279,11 @@ async fn a_secret_that_is_deleted_is_made_again_and_a_damaged_one_changes_nothin
 #[tokio::test(start_paused = true)]
 async fn whoever_comes_to_lead_carries_on() {
     let (store, leader, standby) = two_replicas().await;
-    leader.leads.send_replace(false);
+    leader.leading.send_replace(Leading::default());
     store.annotate("peerwalk.dev/rotate-hub-root");
     settle().await;
     assert_eq!(store.writes(), 0, "nobody leads");
-    standby.leads.send_replace(true);
+    standby.leading.send_replace(leads());
     settle().await;
     assert_eq!(store.writes(), 1);
     assert_eq!(leader.trusts(), standby.trusts());
@@ -290,9 +291,22 @@ async fn whoever_comes_to_lead_carries_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_finds_its_lease_over_rotates_nothing() {
+    let (store, leader, _standby) = two_replicas().await;
+    // As after a pause: nobody has said that the lead is lost.
+    leader.leading.send_replace(Leading::Leader { term: 1, until: tokio::time::Instant::now() });
+    store.annotate("peerwalk.dev/rotate-hub-root");
+    an_hour().await;
+    assert_eq!(store.writes(), 0, "the clock says it");
+    leader.leading.send_replace(leads());
+    settle().await;
+    assert_eq!(store.writes(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn two_that_lead_at_once_rotate_once() {
     let store = Store::with(&Authorities::create(now()).expect("authorities"));
-    let (one, two) = (Replica::start(&store, true).await, Replica::start(&store, true).await);
+    let (one, two) = (Replica::start(&store, leads()).await, Replica::start(&store, leads()).await);
     store.annotate("peerwalk.dev/rotate-hub-root");
     settle().await;
     assert_eq!(one.trusts(), two.trusts(), "the version that was read decides");

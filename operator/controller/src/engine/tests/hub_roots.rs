@@ -95,6 +95,24 @@ fn a_pod_of_a_replaced_root_is_to_be_restarted() {
 }
 
 #[test]
+fn who_takes_over_knows_the_roots() {
+    let mut world = World::shop();
+    world.take(Input::HubRoots(set(&["new"])));
+    world.settle();
+    world.engine.lead(None, world.now());
+    web(&mut world, Some("old"), &json!({}));
+    assert_eq!(world.settle(), [Output::CarriedRoots(set(&["old"]))], "or it would forget one that is carried");
+    assert_eq!(world.settle(), []);
+    world.engine.lead(Some(2), world.now());
+    assert!(told(&world.settle()).is_empty(), "they are the same");
+    world.pass(60);
+    world.tick();
+    world.settle_and_store();
+    let covered = world.last().condition(COVERED).unwrap();
+    assert!(covered.message.contains("injected under a replaced root"), "{}", covered.message);
+}
+
+#[test]
 fn a_pod_that_reports_all_the_same_is_believed() {
     let mut world = World::shop();
     web(&mut world, Some("old"), &json!({}));

@@ -117,6 +117,24 @@ fn three_pods_without_the_image_pause_their_namespace_until_one_starts() {
 }
 
 #[test]
+fn a_standby_pauses_its_own_webhook_and_tells_nobody_else() {
+    let mut world = world();
+    world.engine.lead(None, world.now());
+    held(&mut world, "shop", &["a", "b", "c"]);
+    let outputs = world.settle();
+    let [Output::Injection(pauses)] = outputs.as_slice() else { panic!("{outputs:#?}") };
+    assert_eq!(paused_in(pauses), [("shop", BAD_IMAGE, 0)]);
+    assert_eq!(metric(&world, "injection_paused{"), ["injection_paused{namespace=\"shop\"} 1"]);
+    assert_eq!(told(&mut world), None, "once");
+
+    world.engine.lead(Some(2), world.now());
+    assert_eq!(told(&mut world), None, "it goes on with what it knows");
+    assert_eq!(on_pods(&world), [], "who led before has told of it");
+    world.pass(60);
+    assert_eq!(paused_in(&told(&mut world).expect("a trial")), [("shop", BAD_IMAGE, 2)]);
+}
+
+#[test]
 fn a_trial_that_fails_waits_for_longer() {
     let mut world = world();
     held(&mut world, "shop", &["a", "b", "c"]);

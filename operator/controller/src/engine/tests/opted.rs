@@ -127,6 +127,22 @@ fn a_pod_that_came_before_everything_was_listed_is_not_missed() {
 }
 
 #[test]
+fn who_takes_over_tells_of_pods_that_came_while_nobody_led() {
+    let mut world = opted_in();
+    world.engine.lead(None, world.now());
+    pod(&mut world, "shop", "earlier", "one", &json!({}));
+    world.settle();
+    world.pass(30);
+    pod(&mut world, "shop", "lately", "two", &json!({}));
+    assert!(missed(&mut world).is_empty(), "the leader tells of pods, if there is one");
+    world.pass(17);
+    world.engine.lead(Some(2), world.now());
+    let told = missed(&mut world);
+    let [EventRecord { regarding: Regarding::Pod(pod), .. }] = told.as_slice() else { panic!("{told:#?}") };
+    assert_eq!(pod.name, "lately", "the leader of before was there for the other");
+}
+
+#[test]
 fn a_template_is_told_again_after_an_hour_without_any() {
     let mut world = opted_in();
     for (minutes, name, expected) in [(0, "a", 1), (59, "b", 1), (59, "c", 1), (61, "d", 2)] {

@@ -84,7 +84,10 @@ fn what_is_here_or_about_another_target_is_not_asked_for() {
 fn what_a_sidecar_has_lost_is_counted_once() {
     let mut world = World::shop();
     world.attach("web-1");
-    for (lost, all) in [(0, 0), (5, 5), (5, 5), (7, 7), (2, 9)] {
+    for (term, lost, all) in [(1, 0, 0), (1, 5, 5), (1, 5, 5), (2, 7, 7), (2, 2, 9)] {
+        world.engine.lead(Some(term), world.now());
+        world.settle();
+        world.attach("web-1");
         let heartbeat = Heartbeat { transitions_lost: lost, ..world.heartbeat_of("shop", "web-1") };
         world.sidecar(SidecarEvent::Heartbeat(world::id("shop", "web-1"), heartbeat));
         let mut registry = prometheus_client::registry::Registry::default();
