@@ -1,47 +1,35 @@
 //! Builds the subsystems, joins them, and ends them together.
 
+mod controller;
+mod webhook;
+
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use arc_swap::ArcSwap;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Secret, Service};
 use kube::api::Api;
 use kube::{Client, Config};
-use peerwalk_controller::cluster::ObjectKey;
-use peerwalk_controller::{Controller, Details, Explain, Leading, Links, Output, Settings, SidecarEvent};
-use peerwalk_hub::{Hub, HubEvent, HubHandle, Role};
-use peerwalk_model::Timestamp;
-use peerwalk_webhook::{HubRoot, InjectConfig, Namespaces, Pause, Pauses, WebhookMetrics};
+use peerwalk_controller::{Explain, Leading};
+use peerwalk_webhook::Pauses;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
-use tracing::{error, info, warn};
+use tracing::info;
 
-use crate::args::{Args, CrossNamespaceDetails};
-use crate::certificates::{Bundle, Certificates, Keeping, Services, Trusted, keep_ca_bundle, load_or_create};
+use crate::args::Args;
+use crate::certificates::{Certificates, Keeping, Services, load_or_create};
 use crate::http::{self, Pulse, Readiness};
-use crate::identity::{KnownPods, Reviewer};
 use crate::lease::{self, Me};
-use crate::namespaces::watch_namespaces;
-use crate::role;
 use crate::stages::Stages;
 
-/// Signs of life come at this interval: one of them proves that a silent target's network lives.
-const HEARTBEAT: Duration = Duration::from_secs(2);
-/// How long a stream may be silent before its pod no longer counts as reporting.
-const SILENCE: Duration = Duration::from_secs(15);
-/// How long a sidecar may take to attach: longer than its longest back-off.
-const ATTACH_WITHIN: Duration = Duration::from_secs(45);
 /// For reading one object at the start.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
-/// Sidecar events that wait for the controller.
-const SIDECAR_EVENTS: usize = 4096;
 
 /// Runs the operator until SIGTERM or SIGINT, or until a part of it fails.
 pub async fn run(args: Args) -> anyhow::Result<()> {
@@ -117,7 +105,7 @@ async fn start(args: &Args, stages: &mut Stages) -> anyhow::Result<()> {
         told: watch::Sender::new(None),
         leading: start_leading(stages, &clients, args),
     };
-    let explain = start_controller(
+    let explain = controller::start(
         stages,
         &clients,
         args,
@@ -127,7 +115,7 @@ async fn start(args: &Args, stages: &mut Stages) -> anyhow::Result<()> {
         &mut registry,
     )
     .await?;
-    start_webhook(
+    webhook::start(
         stages,
         &client,
         args,
@@ -223,217 +211,6 @@ fn start_leading(stages: &mut Stages, clients: &Clients, args: &Args) -> watch::
     leading
 }
 
-async fn start_controller(
-    stages: &mut Stages,
-    clients: &Clients,
-    args: &Args,
-    hub_address: SocketAddr,
-    trust: &Trust,
-    (readiness, pauses, turns): (&Arc<Readiness>, &Pauses, watch::Sender<Instant>),
-    registry: &mut Registry,
-) -> anyhow::Result<mpsc::Sender<Explain>> {
-    let pauses = pauses.clone();
-    let pods = KnownPods::default();
-    let reviewer = Arc::new(Reviewer::new(clients.api.clone(), pods.clone(), Arc::clone(readiness)));
-    let config = peerwalk_hub::Config { heartbeat_interval: HEARTBEAT, ..peerwalk_hub::Config::new(now) };
-    let (hub, events) = Hub::new(config, reviewer);
-    hub.metrics().register(registry);
-    let handle = hub.handle();
-    handle.set_role(Role::Standby { redirect: None });
-    let (planned_sender, planned) = watch::channel(None);
-    let leading = trust.leading.clone();
-    let (followed, follows) = (handle.clone(), leading.clone());
-    stages.work.start(|stop| async move {
-        role::follow(followed, follows, planned, stop).await;
-        Ok(())
-    });
-    let listener = listen("--hub-listen", args.hub_listen).await?;
-    let tls = trust.certificates.hub_tls();
-    stages.work.start(|stop| async move {
-        hub.serve(listener, tls, stop).await;
-        Ok(())
-    });
-
-    let (sidecar_sender, sidecars) = mpsc::channel(SIDECAR_EVENTS);
-    stages.work.start(|_| forward(events, sidecar_sender));
-    let (explain_sender, explain) = mpsc::channel(16);
-    let controller = Controller {
-        client: clients.watching.clone(),
-        settings: settings(args, hub_address),
-        metrics: peerwalk_controller::metrics::Metrics::default(),
-    };
-    controller.metrics.register(registry);
-    let ready = when_told(readiness, Readiness::listed);
-    let carried = trust.carried.clone();
-    let hub = move |output| match output {
-        Output::CarriedRoots(roots) => drop(carried.send_replace(Some(roots))),
-        Output::Planned(term) => drop(planned_sender.send_replace(Some(term))),
-        output => to_hub(&handle, &pods, &pauses, output),
-    };
-    let hub_roots = hub_roots(trust.certificates.trusted());
-    let links = Links { sidecars, hub, hub_roots, explain, leading, ready, turns, now };
-    stages.judging.start(|stop| async move { Ok(peerwalk_controller::run(controller, links, stop).await?) });
-    Ok(explain_sender)
-}
-
-fn settings(args: &Args, hub_address: SocketAddr) -> Settings {
-    Settings {
-        cluster_domain: args.cluster_domain.clone(),
-        allow: args.allow_targets.iter().cloned().collect(),
-        details: match args.cross_namespace_details {
-            CrossNamespaceDetails::Full => Details::Full,
-            CrossNamespaceDetails::Redacted => Details::Redacted,
-        },
-        hub: ObjectKey::new(&args.namespace, &args.hub_service),
-        hub_address,
-        attach_within: ATTACH_WITHIN,
-        silence: SILENCE,
-    }
-}
-
-/// Hub events in the controller's words, with the moments at which they reached the hub.
-async fn forward(
-    mut events: mpsc::Receiver<HubEvent>,
-    sidecars: mpsc::Sender<(SidecarEvent, Timestamp)>,
-) -> anyhow::Result<()> {
-    while let Some(event) = events.recv().await {
-        let event = match event {
-            HubEvent::Attached { pod, at } => (SidecarEvent::Attached(pod), at),
-            HubEvent::Detached { pod, at } => (SidecarEvent::Detached(pod), at),
-            HubEvent::Contested { pod, at } => (SidecarEvent::Contested(pod), at),
-            HubEvent::Heartbeat { pod, at, heartbeat } => (SidecarEvent::Heartbeat(pod, heartbeat), at),
-            HubEvent::Evidence { pod, at, walk } => (SidecarEvent::Walk(pod, walk), at),
-            HubEvent::Saw { pod, at, id, saw } => (SidecarEvent::Saw(pod, id, saw), at),
-            HubEvent::Transitions { pod, at, transitions } => {
-                (SidecarEvent::Transitions(pod, transitions), at)
-            }
-        };
-        if sidecars.send(event).await.is_err() {
-            break;
-        }
-    }
-    Ok(())
-}
-
-/// Tells the webhook where no pod is to be injected.
-fn pause(pauses: &Pauses, paused: peerwalk_controller::Pauses) {
-    let pause = |pause: peerwalk_controller::Pause| Pause::new(pause.why, pause.trial, pause.trials);
-    let namespaces = paused.namespaces.into_iter().map(|(name, paused)| (name, pause(paused)));
-    pauses.replace(paused.cluster.map(pause), namespaces.collect());
-}
-
-fn to_hub(hub: &HubHandle, pods: &KnownPods, pauses: &Pauses, output: Output) {
-    match output {
-        Output::SetPlan(pod, plan) => {
-            if let Err(error) = hub.set_plan(&pod, plan) {
-                error!(%pod, %error, "the plan breaks a limit of the protocol; the pod keeps the one it has");
-            }
-            pods.add(pod);
-        }
-        Output::RemovePod(pod) => {
-            pods.remove(&pod);
-            hub.remove_pod(&pod);
-        }
-        Output::WalkNow(pod, targets) => {
-            // The hub keeps it for a pod that is not attached.
-            hub.walk_now(&pod, targets);
-        }
-        Output::SendAll(pod) => hub.send_all(&pod),
-        Output::Watch(pod, window) => {
-            hub.watch(&pod, window);
-        }
-        Output::Look(pod, id, tuples) => {
-            hub.look(&pod, id, tuples);
-        }
-        Output::Injection(paused) => pause(pauses, paused),
-        Output::Status(..)
-        | Output::Event(_)
-        | Output::ReadRoots(..)
-        | Output::CarriedRoots(_)
-        | Output::Planned(_) => {
-            warn!("this is carried out elsewhere");
-        }
-    }
-}
-
-async fn start_webhook(
-    stages: &mut Stages,
-    client: &Client,
-    args: &Args,
-    hub_address: SocketAddr,
-    (trust, pauses): (&Trust, Pauses),
-    ca_in_place: oneshot::Sender<()>,
-    registry: &mut Registry,
-) -> anyhow::Result<()> {
-    let hub = format!("{}.{}.svc:{}", args.hub_service, args.namespace, hub_address.port());
-    let trusted = trust.certificates.trusted();
-    let root = HubRoot::parse(&trusted.borrow().hub_root)?;
-    let mut config = InjectConfig::new(&args.sidecar_image, hub, root, &args.namespace)?;
-    config.pull_policy = args.sidecar_image_pull_policy;
-    config.pull_secrets.clone_from(&args.sidecar_image_pull_secrets);
-    config.hub_address = Some(hub_address);
-    config.resources = args.sidecar_resources()?;
-    let metrics = WebhookMetrics::default();
-    metrics.register(registry);
-    let listener = listen("--webhook-listen", args.webhook_listen).await?;
-    let config = Arc::new(ArcSwap::from_pointee(config));
-    let tls = trust.certificates.webhook_tls();
-    let (roots, injecting) = (trusted.clone(), Arc::clone(&config));
-    stages.work.start(|stop| async move {
-        stop.run_until_cancelled(inject_new_roots(roots, injecting)).await;
-        Ok(())
-    });
-    let namespaces = Namespaces::default();
-    let (watching, known) = (client.clone(), namespaces.clone());
-    stages.answers.start(|stop| async move {
-        watch_namespaces(watching, known, stop).await;
-        Ok(())
-    });
-    stages.answers.start(|stop| async move {
-        peerwalk_webhook::serve(listener, tls, config, namespaces, pauses, metrics, stop).await;
-        Ok(())
-    });
-    let (client, name) = (client.clone(), args.webhook_configuration.clone());
-    let (leading, told) = (trust.leading.clone(), trust.told.clone());
-    let bundle = Bundle { trusted, leading, told, in_place: ca_in_place };
-    stages.work.start(|stop| async move {
-        keep_ca_bundle(client, &name, bundle, stop).await;
-        Ok(())
-    });
-    Ok(())
-}
-
-/// Gives new pods the hub's root that is current.
-async fn inject_new_roots(mut trusted: watch::Receiver<Trusted>, config: Arc<ArcSwap<InjectConfig>>) {
-    while trusted.changed().await.is_ok() {
-        let pem = trusted.borrow_and_update().hub_root.clone();
-        match HubRoot::parse(&pem) {
-            Ok(root) => {
-                config.rcu(|config| {
-                    let mut config = InjectConfig::clone(config);
-                    config.hub_root = root.clone();
-                    config
-                });
-            }
-            Err(error) => error!(%error, "new pods are injected under the hub's root before this one"),
-        }
-    }
-    // Who rotates has ended, and so will everything else.
-    std::future::pending::<()>().await;
-}
-
-/// The fingerprints of all roots by which pods can verify the hub, as they change.
-fn hub_roots(mut trusted: watch::Receiver<Trusted>) -> watch::Receiver<BTreeSet<String>> {
-    let sender = watch::Sender::new(trusted.borrow_and_update().hub_fingerprints.clone());
-    let receiver = sender.subscribe();
-    tokio::spawn(async move {
-        while trusted.changed().await.is_ok() {
-            sender.send_replace(trusted.borrow_and_update().hub_fingerprints.clone());
-        }
-    });
-    receiver
-}
-
 async fn start_http(
     stages: &mut Stages,
     args: &Args,
@@ -459,6 +236,3 @@ async fn listen(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> 
         .with_context(|| format!("{flag} {address} cannot be bound; is it in use?"))
 }
 
-fn now() -> Timestamp {
-    Timestamp::from_millis(jiff::Timestamp::now().as_millisecond())
-}

@@ -129,7 +129,7 @@ fn a_standby_pauses_its_own_webhook_and_tells_nobody_else() {
 
     world.engine.lead(Some(2), world.now());
     assert_eq!(told(&mut world), None, "it goes on with what it knows");
-    assert_eq!(on_pods(&world), [], "who led before has told of it");
+    assert!(on_pods(&world).is_empty(), "who led before has told of it");
     world.pass(60);
     assert_eq!(paused_in(&told(&mut world).expect("a trial")), [("shop", BAD_IMAGE, 2)]);
 }
