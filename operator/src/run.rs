@@ -235,4 +235,3 @@ async fn listen(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> 
         .await
         .with_context(|| format!("{flag} {address} cannot be bound; is it in use?"))
 }
-

@@ -172,7 +172,8 @@ impl TestHub {
     }
 
     pub fn metrics_text(&self) -> String {
-        let (mut registry, mut text) = (prometheus_client::registry::Registry::with_prefix("peerwalk"), String::new());
+        let (mut registry, mut text) =
+            (prometheus_client::registry::Registry::with_prefix("peerwalk"), String::new());
         self.metrics.register(&mut registry);
         prometheus_client::encoding::text::encode(&mut text, &registry).expect("metrics are encoded");
         text

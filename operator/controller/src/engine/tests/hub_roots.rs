@@ -101,7 +101,11 @@ fn who_takes_over_knows_the_roots() {
     world.settle();
     world.engine.lead(None, world.now());
     web(&mut world, Some("old"), &json!({}));
-    assert_eq!(world.settle(), [Output::CarriedRoots(set(&["old"]))], "or it would forget one that is carried");
+    assert_eq!(
+        world.settle(),
+        [Output::CarriedRoots(set(&["old"]))],
+        "or it would forget one that is carried"
+    );
     assert_eq!(world.settle(), []);
     world.engine.lead(Some(2), world.now());
     assert!(told(&world.settle()).is_empty(), "they are the same");

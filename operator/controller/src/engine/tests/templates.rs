@@ -107,5 +107,8 @@ fn why_the_webhook_left_a_pod_alone_is_told() {
     world.told("web-4", "10.244.0.14", &json!("skipped: paused, the sidecar's image cannot be pulled"));
     world.settle_and_store();
     let message = covered(world.last()).2;
-    assert!(message.starts_with("2 of 3 selected pods run without the sidecar; Label"), "long over: {message}");
+    assert!(
+        message.starts_with("2 of 3 selected pods run without the sidecar; Label"),
+        "long over: {message}"
+    );
 }
