@@ -1,4 +1,6 @@
-//! What a standby does, which is nothing, and what is said when it begins to lead: the same as after a restart.
+//! What a standby does, which is nothing for others, and what is said when it begins to lead: the same as after a restart.
+
+use std::collections::BTreeSet;
 
 use super::world::acts::{ready, refused};
 use super::*;
@@ -19,6 +21,8 @@ fn a_standby_follows_the_cluster_and_is_silent() {
     rests(&mut world);
     assert!(world.engine.ready(), "it is as ready as the leader");
     world.web("web-2", 6, "old");
+    let own = [Output::Injection(Pauses::default()), Output::CarriedRoots(BTreeSet::new())];
+    assert_eq!(world.settle(), own, "its own webhook and certificates hear how things are, once");
     for _ in 0..100 {
         world.pass(10);
         assert_eq!(world.take(Input::Tick), vec![]);
