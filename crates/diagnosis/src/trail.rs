@@ -21,6 +21,8 @@ pub(crate) struct Trail<'v, 'a> {
     address: &'v Address<'a>,
     /// Those that routers answered, in order.
     routers: Vec<(u8, IpAddr)>,
+    /// Anybody answered, by whatever name.
+    heard: bool,
     /// The first that the address itself answered.
     reached: Option<u8>,
     /// The most hops that were tried.
@@ -45,10 +47,16 @@ impl<'v, 'a> Trail<'v, 'a> {
             view,
             address,
             routers: hops.iter().filter_map(router).collect(),
+            heard: hops.iter().any(|hop| hop.from.is_some()),
             reached: hops.iter().find(|hop| hop.reached).map(|hop| hop.ttl),
             furthest: hops.last().map_or(0, |hop| hop.ttl),
             own: connect.and_then(|connect| connect.hop_limits.of(address.remote.ip())),
         }
+    }
+
+    /// Whether any router on the way was heard, by whatever name.
+    pub fn is_heard(&self) -> bool {
+        self.heard
     }
 
     /// A router that the packets come by twice, with another one in between: where it was met first, and again.
