@@ -11,8 +11,6 @@ use crate::view::View;
 
 /// Packets that may go so few hops by a limit of their own may be over on a way that is no circle. Linux sets 64.
 const FEW: u8 = 32;
-/// A router that answers so many numbers of hops, and nobody else any, may answer every one.
-const EVERY: usize = 3;
 
 /// What is known of the way to one address.
 #[derive(Clone, Debug)]
@@ -21,8 +19,6 @@ pub(crate) struct Trail<'v, 'a> {
     address: &'v Address<'a>,
     /// Those that routers answered, in order.
     routers: Vec<(u8, IpAddr)>,
-    /// Anybody answered, by whatever name.
-    heard: bool,
     /// The first that the address itself answered.
     reached: Option<u8>,
     /// The most hops that were tried.
@@ -47,16 +43,17 @@ impl<'v, 'a> Trail<'v, 'a> {
             view,
             address,
             routers: hops.iter().filter_map(router).collect(),
-            heard: hops.iter().any(|hop| hop.from.is_some()),
             reached: hops.iter().find(|hop| hop.reached).map(|hop| hop.ttl),
             furthest: hops.last().map_or(0, |hop| hop.ttl),
             own: connect.and_then(|connect| connect.hop_limits.of(address.remote.ip())),
         }
     }
 
-    /// Whether any router on the way was heard, by whatever name.
-    pub fn is_heard(&self) -> bool {
-        self.heard
+    /// Whether packets come by more than one router: a single one may end them all by itself.
+    pub fn is_passed_on(&self) -> bool {
+        let mut names = self.routers.iter().map(|(_, from)| from);
+        let first = names.next();
+        names.any(|name| Some(name) != first)
     }
 
     /// A router that the packets come by twice, with another one in between: where it was met first, and again.
@@ -77,7 +74,9 @@ impl<'v, 'a> Trail<'v, 'a> {
             ));
         }
         let (_, first) = self.routers.first()?;
-        let same = self.routers.len() >= EVERY && self.routers.iter().all(|(_, from)| from == first);
+        // A router does not forward to itself: one that answers two numbers of hops in a row may answer every one.
+        let in_a_row = self.routers.windows(2).any(|two| two[0].0 + 1 == two[1].0);
+        let same = in_a_row && self.routers.iter().all(|(_, from)| from == first);
         same.then(|| {
             format!(
                 "{first} answers however many hops the packets to {} may go: it may set their limit itself",

@@ -19,15 +19,15 @@ pub(super) fn time_exceeded(view: &View, these: &[&Address], failing: &[&Address
         return too_short(view, &short, failing);
     }
     let shown = trails.iter().all(|trail| trail.circle().is_some() && !trail.is_short());
-    let heard = trails.iter().all(Trail::is_heard);
-    let confidence = match (shown, heard) {
+    let passed_on = trails.iter().all(Trail::is_passed_on);
+    let confidence = match (shown, passed_on) {
         (true, _) => Confidence::Confirmed,
         (false, true) => Confidence::Likely,
         (false, false) => Confidence::Suspected,
     };
     let mut verdict = plain(view, Reason::RoutingLoop, confidence, these, failing);
-    if !shown && !heard {
-        let text = "no router answered packets that may go a few hops, which would tell a circle from a router that gives \
+    if !shown && !passed_on {
+        let text = "no two routers answered packets that may go a few hops, which would tell a circle from a router that gives \
                     every packet too few";
         verdict.because.push(Because::new(Topic::Missing, text));
     }
