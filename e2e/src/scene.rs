@@ -30,8 +30,8 @@ pub const SERVER: &str = "server";
 
 /// How long a pod may take to be ready, images being there.
 const READY_WITHIN: Duration = Duration::from_mins(1);
-/// How long a verdict may take. What is proven is there in 3 s; what contradicts a policy of young pods is confirmed
-/// by the walk after 30 s for the data plane and 25 s for the watches, and the machine may be busy.
+/// How long a verdict may take. What is proven is there in 3 s; a policy counts against what young pods do after 30 s,
+/// and a pod that missed the connection it was asked to watch for is asked again after 40 s.
 const VERDICT_WITHIN: Duration = Duration::from_mins(2);
 
 /// Namespaces of one test.

@@ -11,8 +11,6 @@ use crate::view::View;
 
 /// Packets that may go so few hops by a limit of their own may be over on a way that is no circle. Linux sets 64.
 const FEW: u8 = 32;
-/// A router that answers so many numbers of hops, and nobody else any, may answer every one.
-const EVERY: usize = 3;
 
 /// What is known of the way to one address.
 #[derive(Clone, Debug)]
@@ -51,6 +49,13 @@ impl<'v, 'a> Trail<'v, 'a> {
         }
     }
 
+    /// Whether packets come by more than one router: a single one may end them all by itself.
+    pub fn is_passed_on(&self) -> bool {
+        let mut names = self.routers.iter().map(|(_, from)| from);
+        let first = names.next();
+        names.any(|name| Some(name) != first)
+    }
+
     /// A router that the packets come by twice, with another one in between: where it was met first, and again.
     pub fn circle(&self) -> Option<(IpAddr, u8, u8)> {
         self.routers.iter().find_map(|(first, from)| {
@@ -69,7 +74,9 @@ impl<'v, 'a> Trail<'v, 'a> {
             ));
         }
         let (_, first) = self.routers.first()?;
-        let same = self.routers.len() >= EVERY && self.routers.iter().all(|(_, from)| from == first);
+        // A router does not forward to itself: one that answers two numbers of hops in a row may answer every one.
+        let in_a_row = self.routers.windows(2).any(|two| two[0].0 + 1 == two[1].0);
+        let same = in_a_row && self.routers.iter().all(|(_, from)| from == first);
         same.then(|| {
             format!(
                 "{first} answers however many hops the packets to {} may go: it may set their limit itself",

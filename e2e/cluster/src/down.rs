@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -23,8 +25,7 @@ impl Home {
         let strangers = self.strangers();
         self.remove()?;
         progress.end();
-        let left: Vec<String> =
-            strangers.iter().filter(|p| in_proc(**p).exists()).map(ToString::to_string).collect();
+        let left = remaining(strangers);
         if !left.is_empty() {
             bail!(
                 "the cluster ended, but processes started by others keep its network namespace: {}",
@@ -67,6 +68,21 @@ impl Home {
         pids.filter(|p| *p != process::id() && !known.contains(p))
             .filter(|p| namespace(*p, "net").as_ref() == Some(&network) && namespace(*p, "pid") != own)
             .collect()
+    }
+}
+
+/// Those that have not ended. One that was killed a moment ago may take another to be gone; what only waits for its parent
+/// is in no namespace.
+fn remaining(mut pids: Vec<u32>) -> Vec<String> {
+    const WITHIN: Duration = Duration::from_secs(5);
+    const EVERY: Duration = Duration::from_millis(50);
+    let begun = Instant::now();
+    loop {
+        pids.retain(|pid| fs::read_link(in_proc(*pid).join("ns/net")).is_ok());
+        if pids.is_empty() || begun.elapsed() > WITHIN {
+            return pids.iter().map(ToString::to_string).collect();
+        }
+        thread::sleep(EVERY);
     }
 }
 

@@ -237,7 +237,7 @@ pub struct Expect {
     /// The name of the policy that decides, by a cluster alone.
     #[serde(default)]
     pub policy: Option<Words>,
-    /// Codes that are right as well while other traffic goes on.
+    /// Codes of what is unreachable that are right as well while other traffic goes on.
     #[serde(default)]
     pub loaded: Vec<String>,
     /// Codes that may be claimed on the way there, by a cluster alone.
@@ -328,8 +328,11 @@ impl Case {
     #[must_use]
     pub fn loaded(&self) -> Self {
         let mut case = self.clone();
-        let reason = &mut case.expect.reason;
-        *reason = Words::Any(reason.all().iter().chain(&case.expect.loaded).cloned().collect());
+        let Expect { loaded, reason, result, .. } = &mut case.expect;
+        if !loaded.is_empty() {
+            *result = Words::Any(result.all().iter().cloned().chain(["Unreachable".to_owned()]).collect());
+            *reason = Words::Any(reason.all().iter().chain(loaded.iter()).cloned().collect());
+        }
         case
     }
 

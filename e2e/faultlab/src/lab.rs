@@ -22,7 +22,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
-use rustix::process::setpriority_process;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde::Deserialize;
 
@@ -247,7 +246,8 @@ impl Lab {
 
     /// Adds rules to a namespace's own.
     pub fn nft(&self, at: At, rules: &str) -> Result<()> {
-        feed(Command::new("ip").args(["netns", "exec", &self.name(at), "nft", "-f", "-"]), rules)
+        // Not by `ip netns exec`: the end of its mount namespace takes the whole kernel a moment.
+        self.within(at, || feed(Command::new("nft").args(["-f", "-"]), rules))?
     }
 
     /// Takes every rule away that is not the lab's own.
@@ -261,11 +261,10 @@ impl Lab {
     /// Sets what is below `/proc/sys/net` of a namespace.
     pub fn sysctls(&self, at: At, values: &[(&str, &str)]) -> Result<()> {
         // Who sets forwarding while others change devices does not wait, but tries again at once and for ever
-        // (`devinet_sysctl_forward`, Linux `net/ipv4/devinet.c`): one at a time may, when nobody else has work.
+        // (`devinet_sysctl_forward`, Linux `net/ipv4/devinet.c`): many of them leave the machine to nobody else.
         static ONE: Mutex<()> = Mutex::new(());
         let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
         self.within(at, || {
-            setpriority_process(None, LOWEST).context("cannot lower the priority of a thread")?;
             for (name, value) in values {
                 let file = format!("/proc/sys/net/{name}");
                 fs::write(&file, value).with_context(|| format!("cannot write {value} to {file}"))?;
@@ -297,9 +296,6 @@ impl Drop for Lab {
         }
     }
 }
-
-/// The `nice` value of who has time.
-const LOWEST: i32 = 19;
 
 /// What the namespaces' names begin with, before the process id of who made them.
 const PREFIX: &str = "pwf";

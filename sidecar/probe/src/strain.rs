@@ -1,17 +1,20 @@
 //! How the prober itself fares during a walk: the time for which it was kept from running, and what it is about to run
 //! out of. Silence that falls into such a time may be its own.
 //!
-//! A walk that ends within [`TICK`] costs one timer; files are read only where a walk lasts longer, and kept open.
+//! It ticks only while the prober has sockets open: a walk that waits for its budget wakes nobody. One that ends within
+//! [`TICK`] costs one timer; files are read only where a walk lasts longer, and kept open.
 
 mod gauges;
 
-use std::convert::Infallible;
-use std::sync::{Mutex, PoisonError};
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use peerwalk_model::Walk;
 use peerwalk_model::evidence::Strain;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 pub(crate) use gauges::Gauges;
 use gauges::Reading;
@@ -40,7 +43,7 @@ struct Seen {
     first: Option<Reading>,
     /// The longest time by which a tick was late.
     late: Duration,
-    /// When the next one is due.
+    /// When the next one is due, if any is.
     due: Option<Instant>,
 }
 
@@ -57,20 +60,65 @@ impl<'a> Watch<'a> {
         Self { gauges, begun: Instant::now(), seen: Mutex::default() }
     }
 
-    /// Ticks until it is dropped. It must be polled before the walk is, so that the walk learns how late it is.
-    pub(crate) async fn tick(&self) -> Infallible {
-        loop {
-            let due = Instant::now() + TICK;
-            self.seen.lock().unwrap_or_else(PoisonError::into_inner).due = Some(due);
-            sleep_until(due).await;
+    /// Makes the walk, and ticks meanwhile wherever an answer may be waited for. Each tick is looked at before the walk
+    /// goes on, so that it learns how late it is.
+    pub(crate) async fn over<T>(
+        &self,
+        mut walk: Pin<Box<impl Future<Output = T>>>,
+        waits: impl Fn() -> bool,
+    ) -> T {
+        let mut tick = Box::pin(sleep_until(self.begun));
+        poll_fn(|context| {
+            self.look(tick.as_mut(), context);
+            let walked = walk.as_mut().poll(context);
+            if walked.is_pending() {
+                self.set(tick.as_mut(), context, waits());
+            }
+            walked
+        })
+        .await
+    }
+
+    /// Whether the tick has come, and how late.
+    fn look(&self, tick: Pin<&mut Sleep>, context: &mut Context<'_>) {
+        let due = self.seen().due;
+        if let Some(due) = due
+            && tick.poll(context).is_ready()
+        {
             self.woke(Instant::now().saturating_duration_since(due + ROUNDING));
         }
     }
 
+    /// Sets the next tick where one is wanted and none is set, and none where none is.
+    fn set(&self, mut tick: Pin<&mut Sleep>, context: &mut Context<'_>, wanted: bool) {
+        let now = Instant::now();
+        let mut seen = self.seen();
+        match (wanted, seen.due) {
+            (true, None) => {
+                let due = now + TICK;
+                seen.due = Some(due);
+                tick.as_mut().reset(due);
+                // Has the timer wake the walk. It is not over yet, as it has just been set.
+                let _: Poll<()> = tick.poll(context);
+            }
+            (false, Some(_)) => {
+                seen.late = seen.late(now);
+                seen.due = None;
+                tick.set(sleep_until(now));
+            }
+            (true, Some(_)) | (false, None) => {}
+        }
+    }
+
     fn woke(&self, late: Duration) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen();
         seen.first.get_or_insert_with(|| self.gauges.read());
         seen.late = seen.late.max(late);
+        seen.due = None;
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the prober was kept from running for so long by now that silence says nothing.
@@ -80,7 +128,7 @@ impl<'a> Watch<'a> {
 
     /// What kept it from running, where that was too much.
     fn stalls(&self) -> Option<Strain> {
-        let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = *self.seen();
         let late = seen.late(Instant::now());
         if seen.first.is_none() && late < PIECE {
             return None;

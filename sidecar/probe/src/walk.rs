@@ -107,11 +107,8 @@ impl Prober {
         let key = walk.target.clone();
         let tour = Tour { prober: self, key, target, allowance, trigger, before, watch: &watch };
         let mut report = |walk| report(watch.onto(walk));
-        let walked = tokio::select! {
-            biased;
-            never = watch.tick() => match never {},
-            walked = Box::pin(tour.run(&mut walk, &mut report)) => walked,
-        };
+        let touring = Box::pin(tour.run(&mut walk, &mut report));
+        let walked = watch.over(touring, || self.gate.census().is_open()).await;
         walk.local = walked.err();
         walk.ended = crate::now();
         let walk = watch.onto(walk);

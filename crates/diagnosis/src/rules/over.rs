@@ -19,8 +19,18 @@ pub(super) fn time_exceeded(view: &View, these: &[&Address], failing: &[&Address
         return too_short(view, &short, failing);
     }
     let shown = trails.iter().all(|trail| trail.circle().is_some() && !trail.is_short());
-    let confidence = if shown { Confidence::Confirmed } else { Confidence::Likely };
+    let passed_on = trails.iter().all(Trail::is_passed_on);
+    let confidence = match (shown, passed_on) {
+        (true, _) => Confidence::Confirmed,
+        (false, true) => Confidence::Likely,
+        (false, false) => Confidence::Suspected,
+    };
     let mut verdict = plain(view, Reason::RoutingLoop, confidence, these, failing);
+    if !shown && !passed_on {
+        let text = "no two routers answered packets that may go a few hops, which would tell a circle from a router that gives \
+                    every packet too few";
+        verdict.because.push(Because::new(Topic::Missing, text));
+    }
     let open = trails.iter().filter(|trail| trail.circle().is_none());
     let doubts: Vec<String> = open.filter_map(Trail::is_no_circle).collect();
     if doubts.is_empty() {

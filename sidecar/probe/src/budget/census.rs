@@ -41,6 +41,11 @@ impl Census {
         Waiting(self.clone())
     }
 
+    /// Whether any socket is open.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.0.lock().unwrap_or_else(PoisonError::into_inner).open.is_empty()
+    }
+
     /// Sockets open, dials waiting, and sockets that have lived too long, those closed by now too.
     pub(crate) fn count(&self) -> (u32, u32, u32) {
         let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);

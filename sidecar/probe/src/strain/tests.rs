@@ -71,15 +71,36 @@ async fn only_what_was_waited_for_is_strained() {
 async fn ticks_that_come_in_time_are_no_strain() {
     let gauges = Gauges::default();
     let watch = Watch::begin(&gauges);
-    let walking = tokio::time::sleep(ms(1200));
-    tokio::select! {
-        biased;
-        never = watch.tick() => match never {},
-        () = walking => {}
-    }
-    let seen = *watch.seen.lock().unwrap();
+    watch.over(Box::pin(tokio::time::sleep(ms(1200))), || true).await;
+    let seen = *watch.seen();
     assert_eq!(seen.late, Duration::ZERO, "a clock that stands still is never late");
     assert!(seen.first.is_some(), "it ticked");
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_ticks_only_while_sockets_are_open() {
+    use std::cell::Cell;
+
+    let gauges = Gauges::default();
+    let watch = Watch::begin(&gauges);
+    let (open, woken) = (Cell::new(false), Cell::new(0));
+    let begun = Instant::now();
+    let waits = || {
+        woken.set(woken.get() + 1);
+        open.get()
+    };
+    let walking = async {
+        tokio::time::sleep(ms(2000)).await;
+        assert_eq!(woken.get(), 1, "nothing but the walk itself wakes it");
+        open.set(true);
+        tokio::time::sleep(ms(225)).await;
+        assert_eq!(woken.get(), 1 + 1 + 4, "when it opened something, and at four ticks");
+        open.set(false);
+        tokio::time::sleep(ms(2000)).await;
+        assert_eq!(woken.get(), 1 + 1 + 4 + 1, "when it closed that");
+    };
+    watch.over(Box::pin(walking), waits).await;
+    assert_eq!((begun.elapsed(), watch.seen().late), (ms(4225), Duration::ZERO));
 }
 
 /// The walk is polled once more after it was kept from running, and ends before any timer has fired.
@@ -88,11 +109,8 @@ async fn a_tick_that_has_not_come_yet_is_late_too() {
     for (stall, expected) in [(ms(150), false), (ms(151), true)] {
         let gauges = Gauges::default();
         let watch = Watch::begin(&gauges);
-        tokio::select! {
-            biased;
-            never = watch.tick() => match never {},
-            () = std::future::ready(()) => {}
-        }
+        let walking = std::pin::pin!(watch.over(Box::pin(std::future::pending::<()>()), || true));
+        assert!(futures::poll!(walking).is_pending());
         // Nothing is polled.
         tokio::time::advance(stall).await;
         assert_eq!(watch.is_starved(), expected, "{stall:?} without a tick, of which 50 ms are none");
