@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
     /// How often each is played
     #[arg(long, default_value_t = 1)]
     repeat: usize,
-    /// How many are played at the same time; 32 unless given, 8 with --load
+    /// How many are played at the same time; 32 unless given, 16 with --load
     #[arg(long)]
     jobs: Option<usize>,
     /// Other connections in each network, and two threads that take the processors; only wrong answers fail then

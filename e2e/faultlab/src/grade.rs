@@ -106,7 +106,7 @@ pub(crate) fn grade(expect: &Expect, setting: Setting, said: &Said) -> Played {
         Grade::Right
     } else if !said.is_confident() {
         Grade::Unknown
-    } else if right_result && right_reason {
+    } else if right_result && right_reason || is_hidden(expect, said) {
         Grade::Off
     } else {
         Grade::Wrong
@@ -122,5 +122,53 @@ pub(crate) fn grade(expect: &Expect, setting: Setting, said: &Said) -> Played {
         elapsed: said.elapsed,
         complaints,
         again: 0,
+    }
+}
+
+/// Whether other traffic may have hidden the cause, so that what is left of it is said.
+fn is_hidden(expect: &Expect, said: &Said) -> bool {
+    said.word("result") == "Unreachable" && expect.loaded.iter().any(|code| code == said.word("reason"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::lab::Topology;
+
+    fn graded(loaded: &str, result: &str, reason: &str, confidence: &str) -> Grade {
+        let text = format!(
+            "{{result: Unknown, reason: RoutingLoop, stage: Connect, confidence: suspected, within: 1, loaded: [{loaded}]}}"
+        );
+        let expect: Expect = serde_saphyr::from_str(&text).unwrap();
+        let words = json!({"result": result, "reason": reason, "stage": "Connect", "confidence": confidence});
+        let said = Said {
+            words,
+            evidence: Value::Null,
+            because: String::new(),
+            shown: String::new(),
+            elapsed: Duration::ZERO,
+        };
+        grade(&expect, Setting { topology: Topology::Routed, v6: false }, &said).grade
+    }
+
+    #[test]
+    fn what_other_traffic_hides_excuses_no_other_claim() {
+        for (loaded, result, reason, confidence, expected) in [
+            ("", "Unknown", "RoutingLoop", "suspected", Grade::Right),
+            ("", "Unreachable", "RoutingLoop", "suspected", Grade::Unknown),
+            ("", "Unreachable", "RoutingLoop", "likely", Grade::Wrong),
+            ("", "Unreachable", "ConnectTimeout", "likely", Grade::Wrong),
+            ("ConnectTimeout", "Unreachable", "ConnectTimeout", "likely", Grade::Off),
+            ("ConnectTimeout", "Unreachable", "RoutingLoop", "likely", Grade::Wrong),
+            ("ConnectTimeout", "Reachable", "none", "none", Grade::Wrong),
+        ] {
+            assert_eq!(
+                graded(loaded, result, reason, confidence),
+                expected,
+                "{loaded} {result} {reason} {confidence}"
+            );
+        }
     }
 }

@@ -30,7 +30,7 @@ struct Arguments {
     /// How often each is played
     #[arg(long, default_value_t = 1)]
     repeat: usize,
-    /// How many are played at the same time: they wait more than they work. 32 unless given, 8 with --load
+    /// How many are played at the same time: they wait more than they work. 32 unless given, 16 with --load
     #[arg(long)]
     jobs: Option<usize>,
     /// Other connections in each network, and two threads that take the processors; only wrong answers fail then
@@ -49,7 +49,7 @@ const BURNING: usize = 2;
 /// How many cases are played at the same time.
 const JOBS: usize = 32;
 /// The same under load, which takes the processors.
-const JOBS_UNDER_LOAD: usize = 8;
+const JOBS_UNDER_LOAD: usize = 16;
 /// After so many it is told how far it is.
 const STEP: usize = 250;
 /// So many that are not as expected are told in full.

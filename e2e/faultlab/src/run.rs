@@ -43,7 +43,7 @@ pub fn play(case: &Case, setting: Setting, probe: &Path, loaded: bool) -> Result
 }
 
 fn play_once(case: &Case, setting: Setting, probe: &Path, loaded: bool) -> Result<Played> {
-    let case = &if loaded { case.loaded() } else { case.clone() };
+    let case = &if loaded { case.clone() } else { case.alone() };
     let lab = Lab::new(setting.topology)?;
     let mut servers = Vec::new();
     for listening in &case.servers {

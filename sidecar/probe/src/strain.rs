@@ -7,7 +7,7 @@
 mod gauges;
 
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -67,7 +67,7 @@ impl<'a> Watch<'a> {
         mut walk: Pin<Box<impl Future<Output = T>>>,
         waits: impl Fn() -> bool,
     ) -> T {
-        let mut tick = Box::pin(sleep_until(self.begun));
+        let mut tick = pin!(sleep_until(self.begun));
         poll_fn(|context| {
             self.look(tick.as_mut(), context);
             let walked = walk.as_mut().poll(context);

@@ -110,9 +110,21 @@ async fn new_targets_are_walked_at_once_and_then_at_their_interval() {
     );
     assert_eq!(
         starts(&log, "b"),
-        [(50, Event), (20_050, Interval), (40_050, Interval)],
-        "a little later than a"
+        [(50, Event), (20_000, Interval), (40_000, Interval)],
+        "a little later than a at first, and then together with it"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_few_walks_that_are_nearly_due_begin_together() {
+    let names = ["a", "b", "c", "d", "e", "f"];
+    let alike: Vec<_> = names.iter().map(|name| (*name, 4_000, 10)).chain([("late", 6_000, 10)]).collect();
+    let log = noted(vec![(0, plan(1, &alike))], 5_900).await;
+    let of_interval = |name| starts(&log, name).into_iter().filter(|(_, trigger)| *trigger == Interval);
+    for (name, at) in names.iter().zip([4_000, 4_000, 4_000, 4_000, 4_200, 4_200]) {
+        assert_eq!(of_interval(name).collect::<Vec<_>>(), [(at, Interval)], "{name}");
+    }
+    assert_eq!(of_interval("late").count(), 0, "what is due in more than a part of its interval waits");
 }
 
 #[tokio::test(start_paused = true)]

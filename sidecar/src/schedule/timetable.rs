@@ -20,6 +20,10 @@ const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 /// First walks of new targets are spread over this much each, and no more than [`SPREAD`] together.
 const STAGGER: Duration = Duration::from_millis(50);
 const SPREAD: Duration = Duration::from_secs(2);
+/// To wake up costs more than a walk: when one begins, so do others whose interval is over but for this part of it, to
+/// so many together, which is what the budget gives in a second.
+const NEARLY: u32 = 20;
+const TOGETHER: usize = 4;
 /// A change in the cluster reaches many sidecars at once: each waits a part of this.
 const EVENT_JITTER: Duration = Duration::from_millis(500);
 /// Changes that come within this after the beginning of a walk are one change.
@@ -123,6 +127,13 @@ impl Timetable {
             })
             .collect();
         waiting.sort_unstable();
+        if !waiting.is_empty() {
+            let nearly = self.entries.iter().filter_map(|(key, entry)| Some((entry.nearly_due(now)?, key)));
+            let mut nearly: Vec<_> = nearly.collect();
+            nearly.sort_unstable();
+            let company = nearly.into_iter().take(TOGETHER.saturating_sub(waiting.len()));
+            waiting.extend(company.map(|(due, key)| (true, due, key.clone())));
+        }
         for (_, _, key) in waiting {
             match self.entries.get(&key).and_then(|entry| entry.running) {
                 Some(outdated) => commands.push(Command::Stop(outdated.number)),
@@ -212,6 +223,13 @@ impl Entry {
             None if full => None,
             None => Some(self.next()),
         }
+    }
+
+    /// When its interval is over, where that is not yet, and soon enough to begin a walk beside another.
+    fn nearly_due(&self, now: Duration) -> Option<Duration> {
+        let (due, trigger) = self.wake(false)?;
+        let soon = now + self.target.interval.max(SHORTEST_INTERVAL) / NEARLY;
+        (trigger == Trigger::Interval && now < due && due <= soon).then_some(due)
     }
 
     fn walk_now(&mut self, now: Duration, jitter: Duration) {
