@@ -241,13 +241,15 @@ impl<'a> Scene<'a> {
         History::of(self.checks(), check)
     }
 
-    /// Every version of these objects from now on.
-    pub fn life(&self, objects: &[&Value]) -> Result<Life> {
+    /// Every version of these objects from now on, those that are stored at this moment among them.
+    pub async fn life(&self, objects: &[&Value]) -> Result<Life> {
         let named = objects.iter().map(|object| {
             let name = object["metadata"]["name"].as_str().context("an object has a name")?;
             Ok((self.api(object)?, name.to_owned()))
         });
-        Ok(Life::of(named.collect::<Result<_>>()?))
+        let life = Life::of(named.collect::<Result<_>>()?);
+        life.up_to_now().await?;
+        Ok(life)
     }
 
     /// What a container of the source pods' namespace has printed.

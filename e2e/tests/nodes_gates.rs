@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use peerwalk_api::ConditionStatus::False;
 use peerwalk_e2e::object::{self, NODE_2, to_service, with};
 use peerwalk_e2e::scene::{CLIENT, SERVER, Scene, play};
 use serde_json::json;
@@ -27,6 +28,8 @@ use story::Story;
 
 /// Enough for a verdict of young pods on a busy machine.
 const LONG: Duration = Duration::from_mins(3);
+/// Longer than a rollout takes on a busy machine, as `progressDeadline`.
+const PATIENT: &str = "5m";
 /// Until a gate that cannot pass gives up.
 const SHORT: Duration = Duration::from_secs(45);
 
@@ -52,10 +55,10 @@ async fn server(scene: &Scene<'_>) -> Result<()> {
 }
 
 /// Installs the first release, which is as it should be, and asserts what was said of it.
-async fn first<'a>(scene: &'a Scene<'_>, replicas: u32) -> Result<App<'a>> {
+async fn first<'a>(scene: &'a Scene<'_>, replicas: u32, deadline: &'static str) -> Result<App<'a>> {
     server(scene).await?;
-    let app = App::new(scene)?;
-    let life = scene.life(&app.watched().each_ref())?;
+    let app = App::new(scene, deadline)?;
+    let life = scene.life(&app.watched().each_ref()).await?;
     app.upgrade(&Release { name: "first", replicas, labels: json!({}) }, LONG).await?;
     let story = Story::of(&life.up_to_now().await?, 1)?;
     ensure!(story.argocd() == ["Progressing", "Healthy"], "{story:#?}");
@@ -65,8 +68,8 @@ async fn first<'a>(scene: &'a Scene<'_>, replicas: u32) -> Result<App<'a>> {
 
 /// Rolls out another release that is as good, and asserts that each gate has waited for its pods.
 async fn good(scene: &Scene<'_>, replicas: u32) -> Result<()> {
-    let app = first(scene, replicas).await?;
-    let life = scene.life(&app.watched().each_ref())?;
+    let app = first(scene, replicas, PATIENT).await?;
+    let life = scene.life(&app.watched().each_ref()).await?;
     app.upgrade(&Release { name: "second", replicas, labels: json!({}) }, LONG).await?;
     let story = Story::of(&life.up_to_now().await?, 2)?;
     ensure!(story.argocd() == ["Healthy", "Progressing", "Healthy"], "{story:#?}");
@@ -89,8 +92,8 @@ async fn a_rollout_of_many_pods_passes_once_its_own_pods_are_proven() -> Result<
 #[tokio::test]
 async fn kubectl_waits_for_the_pods_of_a_rollout() -> Result<()> {
     play(async |scene| {
-        let app = first(scene, 2).await?;
-        let life = scene.life(&app.watched().each_ref())?;
+        let app = first(scene, 2, PATIENT).await?;
+        let life = scene.life(&app.watched().each_ref()).await?;
         app.apply(&Release { name: "second", replicas: 2, labels: json!({}) }).await?;
         app.rolled_out().await?;
         app.wait_for(app::CHECK, LONG).await?;
@@ -104,13 +107,14 @@ async fn kubectl_waits_for_the_pods_of_a_rollout() -> Result<()> {
 #[tokio::test]
 async fn a_rollout_that_breaks_a_dependency_passes_no_gate_until_it_is_taken_back() -> Result<()> {
     play(async |scene| {
-        let app = first(scene, 2).await?;
-        let life = scene.life(&app.watched().each_ref())?;
+        let app = first(scene, 2, PATIENT).await?;
+        let life = scene.life(&app.watched().each_ref()).await?;
         let denied = Release { name: "denied", replicas: 2, labels: json!({}) };
         let refused = app.upgrade(&denied, SHORT).await.err().context("Helm has to give up")?;
         ensure!(format!("{refused:#}").contains("ConnectivityCheck"), "it says over what: {refused:#}");
         let late = app.wait_for(app::CHECK, Duration::from_secs(5)).await.err();
         ensure!(late.is_some(), "kubectl gives up too");
+        scene.verdict(app::CHECK, False, "PolicyDenied").await?;
         let story = Story::of(&life.up_to_now().await?, 2)?;
         ensure!(story.argocd() == ["Healthy", "Progressing", "Degraded"], "{story:#?}");
         ensure!(story.flux() == [Passes, Waits, Fails], "{story:#?}");
@@ -120,13 +124,14 @@ async fn a_rollout_that_breaks_a_dependency_passes_no_gate_until_it_is_taken_bac
         // The strict gate: an object made anew, as a hook makes it.
         let target = to_service(&scene.name(SERVER), "open");
         let fresh = object::check(&scene.name(CLIENT), "fresh", &[target]);
-        let life = scene.life(&[&fresh])?;
+        let life = scene.life(&[&fresh]).await?;
         scene.apply(std::slice::from_ref(&fresh)).await?;
         ensure!(app.wait_for("fresh", SHORT).await.is_err(), "it has nothing from before to pass on");
+        scene.verdict("fresh", False, "PolicyDenied").await?;
         let story = Story::of(&life.up_to_now().await?, 1)?;
         ensure!(story.argocd() == ["Progressing", "Degraded"], "{story:#?}");
 
-        let life = scene.life(&app.watched().each_ref())?;
+        let life = scene.life(&app.watched().each_ref()).await?;
         app.roll_back(LONG).await?;
         let story = Story::of(&life.up_to_now().await?, 3)?;
         let healthy = story.argocd().iter().filter(|health| **health == "Healthy").count();
@@ -140,8 +145,8 @@ async fn a_rollout_that_breaks_a_dependency_passes_no_gate_until_it_is_taken_bac
 #[tokio::test]
 async fn a_rollout_without_sidecars_is_given_up_and_not_waited_for() -> Result<()> {
     play(async |scene| {
-        let app = first(scene, 2).await?;
-        let life = scene.life(&app.watched().each_ref())?;
+        let app = first(scene, 2, "45s").await?;
+        let life = scene.life(&app.watched().each_ref()).await?;
         let labels = json!({ "peerwalk.dev/inject": "disabled" });
         let bare = Release { name: "bare", replicas: 2, labels };
         let begun = Instant::now();

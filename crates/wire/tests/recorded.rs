@@ -2,7 +2,9 @@
 //! what they say is still read.
 //!
 //! Each line of `recorded/v1.txt` is a direction and a frame as hexadecimal digits. Lines are never changed: a message that
-//! gets more fields is recorded once more, below.
+//! gets more fields is recorded once more, at the end.
+
+#![allow(clippy::expect_used)] // the helpers of a test may fail as the test itself may
 
 use peerwalk_model::Timestamp;
 use peerwalk_wire::{Frame, FromHub, FromSidecar, SUPPORTED};

@@ -32,16 +32,17 @@ pub struct Release {
 pub struct App<'a> {
     scene: &'a Scene<'a>,
     chart: PathBuf,
+    deadline: &'static str,
 }
 
 impl<'a> App<'a> {
-    /// With a folder for its chart.
-    pub fn new(scene: &'a Scene<'a>) -> Result<Self> {
+    /// With a folder for its chart, whose check has this `progressDeadline`.
+    pub fn new(scene: &'a Scene<'a>, deadline: &'static str) -> Result<Self> {
         let chart = env::temp_dir().join(format!("peerwalk-gates-{}-{}", process::id(), scene.name(CLIENT)));
         fs::create_dir_all(chart.join("templates")).context("cannot make a folder for a chart")?;
         let about = json!({ "apiVersion": "v2", "name": "shop", "version": "0.1.0" });
         fs::write(chart.join("Chart.yaml"), about.to_string()).context("cannot write a chart")?;
-        Ok(Self { scene, chart })
+        Ok(Self { scene, chart, deadline })
     }
 
     fn namespace(&self) -> String {
@@ -69,7 +70,7 @@ impl<'a> App<'a> {
     fn check(&self) -> Value {
         let target = to_service(&self.scene.name(SERVER), "open");
         let mut check = object::check(&self.namespace(), CHECK, &[target]);
-        check["spec"]["progressDeadline"] = json!("30s");
+        check["spec"]["progressDeadline"] = json!(self.deadline);
         check
     }
 

@@ -34,7 +34,8 @@ fn a_sidecar_of_version_1_is_heard_and_asked_for_nothing_twice() {
         assert_eq!(walk.target, key(kind.strip_prefix("evidence-").unwrap_or_default()));
     }
     let actions = session.on(recorded("heartbeat"), secs(0));
-    assert!(matches!(actions[1], Action::Deliver(HubEvent::Heartbeat { .. }, _)), "{actions:?}");
+    let heard = |action: &Action| matches!(action, Action::Deliver(HubEvent::Heartbeat { .. }, _));
+    assert!(actions.iter().any(heard), "{actions:?}");
     assert_eq!(sent(&actions), Vec::<&FromHub>::new(), "both sides hold the same");
     assert_eq!(session.on(recorded("transitions"), secs(0))[1..], [told(&["a"], 1)]);
     let actions = session.on(recorded("token"), secs(60));
