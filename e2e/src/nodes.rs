@@ -151,6 +151,19 @@ impl Alone<'_> {
         install(self.cluster, &[&format!("sidecar.image.registry={registry}")])
     }
 
+    /// Makes the release what another chart has, until this goes. Nobody waits for its operator.
+    pub fn other_chart(&self, chart: &Path) -> Result<()> {
+        self.sidecar_changed.store(true, Ordering::Relaxed);
+        let mut helm = self.cluster.helm(&mut Quiet)?;
+        helm.args(["upgrade", "peerwalk"]).arg(chart).args(["--namespace", SYSTEM]);
+        printed(&mut helm).map(drop).with_context(|| format!("cannot install {}", chart.display()))
+    }
+
+    /// Makes it what this chart has again.
+    pub fn own_chart(&self) -> Result<()> {
+        self.own_sidecar()
+    }
+
     /// Has the operator inject its own sidecar again.
     pub fn own_sidecar(&self) -> Result<()> {
         if self.sidecar_changed.swap(false, Ordering::Relaxed) { install(self.cluster, &[]) } else { Ok(()) }

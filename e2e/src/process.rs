@@ -95,12 +95,18 @@ impl Operator {
     /// Installs the chart, whose pods have no node to run on here, and runs what its Deployment says; `None`
     /// where tests are skipped, and on a cluster that is not the tests' own.
     pub async fn start() -> Result<Option<Self>> {
+        Self::start_with(&[]).await
+    }
+
+    /// The same with values of the chart, as `--set` takes them.
+    pub async fn start_with(values: &[&str]) -> Result<Option<Self>> {
         let Some((client, cluster)) = crd::own_cluster().await? else { return Ok(None) };
         crd::install(&client).await?;
         let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/peerwalk");
         let mut helm = cluster.helm(&mut Quiet)?;
         helm.args(["upgrade", "--install", "peerwalk"]).arg(chart);
         helm.args(["--namespace", SYSTEM, "--create-namespace", "--set", "crds.enabled=false"]);
+        helm.args(values.iter().flat_map(|value| ["--set", value]));
         printed(&mut helm).context("cannot install the chart")?;
         let folder = env::temp_dir().join(format!("peerwalk-operator-{}", std::process::id()));
         std::fs::create_dir_all(&folder).context("cannot make a folder")?;

@@ -20,8 +20,10 @@ use crate::nodes::{Alone, Nodes};
 
 mod dump;
 mod history;
+mod life;
 
 pub use history::History;
+pub use life::Life;
 
 /// The namespace of the checks and their source pods.
 pub const CLIENT: &str = "client";
@@ -237,6 +239,17 @@ impl<'a> Scene<'a> {
     /// Everything that Ready of a check says from now on.
     pub fn history(&self, check: &str) -> History {
         History::of(self.checks(), check)
+    }
+
+    /// Every version of these objects from now on, those that are stored at this moment among them.
+    pub async fn life(&self, objects: &[&Value]) -> Result<Life> {
+        let named = objects.iter().map(|object| {
+            let name = object["metadata"]["name"].as_str().context("an object has a name")?;
+            Ok((self.api(object)?, name.to_owned()))
+        });
+        let life = Life::of(named.collect::<Result<_>>()?);
+        life.up_to_now().await?;
+        Ok(life)
     }
 
     /// What a container of the source pods' namespace has printed.

@@ -10,6 +10,8 @@ use anyhow::{Context, Result, ensure};
 use peerwalk_cluster::{Quiet, helm};
 use serde_json::{Value, json};
 
+#[path = "api_chart/certificates.rs"]
+mod certificates;
 #[path = "api_chart/rights.rs"]
 mod rights;
 #[path = "api_chart/rules.rs"]

@@ -19,6 +19,9 @@ use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
+#[path = "api_hub/certificates.rs"]
+mod certificates;
+
 const NAMESPACE: &str = "attach";
 const HUB: &str = "127.0.0.1";
 const REFUSED: &str = "the hub refuses us";

@@ -7,18 +7,18 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, ensure};
-use mlua::serde::{LuaSerdeExt, SerializeOptions};
-use mlua::{Lua, LuaOptions, StdLib, Table};
+use anyhow::{Context, Result, ensure};
+use mlua::Lua;
 use peerwalk_api::ConnectivityCheck;
 use serde_json::Value;
 
+#[path = "gates/argocd.rs"]
+mod script;
+
+use script::{closed, customization, health};
+
 fn argocd() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/argocd")
-}
-
-fn customization() -> PathBuf {
-    argocd().join("resource_customizations/peerwalk.dev/ConnectivityCheck")
 }
 
 fn read(path: &Path) -> Result<String> {
@@ -39,34 +39,8 @@ fn tests() -> Result<Vec<(String, String, String)>> {
         .collect()
 }
 
-/// Lua as Argo CD opens it for a script of its ConfigMap. PUC Lua's base library brings coroutines, Argo
-/// CD's does not.
-fn closed() -> Result<Lua> {
-    let open = || {
-        let lua = Lua::new_with(StdLib::TABLE, LuaOptions::default())?;
-        lua.globals().raw_remove("coroutine")?;
-        Ok(lua)
-    };
-    open().map_err(|error: mlua::Error| anyhow!("{error}"))
-}
-
 fn is_open(lua: &Lua, library: &str) -> bool {
     lua.globals().contains_key(library).unwrap_or(false)
-}
-
-/// What the script says of an object: status and message.
-fn health(lua: &Lua, object: &Value) -> Result<(String, String)> {
-    let script = read(&customization().join("health.lua"))?;
-    // The errors of Lua are not Send, so only their words are kept.
-    evaluate(lua, &script, object).map_err(|error| anyhow!("{error}"))
-}
-
-fn evaluate(lua: &Lua, script: &str, object: &Value) -> mlua::Result<(String, String)> {
-    // A JSON null is absent in Argo CD's Lua; as a value of its own it would be true.
-    let options = SerializeOptions::new().serialize_none_to_null(false).serialize_unit_to_null(false);
-    lua.globals().set("obj", lua.to_value_with(object, options)?)?;
-    let said: Table = lua.load(script).eval()?;
-    Ok((said.get("status")?, said.get("message")?))
 }
 
 fn run(lua: &Lua) -> Result<()> {

@@ -5,10 +5,17 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
-use cel::{Context, Program, Value as Cel};
+use anyhow::{Context as _, Result, bail, ensure};
 use peerwalk_api::ConnectivityCheck;
 use serde_json::Value;
+
+#[path = "gates/page.rs"]
+mod page;
+#[path = "gates/rules.rs"]
+mod rules;
+
+use page::{objects, only};
+use rules::{Gate, flux, kstatus};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -16,23 +23,6 @@ fn root() -> PathBuf {
 
 fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
-}
-
-/// Every object of the page's YAML blocks.
-fn objects() -> Result<Vec<Value>> {
-    let page = read(&root().join("docs/gitops.md"))?;
-    let blocks = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
-    let documents = blocks.flat_map(|block| block.split("\n---\n"));
-    documents
-        .map(|document| serde_saphyr::from_str(document).with_context(|| format!("not YAML:\n{document}")))
-        .collect()
-}
-
-fn only(kind: &str) -> Result<Value> {
-    let mut found = objects()?.into_iter().filter(|object| object["kind"] == kind);
-    let object = found.next().with_context(|| format!("the page has no {kind}"))?;
-    ensure!(found.next().is_none(), "one {kind}");
-    Ok(object)
 }
 
 /// Every fixture with what Argo CD's script must say of it, but for the one without a status: the schema's default gives
@@ -51,60 +41,6 @@ fn fixtures() -> Result<BTreeMap<String, (Value, String)>> {
     }
     ensure!(fixtures.len() > 8, "there are fixtures");
     Ok(fixtures)
-}
-
-/// What a gate makes of an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Gate {
-    Waits,
-    Fails,
-    Passes,
-}
-
-/// A CEL expression over an object, as Flux evaluates those of `healthCheckExprs`.
-fn holds(expression: &str, object: &Value) -> Result<bool> {
-    let program = Program::compile(expression).map_err(|error| anyhow!("{expression}: {error}"))?;
-    let mut context = Context::default();
-    for name in ["metadata", "spec", "status"] {
-        context.add_variable(name, &object[name]).map_err(|error| anyhow!("{name}: {error}"))?;
-    }
-    match program.execute(&context).map_err(|error| anyhow!("{expression}: {error}"))? {
-        Cel::Bool(holds) => Ok(holds),
-        other => bail!("{expression} is no truth: {other:?}"),
-    }
-}
-
-/// In the order of fluxcd's `pkg/runtime/cel/status_evaluator.go`.
-fn flux(object: &Value) -> Result<Gate> {
-    let kustomization = only("Kustomization")?;
-    let checks = &kustomization["spec"]["healthCheckExprs"][0];
-    let holds = |name: &str| holds(checks[name].as_str().with_context(|| format!("no {name}"))?, object);
-    Ok(if holds("inProgress")? {
-        Gate::Waits
-    } else if holds("failed")? {
-        Gate::Fails
-    } else if holds("current")? {
-        Gate::Passes
-    } else {
-        Gate::Waits
-    })
-}
-
-/// In the order of kstatus (`cli-utils`, `pkg/kstatus/status/status.go` and `generic.go`), which Helm 4 and Flux's `wait`
-/// use: it looks at the generation of the status, not at those of conditions.
-fn kstatus(object: &Value) -> Gate {
-    let status = &object["status"];
-    let conditions = status["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let is = |type_: &str, value: &str| conditions.iter().any(|c| c["type"] == type_ && c["status"] == value);
-    if status["observedGeneration"] != object["metadata"]["generation"] || is("Reconciling", "True") {
-        Gate::Waits
-    } else if is("Stalled", "True") {
-        Gate::Fails
-    } else if is("Ready", "False") || is("Ready", "Unknown") {
-        Gate::Waits
-    } else {
-        Gate::Passes
-    }
 }
 
 /// A condition of Argo Workflows: a label selector over scalar paths (`argo-workflows`,

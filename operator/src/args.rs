@@ -74,6 +74,11 @@ pub struct Args {
     #[arg(long, value_name = "NAME")]
     pub secret: String,
 
+    /// A Secret of the operator's namespace in which somebody else keeps a certificate for the webhook, as cert-manager
+    /// does: tls.crt, tls.key and ca.crt. Until it is there, and while it cannot be used, the operator's own is served.
+    #[arg(long, value_name = "NAME")]
+    pub webhook_secret: Option<String>,
+
     /// Image of the sidecar.
     #[arg(long, value_name = "REFERENCE")]
     pub sidecar_image: String,

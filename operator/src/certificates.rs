@@ -5,6 +5,7 @@
 //! leads from them to old roots.
 
 mod ca_bundle;
+mod given;
 mod keep;
 mod store;
 #[cfg(test)]
@@ -20,9 +21,11 @@ use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::sync::watch;
 
-use crate::pki::{Authorities, AuthoritiesError, Authority, Leaf, PkiError};
+use crate::pki::{Authorities, AuthoritiesError, Authority, Leaf, PkiError, SecretData};
+use given::{Given, GivenError};
 
 pub use ca_bundle::{Bundle, keep_ca_bundle};
+pub use given::watch_given;
 pub use keep::Keeping;
 pub use store::load_or_create;
 
@@ -114,6 +117,8 @@ pub struct Certificates {
     authorities: Authorities,
     hub: Served,
     webhook: Served,
+    /// Somebody else's certificate for the webhook.
+    given: Option<Given>,
     trusted: watch::Sender<Trusted>,
 }
 
@@ -126,6 +131,9 @@ struct Served {
     names: Vec<String>,
     configure: Configure,
     leaf: Leaf,
+    own: Arc<ServerConfig>,
+    /// What is served instead of its own.
+    instead: Option<Arc<ServerConfig>>,
     tls: Arc<ArcSwap<ServerConfig>>,
 }
 
@@ -143,8 +151,8 @@ impl Certificates {
         let (hub, webhook) = (names(services.hub), names(services.webhook));
         let hub = Served::issue(Signer::of_hub(&authorities), hub, peerwalk_hub::server_config, now)?;
         let webhook = Served::issue(Signer::of_webhook(&authorities), webhook, webhook_config, now)?;
-        let trusted = watch::Sender::new(trusted(&authorities));
-        Ok(Self { authorities, hub, webhook, trusted })
+        let trusted = watch::Sender::new(trusted(&authorities, None));
+        Ok(Self { authorities, hub, webhook, given: None, trusted })
     }
 
     /// The hub's TLS (1.3 only, HTTP/2), renewed in place by [`Self::keep`].
@@ -169,8 +177,45 @@ impl Certificates {
         self.hub.take(hub);
         self.webhook.take(webhook);
         self.authorities = authorities;
-        self.trusted.send_replace(trusted(&self.authorities));
+        self.trust();
         Ok(())
+    }
+
+    /// Tells what others are to trust, where that has changed.
+    fn trust(&self) {
+        let now = trusted(&self.authorities, self.given.as_ref());
+        self.trusted.send_if_modified(|trusted| std::mem::replace(trusted, now.clone()) != now);
+    }
+
+    /// What the API server is to verify the webhook by, PEM.
+    fn bundle(&self) -> String {
+        self.trusted.borrow().webhook_bundle.clone()
+    }
+
+    /// Takes a certificate for the webhook that somebody else has made; `None` is that there is none. It is not served
+    /// yet. What cannot be used is not taken, and what was taken before stays.
+    fn offer(&mut self, data: Option<&SecretData>, now: Timestamp) -> Result<(), GivenError> {
+        let given = data.map(|data| Given::parse(data, self.webhook.configure)).transpose()?;
+        if let Some(given) = &given {
+            given.verify(self.webhook.name(), now)?;
+        }
+        self.given = given;
+        self.trust();
+        Ok(())
+    }
+
+    /// Serves the certificate that was given while it is good and the API server has been told what verifies it, and
+    /// otherwise the webhook's own. Says which, when that has changed.
+    fn choose(&mut self, told: bool, now: Timestamp) -> Option<&'static str> {
+        let good = |given: &&Given| told && given.verify(self.webhook.name(), now).is_ok();
+        let instead = self.given.as_ref().filter(good).map(|given| Arc::clone(&given.config));
+        let before = std::mem::replace(&mut self.webhook.instead, instead);
+        self.webhook.show();
+        match (before.is_some(), self.webhook.instead.is_some()) {
+            (false, true) => Some("the one that was given"),
+            (true, false) => Some("the operator's own"),
+            _ => None,
+        }
     }
 
     /// Replaces the leaves that are due, and says how many were. New connections take new leaves; open ones stay.
@@ -181,11 +226,11 @@ impl Certificates {
     }
 }
 
-fn trusted(authorities: &Authorities) -> Trusted {
+fn trusted(authorities: &Authorities, given: Option<&Given>) -> Trusted {
     Trusted {
         hub_root: authorities.hub_root.certificate_pem().to_owned(),
         hub_fingerprints: authorities.hub_fingerprints(),
-        webhook_bundle: authorities.webhook_bundle(),
+        webhook_bundle: authorities.webhook_bundle() + given.map_or("", Given::ca),
     }
 }
 
@@ -221,7 +266,13 @@ impl Served {
         now: Timestamp,
     ) -> Result<Self, CertificatesError> {
         let (leaf, tls) = serve(signer, &names, configure, now)?;
-        Ok(Self { names, configure, leaf, tls: Arc::new(ArcSwap::from_pointee(tls)) })
+        let own = Arc::new(tls);
+        let tls = Arc::new(ArcSwap::new(Arc::clone(&own)));
+        Ok(Self { names, configure, leaf, own, instead: None, tls })
+    }
+
+    fn name(&self) -> &str {
+        self.names.first().map_or("", String::as_str)
     }
 
     fn prepare(&self, signer: Signer<'_>, now: Timestamp) -> Result<(Leaf, ServerConfig), CertificatesError> {
@@ -229,8 +280,13 @@ impl Served {
     }
 
     fn take(&mut self, (leaf, tls): (Leaf, ServerConfig)) {
-        self.tls.store(Arc::new(tls));
+        self.own = Arc::new(tls);
         self.leaf = leaf;
+        self.show();
+    }
+
+    fn show(&self) {
+        self.tls.store(Arc::clone(self.instead.as_ref().unwrap_or(&self.own)));
     }
 
     fn renew_if_due(&mut self, signer: Signer<'_>, now: Timestamp) -> Result<bool, CertificatesError> {

@@ -21,7 +21,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 pub use authorities::{Authorities, AuthoritiesError, SecretData};
-pub use rotation::{Asked, Situation, Step, revive, step};
+pub use rotation::{Asked, Situation, Step, TOLD_FOR, revive, step};
 
 /// Longer than pods and clusters usually live.
 const AUTHORITY_LIFE: Duration = Duration::from_hours(24 * 365 * 10);

@@ -23,9 +23,10 @@ use tokio::time::{Instant, timeout};
 use tracing::info;
 
 use crate::args::Args;
-use crate::certificates::{Certificates, Keeping, Services, load_or_create};
+use crate::certificates::{Certificates, Keeping, Services, load_or_create, watch_given};
 use crate::http::{self, Pulse, Readiness};
 use crate::lease::{self, Me};
+use crate::pki::SecretData;
 use crate::stages::Stages;
 
 /// For reading one object at the start.
@@ -132,6 +133,7 @@ async fn start(args: &Args, stages: &mut Stages) -> anyhow::Result<()> {
         leading: trust.leading,
         carried: trust.carried.subscribe(),
         told: trust.told.subscribe(),
+        given: given(stages, &client, args),
         clock: jiff::Timestamp::now,
     };
     let certificates = trust.certificates;
@@ -152,6 +154,19 @@ struct Trust {
     told: watch::Sender<Option<String>>,
     /// Whether this replica leads.
     leading: watch::Receiver<Leading>,
+}
+
+/// What the Secret holds in which somebody else keeps a certificate for the webhook, if there is to be one.
+fn given(stages: &mut Stages, client: &Client, args: &Args) -> watch::Receiver<Option<SecretData>> {
+    let (sender, given) = watch::channel(None);
+    if let Some(name) = args.webhook_secret.clone() {
+        let secrets: Api<Secret> = Api::namespaced(client.clone(), &args.namespace);
+        stages.work.start(|stop| async move {
+            watch_given(secrets, &name, sender, stop).await;
+            Ok(())
+        });
+    }
+    given
 }
 
 /// A channel for somebody who is done once; that is noted then.

@@ -34,7 +34,7 @@ const RIGHTS: &[&str] = &[
 const CA_BUNDLES: &str = "ClusterRole peerwalk: get configmaps";
 
 /// A rule as `RIGHTS` has it; one with anything else in it as it is.
-fn line(role: &Value, rule: &Value) -> String {
+pub fn line(role: &Value, rule: &Value) -> String {
     let words = |value: &Value| -> Vec<String> {
         let all = value.as_array().map(Vec::as_slice).unwrap_or_default();
         all.iter().map(|word| word.as_str().unwrap_or_default().to_owned()).collect()

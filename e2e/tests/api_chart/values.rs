@@ -26,6 +26,8 @@ fn wrong_values_are_refused_by_name() -> Result<()> {
         (r#"sidecar={"resources":{"limits":{"memory":null}}}"#, "memory"),
         (r#"sidecar={"resources":{"limits":{"storage":"1Gi"}}}"#, "storage"),
         (r#"operator={"log":{"format":"xml"}}"#, "/operator/log/format"),
+        (r#"certManager={"enabled":"yes"}"#, "/certManager/enabled"),
+        (r#"certManager={"issuerRef":{"kind":"ClusterIssuer"}}"#, "name"),
         (r#"crds={"keep":"yes"}"#, "/crds/keep"),
         (r#"prometheusRule={"enabled":"yes"}"#, "/prometheusRule/enabled"),
         (r#"nameOverride="Peerwalk""#, "/nameOverride"),

@@ -16,7 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::{Certificates, CertificatesError, store};
-use crate::pki::{Authorities, Situation, step};
+use crate::pki::{Authorities, SecretData, Situation, TOLD_FOR, step};
 
 /// How often everything is looked at. By the wall clock each time, so that a clock that was set is noticed.
 const INTERVAL: Duration = Duration::from_mins(1);
@@ -33,6 +33,8 @@ pub struct Keeping {
     pub carried: watch::Receiver<Option<BTreeSet<String>>>,
     /// What the API server verifies the webhook by, while it is what it should.
     pub told: watch::Receiver<Option<String>>,
+    /// What the Secret holds in which somebody else keeps a certificate for the webhook, if any.
+    pub given: watch::Receiver<Option<SecretData>>,
     /// The wall clock.
     pub clock: fn() -> Timestamp,
 }
@@ -90,6 +92,7 @@ impl Keeper {
                 }
                 Ok(()) = self.keeping.carried.changed() => {}
                 Ok(()) = self.keeping.told.changed() => {}
+                Ok(()) = self.keeping.given.changed() => self.see_given(),
                 event = objects.next() => match event {
                     Some(Ok(Some(object))) => self.see(object),
                     Some(Ok(None)) => self.seen = Seen::Gone,
@@ -101,6 +104,8 @@ impl Keeper {
                 },
             }
             self.renew();
+            self.hear_of_bundle();
+            self.choose();
             if let Err(error) = self.rotate().await {
                 let error = format!("{:#}", anyhow::Error::new(error));
                 tracing::error!(error, secret, "certificates are not rotated; the next try is in a minute");
@@ -116,6 +121,23 @@ impl Keeper {
                 let error = format!("{:#}", anyhow::Error::new(error));
                 tracing::error!(error, "serving certificates not renewed; the next try is in a minute");
             }
+        }
+    }
+
+    /// Takes somebody else's certificate for the webhook.
+    fn see_given(&mut self) {
+        let given = self.keeping.given.borrow_and_update().clone();
+        if let Err(error) = self.certificates.offer(given.as_ref(), (self.keeping.clock)()) {
+            let error = format!("{:#}", anyhow::Error::new(error));
+            tracing::error!(error, "the certificate given for the webhook is not taken");
+        }
+    }
+
+    /// Whose certificate the webhook serves.
+    fn choose(&mut self) {
+        let told = self.told.is_some_and(|since| since.elapsed() >= TOLD_FOR);
+        if let Some(which) = self.certificates.choose(told, (self.keeping.clock)()) {
+            tracing::info!("the webhook serves {which}");
         }
     }
 
@@ -146,7 +168,6 @@ impl Keeper {
 
     /// The next step of a rotation, if this replica leads and one is due.
     async fn rotate(&mut self) -> Result<(), CertificatesError> {
-        self.hear_of_bundle();
         // By the clock each time; of a write that a pause delayed all the same, the version decides.
         if !leads_now(&self.keeping.leading) {
             return Ok(());
@@ -191,7 +212,7 @@ impl Keeper {
     }
 
     fn hear_of_bundle(&mut self) {
-        let wanted = self.certificates.authorities.webhook_bundle();
+        let wanted = self.certificates.bundle();
         let told = self.keeping.told.borrow_and_update().as_ref() == Some(&wanted);
         self.told = told.then(|| self.told.unwrap_or_else(Instant::now));
     }

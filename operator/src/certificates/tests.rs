@@ -14,6 +14,7 @@ use futures::StreamExt;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use peerwalk_controller::Leading;
+use rustls::pki_types::UnixTime;
 use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 
+mod given;
 mod rotation;
 
 const SECRET: &str = "peerwalk-pki";
@@ -153,19 +155,30 @@ fn only_leaves_that_are_due_are_replaced_and_in_place() {
     assert_eq!(certificates.renew_due(at("2026-11-21T12:00:00Z")).expect("nothing due"), 0);
 }
 
+/// The clock of a client.
+#[derive(Debug)]
+struct Clock(Timestamp);
+
+impl rustls::time_provider::TimeProvider for Clock {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(self.0.as_second().unsigned_abs())))
+    }
+}
+
 /// A handshake in memory with a client of one version, to its end or its first error.
 fn handshake(
     server: &Arc<ServerConfig>,
     root_pem: &str,
     name: &str,
     version: &'static rustls::SupportedProtocolVersion,
+    at: Timestamp,
 ) -> Result<(), rustls::Error> {
     let mut roots = rustls::RootCertStore::empty();
     for root in CertificateDer::pem_slice_iter(root_pem.as_bytes()) {
         roots.add(root.expect("PEM")).expect("a trust anchor");
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let client = rustls::ClientConfig::builder_with_provider(provider)
+    let client = rustls::ClientConfig::builder_with_details(provider, Arc::new(Clock(at)))
         .with_protocol_versions(&[version])
         .expect("a version that is built in")
         .with_root_certificates(roots)
@@ -197,13 +210,13 @@ fn the_hub_speaks_tls_1_3_only_and_the_webhook_1_2_too() {
     for renewed in ["not", "both"] {
         let (hub, webhook) = (certificates.hub_tls().load_full(), certificates.webhook_tls().load_full());
         let trusted = certificates.trusted().borrow().clone();
-        let hub = |version| handshake(&hub, &trusted.hub_root, "peerwalk-hub.peerwalk.svc", version);
+        let hub = |version| handshake(&hub, &trusted.hub_root, "peerwalk-hub.peerwalk.svc", version, now);
         assert_eq!(hub(v13), Ok(()), "{renewed} renewed");
         let refused = hub(v12);
         assert!(matches!(refused, Err(rustls::Error::PeerIncompatible(_))), "{renewed} renewed: {refused:?}");
         for version in [v12, v13] {
             let (ca, name) = (&trusted.webhook_bundle, "peerwalk-webhook.peerwalk.svc");
-            assert_eq!(handshake(&webhook, ca, name, version), Ok(()), "{version:?}, {renewed} renewed");
+            assert_eq!(handshake(&webhook, ca, name, version, now), Ok(()), "{version:?}, {renewed} renewed");
         }
         certificates.renew_due(now).expect("renewed");
     }

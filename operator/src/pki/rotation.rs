@@ -18,7 +18,7 @@ use super::{Authority, PkiError, before};
 const BEFORE_END: Duration = Duration::from_hours(24 * 365);
 /// How long the API server has had a new CA before the webhook's certificate is signed by it: each of several API
 /// servers hears of it in its own time.
-const TOLD_FOR: Duration = Duration::from_mins(5);
+pub const TOLD_FOR: Duration = Duration::from_mins(5);
 /// How long what was replaced stays at least: another replica, or a pod that is just being admitted, may have it.
 const KEPT_FOR: Duration = Duration::from_hours(1);
 /// Old roots of the hub at which no further one is made on demand: each makes every handshake longer.

@@ -21,6 +21,7 @@ mod recreated;
 mod redacted;
 mod resend;
 mod restart;
+mod rollouts;
 mod roots;
 mod sightings;
 mod slow;

@@ -14,6 +14,7 @@ use crate::event::HubEvent;
 use crate::expiry::jwt;
 
 mod looks;
+mod recorded;
 
 const AT: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 

@@ -11,7 +11,7 @@ const WEBHOOK: &str = "peerwalk-webhook.peerwalk.svc";
 const OBJECT: &str = "/api/v1/namespaces/peerwalk/secrets/peerwalk-pki";
 
 /// An API server with at most one Secret, which has versions and can be watched.
-struct Store {
+pub(super) struct Store {
     stored: Mutex<Option<Value>>,
     version: Mutex<u64>,
     events: broadcast::Sender<Value>,
@@ -19,7 +19,7 @@ struct Store {
 }
 
 impl Store {
-    fn with(authorities: &Authorities) -> Arc<Self> {
+    pub(super) fn with(authorities: &Authorities) -> Arc<Self> {
         let store = Arc::new(Self {
             stored: Mutex::new(None),
             version: Mutex::new(1),
@@ -117,17 +117,18 @@ fn data(data: &SecretData) -> Value {
 }
 
 /// A replica at work.
-struct Replica {
+pub(super) struct Replica {
     hub: Arc<ArcSwap<ServerConfig>>,
-    webhook: Arc<ArcSwap<ServerConfig>>,
+    pub(super) webhook: Arc<ArcSwap<ServerConfig>>,
     trusted: watch::Receiver<Trusted>,
     leading: watch::Sender<Leading>,
     carried: watch::Sender<Option<BTreeSet<String>>>,
-    told: watch::Sender<Option<String>>,
+    pub(super) told: watch::Sender<Option<String>>,
+    pub(super) given: watch::Sender<Option<SecretData>>,
 }
 
 impl Replica {
-    async fn start(store: &Arc<Store>, leading: Leading) -> Self {
+    pub(super) async fn start(store: &Arc<Store>, leading: Leading) -> Self {
         let authorities = load_or_create(&store.api(), SECRET, now()).await.expect("authorities");
         let certificates = Certificates::issue(authorities, &SERVICES, now()).expect("leaves");
         let replica = Self {
@@ -137,6 +138,7 @@ impl Replica {
             leading: watch::Sender::new(leading),
             carried: watch::Sender::new(None),
             told: watch::Sender::new(None),
+            given: watch::Sender::new(None),
         };
         let keeping = Keeping {
             secrets: store.api(),
@@ -144,6 +146,7 @@ impl Replica {
             leading: replica.leading.subscribe(),
             carried: replica.carried.subscribe(),
             told: replica.told.subscribe(),
+            given: replica.given.subscribe(),
             clock: now,
         };
         tokio::spawn(certificates.keep(keeping, CancellationToken::new()));
@@ -151,21 +154,21 @@ impl Replica {
         replica
     }
 
-    fn trusts(&self) -> Trusted {
+    pub(super) fn trusts(&self) -> Trusted {
         self.trusted.borrow().clone()
     }
 
     fn hub_verified_by(&self, root: &str) -> bool {
-        handshake(&self.hub.load_full(), root, HUB, &TLS13).is_ok()
+        handshake(&self.hub.load_full(), root, HUB, &TLS13, now()).is_ok()
     }
 
-    fn webhook_verified_by(&self, bundle: &str) -> bool {
-        handshake(&self.webhook.load_full(), bundle, WEBHOOK, &TLS13).is_ok()
+    pub(super) fn webhook_verified_by(&self, bundle: &str) -> bool {
+        handshake(&self.webhook.load_full(), bundle, WEBHOOK, &TLS13, now()).is_ok()
     }
 }
 
 /// Until nothing more happens by itself for a while. The clock is paused: this takes no time.
-async fn settle() {
+pub(super) async fn settle() {
     tokio::time::sleep(Duration::from_secs(5)).await;
 }
 

@@ -182,16 +182,21 @@ fn ports(spec: &Spec) -> Vec<ContainerPort> {
         .collect()
 }
 
-/// What controls a pod, and the Deployment where that is one of its ReplicaSets: those come and go with each rollout.
+/// The labels by which those that make ReplicaSets name a template, and what they are called themselves.
+const MAKERS: [(&str, &str); 2] =
+    [("pod-template-hash", "Deployment"), ("rollouts-pod-template-hash", "Rollout")];
+
+/// What controls a pod, and who made that where it is a ReplicaSet of a Deployment or of Argo Rollouts: those come and go
+/// with each rollout.
 fn owner(metadata: &ObjectMeta) -> Option<String> {
     let owners = metadata.owner_references.as_deref().unwrap_or_default();
     let owner = owners.iter().find(|owner| owner.controller == Some(true))?;
-    let hash = metadata.labels.as_ref().and_then(|labels| labels.get("pod-template-hash"));
-    let deployment = hash.and_then(|hash| owner.name.strip_suffix(&format!("-{hash}")));
-    Some(match deployment.filter(|_| owner.kind == "ReplicaSet") {
-        Some(name) => format!("Deployment {name}"),
-        None => format!("{} {}", owner.kind, owner.name),
-    })
+    let labels = metadata.labels.as_ref().filter(|_| owner.kind == "ReplicaSet");
+    let maker = MAKERS.into_iter().find_map(|(label, kind)| {
+        let hash = labels?.get(label)?;
+        Some(format!("{kind} {}", owner.name.strip_suffix(&format!("-{hash}"))?))
+    });
+    Some(maker.unwrap_or_else(|| format!("{} {}", owner.kind, owner.name)))
 }
 
 /// Why the webhook left the pod without our container, as it wrote down then.

@@ -314,11 +314,11 @@ fn no_policy_says_anything_about_a_services_own_address() {
 }
 
 /// Two pods behind one Service, each with the controller that made it and its template.
-fn made_by(world: &mut World, name: &str, ip: &str, owner: (&str, &str), hash: &str) {
+fn made_by(world: &mut World, name: &str, ip: &str, owner: (&str, &str), hash: (&str, &str)) {
     world.apply::<SlimPod>(json!({
         "metadata": {
             "namespace": "ledger", "name": name, "uid": format!("uid-{name}"),
-            "labels": {"app": "db", "pod-template-hash": hash},
+            "labels": {"app": "db", hash.0: hash.1},
             "ownerReferences": [{"apiVersion": "apps/v1", "kind": owner.0, "name": owner.1, "uid": owner.1,
                 "controller": true}],
             "creationTimestamp": "2026-01-01T00:00:00Z",
@@ -347,14 +347,17 @@ fn endpoints(world: &mut World, all: &[(&str, &str, serde_json::Value)]) {
 
 #[test]
 fn pods_of_two_owners_behind_a_service_are_told_and_no_fault() {
-    for (about, second, told) in [
-        ("another Deployment", ("ReplicaSet", "old-bbb"), true),
-        ("another kind", ("StatefulSet", "db"), true),
-        ("a rollout of the same Deployment", ("ReplicaSet", "db-bbb"), false),
+    let (deployment, argo) = ("pod-template-hash", "rollouts-pod-template-hash");
+    for (about, label, second, told) in [
+        ("another Deployment", deployment, ("ReplicaSet", "old-bbb"), true),
+        ("another kind", deployment, ("StatefulSet", "db"), true),
+        ("a rollout of the same Deployment", deployment, ("ReplicaSet", "db-bbb"), false),
+        ("a rollout of Argo Rollouts", argo, ("ReplicaSet", "db-bbb"), false),
+        ("another of Argo Rollouts", argo, ("ReplicaSet", "old-bbb"), true),
     ] {
         let mut world = World::shop();
-        made_by(&mut world, "db-0", "10.244.1.8", ("ReplicaSet", "db-aaa"), "aaa");
-        made_by(&mut world, "db-1", "10.244.1.11", second, "bbb");
+        made_by(&mut world, "db-0", "10.244.1.8", ("ReplicaSet", "db-aaa"), (label, "aaa"));
+        made_by(&mut world, "db-1", "10.244.1.11", second, (label, "bbb"));
         let ready = json!({"ready": true});
         endpoints(&mut world, &[("10.244.1.8", "db-0", ready.clone()), ("10.244.1.11", "db-1", ready)]);
         world.attach("web-1");
@@ -362,7 +365,9 @@ fn pods_of_two_owners_behind_a_service_are_told_and_no_fault() {
         world.walk("web-1", world::connected());
         world.settle();
         assert_eq!(world.verdict(), "Reachable confirmed", "{about}: {}", world.explanation());
-        let says = world.explanation().contains("of 2 owners, and any of them may answer: Deployment db");
+        let first = if label == argo { "Rollout db" } else { "Deployment db" };
+        let words = format!("of 2 owners, and any of them may answer: {first}");
+        let says = world.explanation().contains(&words);
         assert_eq!(says, told, "{about}: {}", world.explanation());
     }
 }

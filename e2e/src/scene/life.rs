@@ -1,0 +1,77 @@
+//! Every version of some objects over a time, in the order in which the API server stored them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use futures::StreamExt as _;
+use kube::api::{Api, DynamicObject};
+use kube::runtime::{WatchStreamExt as _, watcher};
+use serde_json::Value;
+use tokio::task::JoinHandle;
+
+/// How long a watch may be behind.
+const BEHIND: Duration = Duration::from_secs(20);
+
+/// What the API server stored of these objects from now on, and what it had.
+pub struct Life {
+    objects: Vec<(Api<DynamicObject>, String)>,
+    seen: Arc<Mutex<BTreeMap<u64, Value>>>,
+    watching: Vec<JoinHandle<()>>,
+}
+
+/// The versions of all kinds are of one sequence, as they are in one etcd.
+fn version(object: &DynamicObject) -> Option<u64> {
+    object.metadata.resource_version.as_deref()?.parse().ok()
+}
+
+impl Life {
+    pub(super) fn of(objects: Vec<(Api<DynamicObject>, String)>) -> Self {
+        let seen = Arc::new(Mutex::new(BTreeMap::new()));
+        let watching = objects.iter().map(|(api, name)| {
+            let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
+            let (api, writer) = (api.clone(), Arc::clone(&seen));
+            tokio::spawn(async move {
+                let mut changes = watcher(api, config).applied_objects().boxed();
+                while let Some(change) = changes.next().await {
+                    // The watcher begins again by itself after an error.
+                    let Ok(object) = change else { continue };
+                    if let (Some(version), Ok(value)) = (version(&object), serde_json::to_value(&object)) {
+                        writer.lock().unwrap_or_else(PoisonError::into_inner).insert(version, value);
+                    }
+                }
+            })
+        });
+        let watching = watching.collect();
+        Self { objects, seen, watching }
+    }
+
+    /// All versions up to now, those that are stored at this moment among them.
+    pub async fn up_to_now(&self) -> Result<Vec<Value>> {
+        let asked = Instant::now();
+        for (api, name) in &self.objects {
+            let Some(object) = api.get_opt(name).await.with_context(|| format!("cannot read {name}"))? else {
+                continue;
+            };
+            let version = version(&object).context("an object has a version")?;
+            while !self.seen().contains_key(&version) {
+                ensure!(asked.elapsed() < BEHIND, "{name} is not seen in the version that is stored");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+        Ok(self.seen().into_values().collect())
+    }
+
+    fn seen(&self) -> BTreeMap<u64, Value> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        for watching in &self.watching {
+            watching.abort();
+        }
+    }
+}
