@@ -1,8 +1,13 @@
-//! Black-box tests and benchmarks on a real control plane and real nodes.
+//! Black-box tests, benchmarks and the soak on a real control plane and real nodes.
 
+pub mod counters;
 pub mod crd;
+pub mod machine;
+pub mod many;
 pub mod measure;
 pub mod nodes;
 pub mod object;
+pub mod observer;
 pub mod process;
 pub mod scene;
+pub mod workloads;

@@ -120,6 +120,16 @@ impl Operator {
         Ok(Some(Self { client, cluster, process, root, folder }))
     }
 
+    /// Ends it at once (SIGKILL) and starts another in its place, as a kubelet does.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.process.child.kill().await.context("the operator has ended by itself")?;
+        let mut command = command(&self.client, &self.cluster, &self.folder).await?;
+        self.process = Process::start(&mut command)?;
+        self.process.says(&["started"]).await?;
+        self.process.nobody_listens();
+        Ok(())
+    }
+
     /// A token of a namespace's default account for an audience, bound to a pod or to none.
     pub async fn token(&self, namespace: &str, audience: &str, pod: Option<&Pod>) -> Result<String> {
         let bound = pod.map(|pod| BoundObjectReference {

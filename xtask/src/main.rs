@@ -8,6 +8,7 @@ mod faultlab;
 mod generate;
 mod images;
 mod own_cluster;
+mod soak;
 mod test;
 mod tree;
 
@@ -49,6 +50,8 @@ enum Command {
     Helm,
     /// Measure what docs/benchmarks.md tells: sizes, memory, CPU, times
     Bench(bench::Arguments),
+    /// Make everything around Peerwalk fail, one thing after another, and count what it says of it (about an hour)
+    Soak(soak::Arguments),
     /// Run everything that has to pass: format, lints, unit, control-plane and node tests
     Test(test::Arguments),
 }
@@ -75,6 +78,7 @@ fn run(command: Command) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Soak(arguments) => soak::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
     }
 }

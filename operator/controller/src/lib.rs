@@ -6,6 +6,7 @@
 //! they are asked goes out as [`Output`].
 
 mod breaker;
+mod clocks;
 pub mod cluster;
 mod decisions;
 mod discovery;

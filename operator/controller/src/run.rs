@@ -15,6 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::clocks::Clocks;
 use crate::cluster::record::ObjectKey;
 use crate::engine::{Engine, Form, Input, Output, RootsRead, SidecarEvent};
 use crate::leading::Leading;
@@ -107,6 +108,7 @@ pub async fn run<F: FnMut(Output)>(
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let mut engine = Engine::new(controller.settings.clone(), controller.metrics.clone(), (links.now)());
+    let mut clocks = Clocks { wall: (links.now)(), monotonic: Instant::now() };
     let mut tasks = Tasks::new();
     let mut channels = start(&controller, &links.leading, &mut tasks, &shutdown);
     let mut ticks = interval(TICK);
@@ -138,6 +140,10 @@ pub async fn run<F: FnMut(Output)>(
         take_waiting(&mut channels, &mut links.sidecars, &mut inputs);
         links.turns.send_replace(Instant::now());
         let now = (links.now)();
+        if clocks.were_set(now, Instant::now()) {
+            warn!("the clock was set; what sidecars have found is asked for again, as after a restart");
+            engine.clock_set(now);
+        }
         // By the clock each time: after a pause nobody has said yet that the lead is lost.
         let term = links.leading.borrow_and_update().term(Instant::now());
         engine.lead(term, now);

@@ -7,6 +7,7 @@ use std::mem;
 use peerwalk_model::{PodRef, Timestamp};
 
 use super::{Engine, Output};
+use crate::cluster::record::ObjectKey;
 
 /// Whether this replica leads, as far as the engine has been told.
 #[derive(Debug, Default)]
@@ -42,6 +43,26 @@ impl Engine {
             self.seen.leads(now);
             self.touched.all = true;
         }
+    }
+
+    /// The clock was set: moments from before are not comparable with those of now. All is begun anew as after a
+    /// restart, injection too; only what has no moments is kept. Sidecars are attached, and send all once they get their
+    /// plan anew.
+    pub fn clock_set(&mut self, now: Timestamp) {
+        let (term, last) = (self.lead.term, self.lead.last);
+        self.begin_anew(now);
+        self.injection = super::Injection::default();
+        for pod in self.index.pods() {
+            let key = ObjectKey::new(&pod.id.namespace, &pod.id.name);
+            self.injection.pod(Some(pod), &key, now);
+        }
+        self.opted_in = super::OptedIn::default();
+        self.interrupted.values_mut().for_each(|since| *since = now);
+        (self.lead.term, self.lead.last) = (term, last);
+        if term.is_some() {
+            self.seen.leads(now);
+        }
+        self.touched.all = true;
     }
 
     /// Whether this replica leads.

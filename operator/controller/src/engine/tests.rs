@@ -2,6 +2,7 @@
 
 mod ages;
 mod churn;
+mod clock;
 mod events;
 mod explained;
 mod families;

@@ -1,0 +1,10 @@
+//! What each fault does to the cluster, and undoes.
+
+pub mod api_server;
+pub mod certificates;
+pub mod leader;
+pub mod network;
+pub mod node;
+pub mod operator_killed;
+pub mod reconnect;
+pub mod sidecar;
