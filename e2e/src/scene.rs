@@ -245,7 +245,7 @@ impl<'a> Scene<'a> {
     pub async fn life(&self, objects: &[&Value]) -> Result<Life> {
         let named = objects.iter().map(|object| {
             let name = object["metadata"]["name"].as_str().context("an object has a name")?;
-            Ok((self.api(object)?, name.to_owned()))
+            Ok((self.api(object)?, name.to_owned(), object["kind"].clone()))
         });
         let life = Life::of(named.collect::<Result<_>>()?);
         life.up_to_now().await?;

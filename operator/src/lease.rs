@@ -73,6 +73,8 @@ struct Election {
     /// The object as it was read or written last.
     lease: Option<Lease>,
     observed: Option<Observed>,
+    /// When that was.
+    looked: Option<Instant>,
     /// When the renewal was asked for that succeeded last; `None` when we do not lead.
     renewed: Option<Instant>,
     /// Whether the object is to be read before anything else.
@@ -98,6 +100,7 @@ impl Election {
             leading,
             lease: None,
             observed: None,
+            looked: None,
             renewed: None,
             unsure: true,
             term: 0,
@@ -167,14 +170,17 @@ impl Election {
         true
     }
 
-    /// What the API server has now.
+    /// What the API server has now. After a time in which it could not be read, nobody else could renew either: whoever
+    /// led goes on with its streams and what it knows, rather than another that happens to ask first.
     fn take_in(&mut self, lease: Option<Lease>) {
+        let now = Instant::now();
+        let looked = self.looked.replace(now).is_some_and(|last| now.duration_since(last) < GIVE_UP);
         let record = lease.as_ref().map(Record::of);
         self.unsure = false;
         self.lease = lease;
         self.observed = record.map(|record| match self.observed.take() {
-            Some(observed) if observed.record == record => observed,
-            _ => Observed { record, since: Instant::now() },
+            Some(observed) if observed.record == record && looked => observed,
+            _ => Observed { record, since: now },
         });
     }
 

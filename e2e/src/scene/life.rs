@@ -8,15 +8,20 @@ use anyhow::{Context, Result, ensure};
 use futures::StreamExt as _;
 use kube::api::{Api, DynamicObject};
 use kube::runtime::{WatchStreamExt as _, watcher};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::task::JoinHandle;
+
+use crate::object::with;
 
 /// How long a watch may be behind.
 const BEHIND: Duration = Duration::from_secs(20);
 
+/// One object: where it is, its name, and its kind, which the API server leaves out of a list of its own kinds.
+pub(super) type Watched = (Api<DynamicObject>, String, Value);
+
 /// What the API server stored of these objects from now on, and what it had.
 pub struct Life {
-    objects: Vec<(Api<DynamicObject>, String)>,
+    objects: Vec<Watched>,
     seen: Arc<Mutex<BTreeMap<u64, Value>>>,
     watching: Vec<JoinHandle<()>>,
 }
@@ -27,17 +32,18 @@ fn version(object: &DynamicObject) -> Option<u64> {
 }
 
 impl Life {
-    pub(super) fn of(objects: Vec<(Api<DynamicObject>, String)>) -> Self {
+    pub(super) fn of(objects: Vec<Watched>) -> Self {
         let seen = Arc::new(Mutex::new(BTreeMap::new()));
-        let watching = objects.iter().map(|(api, name)| {
+        let watching = objects.iter().map(|(api, name, kind)| {
             let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
-            let (api, writer) = (api.clone(), Arc::clone(&seen));
+            let (api, kind, writer) = (api.clone(), kind.clone(), Arc::clone(&seen));
             tokio::spawn(async move {
                 let mut changes = watcher(api, config).applied_objects().boxed();
                 while let Some(change) = changes.next().await {
                     // The watcher begins again by itself after an error.
                     let Ok(object) = change else { continue };
                     if let (Some(version), Ok(value)) = (version(&object), serde_json::to_value(&object)) {
+                        let value = with(value, &json!({ "kind": kind }));
                         writer.lock().unwrap_or_else(PoisonError::into_inner).insert(version, value);
                     }
                 }
@@ -50,7 +56,7 @@ impl Life {
     /// All versions up to now, those that are stored at this moment among them.
     pub async fn up_to_now(&self) -> Result<Vec<Value>> {
         let asked = Instant::now();
-        for (api, name) in &self.objects {
+        for (api, name, _) in &self.objects {
             let Some(object) = api.get_opt(name).await.with_context(|| format!("cannot read {name}"))? else {
                 continue;
             };

@@ -212,6 +212,31 @@ async fn without_the_api_server_nobody_leads_and_afterwards_the_same_goes_on() {
     assert!(term.is_some() && first.term() == term, "nobody led meanwhile: {:?}", first.term());
 }
 
+/// Streams stay with whoever led, and what sidecars told it meanwhile is known to nobody else.
+#[tokio::test(start_paused = true)]
+async fn after_the_api_server_was_away_the_same_leads_whoever_asks_first() {
+    let server = Arc::new(Server::default());
+    let first = Replica::start(&server, "a");
+    seconds(1).await;
+    let me = Me { pod: "b".to_owned(), uid: "uid-b".to_owned(), hub: hub("b") };
+    let mut second = Election::new(server.api(), NAME, &me, watch::channel(Leading::default()).0);
+    second.turn().await;
+    let term = first.term();
+    server.be_silent(true);
+    seconds(60).await;
+    assert!(!first.leads(), "nobody can know");
+    server.be_silent(false);
+    second.turn().await;
+    assert_eq!(server.holder(), "a_uid-a", "the other asked first");
+    seconds(4).await;
+    assert!(term.is_some() && first.term() == term, "{:?}", first.term());
+    first.task.abort();
+    for _ in 0..10 {
+        sleep_until(second.turn().await).await;
+    }
+    assert_eq!(server.holder(), "b_uid-b", "who died is followed all the same");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_was_paused_finds_that_it_leads_no_longer() {
     let server = Arc::new(Server::default());

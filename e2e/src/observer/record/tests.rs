@@ -1,3 +1,5 @@
+//! Which observed changes of a status count as wrong, by tables of versions as a watch would show them.
+
 use peerwalk_api::ConnectivityCheck;
 use serde_json::json;
 
