@@ -28,14 +28,15 @@ impl Story {
     pub fn of(versions: &[Value], generation: i64) -> Result<Self> {
         let lua = closed()?;
         let (mut deployment, mut check): (Option<&Value>, Option<&Value>) = (None, None);
+        let rolls = versions.iter().any(|version| version["kind"] == "Deployment");
         let mut moments = Vec::new();
         for version in versions {
             let of = if version["kind"] == "Deployment" { &mut deployment } else { &mut check };
             *of = Some(version);
-            let before = |deployment: &Value| {
-                deployment["metadata"]["generation"].as_i64().is_none_or(|found| found < generation)
+            let begun = |deployment: &Value| {
+                deployment["metadata"]["generation"].as_i64().is_some_and(|found| found >= generation)
             };
-            let Some(check) = check.filter(|_| !deployment.is_some_and(before)) else { continue };
+            let Some(check) = check.filter(|_| deployment.map_or(!rolls, begun)) else { continue };
             let [rollout, gate] = [deployment.map_or(Gate::Passes, kstatus), kstatus(check)];
             let conditions = check["status"]["conditions"].as_array();
             let ready = conditions.and_then(|all| all.iter().find(|c| c["type"] == "Ready"));
