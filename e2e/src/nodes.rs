@@ -151,9 +151,14 @@ impl Alone<'_> {
         install(self.cluster, &[&format!("sidecar.image.registry={registry}")])
     }
 
+    /// Whatever becomes of the release is put back when this goes.
+    pub fn changes_release(&self) {
+        self.sidecar_changed.store(true, Ordering::Relaxed);
+    }
+
     /// Makes the release what another chart has, until this goes. Nobody waits for its operator.
     pub fn other_chart(&self, chart: &Path) -> Result<()> {
-        self.sidecar_changed.store(true, Ordering::Relaxed);
+        self.changes_release();
         let mut helm = self.cluster.helm(&mut Quiet)?;
         helm.args(["upgrade", "peerwalk"]).arg(chart).args(["--namespace", SYSTEM]);
         printed(&mut helm).map(drop).with_context(|| format!("cannot install {}", chart.display()))
