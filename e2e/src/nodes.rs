@@ -61,6 +61,11 @@ impl Nodes {
         Alone { cluster: &self.cluster, sidecar_changed, _lock: GLOBAL.write().await }
     }
 
+    /// Waits until pods get the sidecar.
+    pub fn await_injection(&self) -> Result<()> {
+        await_injection(&self.cluster)
+    }
+
     /// The operator's pods.
     pub async fn operators(&self) -> Result<Vec<Pod>> {
         let selector = ListParams::default().labels("app.kubernetes.io/name=peerwalk");
