@@ -17,6 +17,15 @@ use serde_json::{Value, json};
 /// What the API server removes by itself follows within seconds, and a pod that ends a moment later.
 const GONE_WITHIN: Duration = Duration::from_mins(1);
 const EVERY: Duration = Duration::from_secs(1);
+/// What the cluster of the tests has of its own by that name.
+const OF_THE_CLUSTER: [&str; 6] = [
+    "ClusterRole /peerwalk-coredns",
+    "ClusterRole /peerwalk-enforcer",
+    "ClusterRoleBinding /peerwalk-coredns",
+    "ClusterRoleBinding /peerwalk-enforcer",
+    "ClusterRoleBinding /peerwalk-kubelet-api",
+    "Deployment kube-system/coredns",
+];
 
 /// A Deployment of one pod, `app: NAME`.
 fn deployment(namespace: &str, name: &str) -> Value {
@@ -64,7 +73,7 @@ fn names_it(value: &Value) -> bool {
     }
 }
 
-/// Every object of the cluster that names Peerwalk, of every kind there is. Events of others about our containers go
+/// Every object that names Peerwalk, of every kind there is. Events of others about our containers go
 /// after an hour.
 fn left(shell: &Shell) -> Result<BTreeSet<String>> {
     let kinds = shell.run("kubectl api-resources --verbs=list -o name | sort -u | paste -sd,")?;
@@ -81,7 +90,8 @@ fn left(shell: &Shell) -> Result<BTreeSet<String>> {
         let metadata = &object["metadata"];
         format!("{} {}/{}", word(&object["kind"]), word(&metadata["namespace"]), word(&metadata["name"]))
     };
-    Ok(objects.iter().filter(ours).map(name).collect())
+    let found = objects.iter().filter(ours).map(name);
+    Ok(found.filter(|object| !OF_THE_CLUSTER.contains(&object.as_str())).collect())
 }
 
 /// Waits until nothing is left but what is expected.
