@@ -8,3 +8,4 @@ pub mod node;
 pub mod operator_killed;
 pub mod reconnect;
 pub mod sidecar;
+pub mod upgrade;

@@ -35,6 +35,10 @@ async fn main() -> Result<()> {
     if env::args().nth(1).is_some_and(|name| name == "reconnect") {
         return Box::pin(faults::reconnect::play()).await;
     }
+    // It begins with another version.
+    if env::args().nth(1).is_some_and(|name| name == "upgrade") {
+        return Box::pin(faults::upgrade::play()).await;
+    }
     let faults = env::args().skip(1).map(|name| Fault::named(&name)).collect::<Result<Vec<_>>>()?;
     let mut report = Report::default();
     play_alone(async |scene, _| {

@@ -8,6 +8,8 @@ pub mod measure;
 pub mod nodes;
 pub mod object;
 pub mod observer;
+pub mod page;
 pub mod process;
 pub mod scene;
+pub mod shell;
 pub mod workloads;

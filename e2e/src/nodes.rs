@@ -61,6 +61,11 @@ impl Nodes {
         Alone { cluster: &self.cluster, sidecar_changed, _lock: GLOBAL.write().await }
     }
 
+    /// Waits until pods get the sidecar.
+    pub fn await_injection(&self) -> Result<()> {
+        await_injection(&self.cluster)
+    }
+
     /// The operator's pods.
     pub async fn operators(&self) -> Result<Vec<Pod>> {
         let selector = ListParams::default().labels("app.kubernetes.io/name=peerwalk");
@@ -151,9 +156,14 @@ impl Alone<'_> {
         install(self.cluster, &[&format!("sidecar.image.registry={registry}")])
     }
 
+    /// Whatever becomes of the release is put back when this goes.
+    pub fn changes_release(&self) {
+        self.sidecar_changed.store(true, Ordering::Relaxed);
+    }
+
     /// Makes the release what another chart has, until this goes. Nobody waits for its operator.
     pub fn other_chart(&self, chart: &Path) -> Result<()> {
-        self.sidecar_changed.store(true, Ordering::Relaxed);
+        self.changes_release();
         let mut helm = self.cluster.helm(&mut Quiet)?;
         helm.args(["upgrade", "peerwalk"]).arg(chart).args(["--namespace", SYSTEM]);
         printed(&mut helm).map(drop).with_context(|| format!("cannot install {}", chart.display()))

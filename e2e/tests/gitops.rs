@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use peerwalk_api::ConnectivityCheck;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 #[path = "gates/page.rs"]
 mod page;
@@ -15,7 +15,7 @@ mod page;
 mod rules;
 
 use page::{objects, only};
-use rules::{Gate, flux, kstatus};
+use rules::{Gate, flux, kstatus, workflow};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -41,26 +41,6 @@ fn fixtures() -> Result<BTreeMap<String, (Value, String)>> {
     }
     ensure!(fixtures.len() > 8, "there are fixtures");
     Ok(fixtures)
-}
-
-/// A condition of Argo Workflows: a label selector over scalar paths (`argo-workflows`,
-/// `workflow/executor/resource.go`).
-fn selects(selector: &str, object: &Value) -> Result<bool> {
-    let (path, value) = selector.split_once(" == ").with_context(|| format!("{selector}: PATH == VALUE"))?;
-    let found = object.pointer(&format!("/{}", path.replace('.', "/")));
-    Ok(found.and_then(Value::as_str) == Some(value))
-}
-
-fn workflow(object: &Value) -> Result<Gate> {
-    let template = only("WorkflowTemplate")?;
-    let resource = &template["spec"]["templates"][0]["resource"];
-    let holds = |name: &str| selects(resource[name].as_str().with_context(|| format!("no {name}"))?, object);
-    Ok(match (holds("successCondition")?, holds("failureCondition")?) {
-        (true, false) => Gate::Passes,
-        (false, true) => Gate::Fails,
-        (false, false) => Gate::Waits,
-        (true, true) => bail!("both conditions hold"),
-    })
 }
 
 #[test]
@@ -124,5 +104,21 @@ fn the_pages_checks_can_be_read() -> Result<()> {
             ensure!(again["spec"]["targets"][0][key] == *value, "{key} of {check}");
         }
     }
+    Ok(())
+}
+
+#[test]
+fn the_job_of_argo_rollouts_runs_as_an_account_that_may_read_checks() -> Result<()> {
+    let template = only("AnalysisTemplate")?;
+    let job = &template["spec"]["metrics"][0]["provider"]["job"]["spec"]["template"]["spec"];
+    let [account, role, binding] = [only("ServiceAccount")?, only("Role")?, only("RoleBinding")?];
+    for object in [&account, &role, &binding] {
+        let (namespace, name) = (&object["metadata"]["namespace"], &object["metadata"]["name"]);
+        ensure!(*namespace == template["metadata"]["namespace"], "{namespace} of {object}");
+        ensure!(*name == job["serviceAccountName"], "{name} of {object}");
+    }
+    let subject = json!({ "kind": "ServiceAccount", "name": "gate", "namespace": "shop" });
+    ensure!(binding["subjects"] == json!([subject]), "{binding}");
+    ensure!(binding["roleRef"]["kind"] == "Role" && binding["roleRef"]["name"] == "gate", "{binding}");
     Ok(())
 }

@@ -15,6 +15,8 @@ use tokio::time::Instant;
 mod app;
 #[path = "gates/page.rs"]
 mod page;
+#[path = "nodes_gates/recipes.rs"]
+mod recipes;
 #[path = "gates/rules.rs"]
 mod rules;
 #[path = "gates/argocd.rs"]
@@ -63,6 +65,7 @@ async fn first<'a>(scene: &'a Scene<'_>, replicas: u32, deadline: &'static str) 
     let story = Story::of(&life.up_to_now().await?, 1)?;
     ensure!(story.argocd() == ["Progressing", "Healthy"], "{story:#?}");
     ensure!(story.flux() == [Waits, Passes] && story.together() == [Waits, Passes], "{story:#?}");
+    ensure!(story.workflow() == [Waits, Passes], "{story:#?}");
     Ok(app)
 }
 
@@ -75,6 +78,7 @@ async fn good(scene: &Scene<'_>, replicas: u32) -> Result<()> {
     ensure!(story.argocd() == ["Healthy", "Progressing", "Healthy"], "{story:#?}");
     ensure!(story.flux() == [Passes, Waits, Passes], "{story:#?}");
     ensure!(story.kstatus() == [Passes, Waits, Passes], "{story:#?}");
+    ensure!(story.workflow() == [Passes, Waits, Passes], "{story:#?}");
     ensure!(story.together() == [Waits, Passes], "nothing passed before the new pods were asked: {story:#?}");
     app.wait_for(app::CHECK, SHORT).await.context("what Helm waited for is there")
 }
@@ -118,6 +122,7 @@ async fn a_rollout_that_breaks_a_dependency_passes_no_gate_until_it_is_taken_bac
         let story = Story::of(&life.up_to_now().await?, 2)?;
         ensure!(story.argocd() == ["Healthy", "Progressing", "Degraded"], "{story:#?}");
         ensure!(story.flux() == [Passes, Waits, Fails], "{story:#?}");
+        ensure!(story.workflow() == [Passes, Waits, Fails], "{story:#?}");
         ensure!(story.kstatus() == [Passes, Waits], "it may heal: {story:#?}");
         ensure!(story.together() == [Waits], "nothing has passed: {story:#?}");
 
@@ -156,6 +161,7 @@ async fn a_rollout_without_sidecars_is_given_up_and_not_waited_for() -> Result<(
         ensure!(story.argocd() == ["Healthy", "Progressing", "Degraded"], "{story:#?}");
         ensure!(story.flux() == [Passes, Waits, Fails], "{story:#?}");
         ensure!(story.together() == [Waits, Fails], "{story:#?}");
+        ensure!(story.workflow() == [Passes, Waits], "its own deadline ends it: {story:#?}");
         ensure!(begun.elapsed() < LONG, "Helm fails with the check, and not at its timeout: {refused:#}");
         Ok(())
     })

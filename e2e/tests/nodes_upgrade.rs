@@ -1,8 +1,9 @@
 //! From the chart before to this one, with sidecars at work: they stay, come back to the new operator, no pod is started
 //! again, and no condition says what is not so.
 //!
-//! The programs of that time are not here. What its chart left in the cluster is (`e2e/data/chart-before.yaml`), and its
-//! operator is one that is away, as at the end of every upgrade of a single replica.
+//! The programs of that time are not here: `cargo xtask soak upgrade` builds them from git. What its chart left in the
+//! cluster is (`e2e/data/chart-before.yaml`), and its operator is one that is away, as at the end of every upgrade of a
+//! single replica.
 
 use std::env;
 use std::fs;

@@ -1,8 +1,8 @@
 //! `cargo xtask images`: static binaries, and images of them FROM scratch.
 
 use std::env::consts::ARCH;
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
@@ -91,15 +91,31 @@ pub(crate) fn compile(profile: Profile) -> Result<()> {
     }
 }
 
+/// Images of the programs of another tree, with this tag. They are built in the same folder: what is needed of this tree's
+/// own has to be built afterwards.
+pub(crate) fn of_tree(root: &Path, tag: &str, progress: &mut dyn Progress) -> Result<Vec<PathBuf>> {
+    let programs = PROGRAMS.map(|(program, _)| program);
+    tree::must(command(Profile::Quick, &programs).current_dir(root).env("CARGO_TARGET_DIR", tree::target()))?;
+    make(Profile::Quick, Some(tag), progress)
+}
+
 /// OCI archives of images with the binaries that are there, in `target/images`.
 pub(crate) fn pack(profile: Profile, progress: &mut dyn Progress) -> Result<Vec<PathBuf>> {
+    make(profile, None, progress)
+}
+
+fn make(profile: Profile, tag: Option<&str>, progress: &mut dyn Progress) -> Result<Vec<PathBuf>> {
     let folder = tree::target().join("images");
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let mut archives = Vec::new();
     for (program, name) in PROGRAMS {
+        let (name, file) = match tag {
+            Some(tag) => (name.replace(":dev", &format!(":{tag}")), format!("{program}-{tag}.tar")),
+            None => (name.to_owned(), format!("{program}.tar")),
+        };
         progress.begin(&format!("making the image {name}"));
-        let archive = folder.join(format!("{program}.tar"));
-        build_image(&archive, name, &binaries(profile).join(program))?;
+        let archive = folder.join(file);
+        build_image(&archive, &name, &binaries(profile).join(program))?;
         archives.push(archive);
     }
     progress.end();
@@ -107,6 +123,10 @@ pub(crate) fn pack(profile: Profile, progress: &mut dyn Progress) -> Result<Vec<
 }
 
 fn compile_together(profile: Profile, programs: &[&str]) -> Result<()> {
+    tree::must(&mut command(profile, programs))
+}
+
+fn command(profile: Profile, programs: &[&str]) -> Command {
     let mut cargo = tree::cargo();
     cargo
         .args(["build", "--target", &target(), "--profile", profile.name()])
@@ -114,7 +134,7 @@ fn compile_together(profile: Profile, programs: &[&str]) -> Result<()> {
     for program in programs {
         cargo.args(["--package", program]);
     }
-    tree::must(&mut cargo)
+    cargo
 }
 
 /// Static. As released also with one relocation for a range of pointers rather than one for each (`DT_RELR`, glibc

@@ -1,6 +1,8 @@
 //! `cargo xtask soak`: what fails around Peerwalk, one fault after another on a real cluster. The result is a table in
 //! Markdown, for `docs/soak.md`.
 
+mod before;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -58,6 +60,8 @@ enum Fault {
     KubeletStopped,
     /// 1,000 sidecars lose the operator and reconnect at once, on a control plane without nodes
     Reconnect,
+    /// From the version before, built from git, to this one and back, with its own sidecars at work
+    Upgrade,
 }
 
 /// The cluster of an interrupted run ends by itself after this.
@@ -72,17 +76,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let mut missing = peerwalk_cluster::missing_packages(NODES);
     missing.extend(peerwalk_cluster::missing_for_helm());
     peerwalk_cluster::install_missing(&missing, progress)?;
+    let before = all.contains(&Fault::Upgrade).then(|| before::build(progress)).transpose()?;
     let archives = images::build(Profile::Quick, progress)?;
     let executable = build()?;
     let helm = peerwalk_cluster::helm(progress)?;
     let (alone, on_nodes): (Vec<Fault>, Vec<Fault>) =
-        all.iter().partition(|fault| **fault == Fault::Reconnect);
+        all.iter().filter(|fault| **fault != Fault::Upgrade).partition(|fault| **fault == Fault::Reconnect);
     let runs = [(NODES, on_nodes), (0, alone)];
     let runs = runs.iter().filter(|(_, faults)| !faults.is_empty());
     // The one does not wait for the other to pass.
     let mut failed = Vec::new();
     for (nodes, faults) in runs {
-        failed.extend(on_cluster(*nodes, &executable, &helm, &archives, faults).err());
+        failed.extend(on_cluster(*nodes, &executable, &helm, &archives, faults, None).err());
+    }
+    if let Some(before) = before {
+        let archives = [archives.as_slice(), &before.archives].concat();
+        let upgrade = [Fault::Upgrade];
+        failed.extend(on_cluster(NODES, &executable, &helm, &archives, &upgrade, Some(&before.chart)).err());
     }
     match failed.into_iter().next() {
         Some(error) => Err(error),
@@ -96,6 +106,7 @@ fn on_cluster(
     helm: &Path,
     archives: &[PathBuf],
     faults: &[Fault],
+    chart_before: Option<&Path>,
 ) -> Result<()> {
     let progress = &mut Terminal::default();
     let mut own = test::claim()?;
@@ -106,6 +117,7 @@ fn on_cluster(
     let mut soak = cluster.exec(&Place::Network, executable)?;
     soak.args(names(faults)?).env("HELM", helm).env("PEERWALK_BIN_DIR", images::binaries(Profile::Quick));
     soak.env("PEERWALK_CLUSTER_DIR", own.home().dir());
+    soak.envs(chart_before.map(|chart| ("PEERWALK_BEFORE", chart)));
     tree::must(&mut soak)
 }
 

@@ -156,3 +156,16 @@ fn documents_lead_to_files_that_there_are() {
     assert!(links > 50, "expected to find the links of the documents, found {links}");
     assert!(dead.is_empty(), "expected a file where each of these leads to: {dead:#?}");
 }
+
+#[test]
+fn the_chart_and_the_changelog_have_the_version_of_the_programs() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let version = env!("CARGO_PKG_VERSION");
+    let chart = fs::read_to_string(root.join("charts/peerwalk/Chart.yaml")).unwrap();
+    for line in [format!("version: {version}"), format!("appVersion: \"{version}\"")] {
+        assert!(chart.lines().any(|found| found == line), "expected `{line}` in Chart.yaml:\n{chart}");
+    }
+    let changes = fs::read_to_string(root.join("CHANGELOG.md")).unwrap();
+    let latest = changes.lines().find(|line| line.starts_with("## ")).unwrap();
+    assert!(latest.starts_with(&format!("## {version}")), "expected {version} first, found `{latest}`");
+}

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
+use peerwalk_e2e::page::{quoted, rows, section};
 use serde_json::Value;
 
 use super::{chart, one, render};
@@ -29,8 +30,15 @@ fn each_alert_tells_what_it_means_by_metrics_that_are_documented() -> Result<()>
     let file = plain()?;
     let rules = file["groups"][0]["rules"].as_array().context("rules")?;
     let names: BTreeSet<&str> = rules.iter().filter_map(|rule| rule["alert"].as_str()).collect();
-    for name in ["PeerwalkOperatorAbsent", "PeerwalkInjectionPaused"] {
-        ensure!(names.contains(name), "{name} is among {names:?}");
+    let alerts = section("operations.md", "Alerts")?;
+    let rows = rows(&alerts);
+    let told: BTreeSet<&str> = rows.iter().filter_map(|row| quoted(row[0]).first().copied()).collect();
+    ensure!(told == names, "each alert has its row in docs/operations.md, and no other: {told:?}, {names:?}");
+    for row in &rows {
+        ensure!(
+            row.len() == 3 && row.iter().all(|cell| !cell.is_empty()),
+            "what it means, what to do: {row:?}"
+        );
     }
     let documented = fs::read_to_string(chart().join("../../docs/operations.md"))?;
     for rule in rules {

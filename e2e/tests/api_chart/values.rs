@@ -1,9 +1,12 @@
 //! Which values the chart takes, and which it refuses before the operator has to.
 
-use anyhow::{Context, Result, ensure};
-use serde_json::json;
+use std::fs;
 
-use super::render;
+use anyhow::{Context, Result, ensure};
+use peerwalk_e2e::page::{blocks, quoted, rows, section};
+use serde_json::{Value, json};
+
+use super::{chart, one, render};
 
 #[test]
 fn wrong_values_are_refused_by_name() -> Result<()> {
@@ -142,6 +145,26 @@ fn targets_are_short_few_and_different() -> Result<()> {
         let value = format!("allowedTargets={}", json!(targets));
         let refused = render(&[&value]).err().with_context(|| format!("{value} is refused"))?;
         ensure!(refused.to_string().contains("/allowedTargets"), "{refused}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_values_of_the_page_are_values_of_the_chart() -> Result<()> {
+    let page = section("operations.md", "Installing")?;
+    let example: Value = serde_saphyr::from_str(blocks(&page, "yaml").first().context("values.yaml")?)?;
+    let example = example.as_object().context("an object")?.iter();
+    let values: Vec<String> = example.map(|(name, value)| format!("{name}={value}")).collect();
+    let objects = render(&values.iter().map(String::as_str).collect::<Vec<_>>())?;
+    one(&objects, "PrometheusRule", "peerwalk").context("as it is asked for there")?;
+
+    let all: Value = serde_saphyr::from_str(&fs::read_to_string(chart().join("values.yaml"))?)?;
+    let rows = rows(&page);
+    ensure!(rows.len() > 5, "a table of values: {rows:?}");
+    for value in rows.iter().flat_map(|row| quoted(row[0])) {
+        let name = value.split(':').next().unwrap_or(value);
+        let pointer = format!("/{}", name.replace('.', "/"));
+        ensure!(all.pointer(&pointer).is_some(), "there is no value {name}");
     }
     Ok(())
 }

@@ -90,3 +90,24 @@ pub fn flux(object: &Value) -> Result<Gate> {
         Gate::Waits
     })
 }
+
+/// A condition of Argo Workflows: a label selector over scalar paths (`argo-workflows`,
+/// `workflow/executor/resource.go`).
+fn selects(selector: &str, object: &Value) -> Result<bool> {
+    let (path, value) = selector.split_once(" == ").with_context(|| format!("{selector}: PATH == VALUE"))?;
+    let found = object.pointer(&format!("/{}", path.replace('.', "/")));
+    Ok(found.and_then(Value::as_str) == Some(value))
+}
+
+/// The page's template of Argo Workflows.
+pub fn workflow(object: &Value) -> Result<Gate> {
+    let template = only("WorkflowTemplate")?;
+    let resource = &template["spec"]["templates"][0]["resource"];
+    let holds = |name: &str| selects(resource[name].as_str().with_context(|| format!("no {name}"))?, object);
+    Ok(match (holds("successCondition")?, holds("failureCondition")?) {
+        (true, false) => Gate::Passes,
+        (false, true) => Gate::Fails,
+        (false, false) => Gate::Waits,
+        (true, true) => bail!("both conditions hold"),
+    })
+}

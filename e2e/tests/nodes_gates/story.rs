@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::Value;
 
-use super::rules::{Gate, flux, kstatus};
+use super::rules::{Gate, flux, kstatus, workflow};
 use super::script::{closed, health};
 
 /// One moment.
@@ -12,6 +12,7 @@ struct Moment {
     argocd: String,
     flux: Gate,
     kstatus: Gate,
+    workflow: Gate,
     together: Gate,
     /// What Ready says, for people.
     #[expect(dead_code, reason = "it is printed when a story is not as it should be")]
@@ -44,6 +45,7 @@ impl Story {
                 argocd: health(&lua, check)?.0,
                 flux: flux(check)?,
                 kstatus: gate,
+                workflow: workflow(check)?,
                 // As whoever waits for all objects at once.
                 together: match (rollout, gate) {
                     (Gate::Fails, _) | (_, Gate::Fails) => Gate::Fails,
@@ -75,6 +77,11 @@ impl Story {
     /// What kstatus makes of the check.
     pub fn kstatus(&self) -> Vec<Gate> {
         self.told(|moment| moment.kstatus)
+    }
+
+    /// What Argo Workflows makes of the check.
+    pub fn workflow(&self) -> Vec<Gate> {
+        self.told(|moment| moment.workflow)
     }
 
     /// What kstatus makes of the Deployment and the check, as Helm and Flux wait for both.

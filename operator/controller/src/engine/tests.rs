@@ -14,6 +14,7 @@ mod lead;
 mod opted;
 mod outages;
 mod outcomes;
+mod page;
 mod peers;
 mod places;
 mod plans;

@@ -426,6 +426,7 @@ impl World {
 
     pub fn settle(&mut self) -> Vec<Output> {
         let outputs = self.engine.settle(self.now);
+        page::has(&outputs);
         self.remember(&outputs);
         outputs
     }
