@@ -12,13 +12,12 @@ use peerwalk_model::Timestamp;
 use peerwalk_webhook::{Pause, Pauses};
 use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
 use tracing::{error, warn};
 
-use super::{Clients, Trust, listen, when_told};
+use super::{Clients, Trust, listen, pulse, when_told};
 use crate::args::{Args, CrossNamespaceDetails};
 use crate::certificates::Trusted;
-use crate::http::Readiness;
+use crate::http::{Pulse, Readiness};
 use crate::identity::{KnownPods, Reviewer};
 use crate::role;
 use crate::stages::Stages;
@@ -39,7 +38,7 @@ pub(super) async fn start(
     args: &Args,
     hub_address: SocketAddr,
     trust: &Trust,
-    (readiness, pauses, turns): (&Arc<Readiness>, &Pauses, watch::Sender<Instant>),
+    (readiness, pauses, pulses): (&Arc<Readiness>, &Pauses, &mut Vec<Pulse>),
     registry: &mut Registry,
 ) -> anyhow::Result<mpsc::Sender<Explain>> {
     let pauses = pauses.clone();
@@ -48,6 +47,7 @@ pub(super) async fn start(
     let config = peerwalk_hub::Config { heartbeat_interval: HEARTBEAT, ..peerwalk_hub::Config::new(now) };
     let (hub, events) = Hub::new(config, reviewer);
     hub.metrics().register(registry);
+    pulses.push(Pulse { of: "the hub", turned: hub.pulse() });
     let handle = hub.handle();
     handle.set_role(Role::Standby { redirect: None });
     let (planned_sender, planned) = watch::channel(None);
@@ -81,6 +81,7 @@ pub(super) async fn start(
         output => to_hub(&handle, &pods, &pauses, output),
     };
     let hub_roots = hub_roots(trust.certificates.trusted());
+    let turns = pulse(pulses, "the controller");
     let links = Links { sidecars, hub, hub_roots, explain, leading, ready, turns, now };
     stages.judging.start(|stop| async move { Ok(peerwalk_controller::run(controller, links, stop).await?) });
     Ok(explain_sender)

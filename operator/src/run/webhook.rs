@@ -8,6 +8,7 @@ use kube::Client;
 use peerwalk_webhook::{HubRoot, InjectConfig, Namespaces, Pauses, WebhookMetrics};
 use prometheus_client::registry::Registry;
 use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 use tracing::error;
 
 use super::{Trust, listen};
@@ -22,7 +23,7 @@ pub(super) async fn start(
     client: &Client,
     args: &Args,
     hub_address: SocketAddr,
-    (trust, pauses): (&Trust, Pauses),
+    (trust, pauses, turns): (&Trust, Pauses, watch::Sender<Instant>),
     ca_in_place: oneshot::Sender<()>,
     registry: &mut Registry,
 ) -> anyhow::Result<()> {
@@ -51,7 +52,7 @@ pub(super) async fn start(
         Ok(())
     });
     stages.answers.start(|stop| async move {
-        peerwalk_webhook::serve(listener, tls, config, namespaces, pauses, metrics, stop).await;
+        peerwalk_webhook::serve((listener, turns), tls, config, namespaces, pauses, metrics, stop).await;
         Ok(())
     });
     let (client, name) = (client.clone(), args.webhook_configuration.clone());

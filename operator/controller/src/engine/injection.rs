@@ -14,6 +14,8 @@ use crate::publish::{EventRecord, Regarding};
 
 /// A container that has run for so long has started: one that is about to end does not.
 const SETTLED: Duration = Duration::from_secs(10);
+/// What a pod that has finished showed counts for so long: longer than a pod may be held before that counts alone.
+const FINISHED: Duration = Duration::from_mins(2);
 /// The scope of all namespaces, as metrics name it.
 const ALL: &str = "*";
 
@@ -65,6 +67,8 @@ enum Shows {
     Nothing,
     Runs,
     Fails(SidecarFailure),
+    /// It ran until its pod had finished, however soon that was.
+    Ran,
 }
 
 /// One scope.
@@ -78,6 +82,12 @@ struct Place {
 impl Injection {
     /// A pod came, changed or went.
     pub(super) fn pod(&mut self, pod: Option<&Pod>, key: &ObjectKey, now: Timestamp) {
+        if let (Some(pod), Some(known)) = (pod.filter(|pod| pod.finished), self.pods.get_mut(key))
+            && known.uid == pod.id.uid
+            && known.finish(now)
+        {
+            return;
+        }
         // Our container ends with its pod, and that is no failure.
         let Some(pod) = pod.filter(|pod| pod.injected && !pod.finished && !pod.terminating) else {
             self.pods.remove(key);
@@ -109,6 +119,11 @@ impl Injection {
             self.namespaces.insert(key.namespace.clone(), Place::default());
         }
         known.shows = shows;
+    }
+
+    /// Forgets pods that have finished, once what they showed is of long ago.
+    pub(super) fn forget(&mut self, now: Timestamp) {
+        self.pods.retain(|_, known| known.shows != Shows::Ran || now.since(known.since) < FINISHED);
     }
 
     /// Why pods made now in a namespace get no sidecar.
@@ -156,6 +171,19 @@ impl Injection {
 }
 
 impl Known {
+    /// Its pod has finished; whether our container ran until then. It started when it had settled, or ended before.
+    fn finish(&mut self, now: Timestamp) -> bool {
+        if self.shows == Shows::Runs {
+            (self.shows, self.since) = (Shows::Ran, self.since.plus(SETTLED).min(now));
+        }
+        self.shows == Shows::Ran
+    }
+
+    /// Whether it has started, as far as may be told of it.
+    fn has_run(&self) -> bool {
+        matches!(self.shows, Shows::Runs | Shows::Ran)
+    }
+
     fn held_for_image(&self) -> bool {
         matches!(&self.shows, Shows::Fails(f) if f.cause == SidecarCause::Image && !f.initialized)
     }
@@ -163,6 +191,7 @@ impl Known {
     fn seen(&self, now: Timestamp) -> PodSeen {
         let (fate, since) = match &self.shows {
             Shows::Runs if now.since(self.since) >= SETTLED => (Fate::Started, self.since.plus(SETTLED)),
+            Shows::Ran => (Fate::Started, self.since),
             Shows::Runs | Shows::Nothing => (Fate::Open, self.since),
             Shows::Fails(failure) if failure.initialized => (Fate::Falls, self.since),
             Shows::Fails(_) => (Fate::Held, self.since),
@@ -172,6 +201,14 @@ impl Known {
 }
 
 impl Engine {
+    /// Forgets all about injection, as if it had never paused. The webhook hears of it.
+    pub(super) fn forget_pauses(&mut self) {
+        let injection = std::mem::take(&mut self.injection);
+        for namespace in injection.namespaces.keys().map(String::as_str).chain([ALL]) {
+            self.metrics.injection_resumes(namespace);
+        }
+    }
+
     /// Pauses injection where our container fails, and tries it again: events, metrics, what the webhook is told.
     pub(super) fn watch_injection(&mut self, now: Timestamp, outputs: &mut Vec<Output>) {
         for name in self.injection.namespaces.keys().cloned().collect::<Vec<_>>() {
@@ -211,7 +248,7 @@ impl Engine {
             _ => false,
         };
         let speaks = |known: &Known| {
-            if matches!(step, Step::Closed { .. }) { known.shows == Shows::Runs } else { fails(known) }
+            if matches!(step, Step::Closed { .. }) { known.has_run() } else { fails(known) }
         };
         let in_scope = |key: &ObjectKey| namespace.is_none_or(|name| name == key.namespace);
         let speakers = injection.pods.iter().filter(|(key, known)| in_scope(key) && speaks(known));

@@ -38,6 +38,7 @@ struct Webhook {
     metrics: WebhookMetrics,
     shutdown: CancellationToken,
     task: JoinHandle<()>,
+    turns: watch::Receiver<Instant>,
     trust: Vec<CertificateDer<'static>>,
 }
 
@@ -51,8 +52,9 @@ impl Webhook {
         let pauses = Pauses::default();
         let (metrics, shutdown) = (WebhookMetrics::default(), CancellationToken::new());
         let namespaces = Namespaces::default();
+        let (sender, turns) = watch::channel(Instant::now());
         let task = tokio::spawn(serve(
-            listener,
+            (listener, sender),
             Arc::clone(&tls),
             Arc::clone(&config),
             namespaces.clone(),
@@ -60,7 +62,7 @@ impl Webhook {
             metrics.clone(),
             shutdown.clone(),
         ));
-        Self { address, tls, config, namespaces, pauses, metrics, shutdown, task, trust: vec![trust] }
+        Self { address, tls, config, namespaces, pauses, metrics, shutdown, task, turns, trust: vec![trust] }
     }
 
     async fn connect(&self, protocol: &str) -> ClientStream<TcpStream> {
@@ -416,4 +418,11 @@ async fn shutdown_answers_what_is_in_flight_and_then_ends() {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     webhook.task.await.expect("the server ends by itself");
     assert!(TcpStream::connect(webhook.address).await.is_err(), "nobody listens any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_tells_that_it_turns_while_nobody_comes() {
+    let webhook = Webhook::start().await;
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    assert!(webhook.turns.borrow().elapsed() <= BEAT, "{:?}", webhook.turns.borrow().elapsed());
 }

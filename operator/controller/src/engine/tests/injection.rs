@@ -250,3 +250,67 @@ fn a_pause_is_told_while_watches_are_interrupted() {
     held(&mut world, "shop", &["a", "b", "c"]);
     assert!(told(&mut world).is_some(), "pods that are made now need it");
 }
+
+/// A pod of a Job: our container ends with it.
+fn finished(world: &mut World, name: &str) {
+    let ended = json!({"terminated": {"exitCode": 0, "reason": "Completed"}});
+    world.apply::<SlimPod>(json!({
+        "metadata": {"namespace": "shop", "name": name, "uid": format!("uid-{name}")},
+        "spec": {"containers": [{"name": "app"}],
+            "initContainers": [{"name": "peerwalk", "restartPolicy": "Always"}]},
+        "status": {"phase": "Succeeded", "initContainerStatuses": [{"name": "peerwalk", "state": ended}]},
+    }));
+}
+
+#[test]
+fn a_pod_that_ran_to_its_end_shows_that_the_sidecar_starts_however_short_it_was() {
+    let mut world = world();
+    pod(&mut world, "shop", "long", &running(), true);
+    world.pass(30);
+    held(&mut world, "shop", &["a", "b", "c"]);
+    assert!(told(&mut world).is_some());
+    world.pass(60);
+    assert_eq!(paused_in(&told(&mut world).expect("a trial")), [("shop", BAD_IMAGE, 2)]);
+    finished(&mut world, "long");
+    assert_eq!(told(&mut world), None, "it started before anything failed");
+    pod(&mut world, "shop", "never", &json!({}), false);
+    finished(&mut world, "never");
+    assert_eq!(told(&mut world), None, "of it nobody knows");
+    world.pass(5);
+    pod(&mut world, "shop", "short", &running(), true);
+    world.pass(2);
+    finished(&mut world, "short");
+    assert_eq!(told(&mut world), Some(Pauses::default()), "three pods are still held");
+    assert_eq!(on_pods(&world).last(), Some(&("short".to_owned(), "InjectionResumed".to_owned())));
+
+    // One pod that is held opens nothing while later ones run to their end.
+    held(&mut world, "shop", &["d"]);
+    for n in 0..10 {
+        let name = format!("job-{n}");
+        world.pass(25);
+        pod(&mut world, "shop", &name, &running(), true);
+        world.pass(5);
+        finished(&mut world, &name);
+        assert_eq!(told(&mut world), None, "{name}");
+    }
+    world.pass(121);
+    assert!(told(&mut world).is_some(), "what they showed is of long ago");
+}
+
+#[test]
+fn a_pause_is_forgotten_when_the_clock_is_set() {
+    let mut world = world();
+    held(&mut world, "shop", &["a", "b"]);
+    held(&mut world, "ledger", &["c"]);
+    held(&mut world, "other", &["d", "e", "f"]);
+    told(&mut world);
+    assert_eq!(metric(&world, "injection_paused{").len(), 2, "in one of them, and in all");
+    for (namespace, name) in
+        [("shop", "a"), ("shop", "b"), ("ledger", "c"), ("other", "d"), ("other", "e"), ("other", "f")]
+    {
+        world.take(Input::Watch(WatchEvent::Deleted(Kind::Pod, ObjectKey::new(namespace, name))));
+    }
+    world.engine.clock_set(world.now);
+    assert_eq!(told(&mut world), Some(Pauses::default()));
+    assert_eq!(metric(&world, "injection_paused{"), [""; 0]);
+}
