@@ -1,5 +1,6 @@
 //! Black-box tests, benchmarks and the soak on a real control plane and real nodes.
 
+pub mod audit;
 pub mod counters;
 pub mod crd;
 pub mod machine;
@@ -9,5 +10,6 @@ pub mod nodes;
 pub mod object;
 pub mod observer;
 pub mod process;
+pub mod rows;
 pub mod scene;
 pub mod workloads;
