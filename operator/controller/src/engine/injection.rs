@@ -9,7 +9,7 @@ use peerwalk_model::Timestamp;
 use super::{Engine, Output};
 use crate::breaker::{Breaker, Fate, PodSeen, Scope, Step, TRIALS};
 use crate::cluster::record::{ObjectKey, Pod};
-use crate::cluster::sidecar::{Sidecar, SidecarCause, SidecarFailure};
+use crate::cluster::sidecar::{Image, Sidecar, SidecarCause, SidecarFailure};
 use crate::publish::{EventRecord, Regarding};
 
 /// A container that has run for so long has started: one that is about to end does not.
@@ -56,6 +56,8 @@ struct Known {
     made: Timestamp,
     first: Timestamp,
     shows: Shows,
+    /// Its image is the one that the webhook gives.
+    own_image: bool,
     since: Timestamp,
 }
 
@@ -76,10 +78,11 @@ struct Place {
 }
 
 impl Injection {
-    /// A pod came, changed or went.
-    pub(super) fn pod(&mut self, pod: Option<&Pod>, key: &ObjectKey, now: Timestamp) {
-        // Our container ends with its pod, and that is no failure.
-        let Some(pod) = pod.filter(|pod| pod.injected && !pod.finished && !pod.terminating) else {
+    /// A pod came, changed or went; `image` is what the webhook gives sidecars.
+    pub(super) fn pod(&mut self, pod: Option<&Pod>, key: &ObjectKey, image: &Image, now: Timestamp) {
+        // Without the annotation it is somebody else's container. Ours ends with its pod, and that is no failure.
+        let ours = |pod: &&Pod| pod.injected && pod.hub_root.is_some() && !pod.finished && !pod.terminating;
+        let Some(pod) = pod.filter(ours) else {
             self.pods.remove(key);
             return;
         };
@@ -88,6 +91,7 @@ impl Injection {
             made: pod.created,
             first: now,
             shows: Shows::Nothing,
+            own_image: false,
             since: now,
         };
         let known = self.pods.entry(key.clone()).or_insert_with(new);
@@ -109,6 +113,7 @@ impl Injection {
             self.namespaces.insert(key.namespace.clone(), Place::default());
         }
         known.shows = shows;
+        known.own_image = pod.sidecar_image.as_ref() == Some(image);
     }
 
     /// Why pods made now in a namespace get no sidecar.
@@ -156,8 +161,11 @@ impl Injection {
 }
 
 impl Known {
+    /// Whether the pod waits for the image that everybody gets. Whoever makes pods can have one wait for another image, and
+    /// is not to pause injection for others by it.
     fn held_for_image(&self) -> bool {
-        matches!(&self.shows, Shows::Fails(f) if f.cause == SidecarCause::Image && !f.initialized)
+        self.own_image
+            && matches!(&self.shows, Shows::Fails(f) if f.cause == SidecarCause::Image && !f.initialized)
     }
 
     fn seen(&self, now: Timestamp) -> PodSeen {
