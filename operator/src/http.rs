@@ -33,12 +33,13 @@ pub struct Pulse {
     pub turned: watch::Receiver<Instant>,
 }
 
-/// What `/readyz` waits for: with both, pods that are made get a sidecar, and the sidecar gets its plan. Neither is
+/// What `/readyz` waits for: with all of it, pods that are made get a sidecar, and the sidecar gets its plan. None is
 /// taken back, as attached sidecars are served in any case.
 #[derive(Debug, Default)]
 pub struct Readiness {
     listed: AtomicBool,
     callable: AtomicBool,
+    knows_rules: AtomicBool,
 }
 
 impl Readiness {
@@ -57,11 +58,17 @@ impl Readiness {
         self.callable.store(true, Ordering::Relaxed);
     }
 
+    /// The webhook has listed what namespaces ask of their pods: before that it injects none.
+    pub fn rules_known(&self) {
+        self.knows_rules.store(true, Ordering::Relaxed);
+    }
+
     /// The answer of `/readyz`, with what is missing.
     fn answer(&self) -> (StatusCode, String) {
         let parts = [
             (&self.listed, "the cluster's objects are not all listed"),
             (&self.callable, "the caBundle is not in the MutatingWebhookConfiguration"),
+            (&self.knows_rules, "what namespaces ask of their pods is not all listed"),
         ];
         let missing: Vec<&str> =
             parts.iter().filter(|(done, _)| !done.load(Ordering::Relaxed)).map(|(_, what)| *what).collect();
@@ -259,25 +266,26 @@ mod tests {
     }
 
     #[test]
-    fn ready_is_what_has_both_and_the_rest_says_what_is_missing() {
-        const LISTED: &str = "objects are not all listed";
-        const CALLABLE: &str = "caBundle is not in the MutatingWebhookConfiguration";
-        for (listed, callable, missing) in [
-            (false, false, [true, true]),
-            (true, false, [false, true]),
-            (false, true, [true, false]),
-            (true, true, [false, false]),
-        ] {
+    fn ready_is_what_has_everything_and_the_rest_says_what_is_missing() {
+        type Part = (fn(&Readiness), &'static str);
+        let parts: [Part; 3] = [
+            (Readiness::listed, "objects are not all listed"),
+            (Readiness::webhook_callable, "caBundle is not in the MutatingWebhookConfiguration"),
+            (Readiness::rules_known, "what namespaces ask of their pods is not all listed"),
+        ];
+        for had in 0..8_u8 {
             let readiness = Readiness::default();
-            if listed {
-                readiness.listed();
-            }
-            if callable {
-                readiness.webhook_callable();
+            let has = |part: usize| had & (1 << part) != 0;
+            for (part, (note, _)) in parts.iter().enumerate() {
+                if has(part) {
+                    note(&readiness);
+                }
             }
             let (status, body) = readiness.answer();
-            assert_eq!(status == StatusCode::OK, listed && callable, "{listed} {callable}: {status}");
-            assert_eq!([LISTED, CALLABLE].map(|words| body.contains(words)), missing, "{body}");
+            assert_eq!(status == StatusCode::OK, had == 7, "{had:03b}: {status}");
+            for (part, (_, words)) in parts.iter().enumerate() {
+                assert_eq!(body.contains(words), !has(part), "{had:03b}: {body}");
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ use k8s_openapi::api::core::v1::{Secret, Service};
 use kube::api::Api;
 use kube::{Client, Config};
 use peerwalk_controller::{Explain, Leading};
-use peerwalk_webhook::Pauses;
+use peerwalk_webhook::{Namespaces, Pauses};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -98,7 +98,7 @@ async fn start(args: &Args, stages: &mut Stages) -> anyhow::Result<()> {
     let certificates = certificates(&client, args).await?;
     let hub_address = hub_address(&client, args).await?;
     let readiness = Arc::new(Readiness::default());
-    let pauses = Pauses::default();
+    let (pauses, namespaces) = (Pauses::default(), Namespaces::default());
     let mut pulses = Vec::new();
     let trust = Trust {
         certificates,
@@ -112,7 +112,7 @@ async fn start(args: &Args, stages: &mut Stages) -> anyhow::Result<()> {
         args,
         hub_address,
         &trust,
-        (&readiness, &pauses, &mut pulses),
+        (&readiness, (&pauses, &namespaces), &mut pulses),
         &mut registry,
     )
     .await?;
@@ -121,8 +121,8 @@ async fn start(args: &Args, stages: &mut Stages) -> anyhow::Result<()> {
         &client,
         args,
         hub_address,
-        (&trust, pauses, pulse(&mut pulses, "the webhook")),
-        when_told(&readiness, Readiness::webhook_callable),
+        (&trust, (pauses, namespaces), pulse(&mut pulses, "the webhook")),
+        [Readiness::webhook_callable, Readiness::rules_known].map(|note| when_told(&readiness, note)),
         &mut registry,
     )
     .await?;

@@ -126,6 +126,15 @@ pub enum Output {
     CarriedRoots(BTreeSet<String>),
     /// In this term every pod has its plan: sidecars may come.
     Planned(u64),
+    /// So many pods of a namespace that are there to stay have this controller, by its uid.
+    Made {
+        /// The namespace.
+        namespace: String,
+        /// The uid.
+        controller: String,
+        /// The number.
+        pods: u32,
+    },
 }
 
 /// The controller's state.
@@ -277,7 +286,9 @@ impl Engine {
         if !self.index.complete() {
             return Vec::new();
         }
-        let mut outputs = Vec::new();
+        let made = self.index.made().into_iter();
+        let made = made.map(|(namespace, controller, pods)| Output::Made { namespace, controller, pods });
+        let mut outputs: Vec<Output> = made.collect();
         self.watch_injection(now, &mut outputs);
         self.look_for_sidecars(now, &mut outputs);
         if !self.leads() {
@@ -347,7 +358,12 @@ impl Engine {
             Change::None => {}
             Change::Pod(change) => {
                 self.seen.pod(&self.index, &change, now);
-                self.injection.pod(self.index.pod(&change.key), &change.key, now);
+                self.injection.pod(
+                    self.index.pod(&change.key),
+                    &change.key,
+                    &self.settings.sidecar_image,
+                    now,
+                );
                 if change.new && self.index.complete() {
                     self.opted_in.new.push((change.key.clone(), now));
                 }

@@ -253,6 +253,7 @@ fn carry_out(controller: &Controller, channels: &Channels, hub: &mut impl FnMut(
         | Output::Look(..)
         | Output::Injection(_)
         | Output::CarriedRoots(_)
+        | Output::Made { .. }
         | Output::Planned(_)) => {
             hub(output);
         }

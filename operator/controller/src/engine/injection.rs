@@ -9,7 +9,7 @@ use peerwalk_model::Timestamp;
 use super::{Engine, Output};
 use crate::breaker::{Breaker, Fate, PodSeen, Scope, Step, TRIALS};
 use crate::cluster::record::{ObjectKey, Pod};
-use crate::cluster::sidecar::{Sidecar, SidecarCause, SidecarFailure};
+use crate::cluster::sidecar::{Image, Sidecar, SidecarCause, SidecarFailure};
 use crate::publish::{EventRecord, Regarding};
 
 /// A container that has run for so long has started: one that is about to end does not.
@@ -58,6 +58,8 @@ struct Known {
     made: Timestamp,
     first: Timestamp,
     shows: Shows,
+    /// Its image is the one that the webhook gives.
+    own_image: bool,
     since: Timestamp,
 }
 
@@ -80,16 +82,17 @@ struct Place {
 }
 
 impl Injection {
-    /// A pod came, changed or went.
-    pub(super) fn pod(&mut self, pod: Option<&Pod>, key: &ObjectKey, now: Timestamp) {
+    /// A pod came, changed or went; `image` is what the webhook gives sidecars.
+    pub(super) fn pod(&mut self, pod: Option<&Pod>, key: &ObjectKey, image: &Image, now: Timestamp) {
         if let (Some(pod), Some(known)) = (pod.filter(|pod| pod.finished), self.pods.get_mut(key))
             && known.uid == pod.id.uid
             && known.finish(now)
         {
             return;
         }
-        // Our container ends with its pod, and that is no failure.
-        let Some(pod) = pod.filter(|pod| pod.injected && !pod.finished && !pod.terminating) else {
+        // Without the annotation it is somebody else's container. Ours ends with its pod, and that is no failure.
+        let ours = |pod: &&Pod| pod.injected && pod.hub_root.is_some() && !pod.finished && !pod.terminating;
+        let Some(pod) = pod.filter(ours) else {
             self.pods.remove(key);
             return;
         };
@@ -98,6 +101,7 @@ impl Injection {
             made: pod.created,
             first: now,
             shows: Shows::Nothing,
+            own_image: false,
             since: now,
         };
         let known = self.pods.entry(key.clone()).or_insert_with(new);
@@ -119,6 +123,7 @@ impl Injection {
             self.namespaces.insert(key.namespace.clone(), Place::default());
         }
         known.shows = shows;
+        known.own_image = pod.sidecar_image.as_ref() == Some(image);
     }
 
     /// Forgets pods that have finished, once what they showed is of long ago.
@@ -184,8 +189,11 @@ impl Known {
         matches!(self.shows, Shows::Runs | Shows::Ran)
     }
 
+    /// Whether the pod waits for the image that everybody gets. Whoever makes pods can have one wait for another image, and
+    /// is not to pause injection for others by it.
     fn held_for_image(&self) -> bool {
-        matches!(&self.shows, Shows::Fails(f) if f.cause == SidecarCause::Image && !f.initialized)
+        self.own_image
+            && matches!(&self.shows, Shows::Fails(f) if f.cause == SidecarCause::Image && !f.initialized)
     }
 
     fn seen(&self, now: Timestamp) -> PodSeen {

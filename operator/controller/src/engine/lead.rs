@@ -62,7 +62,7 @@ impl Engine {
         self.forget_pauses();
         for pod in self.index.pods() {
             let key = ObjectKey::new(&pod.id.namespace, &pod.id.name);
-            self.injection.pod(Some(pod), &key, now);
+            self.injection.pod(Some(pod), &key, &self.settings.sidecar_image, now);
         }
         self.opted_in.clock_set(now);
         self.interrupted.values_mut().for_each(|since| *since = now);
@@ -81,7 +81,7 @@ impl Engine {
     /// What a standby says: its webhook injects, and has to know where not to; who leads next has to know at once which
     /// roots pods carry. All else is for the leader to say.
     pub(super) fn stand_by(&mut self, mut outputs: Vec<Output>) -> Vec<Output> {
-        outputs.retain(|output| matches!(output, Output::Injection(_)));
+        outputs.retain(|output| matches!(output, Output::Injection(_) | Output::Made { .. }));
         if mem::take(&mut self.touched).cluster() {
             outputs.extend(self.carried_roots());
         }

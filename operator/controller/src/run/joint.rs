@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::*;
+use crate::cluster::sidecar::Image;
 use crate::settings::{Allow, Details};
 
 /// One pod with a sidecar, and a check of it.
@@ -70,6 +71,7 @@ fn settings() -> Settings {
         details: Details::default(),
         hub: ObjectKey::new("peerwalk-system", "peerwalk-hub"),
         hub_address: "10.96.0.99:9443".parse().unwrap(),
+        sidecar_image: Image { reference: "sidecar:1".into(), pull_policy: "IfNotPresent".into() },
         attach_within: Duration::from_secs(30),
         silence: Duration::from_secs(20),
     }

@@ -28,23 +28,36 @@ fn running() -> serde_json::Value {
 
 /// A pod of app `web` with our container in this state, whose own containers have been started or not.
 fn pod(world: &mut World, namespace: &str, name: &str, state: &serde_json::Value, initialized: bool) {
+    let pod = pod_with(world, namespace, name, state, initialized);
+    world.apply::<SlimPod>(pod);
+}
+
+fn pod_with(
+    world: &World,
+    namespace: &str,
+    name: &str,
+    state: &serde_json::Value,
+    initialized: bool,
+) -> serde_json::Value {
     let created = jiff::Timestamp::from_millisecond(world.now().as_millis()).unwrap().to_string();
     let known = world.engine.index.pod(&ObjectKey::new(namespace, name)).map(|pod| pod.created);
     let created =
         known.map_or(created, |at| jiff::Timestamp::from_millisecond(at.as_millis()).unwrap().to_string());
-    world.apply::<SlimPod>(json!({
+    json!({
         "metadata": {
             "namespace": namespace, "name": name, "uid": format!("uid-{name}"),
             "labels": {"app": "web", "pod-template-hash": "new"}, "creationTimestamp": created,
+            "annotations": {"peerwalk.dev/hub-root": "0123"},
         },
         "spec": {"containers": [{"name": "app"}],
-            "initContainers": [{"name": "peerwalk", "restartPolicy": "Always"}]},
+            "initContainers": [{"name": "peerwalk", "restartPolicy": "Always",
+                "image": "sidecar:1", "imagePullPolicy": "IfNotPresent"}]},
         "status": {
             "phase": if initialized { "Running" } else { "Pending" },
             "conditions": [{"type": "Initialized", "status": if initialized { "True" } else { "False" }}],
             "initContainerStatuses": [{"name": "peerwalk", "state": state}],
         },
-    }));
+    })
 }
 
 fn held(world: &mut World, namespace: &str, names: &[&str]) {
@@ -122,7 +135,9 @@ fn a_standby_pauses_its_own_webhook_and_tells_nobody_else() {
     world.engine.lead(None, world.now());
     held(&mut world, "shop", &["a", "b", "c"]);
     let outputs = world.settle();
-    let [Output::Injection(pauses)] = outputs.as_slice() else { panic!("{outputs:#?}") };
+    let [Output::Injection(pauses), Output::CarriedRoots(_)] = outputs.as_slice() else {
+        panic!("{outputs:#?}")
+    };
     assert_eq!(paused_in(pauses), [("shop", BAD_IMAGE, 0)]);
     assert_eq!(metric(&world, "injection_paused{"), ["injection_paused{namespace=\"shop\"} 1"]);
     assert_eq!(told(&mut world), None, "once");
@@ -166,6 +181,28 @@ fn an_image_that_several_namespaces_lack_pauses_all() {
         pod(&mut world, namespace, name, &create, false);
     }
     assert_eq!(told(&mut world), None);
+}
+
+/// Whoever makes pods can make them like ours.
+#[test]
+fn pods_that_are_made_to_fail_pause_nobody_else() {
+    for (pointer, value, own) in [
+        ("/spec/initContainers/0/image", "nowhere:1", true),
+        ("/spec/initContainers/0/imagePullPolicy", "Never", true),
+        ("/metadata/annotations", "", false),
+    ] {
+        let mut world = world();
+        for (namespace, name) in [("shop", "a"), ("shop", "b"), ("shop", "c"), ("ledger", "d")] {
+            let mut pod = pod_with(&world, namespace, name, &pull(), false);
+            *pod.pointer_mut(pointer).unwrap() = if value.is_empty() { json!({}) } else { json!(value) };
+            world.apply::<SlimPod>(pod);
+        }
+        let pauses = told(&mut world).unwrap_or_default();
+        assert_eq!(pauses.cluster, None, "{pointer}");
+        let expected: &[&str] = if own { &["shop"] } else { &[] };
+        let paused: Vec<&str> = pauses.namespaces.keys().map(String::as_str).collect();
+        assert_eq!(paused, expected, "{pointer}: its own namespace at most");
+    }
 }
 
 #[test]
