@@ -131,12 +131,17 @@ impl Engine {
                 _ => now.plus(Duration::from_millis(1)),
             };
             let (Some(check), Some(state)) = (self.index.check(&key), self.checks.get_mut(&key)) else {
+                self.metrics.evidence_lost();
                 continue;
             };
             let target = check.spec.targets.iter().find(|target| target.name == transition.target.target);
-            let Some(target) = target else { continue };
             let planned = state.selection.sampled.binary_search(pod).is_ok();
-            if !planned || transition.at > now || transition.at < made(check) {
+            let Some(target) = target.filter(|_| planned) else {
+                self.metrics.evidence_lost();
+                continue;
+            };
+            if transition.at > now || transition.at < made(check) {
+                self.metrics.evidence_lost();
                 continue;
             }
             let expect: Expectation = target.expect.into();

@@ -113,3 +113,31 @@ fn what_is_told_while_somebody_judges_is_judged() {
     assert_eq!(writes(&world.live(60)), 0, "walks that failed were not proven, or came too seldom");
     assert_eq!(world.last().outages, []);
 }
+
+#[test]
+fn what_is_told_of_no_target_or_of_another_time_is_counted() {
+    let mut world = World::good();
+    let dropped = |world: &World| {
+        let mut registry = prometheus_client::registry::Registry::default();
+        world.engine.metrics.register(&mut registry);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        let line =
+            text.lines().find_map(|line| line.strip_prefix("evidence_dropped_total ").map(str::to_owned));
+        line.expect("it is counted")
+    };
+    let at = world.now.minus(Duration::from_secs(30));
+    let later = world.now.plus(Duration::from_secs(30));
+    for (number, pod, check, target, at) in [
+        (1, "web-1", "gone", "db", at),
+        (2, "web-1", "storefront", "gone", at),
+        (3, "web-9", "storefront", "db", at),
+        (4, "web-1", "storefront", "db", later),
+        (4, "web-1", "storefront", "db", at),
+    ] {
+        let target = TargetKey { check: check.into(), target: target.into() };
+        let told = Transition { target, at, passed: false, stage: Stage::Connect, signature: 1 };
+        world.sidecar(SidecarEvent::Transitions(world::id("shop", pod), vec![told]));
+        assert_eq!(dropped(&world), number.to_string(), "{check} {pod}");
+    }
+}
