@@ -276,6 +276,7 @@ impl World {
                 | Output::ReadRoots(..)
                 | Output::Injection(_)
                 | Output::CarriedRoots(_)
+                | Output::Made { .. }
                 | Output::Planned(_) => {}
             }
         }
