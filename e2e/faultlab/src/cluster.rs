@@ -277,6 +277,7 @@ impl World {
                 | Output::Injection(_)
                 | Output::Made { .. }
                 | Output::CarriedRoots(_)
+                | Output::Made { .. }
                 | Output::Planned(_) => {}
             }
         }

@@ -87,14 +87,14 @@ impl Quota {
         shape: &Shape<'_>,
         best_effort: bool,
         ours: &[Has],
-        to_come: &ToCome<'_>,
+        to_come: &ToCome,
     ) -> Result<(), Refusal> {
         if !self.applies(pod, false) {
             return Ok(());
         }
         let newly = !self.applies(pod, best_effort);
         for counted in &self.counted {
-            let (resource, takes, kept) = match &counted.what {
+            let (resource, takes, side) = match &counted.what {
                 What::Amount(_, resource) if newly && is_own(resource) => {
                     return Err(Refusal::quota(format!(
                         "ResourceQuota {}: it is for pods that are not BestEffort, as the pod would no longer be \
@@ -104,35 +104,44 @@ impl Quota {
                 }
                 What::Amount(side, resource) => match (amount_of(ours, *side, resource), newly) {
                     (None, false) => continue,
-                    (own, true) => (resource.as_str(), takes(shape, *side, resource, own), 0),
-                    (own, false) => {
-                        let kept = self.kept(shape, *side, resource, to_come);
-                        (resource.as_str(), takes(shape, *side, resource, own), kept)
-                    }
+                    // Others like it are not counted.
+                    (own, true) => (resource.as_str(), takes(shape, *side, resource, own), None),
+                    (own, false) => (resource.as_str(), takes(shape, *side, resource, own), Some(*side)),
                 },
-                What::Pods if newly => ("", 1000, 0),
+                What::Pods if newly => ("", 1000, None),
                 What::Pods => continue,
             };
             let left = counted.hard.saturating_sub(counted.used);
-            if takes.saturating_add(kept) > left {
-                let to_come = if takes <= left {
-                    format!(", and pods that are still to come take {}", spelled(resource, kept))
-                } else {
-                    String::new()
-                };
+            let words = || {
                 let [left, hard, takes] = [left, counted.hard, takes].map(|amount| spelled(resource, amount));
-                return Err(Refusal::quota(format!(
-                    "ResourceQuota {}: {left} of {} is left of {hard}; with the sidecar the pod takes {takes}{to_come}",
-                    self.name, counted.key
-                )));
+                let (name, key) = (&self.name, &counted.key);
+                format!(
+                    "ResourceQuota {name}: {left} of {key} is left of {hard}; with the sidecar the pod takes {takes}"
+                )
+            };
+            if takes > left {
+                return Err(Refusal::quota(words()));
+            }
+            let Some(side) = side else { continue };
+            let kept = self.kept(shape, side, resource, to_come)?;
+            if takes.saturating_add(kept) > left {
+                let kept = spelled(resource, kept);
+                let words = words();
+                return Err(Refusal::quota(format!("{words}, and pods that are still to come take {kept}")));
             }
         }
         Ok(())
     }
 
     /// What pods that are still to come take without sidecars.
-    fn kept(&self, shape: &Shape<'_>, side: Side, resource: &str, to_come: &ToCome<'_>) -> u128 {
-        let alike = takes(shape, side, resource, None).saturating_mul(to_come.alike.into());
+    fn kept(&self, shape: &Shape<'_>, side: Side, resource: &str, to_come: &ToCome) -> Result<u128, Refusal> {
+        let alike = to_come.alike.as_ref().map_err(|owner| {
+            Refusal::quota(format!(
+                "ResourceQuota {}: how many pods {owner} wants, which must find room in it, is not known yet",
+                self.name
+            ))
+        })?;
+        let alike = takes(shape, side, resource, None).saturating_mul((*alike).into());
         let others = to_come.others.iter().map(|(count, pod)| {
             let init_containers: Vec<&Value> =
                 pod["spec"]["initContainers"].as_array().into_iter().flatten().collect();
@@ -142,7 +151,7 @@ impl Quota {
             }
             takes(&shape, side, resource, None).saturating_mul((*count).into())
         });
-        others.fold(alike, u128::saturating_add)
+        Ok(others.fold(alike, u128::saturating_add))
     }
 
     /// Whether the quota counts the pod. Scopes that are not known here do not match, as in the API server; that of

@@ -26,8 +26,8 @@ pub struct Workload {
     /// What it is.
     pub kind: WorkloadKind,
     wanted: u32,
-    /// A pod of its template, with what sizes and scopes are read from.
-    pod: Value,
+    /// A pod of its template, with what sizes and scopes are read from, as JSON: there are many, and few are looked at.
+    pod: Box<str>,
 }
 
 impl Workload {
@@ -46,7 +46,7 @@ impl Workload {
             "overhead": spec["overhead"], "priorityClassName": spec["priorityClassName"],
             "activeDeadlineSeconds": spec["activeDeadlineSeconds"],
         }});
-        (wanted > 0).then_some(Self { kind, wanted, pod })
+        (wanted > 0).then(|| Self { kind, wanted, pod: pod.to_string().into() })
     }
 }
 
@@ -73,29 +73,46 @@ fn wanted(kind: WorkloadKind, spec: &Value, status: &Value) -> u32 {
 
 /// Pods that are still to come.
 #[derive(Debug)]
-pub(super) struct ToCome<'a> {
-    /// How many like this one.
-    pub(super) alike: u32,
+pub(super) struct ToCome {
+    /// How many like this one; or whose number is not known yet.
+    pub(super) alike: Result<u32, String>,
     /// How many of other kinds: the number, and one of them.
-    pub(super) others: Vec<(u32, &'a Value)>,
+    pub(super) others: Vec<(u32, Value)>,
 }
 
-impl<'a> ToCome<'a> {
+impl ToCome {
     /// After this pod. Of its own kind, those its owner still wants and a quarter of all that it wants, rounded up, as a
-    /// Deployment has more by default while it rolls out; one more where its owner is not known.
-    pub(super) fn after(pod: &Value, rules: &'a NamespaceRules) -> Self {
+    /// Deployment has more by default while it rolls out; one more where nothing that is watched owns it.
+    pub(super) fn after(pod: &Value, rules: &NamespaceRules) -> Self {
         let owners = pod["metadata"]["ownerReferences"].as_array().into_iter().flatten();
-        let owner =
-            owners.filter(|owner| owner["controller"] == true).find_map(|owner| owner["uid"].as_str());
+        let owner = owners.into_iter().find(|owner| owner["controller"] == true);
+        let uid = owner.and_then(|owner| owner["uid"].as_str());
         let missing = |uid: &str, workload: &Workload| {
             workload.wanted.saturating_sub(rules.made.get(uid).copied().unwrap_or(0))
         };
-        let own = owner.and_then(|uid| Some((uid, rules.workloads.get(uid)?)));
-        let alike = own.map_or(1, |(uid, own)| {
-            missing(uid, own).saturating_sub(1).saturating_add(own.wanted.div_ceil(4))
-        });
-        let others = rules.workloads.iter().filter(|(uid, _)| Some(uid.as_str()) != owner);
-        let others = others.map(|(uid, other)| (missing(uid, other), &other.pod));
-        Self { alike, others: others.filter(|(missing, _)| *missing > 0).collect() }
+        let alike = match uid.and_then(|uid| Some((uid, rules.workloads.get(uid)?))) {
+            Some((uid, own)) => {
+                Ok(missing(uid, own).saturating_sub(1).saturating_add(own.wanted.div_ceil(4)))
+            }
+            // Heard of by the one who makes the pod before it was heard of here.
+            None => owner.and_then(watched).map_or(Ok(1), Err),
+        };
+        let others = rules.workloads.iter().filter(|(other, _)| Some(other.as_str()) != uid);
+        let others = others.map(|(uid, other)| (missing(uid, other), other));
+        let others = others.filter(|(missing, _)| *missing > 0);
+        // What was written here is read again.
+        let read = |other: &Workload| serde_json::from_str(&other.pod).unwrap_or_default();
+        Self { alike, others: others.map(|(missing, other)| (missing, read(other))).collect() }
     }
+}
+
+/// Kind and name of an owner that is of a kind we watch.
+fn watched(owner: &Value) -> Option<String> {
+    let [group, kind, name] =
+        ["apiVersion", "kind", "name"].map(|field| owner[field].as_str().unwrap_or_default());
+    let known = matches!(
+        (group, kind),
+        ("apps/v1", "ReplicaSet" | "StatefulSet" | "DaemonSet") | ("batch/v1", "Job")
+    );
+    known.then(|| format!("{kind} {name}"))
 }

@@ -12,7 +12,9 @@ fn wanting(rules: &mut NamespaceRules, kind: WorkloadKind, uid: &str, object: &V
 
 fn owned(cpu: &str, uid: &str) -> Value {
     let mut pod = pod(&json!({"requests": {"cpu": cpu}}));
-    pod["metadata"]["ownerReferences"] = json!([{"uid": "other"}, {"uid": uid, "controller": true}]);
+    pod["metadata"]["ownerReferences"] = json!([{"uid": "other"}, {
+        "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-1", "uid": uid, "controller": true,
+    }]);
     pod
 }
 
@@ -45,6 +47,25 @@ fn pods_that_are_still_to_come_find_their_room() {
         let to_come = found.contains("pods that are still to come take");
         assert_eq!(to_come, !fits && used + 110 <= hard, "said where it is what lacks room: {found}");
     }
+}
+
+/// Its controller may hear of it sooner than we do.
+#[test]
+fn a_pod_of_something_that_is_not_known_yet_goes_without_where_a_quota_counts_it() {
+    let mut pod = owned("100m", "a");
+    let counted = |key| with_quota(&json!([]), &[(key, "9", "0")]);
+    let why = sizes(&pod, Sizing::Configured, &counted("requests.cpu"));
+    let expected = "ResourceQuota team: how many pods ReplicaSet web-1 wants, which must find room in it, is not known yet";
+    assert_eq!(why, expected);
+    for free in [NamespaceRules::default(), counted("services"), counted("pods")] {
+        assert_eq!(sizes(&pod, Sizing::Configured, &free), GIVEN);
+    }
+    pod["metadata"]["ownerReferences"][1]["apiVersion"] = json!("example.com/v1");
+    assert_eq!(
+        sizes(&pod, Sizing::Configured, &counted("requests.cpu")),
+        GIVEN,
+        "of a kind that is not watched"
+    );
 }
 
 #[test]
@@ -92,5 +113,29 @@ fn what_makes_pods_wants_as_many_at_a_time() {
         let of_others = ToCome::after(&json!({}), &rules).others;
         let found: u32 = of_others.iter().map(|(count, _)| count).sum();
         assert_eq!(found, wanted, "{kind:?} {object}");
+    }
+}
+
+proptest! {
+    /// One after another, as they come, with counts of pods that may lag behind.
+    #[test]
+    fn every_replica_that_a_quota_holds_is_made(
+        replicas in 1..30_u32, spare in 0..2000_u32, lag in 0..4_u32,
+    ) {
+        let (hard, mut used) = (100 * replicas + spare, 0);
+        for made in 0..replicas {
+            let counted = [("requests.cpu", &*format!("{hard}m"), &*format!("{used}m"))];
+            let mut rules = with_quota(&json!([]), &counted);
+            wanting(&mut rules, WorkloadKind::ReplicaSet, "a", &json!({"spec": {"replicas": replicas}}));
+            rules.made.insert("a".to_owned(), made.saturating_sub(lag));
+            let injected = try_fit(&owned("100m", "a"), Sizing::Configured, &rules).is_ok();
+            used += if injected { 110 } else { 100 };
+            prop_assert!(used <= hard, "pod {made} of {replicas}: {used} of {hard}");
+        }
+        let rollout = 100 * replicas.div_ceil(4);
+        if lag == 0 && spare >= 10 * replicas + rollout {
+            prop_assert_eq!(used, 110 * replicas, "there was room for a sidecar in each");
+        }
+        prop_assert!(used == 100 * replicas || used + rollout <= hard, "room for a rollout is left");
     }
 }
