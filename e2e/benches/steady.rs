@@ -14,14 +14,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use peerwalk_api::ConditionStatus::True;
+use peerwalk_e2e::audit::Writes;
 use peerwalk_e2e::measure::{Usage, connects, mib, processes, progress, table};
 use peerwalk_e2e::nodes::{SYSTEM, printed};
 use peerwalk_e2e::object::{self, NODE_1, NODE_2, to_service, with};
 use peerwalk_e2e::scene::{CLIENT, SERVER, Scene, play};
-use serde_json::{Value, json};
+use serde_json::json;
 
-/// Who the operator is to the API server.
-const OPERATOR: &str = "system:serviceaccount:peerwalk-system:peerwalk";
 /// TCP targets; with the service address and one endpoint each, every 5 s, 2.4 connects a second.
 const TARGETS: usize = 6;
 /// Connects a second of those that are compared.
@@ -42,7 +41,7 @@ async fn steady(scene: &Scene<'_>, time: Duration) -> Result<()> {
     let peers = Peers::start(address, log.parent().context("a file has a folder")?)?;
     // The first round is over, and what starts has started.
     tokio::time::sleep(Duration::from_secs(30)).await;
-    let writes = api_writes(scene)?;
+    let writes = Writes::of(&scene.nodes.cluster)?;
     let (before, operator_before) = (Usage::of(sidecar)?, Usage::of(operator)?);
     let (opened, peers_before) = (connects(sidecar)?, peers.used()?);
     let history = scene.history("steady");
@@ -54,7 +53,7 @@ async fn steady(scene: &Scene<'_>, time: Duration) -> Result<()> {
     let (after, operator_after) = (Usage::of(sidecar)?, Usage::of(operator)?);
     let opened = connects(sidecar)? - opened;
     let peers_after = peers.used()?;
-    let writes = api_writes(scene)?.split_off(writes.len());
+    let writes = Writes::of(&scene.nodes.cluster)?.since(&writes).others;
     if !writes.is_empty() {
         progress(&format!("it was not steady: {:?}", history.seen()));
         let log = ["-n", SYSTEM, "logs", &pod, "--since=11m"];
@@ -139,22 +138,6 @@ fn of_pod(name: &str, pod: &str) -> Result<u32> {
         String::from_utf8_lossy(&environment).contains(pod)
     };
     processes(name)?.into_iter().find(is_it).with_context(|| format!("no {name} of {pod} runs"))
-}
-
-/// Writes of the operator in the audit log, as `verb resource`.
-fn api_writes(scene: &Scene<'_>) -> Result<Vec<String>> {
-    let log = scene.nodes.cluster.audit_log()?;
-    let text = fs::read_to_string(&log).with_context(|| format!("cannot read {}", log.display()))?;
-    let write = |line: &str| {
-        let entry: Value = serde_json::from_str(line).ok()?;
-        let verb = entry["verb"].as_str()?;
-        let resource = entry["objectRef"]["resource"].as_str()?;
-        let counts = entry["user"]["username"] == OPERATOR
-            && !matches!(verb, "get" | "list" | "watch")
-            && !matches!(resource, "leases" | "tokenreviews");
-        counts.then(|| format!("{verb} {resource}"))
-    };
-    Ok(text.lines().filter_map(write).collect())
 }
 
 /// What one of the compared has used and done so far.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::faults::{api_server, certificates, leader, network, node, operator_killed, sidecar};
+use crate::faults::{api_server, certificates, leader, network, node, nothing, operator_killed, sidecar};
 use crate::steady::Steady;
 
 /// What a fault tells of itself.
@@ -12,7 +12,7 @@ use crate::steady::Steady;
 pub struct Told {
     /// What was done, in counts.
     pub what: String,
-    /// How long a pod took to start that was made meanwhile.
+    /// How long the slowest pod took to start that was made meanwhile.
     pub started: Option<Duration>,
     /// What was not as it should be.
     pub wrong: Vec<String>,
@@ -24,9 +24,15 @@ impl Told {
     }
 }
 
+/// The fault that needs no nodes and runs on a cluster without.
+pub const RECONNECT: &str = "reconnect";
+/// The one that begins with another version, on a cluster of its own.
+pub const UPGRADE: &str = "upgrade";
+
 /// Something that fails. `xtask/src/soak.rs` says of each what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
+    Steady,
     OperatorKilled,
     LeaderPaused,
     ApiPaused,
@@ -42,7 +48,8 @@ pub enum Fault {
 }
 
 impl Fault {
-    const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
+        Self::Steady,
         Self::OperatorKilled,
         Self::LeaderPaused,
         Self::ApiPaused,
@@ -64,6 +71,7 @@ impl Fault {
 
     pub fn name(self) -> &'static str {
         match self {
+            Self::Steady => "steady",
             Self::OperatorKilled => "operator-killed",
             Self::LeaderPaused => "leader-paused",
             Self::ApiPaused => "api-paused",
@@ -83,6 +91,7 @@ impl Fault {
     pub fn at_most(self) -> Duration {
         match self {
             Self::OperatorKilled => Duration::from_mins(25),
+            Self::Steady => Duration::from_mins(15),
             _ => Duration::from_mins(10),
         }
     }
@@ -100,7 +109,8 @@ impl Fault {
     /// Whether Unknown is the truth while it lasts: nobody can say what a source pod reaches that nobody hears of.
     pub fn may_doubt(self) -> bool {
         match self {
-            Self::OperatorKilled
+            Self::Steady
+            | Self::OperatorKilled
             | Self::LeaderPaused
             | Self::ApiPaused
             | Self::ApiKilled
@@ -115,8 +125,20 @@ impl Fault {
         }
     }
 
+    /// Whether the API server answers all the time, so that the observer sees every version.
+    pub fn leaves_api(self) -> bool {
+        !matches!(self, Self::ApiPaused | Self::ApiKilled)
+    }
+
+    /// Whether no process of the operator ends by it.
+    pub fn leaves_operators(self) -> bool {
+        let ended = [Self::OperatorKilled, Self::LeaderPaused, Self::HubWithoutEndpoints, Self::HubCutOff];
+        !ended.contains(&self)
+    }
+
     pub async fn play(self, steady: &Steady<'_>) -> Result<Told> {
         match self {
+            Self::Steady => nothing::play(steady).await,
             Self::OperatorKilled => operator_killed::play(steady).await,
             Self::LeaderPaused => leader::paused(steady).await,
             Self::ApiPaused => api_server::paused(steady).await,

@@ -5,6 +5,7 @@ pub mod certificates;
 pub mod leader;
 pub mod network;
 pub mod node;
+pub mod nothing;
 pub mod operator_killed;
 pub mod reconnect;
 pub mod sidecar;

@@ -1,13 +1,15 @@
-//! What became of each fault, as a table in Markdown.
+//! What became of each fault, as a table in Markdown: printed, or in `docs/soak.md`.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use peerwalk_e2e::measure::table;
 use peerwalk_e2e::observer::Counts;
+use peerwalk_e2e::rows::{cell, replaced};
 
-use crate::fault::Told;
+use crate::fault::{Fault, RECONNECT, Told, UPGRADE};
 
 /// What was counted from before a fault until after.
 pub struct Outcome {
@@ -21,8 +23,8 @@ pub struct Outcome {
     pub usual_start: Duration,
     /// What was said.
     pub counts: Counts,
-    /// Containers of applications that ran all the time.
-    pub applications: usize,
+    /// Containers of applications that ran before, and how many of them did not go on.
+    pub applications: (usize, usize),
     /// Sidecars that were started again.
     pub sidecars: i32,
     /// What the operator counted as lost.
@@ -50,50 +52,96 @@ impl Report {
         failed.collect()
     }
 
-    pub fn print(&self) {
-        let rows: Vec<Vec<String>> = self.0.iter().map(|(fault, outcome)| row(fault, outcome)).collect();
-        table(
-            &[
-                "fault",
-                "what was done",
-                "lasted",
-                "answers that changed",
-                "wrong",
-                "to Unknown",
-                "right again after",
-                "at work: policy and back",
-                "applications restarted",
-                "sidecars restarted",
-                "a pod starts in: before, meanwhile",
-                "counted as lost",
-            ],
-            &rows,
-        );
+    fn rows(&self) -> Vec<Vec<String>> {
+        self.0.iter().map(|(fault, outcome)| row(fault, outcome)).collect()
     }
+
+    pub fn print(&self) {
+        table(&HEADER, &self.rows());
+    }
+
+    /// Replaces the rows of these faults in the document.
+    pub fn write(&self) -> Result<()> {
+        write(&self.rows())
+    }
+}
+
+const HEADER: [&str; 13] = [
+    "fault",
+    "what was done",
+    "lasted",
+    "answers that changed",
+    "wrong",
+    "to Unknown",
+    "right again after",
+    "at work: policy and back",
+    "applications restarted",
+    "sidecars restarted",
+    "a pod starts in: before, meanwhile at most",
+    "counted as lost",
+    "result",
+];
+
+/// Where the last result is.
+const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/soak.md");
+
+/// Replaces rows of the last result.
+pub fn write(rows: &[Vec<String>]) -> Result<()> {
+    let before = fs::read_to_string(DOCUMENT).with_context(|| format!("cannot read {DOCUMENT}"))?;
+    let order: Vec<&str> = Fault::ALL.iter().map(|fault| fault.name()).chain([RECONNECT, UPGRADE]).collect();
+    let after = replaced(&before, &HEADER, rows, &order);
+    let after = after.with_context(|| format!("{DOCUMENT} has no place for the table"))?;
+    fs::write(DOCUMENT, after).with_context(|| format!("cannot write {DOCUMENT}"))
+}
+
+/// A row of a fault that counts little of this.
+pub fn short_row(fault: &str, what: &str, lasted: Duration, changes: usize, wrong: &[String]) -> Vec<String> {
+    let mut row = vec![fault.to_owned(), cell(what), seconds(lasted), changes.to_string()];
+    row.resize(HEADER.len() - 1, "–".to_owned());
+    row.push(result(wrong));
+    row
+}
+
+fn result(wrong: &[String]) -> String {
+    if wrong.is_empty() {
+        "as it should be".to_owned()
+    } else {
+        cell(&format!("**not so**: {}", wrong.join("; ")))
+    }
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
 }
 
 fn row(fault: &str, outcome: &Result<Outcome>) -> Vec<String> {
     let outcome = match outcome {
         Ok(outcome) => outcome,
-        Err(error) => return vec![fault.to_owned(), format!("FAILED: {error:#}")],
+        Err(error) => {
+            let mut row = vec![fault.to_owned()];
+            row.resize(HEADER.len() - 1, "–".to_owned());
+            row.push(result(&[format!("{error:#}")]));
+            return row;
+        }
     };
-    let seconds = |time: Duration| format!("{:.1} s", time.as_secs_f64());
     let meanwhile = outcome.told.started.map_or_else(|| "–".to_owned(), seconds);
     let lost: Vec<String> = outcome.lost.iter().map(|(name, count)| format!("{name} {count}")).collect();
     let gaps =
         if outcome.counts.gaps > 0 { format!(" ({} lists)", outcome.counts.gaps) } else { String::new() };
+    let (applications, restarted) = outcome.applications;
     vec![
         fault.to_owned(),
-        outcome.told.what.clone(),
+        cell(&outcome.told.what),
         seconds(outcome.lasted),
         format!("{}{gaps}", outcome.counts.changes),
         outcome.counts.wrong.len().to_string(),
         outcome.counts.doubts.to_string(),
         seconds(outcome.right),
         seconds(outcome.at_work),
-        format!("0 of {}", outcome.applications),
+        format!("{restarted} of {applications}"),
         outcome.sidecars.to_string(),
         format!("{}, {meanwhile}", seconds(outcome.usual_start)),
-        if lost.is_empty() { "–".to_owned() } else { lost.join(", ") },
+        if lost.is_empty() { "–".to_owned() } else { cell(&lost.join(", ")) },
+        result(&outcome.told.wrong),
     ]
 }

@@ -15,8 +15,8 @@ const FIRST_WITHIN: Duration = Duration::from_mins(3);
 /// For a policy to be seen in a condition.
 const FLIP_WITHIN: Duration = Duration::from_mins(2);
 
-/// What is true while nothing is changed: check, condition or target, answers.
-const USUAL: [Expected; 13] = [
+/// What is true of the first checks while nothing is changed: check, condition or target, answers.
+const FIRST: [Expected; 13] = [
     ("good", "Ready", &OPEN),
     ("good", "open", &REACHABLE),
     ("good", "sealed", &DENIED),
@@ -35,8 +35,33 @@ const COVERED: [Truth; 1] = [("True", "AllReporting")];
 const OPEN: [Truth; 1] = [("True", "AsExpected")];
 const CLOSED: [Truth; 1] = [("False", "PolicyDenied")];
 const REACHABLE: [Truth; 1] = [("Reachable", "")];
-const DENIED: [Truth; 1] = [("Denied", "PolicyDenied")];
-const CHECKS: [&str; 4] = ["good", "bad", "refused", "flips"];
+/// What a policy closes is out of reach, whether or not it is proven at the moment that the policy is why; a check that
+/// expects the denial asks for the proof in Ready.
+const DENIED: [Truth; 2] = [("Denied", "PolicyDenied"), ("Unreachable", "PolicyDenied")];
+/// While a policy comes or goes, nobody can be sure.
+const CHANGES: [Truth; 2] = [("Unknown", "PolicyProgramming"), ("Unknown", "PolicyDenied")];
+
+/// More checks, to make twenty: each is about one server, in turns one that is open, sealed, shut or deaf.
+const MORE: [&str; 16] = [
+    "more-01", "more-02", "more-03", "more-04", "more-05", "more-06", "more-07", "more-08", "more-09",
+    "more-10", "more-11", "more-12", "more-13", "more-14", "more-15", "more-16",
+];
+const KINDS: [(&str, &[Truth], &[Truth]); 4] = [
+    ("open", &OPEN, &REACHABLE),
+    ("sealed", &OPEN, &DENIED),
+    ("shut", &CLOSED, &DENIED),
+    ("deaf", FIRST[7].2, FIRST[8].2),
+];
+/// All checks.
+pub const CHECKS: usize = 4 + MORE.len();
+
+/// What is true while nothing is changed.
+fn usual() -> Vec<Expected> {
+    let more = MORE.iter().zip(KINDS.iter().cycle()).flat_map(|(check, (server, ready, target))| {
+        [(*check, "Ready", *ready), (*check, *server, *target), (*check, "Covered", &COVERED[..])]
+    });
+    FIRST.into_iter().chain(more).collect()
+}
 
 /// The steady checks and who watches them.
 pub struct Steady<'a> {
@@ -68,14 +93,19 @@ impl<'a> Steady<'a> {
         let observer = Observer::of(scene.checks());
         let [open, sealed, shut, flip, deaf] =
             ["open", "sealed", "shut", "flip", "deaf"].map(|name| to_service(&server, name));
+        let sealed = denied(sealed);
+        let more = MORE.iter().zip([&open, &sealed, &shut, &deaf].into_iter().cycle());
+        let more = more.map(|(name, target)| object::check(&client, name, std::slice::from_ref(target)));
+        let more: Vec<Value> = more.collect();
         scene
             .apply(&[
-                object::check(&client, "good", &[open, denied(sealed)]),
+                object::check(&client, "good", &[open, sealed]),
                 object::check(&client, "bad", &[shut]),
                 object::check(&client, "refused", &[deaf]),
                 object::check(&client, "flips", &[flip]),
             ])
             .await?;
+        scene.apply(&more).await?;
         let client = scene.pods(CLIENT).get("client").await?;
         let flip = closed(&server, "flip", &["flip"]);
         let steady = Self { scene, observer, client, flip };
@@ -86,14 +116,23 @@ impl<'a> Steady<'a> {
 
     /// From now on, what is true while nothing is changed.
     pub fn expect_usual(&self) {
-        for (check, of, truths) in USUAL {
+        for (check, of, truths) in usual() {
             self.observer.expect(check, of, truths);
+        }
+    }
+
+    /// From now on this may as well be told of the server that is open: of Ready, and of the target.
+    pub fn expect_of_open(&self, ready: &[Truth], target: &[Truth]) {
+        let about_it = usual().into_iter().filter(|(_, of, _)| *of == "open");
+        for (check, of, truths) in about_it {
+            self.observer.expect(check, "Ready", &[&OPEN, ready].concat());
+            self.observer.expect(check, of, &[truths, target].concat());
         }
     }
 
     /// From now on it may as well be told that sources do not report.
     pub fn expect_silence(&self) {
-        for check in CHECKS {
+        for (check, _, _) in usual().into_iter().filter(|(_, of, _)| *of == "Covered") {
             let silent = [COVERED[0], ("False", "NotReporting")];
             self.observer.expect(check, "Covered", &silent);
         }
@@ -101,7 +140,7 @@ impl<'a> Steady<'a> {
 
     /// Waits until everything is as usual.
     pub async fn right(&self, within: Duration) -> Result<Duration> {
-        self.observer.say(&USUAL, within).await
+        self.observer.say(&usual(), within).await
     }
 
     /// The uid of the source pod.
@@ -111,7 +150,7 @@ impl<'a> Steady<'a> {
 
     /// Closes the server that a policy closes now and then, and waits until that is told. Meanwhile both is true.
     pub async fn close(&self, within: Duration) -> Result<()> {
-        self.flips(&[OPEN, CLOSED].concat(), &[REACHABLE, DENIED].concat());
+        self.flips_either_way();
         self.scene.apply(std::slice::from_ref(&self.flip)).await?;
         self.observer.say(&[("flips", "Ready", &CLOSED)], within).await?;
         self.flips(&CLOSED, &DENIED);
@@ -120,7 +159,7 @@ impl<'a> Steady<'a> {
 
     /// Opens it again, and waits likewise.
     pub async fn open(&self, within: Duration) -> Result<()> {
-        self.flips(&[OPEN, CLOSED].concat(), &[REACHABLE, DENIED].concat());
+        self.flips_either_way();
         self.scene.delete(&self.flip).await?;
         self.observer.say(&[("flips", "Ready", &OPEN)], within).await?;
         self.flips(&OPEN, &REACHABLE);
@@ -133,6 +172,12 @@ impl<'a> Steady<'a> {
         self.close(FLIP_WITHIN).await?;
         self.open(FLIP_WITHIN).await?;
         Ok(begun.elapsed())
+    }
+
+    fn flips_either_way(&self) {
+        let [ready, target]: [[&[Truth]; 3]; 2] =
+            [[&OPEN, &CLOSED, &CHANGES], [&REACHABLE, &DENIED, &CHANGES]];
+        self.flips(&ready.concat(), &target.concat());
     }
 
     fn flips(&self, ready: &[Truth], target: &[Truth]) {

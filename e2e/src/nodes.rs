@@ -161,6 +161,25 @@ impl Alone<'_> {
         self.sidecar_changed.store(true, Ordering::Relaxed);
     }
 
+    /// Has the operator on its nodes' network, its webhook at another port than the kubelet's, until this goes.
+    pub fn on_its_nodes_network(&self) -> Result<()> {
+        self.sidecar_changed.store(true, Ordering::Relaxed);
+        enforce(self.cluster, SYSTEM, "privileged")?;
+        upgrade(self.cluster, &["webhook.hostNetwork=true", "webhook.port=10270"])
+    }
+
+    /// Whether the API server gets to the webhook; it does again when this goes. By the port that it is told to call: a
+    /// connection that it has would outlive every change of the Service.
+    pub fn webhook_is_reachable(&self, reachable: bool) -> Result<()> {
+        let port = if reachable { 443 } else { 444 };
+        let change = |n: u8| {
+            format!(r#"{{"op":"add","path":"/webhooks/{n}/clientConfig/service/port","value":{port}}}"#)
+        };
+        let patch = format!("[{},{}]", change(0), change(1));
+        let webhook = ["patch", "mutatingwebhookconfiguration", "peerwalk", "--type=json", "-p", &patch];
+        printed(self.cluster.kubectl().args(webhook)).map(drop)
+    }
+
     /// Makes the release what another chart has, until this goes. Nobody waits for its operator.
     pub fn other_chart(&self, chart: &Path) -> Result<()> {
         self.changes_release();
@@ -205,6 +224,7 @@ impl Drop for Alone<'_> {
             self.cluster.set_deny(Deny::Drop),
             self.cluster.set_strict(false),
             self.scale_dns(1),
+            self.webhook_is_reachable(true),
             self.own_sidecar(),
             self.start_operator(),
         ];
@@ -223,7 +243,17 @@ fn scale(cluster: &Cluster, (namespace, name): (&str, &str), replicas: u8) -> Re
 }
 
 fn install(cluster: &Cluster, more: &[&str]) -> Result<()> {
-    make_restricted(cluster, SYSTEM)?;
+    let found = ["get", "namespace", SYSTEM, "--ignore-not-found", "-o", "name"];
+    // It is there from an earlier test binary.
+    if printed(cluster.kubectl().args(found))?.is_empty() {
+        printed(cluster.kubectl().args(["create", "namespace", SYSTEM]))?;
+    }
+    enforce(cluster, SYSTEM, "restricted")?;
+    upgrade(cluster, more)
+}
+
+/// The release as the chart has it, with these values besides the usual ones.
+fn upgrade(cluster: &Cluster, more: &[&str]) -> Result<()> {
     let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/peerwalk");
     let chart = fs::canonicalize(&chart).with_context(|| format!("no chart at {}", chart.display()))?;
     let mut helm = cluster.helm(&mut Quiet)?;
@@ -258,14 +288,10 @@ fn await_rollout(cluster: &Cluster) -> Result<()> {
     }
 }
 
-/// A namespace, unless it is there from an earlier test binary, that takes no pod which is not restricted.
-fn make_restricted(cluster: &Cluster, namespace: &str) -> Result<()> {
-    let found = ["get", "namespace", namespace, "--ignore-not-found", "-o", "name"];
-    if printed(cluster.kubectl().args(found))?.is_empty() {
-        printed(cluster.kubectl().args(["create", "namespace", namespace]))?;
-    }
-    let enforce = "pod-security.kubernetes.io/enforce=restricted";
-    printed(cluster.kubectl().args(["label", "--overwrite", "namespace", namespace, enforce])).map(drop)
+/// A namespace takes no pod that breaks this Pod Security Standard.
+fn enforce(cluster: &Cluster, namespace: &str, standard: &str) -> Result<()> {
+    let enforce = format!("pod-security.kubernetes.io/enforce={standard}");
+    printed(cluster.kubectl().args(["label", "--overwrite", "namespace", namespace, &enforce])).map(drop)
 }
 
 /// Waits until the API server reaches the webhook: a moment passes between the operator being ready and its

@@ -15,8 +15,22 @@ use crate::scene::{CLIENT, SERVER, Scene};
 pub struct Workloads {
     /// The applications' own.
     applications: BTreeMap<(String, String), Run>,
+    /// Pods with a sidecar.
+    pub sidecars: u64,
     /// How often sidecars were started again.
     pub sidecar_restarts: i32,
+    /// How often each of the operator's pods was started again.
+    operators: BTreeMap<String, i32>,
+}
+
+/// What became of all that ran.
+pub struct Since {
+    /// Containers of applications.
+    pub applications: usize,
+    /// Those that are not as they were, in words.
+    pub changed: Vec<String>,
+    /// Pods of the operator that are not, or were started again, in words.
+    pub operators: Vec<String>,
 }
 
 /// One run of a container.
@@ -41,11 +55,20 @@ impl Run {
 impl Workloads {
     /// As the API server has them now.
     pub async fn of(scene: &Scene<'_>) -> Result<Self> {
-        let mut found = Self { applications: BTreeMap::new(), sidecar_restarts: 0 };
+        let mut found = Self {
+            applications: BTreeMap::new(),
+            sidecars: 0,
+            sidecar_restarts: 0,
+            operators: BTreeMap::new(),
+        };
         for role in [CLIENT, SERVER] {
             for pod in scene.pods(role).list(&ListParams::default()).await?.items {
                 found.add(&pod);
             }
+        }
+        for pod in scene.nodes.operators().await? {
+            let restarts = restarts(&pod);
+            found.operators.insert(pod.metadata.name.unwrap_or_default(), restarts);
         }
         Ok(found)
     }
@@ -56,17 +79,32 @@ impl Workloads {
         for container in status.container_statuses.iter().flatten() {
             self.applications.insert((uid.clone(), container.name.clone()), Run::of(container));
         }
-        let init = status.init_container_statuses.iter().flatten();
-        self.sidecar_restarts += init.filter(|c| c.name == "peerwalk").map(|c| c.restart_count).sum::<i32>();
+        for sidecar in status.init_container_statuses.iter().flatten().filter(|c| c.name == "peerwalk") {
+            self.sidecars += 1;
+            self.sidecar_restarts += sidecar.restart_count;
+        }
     }
 
-    /// How many applications run, and what is not as it was, in words.
-    pub fn since(&self, before: &Self) -> (usize, Vec<String>) {
+    /// What became of all that ran before.
+    pub fn since(&self, before: &Self) -> Since {
         let of_before = before.applications.iter().map(|(key, was)| (key, was, self.applications.get(key)));
         let changed = of_before.filter(|(_, was, now)| *now != Some(*was));
         let told = changed.map(|(key, was, now)| format!("{} of {}: {was:?} -> {now:?}", key.1, key.0));
-        (before.applications.len(), told.collect())
+        let operators = before.operators.iter().map(|(pod, was)| (pod, was, self.operators.get(pod)));
+        let operators = operators.filter(|(_, was, now)| *now != Some(*was));
+        let of_operators = operators.map(|(pod, was, now)| format!("{pod}: {was} restarts -> {now:?}"));
+        Since {
+            applications: before.applications.len(),
+            changed: told.collect(),
+            operators: of_operators.collect(),
+        }
     }
+}
+
+/// How often the containers of a pod were started again.
+pub fn restarts(pod: &Pod) -> i32 {
+    let containers = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
+    containers.map(|container| container.restart_count).sum()
 }
 
 /// Makes a pod that asks for a sidecar, and gives how long it took until its application ran, and whether it has the

@@ -1,4 +1,5 @@
-//! A sidecar that cannot start: the first pods wait for it, injection pauses, and the pods after them start.
+//! A sidecar that cannot start: the first pods wait for it, injection pauses, and the pods after them start. Once it can,
+//! a trial finds out.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -12,12 +13,17 @@ use kube::runtime::wait::await_condition;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use peerwalk_api::ConnectivityCheck;
 use peerwalk_api::condition::{COVERED, find};
+use peerwalk_cluster::Place;
+use peerwalk_e2e::nodes::printed;
 use peerwalk_e2e::object::{self, NODE_1, NODE_2, to_service};
 use peerwalk_e2e::scene::{CLIENT, SERVER, Scene, is_ready, play_alone, within};
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 /// Nobody listens there, so that a pull is refused at once.
 const NO_REGISTRY: &str = "127.0.0.1:1";
+/// The first trial comes a minute after the pause began.
+const TRIED_WITHIN: Duration = Duration::from_mins(2);
 const CAUSE: &str = "the sidecar's image cannot be pulled";
 
 /// A source pod of the checks.
@@ -60,7 +66,10 @@ fn covered(check: Option<&ConnectivityCheck>) -> Option<&str> {
 async fn an_image_that_cannot_be_pulled_holds_no_more_than_a_few_pods() -> Result<()> {
     play_alone(async |scene, alone| {
         let (client, server) = (scene.name(CLIENT), scene.name(SERVER));
-        alone.sidecar_from(NO_REGISTRY)?;
+        // Another name in each run: once it is there, it stays on the nodes.
+        let registry = format!("{NO_REGISTRY}/{client}");
+        let image = format!("{registry}/sidecar:dev");
+        alone.sidecar_from(&registry)?;
 
         let held = ["held-0", "held-1", "held-2"];
         let pods: Vec<Value> = held.iter().map(|name| source(scene, name)).collect();
@@ -106,14 +115,35 @@ async fn an_image_that_cannot_be_pulled_holds_no_more_than_a_few_pods() -> Resul
             "{server} is not paused:\n{metrics}"
         );
 
-        // Once nothing fails any more, pods get it again.
-        for pod in &pods {
-            scene.delete(pod).await?;
+        // Once the image is there, those that waited start, and a pod that is injected for trial ends the pause.
+        for node in 1..=2 {
+            let mut ctr = scene.nodes.cluster.exec(&Place::Node(node), "ctr")?;
+            ctr.args(["-n", "k8s.io", "images", "tag", "peerwalk.dev/sidecar:dev", &image]);
+            printed(&mut ctr)?;
         }
-        alone.own_sidecar()?;
+        for name in held {
+            scene.pod_is(&client, name, "ready at last", is_ready).await?;
+        }
+        let tried = tokio::time::timeout(TRIED_WITHIN, trial(scene)).await.context("a pod is tried")??;
+        let resumed = event(scene, "InjectionResumed").await?;
+        let on = resumed.regarding.and_then(|pod| pod.name).unwrap_or_default();
+        ensure!(on == tried, "on the pod that was tried, {tried}: {on}");
         scene.deploy(&[source(scene, "again")]).await?;
         ensure!(is_injected(&scene.pods(CLIENT).get("again").await?), "the sidecar is back");
         Ok(())
     })
     .await
+}
+
+/// Makes pods until one gets the sidecar.
+async fn trial(scene: &Scene<'_>) -> Result<String> {
+    for n in 0.. {
+        let name = format!("trial-{n}");
+        scene.deploy(&[source(scene, &name)]).await?;
+        if is_injected(&scene.pods(CLIENT).get(&name).await?) {
+            return Ok(name);
+        }
+        sleep(Duration::from_secs(3)).await;
+    }
+    bail!("no pod was tried")
 }

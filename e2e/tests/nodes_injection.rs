@@ -1,26 +1,31 @@
 //! Injection never hurts: whatever a namespace asks of its pods and whatever becomes of them, the application starts,
-//! with us or without. The namespace of the clients enforces the restricted Pod Security Standard throughout.
+//! with us or without, and as soon as our container has. The namespace of the clients enforces the restricted Pod
+//! Security Standard throughout.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Api, PostParams};
-use peerwalk_api::ConditionStatus::Unknown;
-use peerwalk_api::condition::{COVERED, find};
 use peerwalk_e2e::object::{self, NODE_1};
-use peerwalk_e2e::scene::{CLIENT, SERVER, Scene, play};
+use peerwalk_e2e::scene::{CLIENT, Scene, play};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 #[path = "nodes_injection/moves.rs"]
 mod moves;
+#[path = "nodes_injection/quotas.rs"]
+mod quotas;
 #[path = "nodes_injection/starts.rs"]
 mod starts;
 
 /// How long the webhook may take to hear of a namespace's rules, and the API server to count a new quota.
 const HEARD_WITHIN: Duration = Duration::from_secs(30);
 const ASK_EVERY: Duration = Duration::from_millis(200);
+/// From the start of our container to that of the next. The kubelet looks once a second whether ours runs, tells moments in
+/// whole seconds, and takes a moment to make a container, as it would without us.
+const NEXT_WITHIN_S: i64 = 3;
 
 /// The client's pod.
 fn client(scene: &Scene<'_>) -> Value {
@@ -31,15 +36,6 @@ fn client(scene: &Scene<'_>) -> Value {
 fn sized(mut pod: Value, requests: &Value, limits: &Value) -> Value {
     pod["spec"]["containers"][0]["resources"] = json!({ "requests": requests, "limits": limits });
     pod
-}
-
-fn quota(namespace: &str, hard: &Value) -> Value {
-    json!({
-        "apiVersion": "v1",
-        "kind": "ResourceQuota",
-        "metadata": { "namespace": namespace, "name": "team" },
-        "spec": { "hard": hard },
-    })
 }
 
 fn limit_range(namespace: &str, item: &Value) -> Value {
@@ -56,6 +52,43 @@ fn sidecar(pod: &Pod) -> Option<Value> {
     let pod = serde_json::to_value(pod).ok()?;
     let containers = pod["spec"]["initContainers"].as_array()?;
     containers.iter().find(|container| container["name"] == "peerwalk").cloned()
+}
+
+/// When a container that was never started again has started.
+fn started(status: &ContainerStatus) -> Option<&Time> {
+    let state = status.state.as_ref().filter(|_| status.restart_count == 0)?;
+    let running = state.running.as_ref().and_then(|running| running.started_at.as_ref());
+    running.or_else(|| state.terminated.as_ref()?.started_at.as_ref())
+}
+
+/// When our container has started in the pod, and when that after it has, both by the kubelet.
+fn starts(pod: &Pod) -> Option<[&Time; 2]> {
+    let status = pod.status.as_ref()?;
+    let mut initial = status.init_container_statuses.iter().flatten();
+    let ours = initial.find(|status| status.name == "peerwalk")?;
+    let next = initial.next().or_else(|| status.container_statuses.iter().flatten().next())?;
+    Some([started(ours)?, started(next)?])
+}
+
+/// Holds a pod with the sidecar to its start: what comes next waits for our container, and for nothing else of ours.
+fn prompt(pod: &Pod) -> Result<()> {
+    let name = pod.metadata.name.as_deref().unwrap_or_default();
+    ensure!(sidecar(pod).is_some(), "{name} has the sidecar");
+    let [ours, next] = starts(pod).with_context(|| format!("both have started, once: {:?}", pod.status))?;
+    let later = next.0.as_second() - ours.0.as_second();
+    ensure!((0..=NEXT_WITHIN_S).contains(&later), "{name}: started {later} s after the sidecar");
+    Ok(())
+}
+
+/// Deploys pods that get the sidecar, and holds each to its start.
+async fn deploy(scene: &Scene<'_>, pods: &[Value]) -> Result<()> {
+    scene.deploy(pods).await?;
+    for pod in pods {
+        let [namespace, name] = ["namespace", "name"].map(|field| pod["metadata"][field].as_str());
+        let pods: Api<Pod> = Api::namespaced(scene.nodes.client.clone(), namespace.context("a namespace")?);
+        prompt(&pods.get(name.context("a name")?).await?)?;
+    }
+    Ok(())
 }
 
 /// What the pod was told.
@@ -83,46 +116,6 @@ async fn heard(scene: &Scene<'_>, pod: &Value, what: &str, so: impl Fn(&Pod) -> 
 }
 
 #[tokio::test]
-async fn a_quota_with_room_has_the_sidecar_in_it() -> Result<()> {
-    play(async |scene| {
-        let hard = json!({
-            "requests.cpu": "110m", "requests.memory": "80Mi", "limits.cpu": "300m", "limits.memory": "96Mi",
-        });
-        scene.apply(&[quota(&scene.name(CLIENT), &hard)]).await?;
-        let pod = sized(
-            client(scene),
-            &json!({ "cpu": "100m", "memory": "64Mi" }),
-            &json!({ "cpu": "200m", "memory": "64Mi" }),
-        );
-        heard(scene, &pod, "the pod with the sidecar fills the quota", |pod| sidecar(pod).is_some()).await?;
-        scene.deploy(&[pod]).await
-    })
-    .await
-}
-
-#[tokio::test]
-async fn without_room_in_a_quota_the_application_runs_alone_and_the_check_says_why() -> Result<()> {
-    play(async |scene| {
-        let namespace = scene.name(CLIENT);
-        scene.apply(&[quota(&namespace, &json!({ "requests.cpu": "105m" }))]).await?;
-        let pod = sized(client(scene), &json!({ "cpu": "100m" }), &json!({}));
-        heard(scene, &pod, "the pod goes without the sidecar", |pod| {
-            sidecar(pod).is_none() && note(pod).starts_with("skipped: ResourceQuota team: ")
-        })
-        .await?;
-        scene.deploy(&[pod]).await?;
-        let target = object::to_service(&scene.name(SERVER), "near");
-        scene.apply(&[object::check(&namespace, "why", &[target])]).await?;
-        let check = scene.verdict("why", Unknown, "NotInjected").await?;
-        let status = check.status.context("a status")?;
-        let covered = find(&status.conditions, COVERED).context("Covered is there")?;
-        ensure!(covered.message.contains("ResourceQuota team: 105m of requests.cpu is left"), "{covered:?}");
-        Ok(())
-    })
-    .await
-}
-
-#[tokio::test]
 async fn the_sidecar_fits_minima_maxima_and_ratios() -> Result<()> {
     play(async |scene| {
         let item = json!({
@@ -144,7 +137,7 @@ async fn the_sidecar_fits_minima_maxima_and_ratios() -> Result<()> {
             })
         };
         heard(scene, &client(scene), "the sidecar is made to fit", fits).await?;
-        scene.deploy(&[client(scene)]).await
+        deploy(scene, &[client(scene)]).await
     })
     .await
 }
@@ -162,7 +155,7 @@ async fn the_sidecar_fits_the_bounds_of_the_whole_pod() -> Result<()> {
             sidecar(pod).is_some_and(|container| container["resources"]["limits"] == limits)
         })
         .await?;
-        scene.deploy(&[pod]).await
+        deploy(scene, &[pod]).await
     })
     .await
 }

@@ -139,8 +139,9 @@ async fn what_the_page_installs_works_and_nothing_of_it_is_left_behind() -> Resu
         // The sidecars, until somebody restarts their workloads.
         let pods = [format!("Pod {client}/"), format!("Pod {server}/")];
         await_left(&shell, |object| pods.iter().any(|pod| object.starts_with(pod))).await?;
-        let (count, changed) = Workloads::of(scene).await?.since(&applications);
-        ensure!(count == 2 && changed.is_empty(), "removing touches no application: {changed:?}");
+        let since = Workloads::of(scene).await?.since(&applications);
+        ensure!(since.applications == 2, "two applications ran before: {}", since.applications);
+        ensure!(since.changed.is_empty(), "removing touches no application: {:?}", since.changed);
 
         let asked = Instant::now();
         while carry_out(&shell, scene, restart)?.lines().any(|line| line.starts_with(&client)) {

@@ -110,6 +110,9 @@ pub struct Trusted {
     pub hub_fingerprints: BTreeSet<String>,
     /// What the API server verifies the webhook by, PEM.
     pub webhook_bundle: String,
+    /// The authority of it that signs what this replica serves from its start on, PEM: with this alone the API server
+    /// can call it.
+    pub webhook_ca: String,
 }
 
 /// What is served, and what it is signed by.
@@ -231,6 +234,7 @@ fn trusted(authorities: &Authorities, given: Option<&Given>) -> Trusted {
         hub_root: authorities.hub_root.certificate_pem().to_owned(),
         hub_fingerprints: authorities.hub_fingerprints(),
         webhook_bundle: authorities.webhook_bundle() + given.map_or("", Given::ca),
+        webhook_ca: authorities.webhook_ca.certificate_pem().to_owned(),
     }
 }
 

@@ -21,19 +21,25 @@ use tokio_util::sync::CancellationToken;
 /// For one explanation.
 const EXPLAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The controller's loop turns once a second. One that has not for so long hangs: what pods tell is judged no more,
-/// while streams and the webhook go on as if nothing were wrong.
+/// The loops of the operator turn every few seconds, whatever the API server does. One that has not for so long hangs,
+/// while the others go on as if nothing were wrong.
 const HANGS: Duration = Duration::from_mins(1);
 
-/// When the controller's loop last turned.
-pub type Pulse = watch::Receiver<Instant>;
+/// When a loop last turned, and what it is the loop of.
+pub struct Pulse {
+    /// As a person may read it.
+    pub of: &'static str,
+    /// When it last turned.
+    pub turned: watch::Receiver<Instant>,
+}
 
-/// What `/readyz` waits for: with both, pods that are made get a sidecar, and the sidecar gets its plan. Neither is
+/// What `/readyz` waits for: with all of it, pods that are made get a sidecar, and the sidecar gets its plan. None is
 /// taken back, as attached sidecars are served in any case.
 #[derive(Debug, Default)]
 pub struct Readiness {
     listed: AtomicBool,
     callable: AtomicBool,
+    knows_rules: AtomicBool,
 }
 
 impl Readiness {
@@ -52,11 +58,17 @@ impl Readiness {
         self.callable.store(true, Ordering::Relaxed);
     }
 
+    /// The webhook has listed what namespaces ask of their pods: before that it injects none.
+    pub fn rules_known(&self) {
+        self.knows_rules.store(true, Ordering::Relaxed);
+    }
+
     /// The answer of `/readyz`, with what is missing.
     fn answer(&self) -> (StatusCode, String) {
         let parts = [
             (&self.listed, "the cluster's objects are not all listed"),
             (&self.callable, "the caBundle is not in the MutatingWebhookConfiguration"),
+            (&self.knows_rules, "what namespaces ask of their pods is not all listed"),
         ];
         let missing: Vec<&str> =
             parts.iter().filter(|(done, _)| !done.load(Ordering::Relaxed)).map(|(_, what)| *what).collect();
@@ -67,22 +79,27 @@ impl Readiness {
     }
 }
 
-/// `/healthz` says whether the controller works, `/readyz` whether pods can be injected and served.
+/// `/healthz` says whether every loop works, `/readyz` whether pods can be injected and served. A part that ends takes
+/// the process with it.
 ///
 /// Neither asks the API server: while it is away everybody waits for it, and ending the operator helps nobody.
-pub fn health(readiness: Arc<Readiness>, pulse: Pulse) -> Router {
-    let healthz = async |State(pulse): State<Pulse>| alive(&pulse);
+pub fn health(readiness: Arc<Readiness>, pulses: Vec<Pulse>) -> Router {
+    let healthz = async |State(pulses): State<Arc<[Pulse]>>| alive(&pulses);
     let readyz = async |State(readiness): State<Arc<Readiness>>| readiness.answer();
-    let healthz = Router::new().route("/healthz", get(healthz)).with_state(pulse);
+    let healthz = Router::new().route("/healthz", get(healthz)).with_state(pulses.into());
     Router::new().route("/readyz", get(readyz)).with_state(readiness).merge(healthz)
 }
 
-fn alive(pulse: &Pulse) -> (StatusCode, String) {
-    let rests = pulse.borrow().elapsed();
-    if rests < HANGS {
+fn alive(pulses: &[Pulse]) -> (StatusCode, String) {
+    let rests = pulses.iter().map(|pulse| (pulse.of, pulse.turned.borrow().elapsed()));
+    let hang: Vec<String> = rests
+        .filter(|(_, rests)| *rests >= HANGS)
+        .map(|(of, rests)| format!("{of} has not turned for {} s", rests.as_secs()))
+        .collect();
+    if hang.is_empty() {
         return (StatusCode::OK, "ok\n".to_owned());
     }
-    (StatusCode::SERVICE_UNAVAILABLE, format!("the controller has not turned for {} s\n", rests.as_secs()))
+    (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", hang.join("; ")))
 }
 
 /// `/metrics` in the OpenMetrics text format.
@@ -213,17 +230,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_controller_that_hangs_is_not_healthy() {
-        let (turns, pulse) = watch::channel(Instant::now());
-        assert_eq!(alive(&pulse).0, StatusCode::OK);
-        tokio::time::advance(Duration::from_secs(59)).await;
-        assert_eq!(alive(&pulse).0, StatusCode::OK, "a long turn");
-        tokio::time::advance(Duration::from_secs(1)).await;
-        let (status, body) = alive(&pulse);
-        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-        assert!(body.contains("60 s"), "{body}");
-        turns.send_replace(Instant::now());
-        assert_eq!(alive(&pulse).0, StatusCode::OK, "it goes on");
+    async fn a_loop_that_hangs_is_not_healthy() {
+        const LOOPS: [&str; 3] = ["the controller", "the hub", "who keeps the lease"];
+        for hangs in LOOPS {
+            let all = LOOPS.map(|of| (of, watch::channel(Instant::now())));
+            let pulses = all.each_ref().map(|(of, (_, turned))| Pulse { of, turned: turned.clone() });
+            let turn = |who: &dyn Fn(&str) -> bool| {
+                for (_, (turns, _)) in all.iter().filter(|(of, _)| who(of)) {
+                    turns.send_replace(Instant::now());
+                }
+            };
+            assert_eq!(alive(&pulses).0, StatusCode::OK);
+            tokio::time::advance(Duration::from_secs(59)).await;
+            turn(&|of| of != hangs);
+            assert_eq!(alive(&pulses).0, StatusCode::OK, "a long turn");
+            tokio::time::advance(Duration::from_secs(1)).await;
+            let told = (StatusCode::SERVICE_UNAVAILABLE, format!("{hangs} has not turned for 60 s\n"));
+            assert_eq!(alive(&pulses), told);
+            turn(&|_| true);
+            assert_eq!(alive(&pulses).0, StatusCode::OK, "it goes on");
+        }
     }
 
     #[test]
@@ -240,25 +266,26 @@ mod tests {
     }
 
     #[test]
-    fn ready_is_what_has_both_and_the_rest_says_what_is_missing() {
-        const LISTED: &str = "objects are not all listed";
-        const CALLABLE: &str = "caBundle is not in the MutatingWebhookConfiguration";
-        for (listed, callable, missing) in [
-            (false, false, [true, true]),
-            (true, false, [false, true]),
-            (false, true, [true, false]),
-            (true, true, [false, false]),
-        ] {
+    fn ready_is_what_has_everything_and_the_rest_says_what_is_missing() {
+        type Part = (fn(&Readiness), &'static str);
+        let parts: [Part; 3] = [
+            (Readiness::listed, "objects are not all listed"),
+            (Readiness::webhook_callable, "caBundle is not in the MutatingWebhookConfiguration"),
+            (Readiness::rules_known, "what namespaces ask of their pods is not all listed"),
+        ];
+        for had in 0..8_u8 {
             let readiness = Readiness::default();
-            if listed {
-                readiness.listed();
-            }
-            if callable {
-                readiness.webhook_callable();
+            let has = |part: usize| had & (1 << part) != 0;
+            for (part, (note, _)) in parts.iter().enumerate() {
+                if has(part) {
+                    note(&readiness);
+                }
             }
             let (status, body) = readiness.answer();
-            assert_eq!(status == StatusCode::OK, listed && callable, "{listed} {callable}: {status}");
-            assert_eq!([LISTED, CALLABLE].map(|words| body.contains(words)), missing, "{body}");
+            assert_eq!(status == StatusCode::OK, had == 7, "{had:03b}: {status}");
+            for (part, (_, words)) in parts.iter().enumerate() {
+                assert_eq!(body.contains(words), !has(part), "{had:03b}: {body}");
+            }
         }
     }
 }

@@ -42,18 +42,19 @@ pub struct Me {
     pub hub: SocketAddr,
 }
 
-/// Takes the Lease of that name whenever it is free, renews it, and tells who leads, until `stop`; then it is
-/// released, so that another replica need not wait. By then whatever writes must have ended. Needs `get` and
+/// Takes the Lease of that name whenever it is free, renews it, and tells who leads, and with each turn that it turns,
+/// until `stop`; then it is released, so that another replica need not wait. By then whatever writes must have ended. Needs `get` and
 /// `update` on that Lease, and `create`.
 pub async fn keep(
     api: Api<Lease>,
     name: &str,
     me: &Me,
-    leading: watch::Sender<Leading>,
+    (leading, turns): (watch::Sender<Leading>, watch::Sender<Instant>),
     stop: CancellationToken,
 ) {
     let mut election = Election::new(api, name, me, leading);
     loop {
+        turns.send_replace(Instant::now());
         // A call that was begun is waited for: a lease that is taken unseen could not be released.
         let next = election.turn().await;
         tokio::select! {
@@ -79,6 +80,9 @@ struct Election {
     renewed: Option<Instant>,
     /// Whether the object is to be read before anything else.
     unsure: bool,
+    /// Whether the object was seen without our name since the last term began: another may have led since. That it names
+    /// us by now says nothing, as a write may land whose answer comes too late.
+    parted: bool,
     term: u64,
 }
 
@@ -103,6 +107,7 @@ impl Election {
             looked: None,
             renewed: None,
             unsure: true,
+            parted: true,
             term: 0,
         }
     }
@@ -150,9 +155,6 @@ impl Election {
     async fn write(&mut self, now: Instant) -> bool {
         let lease = held(self.lease.as_ref(), &self.name, &self.identity, self.hub, Timestamp::now());
         let begins = self.renewed.is_none();
-        // Nobody else has led since we did.
-        let goes_on =
-            self.term > 0 && self.observed.as_ref().is_some_and(|o| o.record.holder == self.identity);
         let parameters = PostParams::default();
         let called = if self.lease.is_some() {
             call("renew", self.api.replace(&self.name, &parameters, &lease)).await
@@ -164,7 +166,7 @@ impl Election {
         self.take_in(Some(lease));
         self.renewed = Some(now);
         if begins {
-            self.term += u64::from(!goes_on);
+            self.term += u64::from(std::mem::take(&mut self.parted));
             info!(lease = %self.name, term = self.term, "this replica leads");
         }
         true
@@ -176,6 +178,7 @@ impl Election {
         let now = Instant::now();
         let looked = self.looked.replace(now).is_some_and(|last| now.duration_since(last) < GIVE_UP);
         let record = lease.as_ref().map(Record::of);
+        self.parted |= record.as_ref().is_none_or(|record| record.holder != self.identity);
         self.unsure = false;
         self.lease = lease;
         self.observed = record.map(|record| match self.observed.take() {

@@ -14,7 +14,7 @@ use k8s_openapi::api::core::v1::{Secret, Service};
 use kube::api::Api;
 use kube::{Client, Config};
 use peerwalk_controller::{Explain, Leading};
-use peerwalk_webhook::Pauses;
+use peerwalk_webhook::{Namespaces, Pauses};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -98,13 +98,13 @@ async fn start(args: &Args, stages: &mut Stages) -> anyhow::Result<()> {
     let certificates = certificates(&client, args).await?;
     let hub_address = hub_address(&client, args).await?;
     let readiness = Arc::new(Readiness::default());
-    let pauses = Pauses::default();
-    let (turns, pulse) = watch::channel(Instant::now());
+    let (pauses, namespaces) = (Pauses::default(), Namespaces::default());
+    let mut pulses = Vec::new();
     let trust = Trust {
         certificates,
         carried: watch::Sender::new(None),
         told: watch::Sender::new(None),
-        leading: start_leading(stages, &clients, args),
+        leading: start_leading(stages, &clients, args, pulse(&mut pulses, "who keeps the lease")),
     };
     let explain = controller::start(
         stages,
@@ -112,7 +112,7 @@ async fn start(args: &Args, stages: &mut Stages) -> anyhow::Result<()> {
         args,
         hub_address,
         &trust,
-        (&readiness, &pauses, turns),
+        (&readiness, (&pauses, &namespaces), &mut pulses),
         &mut registry,
     )
     .await?;
@@ -121,12 +121,12 @@ async fn start(args: &Args, stages: &mut Stages) -> anyhow::Result<()> {
         &client,
         args,
         hub_address,
-        (&trust, pauses),
-        when_told(&readiness, Readiness::webhook_callable),
+        (&trust, (pauses, namespaces), pulse(&mut pulses, "the webhook")),
+        [Readiness::webhook_callable, Readiness::rules_known].map(|note| when_told(&readiness, note)),
         &mut registry,
     )
     .await?;
-    start_http(stages, args, (readiness, pulse), (explain, trust.leading.clone()), registry).await?;
+    start_http(stages, args, (readiness, pulses), (explain, trust.leading.clone()), registry).await?;
     let keeping = Keeping {
         secrets: Api::namespaced(client.clone(), &args.namespace),
         name: args.secret.clone(),
@@ -212,15 +212,27 @@ async fn hub_address(client: &Client, args: &Args) -> anyhow::Result<SocketAddr>
     Ok(SocketAddr::new(ip, port))
 }
 
+/// For a loop to tell at each turn that it turns, and for `/healthz` to see it.
+fn pulse(pulses: &mut Vec<Pulse>, of: &'static str) -> watch::Sender<Instant> {
+    let (turns, turned) = watch::channel(Instant::now());
+    pulses.push(Pulse { of, turned });
+    turns
+}
+
 /// Runs for the lease, by the client that tries nothing again by itself.
-fn start_leading(stages: &mut Stages, clients: &Clients, args: &Args) -> watch::Receiver<Leading> {
+fn start_leading(
+    stages: &mut Stages,
+    clients: &Clients,
+    args: &Args,
+    turns: watch::Sender<Instant>,
+) -> watch::Receiver<Leading> {
     let api: Api<Lease> = Api::namespaced(clients.watching.clone(), &args.namespace);
     let hub = SocketAddr::new(args.pod_ip, args.hub_listen.port());
     let me = Me { pod: args.pod_name.clone(), uid: args.pod_uid.clone(), hub };
     let (sender, leading) = watch::channel(Leading::default());
     let name = args.lease.clone();
     stages.leading.start(|stop| async move {
-        lease::keep(api, &name, &me, sender, stop).await;
+        lease::keep(api, &name, &me, (sender, turns), stop).await;
         Ok(())
     });
     leading
@@ -229,12 +241,12 @@ fn start_leading(stages: &mut Stages, clients: &Clients, args: &Args) -> watch::
 async fn start_http(
     stages: &mut Stages,
     args: &Args,
-    (readiness, pulse): (Arc<Readiness>, Pulse),
+    (readiness, pulses): (Arc<Readiness>, Vec<Pulse>),
     (explain, leading): (mpsc::Sender<Explain>, watch::Receiver<Leading>),
     registry: Registry,
 ) -> anyhow::Result<()> {
     let servers = [
-        ("--http-listen", args.http_listen, http::health(readiness, pulse)),
+        ("--http-listen", args.http_listen, http::health(readiness, pulses)),
         ("--metrics-listen", args.metrics_listen, http::metrics(registry)),
         ("--explain-listen", args.explain_listen, http::explain(explain, leading)),
     ];

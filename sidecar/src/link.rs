@@ -87,6 +87,7 @@ impl Link {
                 }
                 Ending::Redirected(_) => backoff.next(),
                 Ending::After(delay) => backoff.at_least(delay),
+                Ending::NotReady(delay) => backoff.not_ready(delay),
                 Ending::Drained => backoff.drained(),
                 Ending::Broken { welcomed } => {
                     if welcomed {

@@ -140,3 +140,19 @@ async fn redirects_in_a_circle_are_followed_a_few_times_only() {
         hub.left().await;
     }
 }
+
+#[tokio::test]
+async fn a_hub_that_is_not_ready_is_asked_ever_more_rarely() {
+    let ca = Ca::new();
+    let delay = Duration::from_secs(1);
+    let not_ready = || vec![frame(&FromHub::RetryAfter { delay, reason: RetryReason::NotReady })];
+    let lost = [welcome(), frame(&FromHub::WalkNow(Vec::new())), Frame::from(Vec::new())];
+    let scenes = [vec![not_ready(); 6], vec![lost.to_vec()], vec![not_ready()]].concat();
+    let mut hub = BadHub::start(&ca, "a standby", scenes).await;
+    let _sidecar = start(&hub, &ca);
+    hub.visited().await;
+    for wait in [1, 2, 4, 8, 10, 10] {
+        hub.comes_again_after(Duration::from_secs(wait)).await;
+        hub.left().await;
+    }
+}

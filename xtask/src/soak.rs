@@ -22,18 +22,23 @@ use crate::tree;
 changes is printed and held against what is true at that moment; what is wrong, what becomes Unknown without need, an\n\
 application that is started again, a pod that starts late, an outage that is told twice or never: each fails the soak. It\n\
 goes on with the next fault in any case, and ends with a table in Markdown (docs/soak.md has the last).\n\n\
-A fault takes 3 to 5 minutes, operator-killed about 12; all of them about an hour. Each has a bound in time, and the\n\
+A fault takes 3 to 5 minutes, operator-killed and steady about 12; all of them more than an hour. Each has a bound in time, and the\n\
 cluster is the soak's own and ends with it.\n\n\
-Examples:\n  cargo xtask soak\n  cargo xtask soak api-paused leader-paused"
+Examples:\n  cargo xtask soak\n  cargo xtask soak api-paused leader-paused\n  cargo xtask soak --write-docs"
 )]
 pub(crate) struct Arguments {
     /// What fails; everything when none is named
     #[arg(value_enum)]
     fault: Vec<Fault>,
+    /// Put the result into docs/soak.md, in place of the rows of these faults
+    #[arg(long)]
+    write_docs: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Fault {
+    /// Nothing fails for ten minutes: with 20 checks nothing is written but the Lease, by the audit log
+    Steady,
     /// Operators killed (-9) 20 times at random moments, while a policy comes and goes
     OperatorKilled,
     /// The leader stopped (SIGSTOP) past its Lease, and resumed
@@ -84,14 +89,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         all.iter().filter(|fault| **fault != Fault::Upgrade).partition(|fault| **fault == Fault::Reconnect);
     let runs = [(NODES, on_nodes), (0, alone)];
     let runs = runs.iter().filter(|(_, faults)| !faults.is_empty());
+    let write = arguments.write_docs.then(|| "--write-docs".to_owned());
+    let said =
+        |faults: &[Fault]| Ok::<_, anyhow::Error>([names(faults)?, write.iter().cloned().collect()].concat());
     // The one does not wait for the other to pass.
     let mut failed = Vec::new();
     for (nodes, faults) in runs {
-        failed.extend(on_cluster(*nodes, &executable, &helm, &archives, faults, None).err());
+        failed.extend(on_cluster(*nodes, &executable, &helm, &archives, &said(faults)?, None).err());
     }
     if let Some(before) = before {
         let archives = [archives.as_slice(), &before.archives].concat();
-        let upgrade = [Fault::Upgrade];
+        let upgrade = said(&[Fault::Upgrade])?;
         failed.extend(on_cluster(NODES, &executable, &helm, &archives, &upgrade, Some(&before.chart)).err());
     }
     match failed.into_iter().next() {
@@ -105,7 +113,7 @@ fn on_cluster(
     executable: &Path,
     helm: &Path,
     archives: &[PathBuf],
-    faults: &[Fault],
+    arguments: &[String],
     chart_before: Option<&Path>,
 ) -> Result<()> {
     let progress = &mut Terminal::default();
@@ -115,7 +123,7 @@ fn on_cluster(
         cluster.load_image(Image::Archive(archive), progress)?;
     }
     let mut soak = cluster.exec(&Place::Network, executable)?;
-    soak.args(names(faults)?).env("HELM", helm).env("PEERWALK_BIN_DIR", images::binaries(Profile::Quick));
+    soak.args(arguments).env("HELM", helm).env("PEERWALK_BIN_DIR", images::binaries(Profile::Quick));
     soak.env("PEERWALK_CLUSTER_DIR", own.home().dir());
     soak.envs(chart_before.map(|chart| ("PEERWALK_BEFORE", chart)));
     tree::must(&mut soak)
@@ -147,6 +155,11 @@ mod tests {
             [include_str!("../../e2e/soak/fault.rs"), include_str!("../../e2e/soak/main.rs")].concat();
         for name in names(Fault::value_variants()).unwrap() {
             assert!(known.contains(&format!("\"{name}\"")), "e2e/soak knows no fault {name}");
+            let row = format!("\n| {name} | ");
+            assert!(
+                include_str!("../../docs/soak.md").contains(&row),
+                "docs/soak.md has no result of {name}"
+            );
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use peerwalk_model::verdict::{PolicyCause, Topic};
 use peerwalk_model::{Because, Direction};
-use peerwalk_netpol::Decision;
+use peerwalk_netpol::{AdmittingRule, Decision};
 
 /// The policy behind a denial, as the status shows it: the only one that isolates, or else the only one that admits
 /// nothing at all. `None` when no single object can be named.
@@ -47,11 +47,23 @@ pub(crate) fn allowance(decision: &Decision) -> Because {
 
 /// The rules that would admit what is denied.
 pub(crate) fn fixes(decision: &Decision) -> Vec<Because> {
+    fixes_as(decision, |_| String::new())
+}
+
+/// The same, each also as it is written in a policy.
+pub(crate) fn fixes_to_copy(decision: &Decision) -> Vec<Because> {
+    fixes_as(decision, |rule| {
+        let (namespace, direction) = (&rule.namespace, rule.direction);
+        format!("; in spec.{direction} of a NetworkPolicy of namespace {namespace}: {}", rule.item())
+    })
+}
+
+fn fixes_as(decision: &Decision, more: impl Fn(&AdmittingRule) -> String) -> Vec<Because> {
     let rules = decision.admitting_rules();
     let both = rules.len() > 1;
-    let text = |rule: &peerwalk_netpol::AdmittingRule| {
+    let text = |rule: &AdmittingRule| {
         let lead = if both { "rules that would admit it, all needed" } else { "a rule that would admit it" };
-        format!("{lead}: {rule}")
+        format!("{lead}: {rule}{}", more(rule))
     };
     rules.iter().map(|rule| Because::new(Topic::Fix, text(rule))).collect()
 }

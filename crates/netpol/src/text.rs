@@ -202,6 +202,34 @@ impl Display for AdmittingRule {
     }
 }
 
+impl AdmittingRule {
+    /// The rule as one item of `spec.ingress` or `spec.egress` of a `NetworkPolicy` of its namespace: JSON in one line,
+    /// which is YAML as well. Prints as
+    /// `{"to":[{"ipBlock":{"cidr":"192.0.2.7/32"}}],"ports":[{"port":443,"protocol":"TCP"}]}`.
+    pub fn item(&self) -> impl Display {
+        let way = match self.direction {
+            Direction::Egress => "to",
+            Direction::Ingress => "from",
+        };
+        let peer = match &self.peer {
+            AdmittingPeer::IpBlock(cidr) => format!(r#""ipBlock":{{"cidr":"{cidr}"}}"#),
+            AdmittingPeer::Pods { namespace, labels } => {
+                let of = [("kubernetes.io/metadata.name".to_owned(), namespace.clone())].into();
+                let pods = if labels.is_empty() { String::new() } else { selector(",", "pod", labels) };
+                selector("", "namespace", &of) + &pods
+            }
+        };
+        let (port, protocol) = (self.port, self.protocol);
+        format!(r#"{{"{way}":[{{{peer}}}],"ports":[{{"port":{port},"protocol":"{protocol}"}}]}}"#)
+    }
+}
+
+/// A selector of a peer. Keys and values of labels have nothing in them that JSON would escape.
+fn selector(before: &str, of: &str, labels: &BTreeMap<String, String>) -> String {
+    let labels: Vec<String> = labels.iter().map(|(key, value)| format!(r#""{key}":"{value}""#)).collect();
+    format!(r#"{before}"{of}Selector":{{"matchLabels":{{{}}}}}"#, labels.join(","))
+}
+
 impl Display for AdmittingPeer {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {

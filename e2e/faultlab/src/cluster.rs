@@ -14,6 +14,7 @@ use anyhow::{Context, Result};
 use peerwalk_api::ConnectivityCheckStatus;
 use peerwalk_controller::cluster::ObjectKey;
 use peerwalk_controller::cluster::decode::Kind;
+use peerwalk_controller::cluster::sidecar::Image;
 use peerwalk_controller::metrics::{Metrics, WriteResult};
 use peerwalk_controller::publish::Written;
 use peerwalk_controller::watch::WatchEvent;
@@ -108,6 +109,7 @@ impl World {
             details: Details::Full,
             hub: ObjectKey::new("peerwalk-system", "peerwalk-hub"),
             hub_address: SocketAddr::new(setting.fill("{hubService}").parse()?, hub::PORT),
+            sidecar_image: Image::default(),
             attach_within: ATTACH_WITHIN,
             silence: SILENCE,
         };
@@ -273,6 +275,7 @@ impl World {
                 Output::Event(_)
                 | Output::ReadRoots(..)
                 | Output::Injection(_)
+                | Output::Made { .. }
                 | Output::CarriedRoots(_)
                 | Output::Planned(_) => {}
             }

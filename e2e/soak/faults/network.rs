@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use peerwalk_api::condition::{COVERED, find};
 use peerwalk_e2e::counters::Counters;
+use peerwalk_e2e::measure::progress;
 use peerwalk_e2e::nodes::{Nodes, SYSTEM, printed};
 use peerwalk_e2e::object::{self, in_namespace, to_dns};
 use peerwalk_e2e::scene::{CLIENT, SERVER};
@@ -60,13 +61,26 @@ pub async fn webhook_down(steady: &Steady<'_>) -> Result<Told> {
         }
     };
     let missed = missed.await;
+    let events = events(nodes, &steady.scene.name(CLIENT));
     endpoints(nodes, "peerwalk-webhook", true)?;
     let ((started, injected), missed) = (made?, missed?);
     ensure!(!injected, "the pod has a sidecar, so the webhook was not away");
     // What waits for it afterwards must not depend on how fast kube-proxy is.
     sleep(Duration::from_secs(5)).await;
-    let what = format!("its Service has no endpoints; a pod made meanwhile is counted as missed ({missed})");
-    Ok(Told { started: Some(started), ..Told::new(what) })
+    let what = format!(
+        "its Service has no endpoints; a pod made meanwhile is counted as missed ({missed}) and told of"
+    );
+    let mut told = Told { started: Some(started), ..Told::new(what) };
+    if !events?.contains("meanwhile") {
+        told.wrong.push("no event InjectionMissed".to_owned());
+    }
+    Ok(told)
+}
+
+/// The pods about which an event says that they were made without a sidecar.
+fn events(nodes: &Nodes, namespace: &str) -> Result<String> {
+    let pods = "jsonpath={.items[?(@.reason==\"InjectionMissed\")].regarding.name}";
+    printed(nodes.cluster.kubectl().args(["-n", namespace, "get", "events.events.k8s.io", "-o", pods]))
 }
 
 pub async fn hub_without_endpoints(steady: &Steady<'_>) -> Result<Told> {
@@ -86,30 +100,49 @@ pub async fn hub_without_endpoints(steady: &Steady<'_>) -> Result<Told> {
     Ok(Told { started: Some(started), ..Told::new(what) })
 }
 
-/// A policy that lets clients reach all but the hub.
-pub fn cut_off(namespace: &str, server: &str) -> Value {
-    object::deny_egress(namespace, &[to_dns(), json!({ "to": [in_namespace(server)] })])
+/// A policy that lets clients reach all but the hub, and what `more` admits.
+fn cut_off(namespace: &str, server: &str, more: Option<Value>) -> Value {
+    let rules = [to_dns(), json!({ "to": [in_namespace(server)] })].into_iter().chain(more);
+    object::deny_egress(namespace, &rules.collect::<Vec<_>>())
 }
 
 pub async fn hub_cut_off(steady: &Steady<'_>) -> Result<Told> {
     let scene = steady.scene;
-    let policy = cut_off(&scene.name(CLIENT), &scene.name(SERVER));
+    let (client, server) = (scene.name(CLIENT), scene.name(SERVER));
+    let policy = cut_off(&client, &server, None);
     steady.expect_silence();
     scene.apply(std::slice::from_ref(&policy)).await?;
-    // Established connections go on.
-    sleep(Duration::from_secs(2)).await;
-    break_streams(scene.nodes)?;
-    let said = steady.observer.say(&[("good", "Covered", &[("False", "NotReporting")])], SAID_WITHIN).await;
-    let check = scene.checks().get("good").await?;
+    let meanwhile = async {
+        // Established connections go on.
+        sleep(Duration::from_secs(2)).await;
+        break_streams(scene.nodes)?;
+        let said =
+            steady.observer.say(&[("good", "Covered", &[("False", "NotReporting")])], SAID_WITHIN).await?;
+        let check = scene.checks().get("good").await?;
+        let status = check.status.as_ref().context("a check has a status")?;
+        let covered = find(&status.conditions, COVERED).context("a status has Covered")?;
+        let rule = printed_rule(&covered.message);
+        let rule = rule.with_context(|| format!("Covered prints no rule: {}", covered.message))?;
+        ensure!(covered.message.contains("deny-egress"), "Covered names no policy: {}", covered.message);
+        progress(&covered.message);
+        // As it is printed, and nothing else is done.
+        scene.apply(&[cut_off(&client, &server, Some(rule))]).await?;
+        let reports = steady.observer.say(&[("good", "Covered", &[("True", "AllReporting")])], SAID_WITHIN);
+        anyhow::Ok((said, reports.await.context("with the rule that Covered prints")?))
+    };
+    let meanwhile = meanwhile.await;
     scene.delete(&policy).await?;
-    let said = said?;
-    let status = check.status.as_ref().context("a check has a status")?;
-    let covered = find(&status.conditions, COVERED).context("a status has Covered")?;
-    let mut told = Told::new(format!("Covered says after {:.0} s: {}", said.as_secs_f64(), covered.message));
-    for words in ["deny-egress", "9443"] {
-        if !covered.message.contains(words) {
-            told.wrong.push(format!("Covered does not say {words}: {}", covered.message));
-        }
-    }
-    Ok(told)
+    let (said, reports) = meanwhile?;
+    Ok(Told::new(format!(
+        "a policy closes the way to the hub, and all streams are broken: Covered names it after {:.0} s and prints a \
+         rule; {:.0} s after that is added as it is printed, all report",
+        said.as_secs_f64(),
+        reports.as_secs_f64()
+    )))
+}
+
+/// The item of `spec.egress` in a message.
+fn printed_rule(message: &str) -> Option<Value> {
+    let begin = message.find("{\"to\":")?;
+    serde_json::Deserializer::from_str(message.get(begin..)?).into_iter().next()?.ok()
 }

@@ -15,10 +15,10 @@ const STANDS: Duration = Duration::from_secs(100);
 pub async fn kubelet_stopped(steady: &Steady<'_>) -> Result<Told> {
     let nodes = steady.scene.nodes;
     // A Service without ready endpoints refuses, and that is what is true then.
-    let usual = [("True", "AsExpected"), ("False", "NoEndpoints"), ("False", "EndpointNotReady")];
-    steady.observer.expect("good", "Ready", &usual);
-    let usual = [("Reachable", ""), ("Unreachable", "NoEndpoints"), ("Unreachable", "EndpointNotReady")];
-    steady.observer.expect("good", "open", &usual);
+    steady.expect_of_open(
+        &[("False", "NoEndpoints"), ("False", "EndpointNotReady")],
+        &[("Unreachable", "NoEndpoints"), ("Unreachable", "EndpointNotReady")],
+    );
     nodes.signal_program("STOP", "kubelet-n2")?;
     sleep(STANDS).await;
     nodes.signal_program("CONT", "kubelet-n2")?;

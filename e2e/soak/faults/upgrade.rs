@@ -2,12 +2,12 @@
 //! operator, and its sidecars, which go on running.
 
 use std::env;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use peerwalk_e2e::counters::{Counters, DEFECTS};
-use peerwalk_e2e::measure::{progress, table};
+use peerwalk_e2e::measure::progress;
 use peerwalk_e2e::nodes::Alone;
 use peerwalk_e2e::object::{self, NODE_2, with};
 use peerwalk_e2e::page::{blocks, commands, section};
@@ -17,6 +17,8 @@ use peerwalk_e2e::workloads::Workloads;
 use serde_json::json;
 use tokio::time::sleep;
 
+use crate::fault::UPGRADE;
+use crate::report::{self, short_row};
 use crate::steady::Steady;
 
 /// For sidecars to come back and everything to be as it was.
@@ -65,13 +67,13 @@ async fn another(scene: &Scene<'_>, name: &str, tag: &str) -> Result<()> {
     Ok(())
 }
 
-/// One change of version, and what was said of it, as a row.
+/// One change of version: what was said of it, in words and as a count of answers that changed.
 async fn change(
     steady: &Steady<'_>,
     what: &str,
     may_doubt: bool,
     run: impl FnOnce() -> Result<()>,
-) -> Result<Vec<String>> {
+) -> Result<(String, usize)> {
     progress(&format!("== {what}"));
     let before = Workloads::of(steady.scene).await?;
     steady.observer.begin();
@@ -82,28 +84,26 @@ async fn change(
     let counts = steady.observer.counts();
     let at_work = steady.flip_once().await.with_context(|| format!("at work after: {what}"))?;
     let after = Workloads::of(steady.scene).await?;
-    let (applications, changed) = after.since(&before);
-    ensure!(changed.is_empty(), "{what}: {}", changed.join("; "));
+    let since = after.since(&before);
+    ensure!(since.changed.is_empty(), "{what}: {}", since.changed.join("; "));
     ensure!(counts.wrong.is_empty(), "{what}: {}", counts.wrong.join("; "));
     ensure!(may_doubt || counts.doubts == 0, "{what}: {} answers became Unknown", counts.doubts);
     let sidecars = after.sidecar_restarts - before.sidecar_restarts;
     ensure!(sidecars == 0, "{what}: {sidecars} sidecars were started again");
-    let seconds = |time: Duration| format!("{:.1} s", time.as_secs_f64());
-    Ok(vec![
-        what.to_owned(),
-        counts.changes.to_string(),
-        counts.wrong.len().to_string(),
-        counts.doubts.to_string(),
-        seconds(right),
-        seconds(at_work),
-        format!("0 of {applications}"),
-        sidecars.to_string(),
-    ])
+    let told = format!(
+        "{what}: {} to Unknown, right again after {:.1} s, a policy and back {:.1} s, {} applications go on",
+        counts.doubts,
+        right.as_secs_f64(),
+        at_work.as_secs_f64(),
+        since.applications,
+    );
+    progress(&told);
+    Ok((told, counts.changes))
 }
 
-pub async fn play() -> Result<()> {
+pub async fn play(write: bool) -> Result<()> {
     let chart = env::var("PEERWALK_BEFORE").context("this runs by `cargo xtask soak`")?;
-    let mut rows = Vec::new();
+    let (mut changes, begun) = (Vec::new(), Instant::now());
     play_alone(async |scene, alone| {
         let shell = Shell::of(&scene.nodes.cluster)?;
         install_before(scene, alone, &shell, &chart)?;
@@ -118,7 +118,7 @@ pub async fn play() -> Result<()> {
             scene.nodes.await_injection()
         };
 
-        rows.push(change(&steady, "upgrade, sidecars of before", false, || helm(&upgrade)).await?);
+        changes.push(change(&steady, "upgrade, sidecars of before", false, || helm(&upgrade)).await?);
         let defects = Counters::of(scene.nodes).await?.since(&Counters::default());
         let defects: Vec<&str> = DEFECTS.into_iter().filter(|defect| defects.contains_key(*defect)).collect();
         ensure!(defects.is_empty(), "sidecars of before and this hub: {defects:?}");
@@ -127,25 +127,15 @@ pub async fn play() -> Result<()> {
 
         // The operator of before takes nothing over: it begins anew, and what it has not seen is Unknown to it.
         let back = "helm rollback peerwalk 1 --namespace peerwalk-system --wait --timeout 2m";
-        rows.push(change(&steady, "rollback, sidecars of both", true, || helm(back)).await?);
+        changes.push(change(&steady, "rollback, sidecars of both", true, || helm(back)).await?);
         another(scene, "latest", "before").await?;
         steady.right(RIGHT_WITHIN).await.context("with another sidecar of before")?;
-        rows.push(change(&steady, "upgrade again, sidecars of both", false, || helm(&upgrade)).await?);
+        changes.push(change(&steady, "upgrade again, sidecars of both", false, || helm(&upgrade)).await?);
         Ok(())
     })
     .await?;
-    table(
-        &[
-            "what was done",
-            "answers that changed",
-            "wrong",
-            "to Unknown",
-            "right again after",
-            "at work: policy and back",
-            "applications restarted",
-            "sidecars restarted",
-        ],
-        &rows,
-    );
-    Ok(())
+    let told: Vec<&str> = changes.iter().map(|(told, _)| told.as_str()).collect();
+    let changed = changes.iter().map(|(_, changed)| changed).sum();
+    let row = short_row(UPGRADE, &told.join("; "), begun.elapsed(), changed, &[]);
+    if write { report::write(&[row]) } else { Ok(()) }
 }

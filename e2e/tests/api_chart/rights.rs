@@ -9,6 +9,8 @@ use super::{NAMESPACE, one, render};
 const RIGHTS: &[&str] = &[
     // The operator's watches.
     "ClusterRole peerwalk: list watch pods namespaces nodes services limitranges resourcequotas",
+    "ClusterRole peerwalk: list watch apps/replicasets apps/statefulsets apps/daemonsets",
+    "ClusterRole peerwalk: list watch batch/jobs",
     "ClusterRole peerwalk: list watch discovery.k8s.io/endpointslices",
     "ClusterRole peerwalk: list watch networking.k8s.io/networkpolicies",
     "ClusterRole peerwalk: list watch peerwalk.dev/connectivitychecks",

@@ -13,7 +13,7 @@ use peerwalk_e2e::scene::{CLIENT, Scene, is_ready, play, play_alone, within};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::{ASK_EVERY, sidecar};
+use crate::{ASK_EVERY, prompt};
 
 /// For a few pods to be replaced.
 const REPLACED_WITHIN: Duration = Duration::from_mins(2);
@@ -46,14 +46,13 @@ async fn pods(scene: &Scene<'_>) -> Result<Vec<Pod>> {
     Ok(pods.items.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).collect())
 }
 
-/// Waits until the workload has its two pods again, ready and each with the sidecar.
+/// Waits until the workload has its two pods again, ready and each with the sidecar, as soon as that started.
 async fn complete(scene: &Scene<'_>) -> Result<Vec<Pod>> {
     let asked = Instant::now();
     loop {
         let pods = pods(scene).await?;
         if pods.len() == 2 && pods.iter().all(|pod| is_ready(Some(pod))) {
-            let bare = pods.iter().find(|pod| sidecar(pod).is_none());
-            ensure!(bare.is_none(), "each pod has the sidecar: {:?}", bare.map(|pod| &pod.metadata.name));
+            pods.iter().try_for_each(prompt)?;
             return Ok(pods);
         }
         let phases: Vec<_> =

@@ -1,12 +1,12 @@
 //! What the sidecar is to the workload that carries it.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::batch::v1::Job;
-use kube::api::Api;
+use kube::api::{Api, ListParams};
 use kube::runtime::wait::{await_condition, conditions};
 use peerwalk_api::ConditionStatus::Unknown;
 use peerwalk_e2e::object::{self, NODE_1};
-use peerwalk_e2e::scene::{CLIENT, play, within};
+use peerwalk_e2e::scene::{CLIENT, has_succeeded, play, within};
 use serde_json::json;
 use std::time::Duration;
 
@@ -53,6 +53,14 @@ async fn a_job_completes_with_the_sidecar() -> Result<()> {
         let jobs = Api::<Job>::namespaced(scene.nodes.client.clone(), &namespace);
         let done = Box::pin(await_condition(jobs, "once", conditions::is_job_completed()));
         within(Duration::from_mins(1), "the Job is complete", done).await?;
+        let pods = scene.pods(CLIENT).list(&ListParams::default().labels("job-name=once")).await?.items;
+        let [pod] = pods.as_slice() else { bail!("one pod did it: {}", pods.len()) };
+        ensure!(has_succeeded(Some(pod)), "it ended well, with its sidecar: {:?}", pod.status);
+        let statuses = pod.status.as_ref().and_then(|status| status.init_container_statuses.as_deref());
+        let ours = statuses.unwrap_or_default().iter().find(|status| status.name == "peerwalk");
+        let ours = ours.and_then(|status| status.state.as_ref()?.terminated.as_ref());
+        let ended = ours.context("the sidecar was in it, and has ended")?;
+        ensure!(ended.exit_code == 0, "the sidecar ended well: {ended:?}");
         Ok(())
     })
     .await

@@ -56,6 +56,7 @@ use missing::Missing;
 use opted::OptedIn;
 use peers::Peers;
 use plans::PodPlan;
+use roots::Roots;
 pub use roots::RootsRead;
 use sightings::Sightings;
 use tell::Unreadable;
@@ -125,6 +126,15 @@ pub enum Output {
     CarriedRoots(BTreeSet<String>),
     /// In this term every pod has its plan: sidecars may come.
     Planned(u64),
+    /// So many pods of a namespace that are there to stay have this controller, by its uid.
+    Made {
+        /// The namespace.
+        namespace: String,
+        /// The uid.
+        controller: String,
+        /// The number.
+        pods: u32,
+    },
 }
 
 /// The controller's state.
@@ -141,8 +151,7 @@ pub struct Engine {
     unreadable: BTreeMap<ObjectKey, Unreadable>,
     /// `None` until discovery has looked for the first time.
     unreadable_kinds: Option<Vec<String>>,
-    roots: BTreeMap<(ObjectKey, String), Result<String, String>>,
-    roots_read: Timestamp,
+    roots: Roots,
     hub_roots: HubRoots,
     touched: Touched,
     pod_events: BTreeMap<PodRef, Timestamp>,
@@ -155,6 +164,10 @@ pub struct Engine {
     opted_in: OptedIn,
     /// Kinds that policies decide by and that cannot be heard of, with the moment it began.
     interrupted: BTreeMap<Kind, Timestamp>,
+    /// Kinds that are not heard of: they have never been listed, or their watch is lost.
+    unheard: BTreeSet<Kind>,
+    /// When the clock was last set.
+    set_at: Option<Timestamp>,
     lead: Lead,
 }
 
@@ -226,8 +239,7 @@ impl Engine {
             checks: BTreeMap::new(),
             unreadable: BTreeMap::new(),
             unreadable_kinds: None,
-            roots: BTreeMap::new(),
-            roots_read: now,
+            roots: Roots::new(now),
             hub_roots: HubRoots::default(),
             touched: Touched::default(),
             pod_events: BTreeMap::new(),
@@ -238,6 +250,8 @@ impl Engine {
             injection: Injection::default(),
             opted_in: OptedIn::default(),
             interrupted: BTreeMap::new(),
+            unheard: Kind::ALL.into(),
+            set_at: None,
             lead: Lead::default(),
         }
     }
@@ -272,7 +286,9 @@ impl Engine {
         if !self.index.complete() {
             return Vec::new();
         }
-        let mut outputs = Vec::new();
+        let made = self.index.made().into_iter();
+        let made = made.map(|(namespace, controller, pods)| Output::Made { namespace, controller, pods });
+        let mut outputs: Vec<Output> = made.collect();
         self.watch_injection(now, &mut outputs);
         self.look_for_sidecars(now, &mut outputs);
         if !self.leads() {
@@ -290,7 +306,7 @@ impl Engine {
         }
         self.judge_touched(&touched, now, &mut outputs);
         self.tell_unreadable(now, &mut outputs);
-        self.tell_planned(&mut outputs);
+        self.tell_planned(now, &mut outputs);
         for output in &outputs {
             if let Output::Status(check, write) = output {
                 let ready = write.status.condition(peerwalk_api::condition::READY);
@@ -311,6 +327,7 @@ impl Engine {
         let changes = match event {
             WatchEvent::Interrupted(kind) => {
                 self.metrics.watch_interrupted();
+                self.unheard.insert(kind);
                 // What a check wants has no part in what is so.
                 if kind != Kind::Check {
                     self.interrupted.entry(kind).or_insert(now);
@@ -321,6 +338,7 @@ impl Engine {
             WatchEvent::Deleted(kind, key) => vec![self.index.delete(kind, &key)],
             WatchEvent::Listed(kind, named) => {
                 let was_complete = self.index.complete();
+                self.unheard.remove(&kind);
                 self.touched.all |= self.interrupted.remove(&kind).is_some();
                 let gone = self.index.finish_list(kind, &named);
                 self.touched.all |= !was_complete;
@@ -340,7 +358,12 @@ impl Engine {
             Change::None => {}
             Change::Pod(change) => {
                 self.seen.pod(&self.index, &change, now);
-                self.injection.pod(self.index.pod(&change.key), &change.key, now);
+                self.injection.pod(
+                    self.index.pod(&change.key),
+                    &change.key,
+                    &self.settings.sidecar_image,
+                    now,
+                );
                 if change.new && self.index.complete() {
                     self.opted_in.new.push((change.key.clone(), now));
                 }
@@ -378,8 +401,9 @@ impl Engine {
     /// what was lost.
     fn tick(&mut self, now: Timestamp) -> Vec<Output> {
         const FULL_PASS: Duration = Duration::from_secs(15);
-        const READ_ROOTS_AGAIN: Duration = Duration::from_mins(1);
         self.opted_in.forget(now);
+        self.injection.forget(now);
+        self.metrics.kinds_unheard(self.unheard.len());
         if !self.leads() {
             self.seen.forget(&self.index, now);
             self.metrics.sizes(0, self.index.pods().count());
@@ -397,11 +421,7 @@ impl Engine {
         self.seen.forget(&self.index, now);
         let pairs = self.checks.values().map(CheckState::pairs).sum();
         self.metrics.sizes(pairs, self.index.pods().count());
-        if now.since(self.roots_read) < READ_ROOTS_AGAIN {
-            return outputs;
-        }
-        self.roots_read = now;
-        outputs.extend(self.read_roots_again());
+        outputs.extend(self.read_roots_again(now));
         outputs
     }
 }

@@ -91,6 +91,7 @@ struct Inner {
     overtaken: Counter,
     transitions_lost: Counter,
     watches_interrupted: Counter,
+    kinds_unheard: Gauge,
     leading: Gauge,
 }
 
@@ -155,6 +156,11 @@ impl Metrics {
             "Times a watch of the API server failed and its kind was not heard of",
             inner.watches_interrupted.clone(),
         );
+        registry.register(
+            "kinds_unheard",
+            "Kinds of object that are not heard of now: never listed, or their watch is lost",
+            inner.kinds_unheard.clone(),
+        );
     }
 
     fn register_injection(&self, registry: &mut Registry) {
@@ -192,6 +198,11 @@ impl Metrics {
     /// Counts a watch that failed.
     pub fn watch_interrupted(&self) {
         self.0.watches_interrupted.inc();
+    }
+
+    /// How many kinds are not heard of.
+    pub fn kinds_unheard(&self, kinds: usize) {
+        self.0.kinds_unheard.set(i64::try_from(kinds).unwrap_or(i64::MAX));
     }
 
     /// Injection is paused in a namespace.

@@ -110,10 +110,12 @@ impl Outbox {
     }
 
     /// Nothing of it is written any more: this replica does not lead.
-    pub fn clear(&self) {
+    pub fn clear(&self, metrics: &Metrics) {
         let mut waiting = self.waiting();
         waiting.order.clear();
-        waiting.writes.clear();
+        for _ in std::mem::take(&mut waiting.writes) {
+            metrics.status_write(WriteResult::Fenced);
+        }
     }
 
     fn take(&self) -> Option<(ObjectKey, StatusWrite)> {
@@ -342,10 +344,17 @@ mod tests {
 
     #[test]
     fn what_waits_is_not_for_the_next_time_it_leads() {
-        let outbox = Outbox::default();
+        let (outbox, metrics) = (Outbox::default(), Metrics::default());
+        let mut registry = prometheus_client::registry::Registry::default();
+        metrics.register(&mut registry);
         outbox.put(ObjectKey::new("shop", "b"), write("3"));
-        outbox.clear();
+        outbox.put(ObjectKey::new("shop", "c"), write("4"));
+        outbox.clear(&metrics);
         assert_eq!(outbox.take(), None);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        let line = "status_writes_total{result=\"Fenced\"} 2\n";
+        assert!(text.contains(line), "what is not written is counted: {text}");
     }
 
     #[test]

@@ -140,17 +140,19 @@ pub async fn run<F: FnMut(Output)>(
         take_waiting(&mut channels, &mut links.sidecars, &mut inputs);
         links.turns.send_replace(Instant::now());
         let now = (links.now)();
-        if clocks.were_set(now, Instant::now()) {
+        let set = clocks.were_set(now, Instant::now());
+        if set {
             warn!("the clock was set; what sidecars have found is asked for again, as after a restart");
             engine.clock_set(now);
         }
         // By the clock each time: after a pause nobody has said yet that the lead is lost.
         let term = links.leading.borrow_and_update().term(Instant::now());
-        engine.lead(term, now);
+        let anew = engine.lead(term, now) || set;
         if term.is_none() {
-            channels.outbox.clear();
+            channels.outbox.clear(&controller.metrics);
         }
-        let mut outputs = Vec::new();
+        // Sidecars have told what waits by plans that an engine which has begun anew does not have before it settles.
+        let mut outputs = if anew { engine.settle(now) } else { Vec::new() };
         for input in inputs.drain(..) {
             outputs.extend(engine.take(input, now));
         }
@@ -251,6 +253,7 @@ fn carry_out(controller: &Controller, channels: &Channels, hub: &mut impl FnMut(
         | Output::Look(..)
         | Output::Injection(_)
         | Output::CarriedRoots(_)
+        | Output::Made { .. }
         | Output::Planned(_)) => {
             hub(output);
         }
@@ -298,6 +301,9 @@ fn usable(roots: String) -> Result<String, String> {
     }
     Ok(roots)
 }
+
+#[cfg(test)]
+mod joint;
 
 #[cfg(test)]
 mod tests {

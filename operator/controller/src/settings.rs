@@ -8,6 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::cluster::record::ObjectKey;
+use crate::cluster::sidecar::Image;
 
 /// What the operator's configuration says to the controller.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub struct Settings {
     pub hub: ObjectKey,
     /// Where sidecars dial the hub.
     pub hub_address: SocketAddr,
+    /// The image that the webhook gives sidecars.
+    pub sidecar_image: Image,
     /// How long a sidecar may take to attach, after its container or the operator started.
     pub attach_within: Duration,
     /// How long a stream may be silent before it no longer counts as reporting.

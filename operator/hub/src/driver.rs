@@ -206,6 +206,7 @@ impl Driver {
         match count {
             Count::Message(kind) => metrics.messages.get_or_create(&MessageLabels { kind }).inc(),
             Count::Unplanned => metrics.unplanned.inc(),
+            Count::UnplannedTransitions(number) => metrics.transitions_unplanned.inc_by(number),
             Count::Unasked => metrics.unasked.inc(),
             Count::NotAsked => metrics.questions_lost.inc(),
             Count::Resend => metrics.resends.inc(),

@@ -61,7 +61,11 @@ impl HubHandle {
     /// Has the pod remember for so long which connections are closed, since dials of others to it are about to
     /// come. False when it is not attached.
     pub fn watch(&self, pod: &PodRef, window: Duration) -> bool {
-        self.registry.order(pod, |orders| orders.watch = orders.watch.max(window))
+        let taken = self.registry.order(pod, |orders| orders.watch = orders.watch.max(window));
+        if !taken {
+            self.metrics.questions_lost.inc();
+        }
+        taken
     }
 
     /// Asks the pod what it holds of these dials; the answer is [`crate::HubEvent::Saw`] with the same number. False

@@ -15,6 +15,7 @@ pub struct Metrics {
     pub(crate) reviews: Family<ReviewLabels, Counter>,
     pub(crate) events_lost: Counter,
     pub(crate) unplanned: Counter,
+    pub(crate) transitions_unplanned: Counter,
     pub(crate) unasked: Counter,
     pub(crate) questions_lost: Counter,
     pub(crate) plans_refused: Counter,
@@ -44,10 +45,15 @@ impl Metrics {
         hub.register("token_reviews", "Questions who a token belongs to, by result", self.reviews.clone());
         hub.register("events_lost", "Events nobody was ready to take", self.events_lost.clone());
         hub.register("evidence_unplanned", "Walks of targets that are not planned", self.unplanned.clone());
+        hub.register(
+            "transitions_unplanned",
+            "Transitions of targets that are not planned",
+            self.transitions_unplanned.clone(),
+        );
         hub.register("answers_unasked", "Answers to nothing that was asked", self.unasked.clone());
         hub.register(
             "questions_lost",
-            "Questions about dials that no stream was ready to take",
+            "Questions about dials, and orders to watch for them, that no stream was ready to take",
             self.questions_lost.clone(),
         );
         hub.register("plans_refused", "Plans that break a limit of the protocol", self.plans_refused.clone());

@@ -14,8 +14,8 @@ use peerwalk_wire::grpc::{Hub as HubService, HubServer};
 use peerwalk_wire::{Frame, limits};
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, interval, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -41,9 +41,13 @@ const LINGER: Duration = Duration::from_secs(2);
 /// A wait after a failed accept: file descriptors have run out, and trying at once does not help.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
+/// How often the loop that takes connections tells that it turns.
+const BEAT: Duration = Duration::from_secs(5);
+
 /// Where sidecars attach.
 pub struct Hub {
     shared: Arc<Shared>,
+    turns: watch::Sender<Instant>,
 }
 
 impl Hub {
@@ -61,7 +65,7 @@ impl Hub {
             events,
             config,
         };
-        (Self { shared: Arc::new(shared) }, receiver)
+        (Self { shared: Arc::new(shared), turns: watch::Sender::new(Instant::now()) }, receiver)
     }
 
     /// Drives the hub from elsewhere.
@@ -72,6 +76,11 @@ impl Hub {
     /// What the hub counts.
     pub fn metrics(&self) -> Metrics {
         self.shared.metrics.clone()
+    }
+
+    /// When the loop that takes connections last turned, at least every 5 s while it works.
+    pub fn pulse(&self) -> watch::Receiver<Instant> {
+        self.turns.subscribe()
     }
 
     /// Takes connections until `shutdown`, then tells every sidecar and waits for the streams to end, for
@@ -88,9 +97,12 @@ impl Hub {
         let config = &self.shared.config;
         let connections = TaskTracker::new();
         let kill = CancellationToken::new();
+        let mut beats = interval(BEAT);
         loop {
+            self.turns.send_replace(Instant::now());
             let accepted = tokio::select! {
                 () = shutdown.cancelled() => break,
+                _ = beats.tick() => continue,
                 accepted = listener.accept() => accepted,
             };
             let (stream, peer) = match accepted {
@@ -220,5 +232,46 @@ impl HubService for Attach {
             })
         });
         Ok(Response::new(Box::pin(frames)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::future::BoxFuture;
+    use peerwalk_model::{PodRef, Timestamp};
+    use rustls::server::ResolvesServerCertUsingSni;
+
+    use super::*;
+    use crate::authenticate::AuthError;
+
+    struct Nobody;
+
+    impl Authenticator for Nobody {
+        fn authenticate<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<PodRef, AuthError>> {
+            Box::pin(std::future::ready(Err(AuthError::Unavailable)))
+        }
+
+        fn knows(&self, _: &PodRef) -> bool {
+            false
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_tells_that_it_turns_while_nobody_comes() {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
+        let (hub, _events) = Hub::new(Config::new(Timestamp::default), Arc::new(Nobody));
+        let pulse = hub.pulse();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(hub.serve(listener, Arc::new(ArcSwap::from_pointee(tls)), stop.clone()));
+        sleep(Duration::from_mins(10)).await;
+        assert!(pulse.borrow().elapsed() <= BEAT, "{:?}", pulse.borrow().elapsed());
+        stop.cancel();
+        serving.await.expect("it ends well");
     }
 }

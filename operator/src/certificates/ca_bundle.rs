@@ -12,6 +12,8 @@ use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use kube::api::{Api, Patch, PatchParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use peerwalk_controller::{Leading, leads_now};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -34,7 +36,8 @@ pub struct Bundle {
     pub leading: watch::Receiver<Leading>,
     /// What all webhooks have at this moment; `None` when they do not have what they should.
     pub told: watch::Sender<Option<String>>,
-    /// Told when the CAs have been seen in place for the first time.
+    /// Told when the API server could call this replica for the first time: all webhooks have the CA that it serves by.
+    /// Others may be with it or lacking; the leader puts them right, which may be a replica that knows of others.
     pub in_place: oneshot::Sender<()>,
 }
 
@@ -85,13 +88,13 @@ async fn keep(api: &Api<MutatingWebhookConfiguration>, name: &str, bundle: Bundl
                 continue;
             }
         }
-        let ca_pem = trusted.borrow_and_update().webhook_bundle.clone();
+        let Trusted { webhook_bundle: ca_pem, webhook_ca, .. } = trusted.borrow_and_update().clone();
         due = seen.as_ref().and_then(|object| correction(object, name, &ca_pem));
         // A configuration without webhooks has nothing to correct and injects nothing.
-        let webhooks = seen.as_ref().and_then(|object| object.webhooks.as_ref());
-        let works = due.is_none() && webhooks.is_some_and(|webhooks| !webhooks.is_empty());
-        let now_told = works.then_some(ca_pem);
+        let bundles = || seen.iter().flat_map(bundles);
+        let now_told = (due.is_none() && bundles().next().is_some()).then_some(ca_pem);
         told.send_if_modified(|told| std::mem::replace(told, now_told.clone()) != now_told);
+        let works = bundles().next().is_some() && bundles().all(|bundle| holds(bundle, &webhook_ca));
         if let Some(in_place) = in_place.take_if(|_| works) {
             // The receiver may have stopped waiting.
             let _ = in_place.send(());
@@ -99,12 +102,34 @@ async fn keep(api: &Api<MutatingWebhookConfiguration>, name: &str, bundle: Bundl
     }
 }
 
-/// Whether the API server took it.
+/// What each webhook is verified by.
+fn bundles(object: &MutatingWebhookConfiguration) -> impl Iterator<Item = Option<&ByteString>> {
+    object.webhooks.iter().flatten().map(|webhook| webhook.client_config.ca_bundle.as_ref())
+}
+
+/// Whether a bundle holds this certificate, among others or alone.
+fn holds(bundle: Option<&ByteString>, ca_pem: &str) -> bool {
+    let certificates = |pem: &[u8]| -> Vec<CertificateDer<'static>> {
+        CertificateDer::pem_slice_iter(pem).flatten().collect()
+    };
+    let bundle = bundle.map(|bundle| certificates(&bundle.0)).unwrap_or_default();
+    let wanted = certificates(ca_pem.as_bytes());
+    !wanted.is_empty() && wanted.iter().all(|ca| bundle.contains(ca))
+}
+
+/// Whether the API server took it, or has another version by now: the watch brings that, and it is looked at anew.
 async fn apply(api: &Api<MutatingWebhookConfiguration>, name: &str, patch: &Value) -> bool {
     let params = PatchParams::apply(FIELD_MANAGER).force();
     match timeout(API_TIMEOUT, api.patch(name, &params, &Patch::Apply(patch))).await {
         Ok(Ok(_)) => {
             tracing::info!(name, "wrote the webhook's CA into the MutatingWebhookConfiguration");
+            return true;
+        }
+        Ok(Err(kube::Error::Api(status))) if status.is_conflict() => {
+            tracing::info!(
+                name,
+                "the MutatingWebhookConfiguration has changed meanwhile; its next version is looked at"
+            );
             return true;
         }
         Ok(Err(error)) => tracing::warn!(%error, name, "cannot write the webhook's CA"),
@@ -114,11 +139,11 @@ async fn apply(api: &Api<MutatingWebhookConfiguration>, name: &str, patch: &Valu
 }
 
 /// The server-side apply that puts the CA where it is not; nothing when it is everywhere. All webhooks are
-/// in it, as a field left out by its manager is removed.
+/// in it, as a field left out by its manager is removed. It is for the version that was seen: a replica that was paused
+/// after it had looked takes nothing back that another has written since.
 fn correction(object: &MutatingWebhookConfiguration, name: &str, ca_pem: &str) -> Option<Value> {
     let webhooks = object.webhooks.as_deref().unwrap_or_default();
-    let has_ca = |bundle: Option<&ByteString>| bundle.is_some_and(|bundle| bundle.0 == ca_pem.as_bytes());
-    if webhooks.iter().all(|webhook| has_ca(webhook.client_config.ca_bundle.as_ref())) {
+    if bundles(object).all(|bundle| bundle.is_some_and(|bundle| bundle.0 == ca_pem.as_bytes())) {
         return None;
     }
     let ca = ByteString(ca_pem.as_bytes().to_vec());
@@ -129,7 +154,7 @@ fn correction(object: &MutatingWebhookConfiguration, name: &str, ca_pem: &str) -
     Some(json!({
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "MutatingWebhookConfiguration",
-        "metadata": {"name": name},
+        "metadata": {"name": name, "resourceVersion": object.metadata.resource_version},
         "webhooks": webhooks,
     }))
 }

@@ -238,7 +238,8 @@ struct Configurations {
     object: Value,
     events: Mutex<Option<mpsc::UnboundedReceiver<Value>>>,
     patches: mpsc::UnboundedSender<Value>,
-    refuse: Mutex<u32>,
+    /// What becomes of the next writes.
+    refuse: Mutex<VecDeque<u16>>,
 }
 
 fn configurations(state: Arc<Configurations>) -> kube::Client {
@@ -264,10 +265,8 @@ fn configurations(state: Arc<Configurations>) -> kube::Client {
         let query = uri.query().unwrap_or_default();
         assert!(query.contains("fieldManager=peerwalk-operator"), "a manager of its own: {query}");
         state.patches.send(patch).expect("the test listens");
-        let mut refuse = state.refuse.lock().expect("unpoisoned");
-        if *refuse > 0 {
-            *refuse -= 1;
-            return status(403, "Forbidden");
+        if let Some(code) = state.refuse.lock().expect("unpoisoned").pop_front() {
+            return status(code, if code == 409 { "Conflict" } else { "Forbidden" });
         }
         Json(state.object.clone()).into_response()
     };
@@ -290,92 +289,156 @@ fn configuration(version: &str, bundles: [Option<&str>; 2]) -> Value {
         "webhooks": [webhook("namespace.peerwalk.dev", bundles[0]), webhook("pod.peerwalk.dev", bundles[1])]})
 }
 
-fn trusted(bundle: &str) -> Trusted {
+/// Certificates of these names, PEM, as far as anything here looks into them.
+fn pem(names: &[&str]) -> String {
+    let one = |name: &&str| format!("-----BEGIN CERTIFICATE-----\n{name}\n-----END CERTIFICATE-----\n");
+    names.iter().map(one).collect()
+}
+
+/// Who serves by the first of these, and trusts all.
+fn trusted(names: &[&str]) -> Trusted {
     let (hub_root, hub_fingerprints) = (String::new(), BTreeSet::new());
-    Trusted { hub_root, hub_fingerprints, webhook_bundle: bundle.to_owned() }
+    Trusted { hub_root, hub_fingerprints, webhook_bundle: pem(names), webhook_ca: pem(&names[..1]) }
 }
 
-fn trust(sender: &watch::Sender<Trusted>, bundle: &str) {
-    sender.send_replace(trusted(bundle));
-}
-
-fn expected_patch(bundle: &str) -> Value {
-    let ca = k8s_openapi::ByteString(bundle.as_bytes().to_vec());
+fn expected_patch(version: &str, names: &[&str]) -> Value {
+    let ca = k8s_openapi::ByteString(pem(names).into_bytes());
     json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
-        "metadata": {"name": "peerwalk"}, "webhooks": [
+        "metadata": {"name": "peerwalk", "resourceVersion": version}, "webhooks": [
             {"name": "namespace.peerwalk.dev", "clientConfig": {"caBundle": ca}},
             {"name": "pod.peerwalk.dev", "clientConfig": {"caBundle": ca}}]})
 }
 
+/// Who keeps the CA at work, with all that surrounds it.
+struct Keeper {
+    events: mpsc::UnboundedSender<Value>,
+    written: mpsc::UnboundedReceiver<Value>,
+    trusted: watch::Sender<Trusted>,
+    leading: watch::Sender<Leading>,
+    told: watch::Receiver<Option<String>>,
+    callable: oneshot::Receiver<()>,
+    state: Arc<Configurations>,
+    shutdown: CancellationToken,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Keeper {
+    /// It serves by `OURS`, and finds that object. The first writes are refused with these codes.
+    fn start(leading: Leading, object: Value, refuse: &[u16]) -> Self {
+        let (events, receiver) = mpsc::unbounded_channel();
+        let (patches, written) = mpsc::unbounded_channel();
+        let state = Arc::new(Configurations {
+            object,
+            events: Mutex::new(Some(receiver)),
+            patches,
+            refuse: Mutex::new(refuse.iter().copied().collect()),
+        });
+        let (in_place, callable) = oneshot::channel();
+        let (trusted, told) = (watch::Sender::new(trusted(&["OURS"])), watch::Sender::new(None));
+        let (leading, hears) = (watch::Sender::new(leading), told.subscribe());
+        let bundle = Bundle { trusted: trusted.subscribe(), leading: leading.subscribe(), told, in_place };
+        let (client, shutdown) = (configurations(Arc::clone(&state)), CancellationToken::new());
+        let stop = shutdown.clone();
+        let task = tokio::spawn(async move { keep_ca_bundle(client, "peerwalk", bundle, stop).await });
+        Self { events, written, trusted, leading, told: hears, callable, state, shutdown, task }
+    }
+
+    /// The watch brings another version, and whatever follows has followed. The clock is paused: it moves only once
+    /// nothing else can happen.
+    async fn sees(&mut self, version: &str, bundles: [Option<&[&str]>; 2]) {
+        let bundles = bundles.map(|names| names.map(pem));
+        let bundles = [bundles[0].as_deref(), bundles[1].as_deref()];
+        self.events.send(configuration(version, bundles)).expect("watched");
+        tokio::time::sleep(Duration::from_mins(1)).await;
+    }
+
+    fn told(&self) -> Option<String> {
+        self.told.borrow().clone()
+    }
+
+    fn writes(&mut self) -> Vec<Value> {
+        std::iter::from_fn(|| self.written.try_recv().ok()).collect()
+    }
+
+    async fn stop(self) {
+        self.shutdown.cancel();
+        self.task.await.expect("ends with the process");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_ca_is_written_where_it_is_missing_and_again_when_it_is_taken_away() {
-    let (events, receiver) = mpsc::unbounded_channel();
-    let (patches, mut written) = mpsc::unbounded_channel();
-    let state = Arc::new(Configurations {
-        object: configuration("1", [None, None]),
-        events: Mutex::new(Some(receiver)),
-        patches,
-        refuse: Mutex::new(1),
-    });
-    let shutdown = CancellationToken::new();
-    let (in_place, mut seen) = oneshot::channel();
-    let (sender, told) = (watch::Sender::new(trusted("OURS")), watch::Sender::new(None));
-    let leading = watch::Sender::new(leads());
-    let bundle =
-        Bundle { trusted: sender.subscribe(), leading: leading.subscribe(), told: told.clone(), in_place };
-    let keeper = tokio::spawn({
-        let (client, shutdown) = (configurations(state), shutdown.clone());
-        async move { keep_ca_bundle(client, "peerwalk", bundle, shutdown).await }
-    });
-    let expected = expected_patch("OURS");
-    assert_eq!(written.recv().await.as_ref(), Some(&expected), "missing at the start");
-    assert_eq!(written.recv().await.as_ref(), Some(&expected), "tried again after a refusal");
+    let mut keeper = Keeper::start(leads(), configuration("1", [None, None]), &[403]);
+    let expected = expected_patch("1", &["OURS"]);
+    assert_eq!(keeper.written.recv().await.as_ref(), Some(&expected), "missing at the start");
+    assert_eq!(keeper.written.recv().await.as_ref(), Some(&expected), "tried again after a refusal");
 
-    // The clock is paused: it moves only once nothing else can happen.
-    for (object, in_place) in [
-        (
-            json!({"kind": "MutatingWebhookConfiguration", "apiVersion": "admissionregistration.k8s.io/v1",
-            "metadata": {"name": "peerwalk", "resourceVersion": "1"}, "webhooks": []}),
-            false,
-        ),
-        (configuration("2", [Some("OURS"), None]), false),
-        (configuration("3", [Some("OURS"), Some("OURS")]), true),
-    ] {
-        events.send(object.clone()).expect("watched");
-        tokio::time::sleep(Duration::from_mins(1)).await;
-        let answer = if in_place { Ok(()) } else { Err(TryRecvError::Empty) };
-        assert_eq!(seen.try_recv(), answer, "told once all of them have it: {object}");
-        assert_eq!(told.borrow().as_deref(), in_place.then_some("OURS"), "and while they do: {object}");
-        if !in_place {
-            while written.try_recv().is_ok() {}
-        }
-    }
-    assert!(written.try_recv().is_err(), "nothing is written when nothing is missing");
-
-    events.send(configuration("4", [Some("OURS"), Some("THEIRS")])).expect("watched");
-    assert_eq!(written.recv().await.as_ref(), Some(&expected), "one was replaced");
-    assert_eq!(*told.borrow(), None, "and it is known that it is not in place");
+    let ours: Option<&[&str]> = Some(&["OURS"]);
+    keeper
+        .events
+        .send(json!({"kind": "MutatingWebhookConfiguration", "apiVersion": "admissionregistration.k8s.io/v1",
+        "metadata": {"name": "peerwalk", "resourceVersion": "1"}, "webhooks": []}))
+        .expect("watched");
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert_eq!(keeper.told(), None, "there is no webhook");
+    keeper.sees("2", [ours, None]).await;
+    assert_eq!((keeper.told(), keeper.callable.try_recv()), (None, Err(TryRecvError::Empty)), "one lacks it");
+    assert!(keeper.writes().contains(&expected_patch("2", &["OURS"])), "and gets it");
+    keeper.sees("3", [ours, ours]).await;
+    assert_eq!((keeper.told(), keeper.callable.try_recv()), (Some(pem(&["OURS"])), Ok(())), "both have it");
+    assert!(keeper.writes().is_empty(), "nothing is written when nothing is missing");
+    keeper.sees("4", [ours, Some(&["THEM"])]).await;
+    assert_eq!(keeper.writes().first(), Some(&expected_patch("4", &["OURS"])), "one was replaced");
+    assert_eq!(keeper.told(), None, "and it is known that it is not in place");
 
     // Another replica leads: it writes, and this one sees whether it has.
-    leading.send_replace(Leading::default());
-    trust(&sender, "OURS+NEXT");
+    keeper.leading.send_replace(Leading::default());
+    keeper.trusted.send_replace(trusted(&["OURS", "NEXT"]));
     tokio::time::sleep(Duration::from_mins(1)).await;
-    assert!(written.try_recv().is_err(), "a replica that does not lead writes nothing");
-    events.send(configuration("5", [Some("OURS+NEXT"), Some("OURS+NEXT")])).expect("watched");
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(told.borrow().as_deref(), Some("OURS+NEXT"));
-    leading.send_replace(leads());
-    trust(&sender, "NEXT");
-    assert_eq!(
-        written.recv().await.as_ref(),
-        Some(&expected_patch("NEXT")),
-        "a leader does, with each change"
-    );
+    assert!(keeper.writes().is_empty(), "a replica that does not lead writes nothing");
+    let both: Option<&[&str]> = Some(&["OURS", "NEXT"]);
+    keeper.sees("5", [both, both]).await;
+    assert_eq!(keeper.told(), Some(pem(&["OURS", "NEXT"])));
+    keeper.leading.send_replace(leads());
+    keeper.trusted.send_replace(trusted(&["NEXT"]));
+    let expected = expected_patch("5", &["NEXT"]);
+    assert_eq!(keeper.written.recv().await, Some(expected), "a leader does, with each change");
     // As after a pause: nobody has said that the lead is lost.
-    leading.send_replace(Leading::Leader { term: 2, until: tokio::time::Instant::now() });
-    trust(&sender, "LATER");
+    keeper.leading.send_replace(Leading::Leader { term: 2, until: tokio::time::Instant::now() });
+    keeper.trusted.send_replace(trusted(&["LATE"]));
     tokio::time::sleep(Duration::from_mins(1)).await;
-    assert!(written.try_recv().is_err(), "the clock says it");
-    shutdown.cancel();
-    keeper.await.expect("ends with the process");
+    assert!(keeper.writes().is_empty(), "the clock says it");
+    keeper.stop().await;
+}
+
+/// A rollout waits for the new replicas, and their leader is one of the old ones, which may know of other CAs.
+#[tokio::test(start_paused = true)]
+async fn a_replica_can_be_called_by_the_ca_it_serves_by_whatever_stands_beside_it() {
+    for (found, callable) in [
+        (None, false),
+        (Some(&["THEM"][..]), false),
+        (Some(&["OURS", "THEM"][..]), true),
+        (Some(&["THEM", "OURS"][..]), true),
+    ] {
+        let mut keeper = Keeper::start(Leading::default(), configuration("1", [None, None]), &[]);
+        keeper.trusted.send_replace(trusted(&["OURS", "NEXT"]));
+        keeper.sees("2", [Some(&["OURS"]), found]).await;
+        assert_eq!(keeper.callable.try_recv().is_ok(), callable, "{found:?}");
+        assert_eq!(keeper.told(), None, "{found:?}: nobody may count on NEXT");
+        assert!(keeper.writes().is_empty(), "{found:?}: the leader puts it right");
+        keeper.stop().await;
+    }
+}
+
+/// A replica was paused after it had looked, and another has written since.
+#[tokio::test(start_paused = true)]
+async fn a_write_is_for_the_version_that_was_seen_and_what_follows_is_looked_at_anew() {
+    let mut keeper = Keeper::start(leads(), configuration("1", [None, None]), &[409]);
+    assert_eq!(keeper.written.recv().await, Some(expected_patch("1", &["OURS"])));
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert!(keeper.writes().is_empty(), "there is another version, which the watch brings");
+    keeper.sees("2", [Some(&["OURS"]), Some(&["THEM"])]).await;
+    assert_eq!(keeper.writes().first(), Some(&expected_patch("2", &["OURS"])));
+    assert!(keeper.state.refuse.lock().expect("unpoisoned").is_empty(), "it was refused once");
+    keeper.stop().await;
 }

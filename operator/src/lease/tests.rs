@@ -24,6 +24,8 @@ struct Server {
     version: Mutex<u64>,
     /// It takes requests and says nothing.
     silent: Mutex<bool>,
+    /// It stores what is written and does not say so, in time.
+    mute: Mutex<bool>,
     writes: Mutex<u32>,
 }
 
@@ -63,7 +65,13 @@ impl Server {
                 Some(old) if old["metadata"]["resourceVersion"] != lease["metadata"]["resourceVersion"] => {
                     status(409, "Conflict")
                 }
-                Some(_) => server.store(lease),
+                Some(_) => {
+                    let stored = server.store(lease);
+                    if *server.mute.lock().unwrap() {
+                        std::future::pending::<()>().await;
+                    }
+                    stored
+                }
             }
         };
         let create = async |State(server): State<Arc<Self>>, Json(lease): Json<Value>| {
@@ -94,6 +102,7 @@ impl Server {
 /// A replica at work.
 struct Replica {
     leading: watch::Receiver<Leading>,
+    pulse: watch::Receiver<Instant>,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -104,8 +113,9 @@ impl Replica {
         let stop = CancellationToken::new();
         let (api, stopped) = (server.api(), stop.clone());
         let me = Me { pod: pod.to_owned(), uid: format!("uid-{pod}"), hub: hub(pod) };
-        let task = tokio::spawn(async move { keep(api, NAME, &me, sender, stopped).await });
-        Self { leading, stop, task }
+        let (turns, pulse) = watch::channel(Instant::now());
+        let task = tokio::spawn(async move { keep(api, NAME, &me, (sender, turns), stopped).await });
+        Self { leading, pulse, stop, task }
     }
 
     fn leads(&self) -> bool {
@@ -206,7 +216,11 @@ async fn without_the_api_server_nobody_leads_and_afterwards_the_same_goes_on() {
     assert!(first.leads(), "a short silence changes nothing");
     seconds(6).await;
     assert!(!first.leads(), "its lease may be another's soon");
-    seconds(60).await;
+    seconds(600).await;
+    assert!(
+        first.pulse.borrow().elapsed() < Duration::from_secs(10),
+        "it turns whatever the API server does"
+    );
     server.be_silent(false);
     seconds(4).await;
     assert!(term.is_some() && first.term() == term, "nobody led meanwhile: {:?}", first.term());
@@ -293,4 +307,26 @@ async fn a_lease_that_is_deleted_ends_the_lead_and_is_made_anew() {
     seconds(10).await;
     assert_eq!(first.term(), Some(2), "others could have led meanwhile");
     assert_eq!(server.holder(), "a_uid-a");
+}
+
+/// The write that takes the lease lands, and its answer is lost: the next look finds our own name.
+#[tokio::test(start_paused = true)]
+async fn who_takes_the_lease_from_another_begins_anew_whatever_becomes_of_the_answer() {
+    let server = Arc::new(Server::default());
+    let first = Replica::start(&server, "a");
+    seconds(1).await;
+    assert_eq!(first.term(), Some(1));
+    let before: Lease = serde_json::from_value(server.stored.lock().unwrap().clone().unwrap()).unwrap();
+    let other = held(Some(&before), NAME, "b_uid-b", hub("b"), Timestamp::now());
+    server.store(serde_json::to_value(other).unwrap());
+    seconds(6).await;
+    assert_eq!(first.term(), None, "another leads");
+    *server.mute.lock().unwrap() = true;
+    while server.holder() != "a_uid-a" {
+        seconds(1).await;
+    }
+    assert_eq!(first.term(), None, "it does not know that it has the lease");
+    *server.mute.lock().unwrap() = false;
+    seconds(6).await;
+    assert_eq!(first.term(), Some(2), "the other has led");
 }

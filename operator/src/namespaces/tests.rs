@@ -32,9 +32,10 @@ fn quota(used: &str) -> DynamicObject {
     }))
 }
 
-/// Every kind, listed with these objects.
+/// Every kind, listed with these objects; what makes pods with none.
 fn listed(namespaces: &Namespaces, objects: [Vec<DynamicObject>; 3]) {
-    for (kind, objects) in [Kind::Namespace, Kind::LimitRange, Kind::ResourceQuota].into_iter().zip(objects) {
+    let all = objects.into_iter().chain(std::iter::repeat(Vec::new()));
+    for (kind, objects) in Kind::ALL.into_iter().zip(all) {
         let mut listed = BTreeSet::from([("of".to_owned(), "before".to_owned())]);
         take(namespaces, kind, &mut listed, Event::Init);
         for object in objects {
@@ -75,4 +76,36 @@ fn what_went_while_nobody_watched_is_forgotten_with_the_next_list() {
     assert!(!gone.known);
     assert_eq!(gone.rules.limit_ranges().count() + gone.rules.quotas().count(), 0);
     assert_eq!(gone.rules.user, None);
+}
+
+#[test]
+fn it_is_told_once_every_kind_was_listed_and_once_only() {
+    let (complete, mut heard) = oneshot::channel();
+    let told = Told { namespaces: Namespaces::default(), complete: Mutex::new(Some(complete)) };
+    for kind in Kind::ALL {
+        told.listed();
+        assert!(heard.try_recv().is_err(), "before {kind:?} was listed");
+        take(&told.namespaces, kind, &mut BTreeSet::new(), Event::InitDone);
+    }
+    told.listed();
+    assert_eq!(heard.try_recv(), Ok(()));
+    told.listed();
+}
+
+#[test]
+fn what_makes_pods_is_there_while_it_wants_some() {
+    let namespaces = Namespaces::default();
+    let kind = Kind::Workload(WorkloadKind::ReplicaSet);
+    let set = |replicas: u32| {
+        Event::Apply(object(json!({
+            "apiVersion": "apps/v1", "kind": "ReplicaSet",
+            "metadata": {"namespace": "shop", "name": "web", "uid": "a1"},
+            "spec": {"replicas": replicas, "template": {"spec": {"containers": [{"name": "web"}]}}},
+        })))
+    };
+    let silent = namespaces.get("shop").rules;
+    take(&namespaces, kind, &mut BTreeSet::new(), set(2));
+    assert_ne!(namespaces.get("shop").rules, silent);
+    take(&namespaces, kind, &mut BTreeSet::new(), set(0));
+    assert_eq!(namespaces.get("shop").rules, silent);
 }

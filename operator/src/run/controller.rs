@@ -6,19 +6,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use peerwalk_controller::cluster::ObjectKey;
+use peerwalk_controller::cluster::sidecar::Image;
 use peerwalk_controller::{Controller, Details, Explain, Links, Output, Settings, SidecarEvent};
 use peerwalk_hub::{Hub, HubEvent, HubHandle, Role};
 use peerwalk_model::Timestamp;
-use peerwalk_webhook::{Pause, Pauses};
+use peerwalk_webhook::{Namespaces, Pause, Pauses};
 use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
 use tracing::{error, warn};
 
-use super::{Clients, Trust, listen, when_told};
+use super::{Clients, Trust, listen, pulse, when_told};
 use crate::args::{Args, CrossNamespaceDetails};
 use crate::certificates::Trusted;
-use crate::http::Readiness;
+use crate::http::{Pulse, Readiness};
 use crate::identity::{KnownPods, Reviewer};
 use crate::role;
 use crate::stages::Stages;
@@ -39,15 +39,16 @@ pub(super) async fn start(
     args: &Args,
     hub_address: SocketAddr,
     trust: &Trust,
-    (readiness, pauses, turns): (&Arc<Readiness>, &Pauses, watch::Sender<Instant>),
+    (readiness, (pauses, namespaces), pulses): (&Arc<Readiness>, (&Pauses, &Namespaces), &mut Vec<Pulse>),
     registry: &mut Registry,
 ) -> anyhow::Result<mpsc::Sender<Explain>> {
-    let pauses = pauses.clone();
+    let (pauses, namespaces) = (pauses.clone(), namespaces.clone());
     let pods = KnownPods::default();
     let reviewer = Arc::new(Reviewer::new(clients.api.clone(), pods.clone(), Arc::clone(readiness)));
     let config = peerwalk_hub::Config { heartbeat_interval: HEARTBEAT, ..peerwalk_hub::Config::new(now) };
     let (hub, events) = Hub::new(config, reviewer);
     hub.metrics().register(registry);
+    pulses.push(Pulse { of: "the hub", turned: hub.pulse() });
     let handle = hub.handle();
     handle.set_role(Role::Standby { redirect: None });
     let (planned_sender, planned) = watch::channel(None);
@@ -78,9 +79,11 @@ pub(super) async fn start(
     let hub = move |output| match output {
         Output::CarriedRoots(roots) => drop(carried.send_replace(Some(roots))),
         Output::Planned(term) => drop(planned_sender.send_replace(Some(term))),
+        Output::Made { namespace, controller, pods } => namespaces.made(&namespace, &controller, pods),
         output => to_hub(&handle, &pods, &pauses, output),
     };
     let hub_roots = hub_roots(trust.certificates.trusted());
+    let turns = pulse(pulses, "the controller");
     let links = Links { sidecars, hub, hub_roots, explain, leading, ready, turns, now };
     stages.judging.start(|stop| async move { Ok(peerwalk_controller::run(controller, links, stop).await?) });
     Ok(explain_sender)
@@ -96,6 +99,10 @@ fn settings(args: &Args, hub_address: SocketAddr) -> Settings {
         },
         hub: ObjectKey::new(&args.namespace, &args.hub_service),
         hub_address,
+        sidecar_image: Image {
+            reference: args.sidecar_image.clone(),
+            pull_policy: args.sidecar_image_pull_policy.as_str().to_owned(),
+        },
         attach_within: ATTACH_WITHIN,
         silence: SILENCE,
     }
@@ -160,6 +167,7 @@ fn to_hub(hub: &HubHandle, pods: &KnownPods, pauses: &Pauses, output: Output) {
         | Output::Event(_)
         | Output::ReadRoots(..)
         | Output::CarriedRoots(_)
+        | Output::Made { .. }
         | Output::Planned(_) => {
             warn!("this is carried out elsewhere");
         }

@@ -8,6 +8,7 @@ use kube::Client;
 use peerwalk_webhook::{HubRoot, InjectConfig, Namespaces, Pauses, WebhookMetrics};
 use prometheus_client::registry::Registry;
 use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 use tracing::error;
 
 use super::{Trust, listen};
@@ -16,14 +17,15 @@ use crate::certificates::{Bundle, Trusted, keep_ca_bundle};
 use crate::namespaces::watch_namespaces;
 use crate::stages::Stages;
 
-/// Starts it, and keeps what the API server verifies it by. `ca_in_place` is told once that is there.
+/// Starts it, and keeps what the API server verifies it by. `ca_in_place` is told once that is there,
+/// `rules_known` once every namespace's rules were listed.
 pub(super) async fn start(
     stages: &mut Stages,
     client: &Client,
     args: &Args,
     hub_address: SocketAddr,
-    (trust, pauses): (&Trust, Pauses),
-    ca_in_place: oneshot::Sender<()>,
+    (trust, (pauses, namespaces), turns): (&Trust, (Pauses, Namespaces), watch::Sender<Instant>),
+    [ca_in_place, rules_known]: [oneshot::Sender<()>; 2],
     registry: &mut Registry,
 ) -> anyhow::Result<()> {
     let hub = format!("{}.{}.svc:{}", args.hub_service, args.namespace, hub_address.port());
@@ -44,14 +46,13 @@ pub(super) async fn start(
         stop.run_until_cancelled(inject_new_roots(roots, injecting)).await;
         Ok(())
     });
-    let namespaces = Namespaces::default();
     let (watching, known) = (client.clone(), namespaces.clone());
     stages.answers.start(|stop| async move {
-        watch_namespaces(watching, known, stop).await;
+        watch_namespaces(watching, known, rules_known, stop).await;
         Ok(())
     });
     stages.answers.start(|stop| async move {
-        peerwalk_webhook::serve(listener, tls, config, namespaces, pauses, metrics, stop).await;
+        peerwalk_webhook::serve((listener, turns), tls, config, namespaces, pauses, metrics, stop).await;
         Ok(())
     });
     let (client, name) = (client.clone(), args.webhook_configuration.clone());

@@ -94,6 +94,8 @@ pub enum SkipReason {
     Quota,
     /// Injection is paused where the sidecar fails.
     Paused,
+    /// What the namespace asks of its pods is not known yet.
+    Unknown,
     /// Not shaped like a pod; the API server's validation will say so.
     Malformed,
 }
@@ -114,6 +116,7 @@ impl SkipReason {
             Self::LimitRange => "LimitRange",
             Self::Quota => "Quota",
             Self::Paused => "Paused",
+            Self::Unknown => "Unknown",
             Self::Malformed => "Malformed",
         }
     }
@@ -147,9 +150,9 @@ pub struct Injection {
 }
 
 impl Injection {
-    /// What its pod is told where injection is paused.
-    pub(crate) fn paused(&self, why: &str) -> Told {
-        let refusal = Refusal { reason: SkipReason::Paused, why: format!("paused, {why}") };
+    /// What its pod, which has nothing of ours, is told when it stays so.
+    pub(crate) fn not_done(&self, reason: SkipReason, why: String) -> Told {
+        let refusal = Refusal { reason, why };
         Told { refusal, has_annotations: self.has_annotations, ours: None, volume: None }
     }
 }

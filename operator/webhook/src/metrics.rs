@@ -93,7 +93,7 @@ impl WebhookMetrics {
         );
         registry.register(
             "webhook_namespaces_unknown",
-            "Pods decided on without knowing all LimitRanges and ResourceQuotas of their namespace",
+            "Pods that were looked at before it was known what their namespace asks of its pods",
             self.namespaces_unknown.clone(),
         );
     }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::room::{LimitRange, NamespaceRules, Quota};
+use crate::room::{LimitRange, NamespaceRules, Quota, Workload, WorkloadKind};
 
 /// The kinds it is known from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,6 +15,21 @@ pub enum Kind {
     LimitRange,
     /// ResourceQuotas.
     ResourceQuota,
+    /// What makes pods, known by its uid.
+    Workload(WorkloadKind),
+}
+
+impl Kind {
+    /// Every one.
+    pub const ALL: [Self; 7] = [
+        Self::Namespace,
+        Self::LimitRange,
+        Self::ResourceQuota,
+        Self::Workload(WorkloadKind::ReplicaSet),
+        Self::Workload(WorkloadKind::StatefulSet),
+        Self::Workload(WorkloadKind::DaemonSet),
+        Self::Workload(WorkloadKind::Job),
+    ];
 }
 
 /// An object, as far as it says something about pods.
@@ -26,16 +41,8 @@ pub enum Rule {
     LimitRange(LimitRange),
     /// A ResourceQuota.
     Quota(Quota),
-}
-
-impl Rule {
-    const fn kind(&self) -> Kind {
-        match self {
-            Self::Namespace(_) => Kind::Namespace,
-            Self::LimitRange(_) => Kind::LimitRange,
-            Self::Quota(_) => Kind::ResourceQuota,
-        }
-    }
+    /// Something that wants pods.
+    Workload(Workload),
 }
 
 /// What all namespaces say about their pods. Clones share it.
@@ -65,14 +72,34 @@ impl Namespaces {
     pub fn get(&self, namespace: &str) -> Seen {
         self.read(|known| Seen {
             rules: known.rules.get(namespace).cloned().unwrap_or_default(),
-            known: known.listed.len() == 3 && known.there.contains(namespace),
+            known: known.is_complete() && known.there.contains(namespace),
         })
     }
 
-    /// An object of a namespace was added or changed. `name` is its own; a Namespace has both alike.
+    /// Whether every kind was listed.
+    pub fn is_complete(&self) -> bool {
+        self.read(Known::is_complete)
+    }
+
+    /// So many pods that are there to stay have this controller, by its uid.
+    pub fn made(&self, namespace: &str, controller: &str, pods: u32) {
+        self.write(|known| {
+            if pods == 0 {
+                known.change(namespace, |rules| {
+                    rules.made.remove(controller);
+                });
+                return;
+            }
+            let rules = known.rules.entry(namespace.to_owned()).or_default();
+            Arc::make_mut(rules).made.insert(controller.to_owned(), pods);
+        });
+    }
+
+    /// An object of a namespace was added or changed. `name` is its own, or the uid of what makes pods; a Namespace has
+    /// both alike.
     pub fn apply(&self, namespace: &str, name: &str, rule: Rule) {
         self.write(|known| {
-            if rule.kind() == Kind::Namespace {
+            if matches!(rule, Rule::Namespace(_)) {
                 known.there.insert(namespace.to_owned());
             }
             let rules = Arc::make_mut(known.rules.entry(namespace.to_owned()).or_default());
@@ -83,6 +110,9 @@ impl Namespaces {
                 }
                 Rule::Quota(quota) => {
                     rules.quotas.insert(name.to_owned(), quota);
+                }
+                Rule::Workload(workload) => {
+                    rules.workloads.insert(name.to_owned(), workload);
                 }
             }
         });
@@ -114,6 +144,20 @@ impl Namespaces {
 }
 
 impl Known {
+    fn is_complete(&self) -> bool {
+        self.listed.len() == Kind::ALL.len()
+    }
+
+    /// Changes what is known of a namespace, if anything is.
+    fn change(&mut self, namespace: &str, change: impl FnOnce(&mut NamespaceRules)) {
+        let Some(rules) = self.rules.get_mut(namespace) else { return };
+        let rules = Arc::make_mut(rules);
+        change(rules);
+        if *rules == NamespaceRules::default() {
+            self.rules.remove(namespace);
+        }
+    }
+
     /// The objects of a kind that are known, by namespace and name.
     fn names(&self, kind: Kind) -> BTreeSet<(String, String)> {
         let pair = |namespace: &String, name: &String| (namespace.clone(), name.clone());
@@ -122,11 +166,17 @@ impl Known {
                 Kind::Namespace => Vec::new(),
                 Kind::LimitRange => rules.limit_ranges.keys().map(|name| pair(namespace, name)).collect(),
                 Kind::ResourceQuota => rules.quotas.keys().map(|name| pair(namespace, name)).collect(),
+                Kind::Workload(kind) => {
+                    let of_kind = rules.workloads.iter().filter(|(_, workload)| workload.kind == kind);
+                    of_kind.map(|(uid, _)| pair(namespace, uid)).collect()
+                }
             }
         };
         match kind {
             Kind::Namespace => self.there.iter().map(|name| pair(name, name)).collect(),
-            Kind::LimitRange | Kind::ResourceQuota => self.rules.iter().flat_map(of).collect(),
+            Kind::LimitRange | Kind::ResourceQuota | Kind::Workload(_) => {
+                self.rules.iter().flat_map(of).collect()
+            }
         }
     }
 
@@ -134,16 +184,12 @@ impl Known {
         if kind == Kind::Namespace {
             self.there.remove(namespace);
         }
-        let Some(rules) = self.rules.get_mut(namespace) else { return };
-        let rules = Arc::make_mut(rules);
-        match kind {
+        self.change(namespace, |rules| match kind {
             Kind::Namespace => rules.user = None,
             Kind::LimitRange => drop(rules.limit_ranges.remove(name)),
             Kind::ResourceQuota => drop(rules.quotas.remove(name)),
-        }
-        if *rules == NamespaceRules::default() {
-            self.rules.remove(namespace);
-        }
+            Kind::Workload(_) => drop(rules.workloads.remove(name)),
+        });
     }
 }
 
@@ -169,25 +215,54 @@ mod tests {
         namespaces.listed(Kind::Namespace, &all([("shop", "shop")]));
         namespaces.listed(Kind::LimitRange, &all([("shop", "small")]));
         namespaces.listed(Kind::ResourceQuota, &all([("shop", "team")]));
+        for kind in WORKLOADS {
+            namespaces.listed(Kind::Workload(kind), &all([]));
+        }
     }
+
+    const WORKLOADS: [WorkloadKind; 4] =
+        [WorkloadKind::ReplicaSet, WorkloadKind::StatefulSet, WorkloadKind::DaemonSet, WorkloadKind::Job];
 
     #[test]
     fn a_namespace_is_known_once_every_kind_was_listed() {
         let namespaces = Namespaces::default();
-        assert!(!namespaces.get("shop").known);
+        assert!(!namespaces.get("shop").known && !namespaces.is_complete());
         listed(&namespaces);
+        assert!(namespaces.is_complete());
         let shop = namespaces.get("shop");
         assert!(shop.known);
         assert_eq!(shop.rules.user, Some(1000));
         assert_eq!((shop.rules.limit_ranges().count(), shop.rules.quotas().count()), (1, 1));
         let bank = namespaces.get("bank");
         assert_eq!((bank.known, &*bank.rules), (false, &NamespaceRules::default()), "never heard of");
-        for kind in [Kind::Namespace, Kind::LimitRange, Kind::ResourceQuota] {
+        for kind in Kind::ALL {
             let namespaces = Namespaces::default();
             listed(&namespaces);
             namespaces.0.write().expect("a lock").listed.remove(&kind);
-            assert!(!namespaces.get("shop").known, "without {kind:?}");
+            assert!(!namespaces.get("shop").known && !namespaces.is_complete(), "without {kind:?}");
         }
+    }
+
+    #[test]
+    fn what_makes_pods_is_known_by_its_uid_and_each_kind_by_itself() {
+        let namespaces = Namespaces::default();
+        let two = json!({"spec": {"replicas": 2}});
+        for (kind, uid) in [(WorkloadKind::ReplicaSet, "a"), (WorkloadKind::StatefulSet, "b")] {
+            let workload = Workload::read(kind, &two).expect("it wants pods");
+            namespaces.apply("shop", uid, Rule::Workload(workload));
+        }
+        namespaces.made("shop", "a", 2);
+        let known = |namespaces: &Namespaces| {
+            let rules = namespaces.get("shop").rules;
+            (rules.workloads.keys().cloned().collect::<Vec<_>>().join(" "), rules.made.get("a").copied())
+        };
+        assert_eq!(known(&namespaces), ("a b".to_owned(), Some(2)));
+        namespaces.listed(Kind::Workload(WorkloadKind::StatefulSet), &all([]));
+        assert_eq!(known(&namespaces), ("a".to_owned(), Some(2)));
+        namespaces.delete(Kind::Workload(WorkloadKind::ReplicaSet), "shop", "a");
+        namespaces.made("shop", "a", 0);
+        assert_eq!(known(&namespaces), (String::new(), None));
+        assert!(namespaces.0.read().expect("a lock").rules.is_empty(), "nothing of it is left");
     }
 
     #[test]

@@ -5,12 +5,14 @@
 //! made to fit, and left out where it cannot.
 
 mod limits;
+mod others;
 mod quota;
 mod rules;
 mod size;
 mod sums;
 #[cfg(test)]
 mod tests;
+mod workload;
 
 use serde_json::{Value, json};
 
@@ -19,9 +21,11 @@ use crate::config::{ContainerResources, Resource};
 use crate::decide::{Sizing, SkipReason};
 pub use quota::Quota;
 pub use rules::{LimitRange, NamespaceRules};
-use size::Size;
+use size::{Has, Size};
 use sums::Shape;
 pub(crate) use sums::is_guaranteed;
+use workload::ToCome;
+pub use workload::{Workload, WorkloadKind};
 
 /// Why the sidecar cannot be in a pod, in words for the pod's owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,26 +56,31 @@ pub fn fit(
     configured: &ContainerResources,
     rules: &NamespaceRules,
 ) -> Result<Option<Value>, Refusal> {
+    let shape = Shape::of(pod, init_containers, position);
+    let mut ours = others::given(&shape, rules)?;
+    let to_come = ToCome::after(pod, rules);
+    let room = |best_effort, ours: &[Has]| {
+        rules.quotas().try_for_each(|quota| quota.admits(pod, &shape, best_effort, ours, &to_come))
+    };
     if sizing == Sizing::PodLevel {
-        return match rules.limit_ranges().find(|range| range.fills_containers()) {
+        if let Some(range) = rules.limit_ranges().find(|range| range.is_about_sizes_of_containers()) {
             // It would fill in more than the pod may have left.
-            Some(range) => Err(Refusal::limit_range(format!(
+            return Err(Refusal::limit_range(format!(
                 "LimitRange {}: it gives every container resources, which the pod's spec.resources may not have left",
                 range.name()
-            ))),
-            None => Ok(None),
-        };
+            )));
+        }
+        room(false, &ours)?;
+        return Ok(None);
     }
-    let shape = Shape::of(pod, init_containers, position);
     let sizes = [Resource::Cpu, Resource::Memory].map(|resource| {
         let size = limits::fit(resource, &shape, sizing == Sizing::Guaranteed, configured, rules)?;
         Ok((resource, size))
     });
     let [cpu, memory] = sizes;
     let sizes = [cpu?, memory?];
-    for quota in rules.quotas() {
-        quota.admits(pod, &shape, &sizes)?;
-    }
+    ours.extend(sizes.map(|(resource, size)| Has::of(resource, size)));
+    room(shape.is_best_effort(), &ours)?;
     Ok(Some(to_json(&sizes, configured)))
 }
 

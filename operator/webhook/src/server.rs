@@ -22,8 +22,8 @@ use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, interval, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
@@ -48,13 +48,16 @@ const OPENING_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// How long requests in flight may take when a connection is to end: more than one admission may.
 const DRAIN: Duration = Duration::from_secs(3);
+/// How often the loop that takes connections tells that it turns.
+const BEAT: Duration = Duration::from_secs(5);
 /// Pause after a failed accept (no file descriptors left, for example), so that it is not tried in a spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until `shutdown`, then lets requests in flight end. New connections take the certificate, and
-/// each request the configuration and what is known of namespaces, that is current then.
+/// each request the configuration and what is known of namespaces, that is current then. The loop that takes
+/// connections tells `turns` that it turns, at least every 5 s.
 pub async fn serve(
-    listener: TcpListener,
+    (listener, turns): (TcpListener, watch::Sender<Instant>),
     tls: Arc<ArcSwap<ServerConfig>>,
     config: Arc<ArcSwap<InjectConfig>>,
     namespaces: Namespaces,
@@ -66,7 +69,14 @@ pub async fn serve(
     let parsing = Arc::new(Semaphore::new(admit::PARSED_AT_ONCE));
     let connections = TaskTracker::new();
 
-    while let Some((stream, peer)) = shutdown.run_until_cancelled(accept(&listener)).await {
+    let mut beats = interval(BEAT);
+    loop {
+        turns.send_replace(Instant::now());
+        let (stream, peer) = tokio::select! {
+            () = shutdown.cancelled() => break,
+            _ = beats.tick() => continue,
+            accepted = accept(&listener) => accepted,
+        };
         let Some(place) = places.take(peer.ip()) else {
             metrics.count_refused_connection();
             continue;

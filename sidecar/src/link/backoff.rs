@@ -8,6 +8,9 @@ const LONGEST: Duration = Duration::from_secs(30);
 const REDIRECTS: u32 = 3;
 /// Within this we are back at a hub that goes away: another one is there already, or is about to be.
 const DRAINED: Duration = Duration::from_millis(500);
+/// A hub that is not ready is asked again ever more rarely, up to this: a new leader is there within less than what a
+/// sidecar has to come back in.
+const LONGEST_NOT_READY: Duration = Duration::from_secs(10);
 /// No hub may keep a sidecar away for longer than this.
 const LONGEST_ASKED_FOR: Duration = Duration::from_mins(5);
 
@@ -16,16 +19,18 @@ pub(super) struct Backoff {
     part_of: fn(Duration) -> Duration,
     next: Duration,
     redirects: u32,
+    /// The least wait for a hub that is still not ready.
+    not_ready: Duration,
 }
 
 impl Backoff {
     pub(super) fn new(part_of: fn(Duration) -> Duration) -> Self {
-        Self { part_of, next: SHORTEST, redirects: 0 }
+        Self { part_of, next: SHORTEST, redirects: 0, not_ready: Duration::ZERO }
     }
 
     /// It worked; the next failure begins anew.
     pub(super) fn reset(&mut self) {
-        (self.next, self.redirects) = (SHORTEST, 0);
+        (self.next, self.redirects, self.not_ready) = (SHORTEST, 0, Duration::ZERO);
     }
 
     /// The wait after a failure: the step, of which a half is random.
@@ -43,14 +48,23 @@ impl Backoff {
         delay + (self.part_of)(delay / 4 + SHORTEST)
     }
 
+    /// The wait for a hub that is not ready: what it asked for, and twice the last one while it says so again.
+    pub(super) fn not_ready(&mut self, delay: Duration) -> Duration {
+        let delay = delay.max(self.not_ready);
+        let wait = self.at_least(delay);
+        self.not_ready = (delay.min(LONGEST_NOT_READY) * 2).min(LONGEST_NOT_READY);
+        wait
+    }
+
     /// The wait when the hub goes away: a short one, of which a half is random.
     pub(super) fn drained(&mut self) -> Duration {
         self.reset();
         DRAINED / 2 + (self.part_of)(DRAINED / 2)
     }
 
-    /// Whether to follow a redirect at once.
+    /// Whether to follow a redirect at once. Somebody is known to be ready.
     pub(super) fn may_redirect(&mut self) -> bool {
+        self.not_ready = Duration::ZERO;
         self.redirects += 1;
         self.redirects <= REDIRECTS
     }
@@ -90,6 +104,29 @@ mod tests {
         let mut backoff = Backoff::new(|whole| whole);
         assert_eq!(backoff.at_least(Duration::from_secs(4)), Duration::from_secs(6));
         assert!(backoff.at_least(Duration::MAX) < Duration::from_mins(7), "no hub sends us away for ever");
+        let mut backoff = Backoff::new(|_| Duration::ZERO);
+        assert_eq!(backoff.at_least(Duration::from_secs(4)), Duration::from_secs(4), "and not sooner");
+    }
+
+    #[test]
+    fn a_hub_that_is_not_ready_is_asked_ever_more_rarely() {
+        let second = Duration::from_secs(1);
+        let mut backoff = Backoff::new(|_| Duration::ZERO);
+        let waits =
+            |backoff: &mut Backoff| (0..6).map(|_| backoff.not_ready(second).as_secs()).collect::<Vec<_>>();
+        assert_eq!(waits(&mut backoff), [1, 2, 4, 8, 10, 10]);
+        backoff.next();
+        assert_eq!(backoff.not_ready(second).as_secs(), 10, "whatever else fails meanwhile");
+        backoff.may_redirect();
+        assert_eq!(backoff.not_ready(second), second, "one who sends us on knew of another");
+        backoff.not_ready(second);
+        backoff.reset();
+        assert_eq!(waits(&mut backoff)[..2], [1, 2], "it was ready meanwhile");
+        assert_eq!(
+            backoff.not_ready(Duration::from_mins(1)),
+            Duration::from_mins(1),
+            "never sooner than asked for"
+        );
     }
 
     #[test]

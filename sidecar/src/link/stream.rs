@@ -5,7 +5,7 @@ use std::time::Duration;
 use peerwalk_model::report::Heartbeat;
 use peerwalk_model::{TargetKey, Walk};
 use peerwalk_wire::grpc::HubClient;
-use peerwalk_wire::{Frame, FromHub, FromSidecar, Hello, PlanDelta, Versions, WireError};
+use peerwalk_wire::{Frame, FromHub, FromSidecar, Hello, PlanDelta, RetryReason, Versions, WireError};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval, sleep_until, timeout};
 use tokio_stream::wrappers::ReceiverStream;
@@ -37,6 +37,8 @@ pub(super) enum Ending {
     Redirected(String),
     /// The hub asked to come back after this long.
     After(Duration),
+    /// The hub is not ready, and asked to come back after this long.
+    NotReady(Duration),
     /// The hub is going away.
     Drained,
     /// It broke, or never came to be.
@@ -207,7 +209,10 @@ impl Stream<'_> {
             FromHub::Redirect { address } => return Some(Ending::Redirected(address)),
             FromHub::RetryAfter { delay, reason } => {
                 info!(?reason, "the hub asks us to come back later");
-                return Some(Ending::After(delay));
+                return Some(match reason {
+                    RetryReason::NotReady => Ending::NotReady(delay),
+                    _ => Ending::After(delay),
+                });
             }
             FromHub::Superseded => {
                 warn!("another stream of this pod took our place");

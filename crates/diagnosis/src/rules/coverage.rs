@@ -135,7 +135,7 @@ fn silent_source(case: &Case) -> Option<Verdict> {
             )];
             if let Some(decision) = hub.as_deref().filter(|decision| !decision.is_allowed()) {
                 because.extend(policy_text::denial(decision));
-                because.extend(policy_text::fixes(decision));
+                because.extend(policy_text::fixes_to_copy(decision));
             }
             Some(Verdict::unknown(Reason::NotReporting, Stage::Resolve, because))
         }

@@ -137,6 +137,35 @@ fn an_admitting_rule_uses_the_labels_that_name_the_application() {
 }
 
 #[test]
+fn an_admitting_rule_is_written_as_an_item_of_a_policy() {
+    let admits = |source, destination| {
+        let policies = [
+            policy("ledger", "default-deny", Some(vec![]), None),
+            policy("shop", "default-deny", None, Some(vec![])),
+        ];
+        let decision = decide(policies, &flow(source, destination));
+        decision.admitting_rules().iter().map(|rule| rule.item().to_string()).collect::<Vec<_>>()
+    };
+    let ports = r#""ports":[{"port":5432,"protocol":"TCP"}]"#;
+    let of = |namespace: &str| {
+        format!(r#""namespaceSelector":{{"matchLabels":{{"kubernetes.io/metadata.name":"{namespace}"}}}}"#)
+    };
+    let pods = |name: &str| format!(r#","podSelector":{{"matchLabels":{{"app":"{name}"}}}}"#);
+    let (web, postgres) = (pod("shop", "web", "10.244.1.7"), pod("ledger", "postgres", "10.244.1.8"));
+    let egress = format!(r#"{{"to":[{{{}{}}}],{ports}}}"#, of("ledger"), pods("postgres"));
+    let ingress = format!(r#"{{"from":[{{{}{}}}],{ports}}}"#, of("shop"), pods("web"));
+    assert_eq!(admits(at(web), at(postgres.clone())), [egress, ingress]);
+
+    let mut without_labels = pod("shop", "web", "10.244.1.7");
+    without_labels.labels.clear();
+    let all_pods = format!(r#"{{"from":[{{{}}}],{ports}}}"#, of("shop"));
+    assert_eq!(admits(at(without_labels), at(postgres.clone()))[1..], [all_pods]);
+
+    let block = format!(r#"{{"from":[{{"ipBlock":{{"cidr":"2001:db8::7/128"}}}}],{ports}}}"#);
+    assert_eq!(admits(external("2001:db8::7"), at(postgres)), [block]);
+}
+
+#[test]
 fn an_admitting_rule_for_an_address_is_a_block() {
     let table = [
         ("192.0.2.7", "192.0.2.7/32"),

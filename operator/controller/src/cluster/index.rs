@@ -1,5 +1,6 @@
 //! Every record by its key, and what a change touched. No async, no client, no clock.
 
+mod made;
 mod places;
 mod roots;
 
@@ -14,6 +15,7 @@ use super::decode::Kind;
 use super::record::{
     EndpointSlice, Named, Namespace, Node, Object, ObjectKey, Pod, Service, UnreadableCheck,
 };
+use made::Made;
 use roots::carried;
 
 /// The records of every watched kind.
@@ -23,6 +25,7 @@ pub struct Index {
     by_ip: BTreeMap<IpAddr, BTreeSet<ObjectKey>>,
     by_node: BTreeMap<String, BTreeSet<ObjectKey>>,
     by_hub_root: BTreeMap<String, BTreeSet<ObjectKey>>,
+    made: Made,
     services: BTreeMap<ObjectKey, Service>,
     services_by_ip: BTreeMap<IpAddr, BTreeSet<ObjectKey>>,
     services_by_foreign_ip: BTreeMap<IpAddr, BTreeSet<ObjectKey>>,
@@ -116,6 +119,7 @@ impl Index {
                     unlink(&mut self.by_ip, &pod.ips, key);
                     unlink(&mut self.by_node, &pod.node, key);
                     unlink(&mut self.by_hub_root, carried(pod), key);
+                    self.made.replace(Some(pod), None);
                 }
                 gone.map_or(Change::None, |pod| {
                     let key = key.clone();
@@ -191,6 +195,7 @@ impl Index {
         link(&mut self.by_ip, &pod.ips, &key);
         link(&mut self.by_node, &pod.node, &key);
         link(&mut self.by_hub_root, carried(&pod), &key);
+        self.made.replace(old, Some(&pod));
         self.pods.insert(key, pod);
         Change::Pod(change)
     }

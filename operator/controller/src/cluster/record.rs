@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use peerwalk_model::{PodRef, Protocol, Timestamp};
 use peerwalk_netpol as netpol;
 
-use super::sidecar::Sidecar;
+use super::sidecar::{Image, Sidecar};
 
 /// Namespace and name; the namespace is empty for what has none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,6 +63,8 @@ pub struct Pod {
     pub template: String,
     /// Who made it, such as `Deployment web`; `None` for a pod that nothing controls.
     pub owner: Option<String>,
+    /// The uid of what controls it.
+    pub controller: Option<String>,
     /// It has our sidecar.
     pub injected: bool,
     /// The fingerprint of the hub's root that it was injected under (`peerwalk.dev/hub-root`).
@@ -73,6 +75,8 @@ pub struct Pod {
     pub sidecar_started: Option<Timestamp>,
     /// How our sidecar's container fares.
     pub sidecar: Sidecar,
+    /// The image of a sidecar that fails.
+    pub sidecar_image: Option<Image>,
     /// Why the webhook gave it no sidecar, where it said so.
     pub skipped: Option<String>,
     /// When the pod was created.

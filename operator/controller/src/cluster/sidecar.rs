@@ -15,6 +15,15 @@ pub enum Sidecar {
     Failing(SidecarFailure),
 }
 
+/// By what the kubelet gets a container's image.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Image {
+    /// As a pod spells it.
+    pub reference: String,
+    /// `imagePullPolicy`.
+    pub pull_policy: String,
+}
+
 /// Why our container does not run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SidecarFailure {

@@ -68,6 +68,7 @@ impl Engine {
             self.sightings.learn(&witness, &walk);
         }
         let target = walk.target.clone();
+        let renews = self.renews(&pod, &walk);
         if self.keeps_dials(&pod, &walk)
             && let Some(known) = self.evidence_of(&pod, &target)
         {
@@ -77,7 +78,10 @@ impl Engine {
         // A sidecar that walks a URL does not know a Service's address from another.
         self.evidence.name_service_addresses(&pod, &target, |ip| self.index.service_by_ip(ip).is_some());
         let outputs = self.ask_peers(&pod, &target, now);
-        self.touched.news(pod).walked.insert(target);
+        // Nothing is new but the ports. It is judged when it is known what became of those, or when nobody has told.
+        if !(renews && self.is_asked_about(&pod, &target)) {
+            self.touched.news(pod).walked.insert(target);
+        }
         outputs
     }
 

@@ -9,11 +9,13 @@ use peerwalk_model::Timestamp;
 use super::{Engine, Output};
 use crate::breaker::{Breaker, Fate, PodSeen, Scope, Step, TRIALS};
 use crate::cluster::record::{ObjectKey, Pod};
-use crate::cluster::sidecar::{Sidecar, SidecarCause, SidecarFailure};
+use crate::cluster::sidecar::{Image, Sidecar, SidecarCause, SidecarFailure};
 use crate::publish::{EventRecord, Regarding};
 
 /// A container that has run for so long has started: one that is about to end does not.
 const SETTLED: Duration = Duration::from_secs(10);
+/// What a pod that has finished showed counts for so long: longer than a pod may be held before that counts alone.
+const FINISHED: Duration = Duration::from_mins(2);
 /// The scope of all namespaces, as metrics name it.
 const ALL: &str = "*";
 
@@ -56,6 +58,8 @@ struct Known {
     made: Timestamp,
     first: Timestamp,
     shows: Shows,
+    /// Its image is the one that the webhook gives.
+    own_image: bool,
     since: Timestamp,
 }
 
@@ -65,6 +69,8 @@ enum Shows {
     Nothing,
     Runs,
     Fails(SidecarFailure),
+    /// It ran until its pod had finished, however soon that was.
+    Ran,
 }
 
 /// One scope.
@@ -76,10 +82,17 @@ struct Place {
 }
 
 impl Injection {
-    /// A pod came, changed or went.
-    pub(super) fn pod(&mut self, pod: Option<&Pod>, key: &ObjectKey, now: Timestamp) {
-        // Our container ends with its pod, and that is no failure.
-        let Some(pod) = pod.filter(|pod| pod.injected && !pod.finished && !pod.terminating) else {
+    /// A pod came, changed or went; `image` is what the webhook gives sidecars.
+    pub(super) fn pod(&mut self, pod: Option<&Pod>, key: &ObjectKey, image: &Image, now: Timestamp) {
+        if let (Some(pod), Some(known)) = (pod.filter(|pod| pod.finished), self.pods.get_mut(key))
+            && known.uid == pod.id.uid
+            && known.finish(now)
+        {
+            return;
+        }
+        // Without the annotation it is somebody else's container. Ours ends with its pod, and that is no failure.
+        let ours = |pod: &&Pod| pod.injected && pod.hub_root.is_some() && !pod.finished && !pod.terminating;
+        let Some(pod) = pod.filter(ours) else {
             self.pods.remove(key);
             return;
         };
@@ -88,6 +101,7 @@ impl Injection {
             made: pod.created,
             first: now,
             shows: Shows::Nothing,
+            own_image: false,
             since: now,
         };
         let known = self.pods.entry(key.clone()).or_insert_with(new);
@@ -109,6 +123,12 @@ impl Injection {
             self.namespaces.insert(key.namespace.clone(), Place::default());
         }
         known.shows = shows;
+        known.own_image = pod.sidecar_image.as_ref() == Some(image);
+    }
+
+    /// Forgets pods that have finished, once what they showed is of long ago.
+    pub(super) fn forget(&mut self, now: Timestamp) {
+        self.pods.retain(|_, known| known.shows != Shows::Ran || now.since(known.since) < FINISHED);
     }
 
     /// Why pods made now in a namespace get no sidecar.
@@ -156,13 +176,30 @@ impl Injection {
 }
 
 impl Known {
+    /// Its pod has finished; whether our container ran until then. It started when it had settled, or ended before.
+    fn finish(&mut self, now: Timestamp) -> bool {
+        if self.shows == Shows::Runs {
+            (self.shows, self.since) = (Shows::Ran, self.since.plus(SETTLED).min(now));
+        }
+        self.shows == Shows::Ran
+    }
+
+    /// Whether it has started, as far as may be told of it.
+    fn has_run(&self) -> bool {
+        matches!(self.shows, Shows::Runs | Shows::Ran)
+    }
+
+    /// Whether the pod waits for the image that everybody gets. Whoever makes pods can have one wait for another image, and
+    /// is not to pause injection for others by it.
     fn held_for_image(&self) -> bool {
-        matches!(&self.shows, Shows::Fails(f) if f.cause == SidecarCause::Image && !f.initialized)
+        self.own_image
+            && matches!(&self.shows, Shows::Fails(f) if f.cause == SidecarCause::Image && !f.initialized)
     }
 
     fn seen(&self, now: Timestamp) -> PodSeen {
         let (fate, since) = match &self.shows {
             Shows::Runs if now.since(self.since) >= SETTLED => (Fate::Started, self.since.plus(SETTLED)),
+            Shows::Ran => (Fate::Started, self.since),
             Shows::Runs | Shows::Nothing => (Fate::Open, self.since),
             Shows::Fails(failure) if failure.initialized => (Fate::Falls, self.since),
             Shows::Fails(_) => (Fate::Held, self.since),
@@ -172,6 +209,14 @@ impl Known {
 }
 
 impl Engine {
+    /// Forgets all about injection, as if it had never paused. The webhook hears of it.
+    pub(super) fn forget_pauses(&mut self) {
+        let injection = std::mem::take(&mut self.injection);
+        for namespace in injection.namespaces.keys().map(String::as_str).chain([ALL]) {
+            self.metrics.injection_resumes(namespace);
+        }
+    }
+
     /// Pauses injection where our container fails, and tries it again: events, metrics, what the webhook is told.
     pub(super) fn watch_injection(&mut self, now: Timestamp, outputs: &mut Vec<Output>) {
         for name in self.injection.namespaces.keys().cloned().collect::<Vec<_>>() {
@@ -211,7 +256,7 @@ impl Engine {
             _ => false,
         };
         let speaks = |known: &Known| {
-            if matches!(step, Step::Closed { .. }) { known.shows == Shows::Runs } else { fails(known) }
+            if matches!(step, Step::Closed { .. }) { known.has_run() } else { fails(known) }
         };
         let in_scope = |key: &ObjectKey| namespace.is_none_or(|name| name == key.namespace);
         let speakers = injection.pods.iter().filter(|(key, known)| in_scope(key) && speaks(known));

@@ -242,6 +242,7 @@ impl Engine {
             paused: self.injection.paused(&key.namespace),
             pairs: self.views(check, state, now),
             gaps: &state.gaps,
+            set_at: self.set_at,
         }
     }
 

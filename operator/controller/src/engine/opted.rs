@@ -79,6 +79,14 @@ impl OptedIn {
         }
     }
 
+    /// The clock was set: what came or changed lately did so now, and what was so from the beginning still is.
+    pub(super) fn clock_set(&mut self, now: Timestamp) {
+        let lately = self.namespaces.values_mut().map(|(_, since)| since);
+        lately.filter(|since| **since != Timestamp::default()).for_each(|since| *since = now);
+        self.told.values_mut().for_each(|last| *last = now);
+        self.new.iter_mut().for_each(|(_, came)| *came = now);
+    }
+
     /// Forgets whom nothing was missed of for long.
     pub(super) fn forget(&mut self, now: Timestamp) {
         self.told.retain(|_, last| now.since(*last) < FORGET);

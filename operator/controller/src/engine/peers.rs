@@ -22,6 +22,7 @@ use super::target::Resolved;
 use super::{Engine, Output, Touched, plans};
 use crate::cluster::flow::Destination;
 use crate::cluster::record::ObjectKey;
+use crate::evidence::TargetEvidence;
 use members::Members;
 use places::Places;
 use renew::Rests;
@@ -283,15 +284,29 @@ impl Engine {
     /// asked about: then the dials of before are the ones that are known.
     pub(super) fn keeps_dials(&self, source: &PodRef, walk: &Walk) -> bool {
         let pair = (source.clone(), walk.target.clone());
-        let Some(known) = self.evidence_of(source, &walk.target).filter(|k| k.signature == signature(walk))
-        else {
-            return false;
-        };
+        let Some(known) = self.found_before(source, walk) else { return false };
         let ports: BTreeSet<_> = target_dials(&known.walk).filter_map(|dial| dial.local).collect();
         let seen = self.peers.told.get(&pair).into_iter().flatten().flat_map(|told| &told.saw.seen);
         seen.filter(|seen| seen.socket.is_some()).any(|seen| ports.contains(&seen.tuple.source))
             && !self.peers.rounds.is_open(&pair)
             && matches!(self.rests_on(source, &walk.target), Some(Rests::Connections))
+    }
+
+    /// Whether a walk found the same as before, and what is said of the pair rests on what pods told of the dials then:
+    /// of those of this walk they have not told yet.
+    pub(super) fn renews(&self, source: &PodRef, walk: &Walk) -> bool {
+        self.found_before(source, walk).is_some()
+            && matches!(self.rests_on(source, &walk.target), Some(Rests::Sockets))
+    }
+
+    /// Whether somebody may still answer about a pair.
+    pub(super) fn is_asked_about(&self, source: &PodRef, target: &TargetKey) -> bool {
+        self.peers.asked.values().any(|question| (&question.pair.0, &question.pair.1) == (source, target))
+    }
+
+    /// The walk before that found the same.
+    fn found_before(&self, source: &PodRef, walk: &Walk) -> Option<&TargetEvidence> {
+        self.evidence_of(source, &walk.target).filter(|known| known.signature == signature(walk))
     }
 
     /// Follows who is an endpoint of the Services that are targets.

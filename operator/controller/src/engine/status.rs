@@ -46,6 +46,8 @@ pub(super) struct Round<'a> {
     pub pairs: Vec<PairView<'a>>,
     /// What sidecars told of the time in which nobody judged.
     pub gaps: &'a Gaps,
+    /// When the clock was last set.
+    pub set_at: Option<Timestamp>,
 }
 
 /// One pair, as the status sees it.

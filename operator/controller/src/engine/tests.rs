@@ -231,6 +231,11 @@ fn a_silent_sidecar_is_missing_coverage_with_the_policy_that_blocks_the_hub() {
         "never a network verdict, but the policy: {}",
         ready.message
     );
+    let covered = status.condition(COVERED).unwrap();
+    let rule = r#"in spec.egress of a NetworkPolicy of namespace shop: {"to":[{"ipBlock":{"cidr":"10.244.1.200/32"}}],"ports":[{"port":9443,"protocol":"TCP"}]}"#;
+    for words in ["deny-egress", rule] {
+        assert!(covered.message.contains(words), "expected {words}: {}", covered.message);
+    }
 }
 
 #[test]

@@ -144,12 +144,17 @@ impl Attachment {
         };
         let again = self.transitions_through.saturating_add(1).saturating_sub(first);
         transitions.drain(..usize::try_from(again).unwrap_or(usize::MAX).min(transitions.len()));
+        let all = transitions.len();
         transitions.retain(|transition| self.plan.targets.contains_key(&transition.target));
-        if transitions.is_empty() {
-            return self.received(through).map(Action::Send).into_iter().collect();
-        }
-        let event = HubEvent::Transitions { pod: self.pod.clone(), at, transitions };
-        vec![Action::Deliver(event, Note::Transitions(through))]
+        let unplanned = (all - transitions.len()) as u64;
+        let count = (unplanned > 0).then_some(Action::Count(Count::UnplannedTransitions(unplanned)));
+        let next = if transitions.is_empty() {
+            self.received(through).map(Action::Send)
+        } else {
+            let event = HubEvent::Transitions { pod: self.pod.clone(), at, transitions };
+            Some(Action::Deliver(event, Note::Transitions(through)))
+        };
+        count.into_iter().chain(next).collect()
     }
 
     /// The question what the pod holds of these dials; `None` while too many are open.

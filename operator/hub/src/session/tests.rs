@@ -307,6 +307,10 @@ fn told(targets: &[&str], through: u64) -> Action {
     Action::Deliver(HubEvent::Transitions { pod: pod(), at: AT, transitions }, Note::Transitions(through))
 }
 
+const fn unplanned(transitions: u64) -> Action {
+    Action::Count(Count::UnplannedTransitions(transitions))
+}
+
 const fn received(through: u64) -> FromHub {
     FromHub::TransitionsReceived { through }
 }
@@ -321,10 +325,10 @@ fn transitions_are_acknowledged_when_taken_and_taken_once() {
     let again = session.on(transitions(6, &["b", "c"]), secs(0));
     assert_eq!(again[1..], [Action::Send(received(7))], "nothing new");
     let actions = session.on(transitions(8, &["gone", "a", "gone"]), secs(0));
-    assert_eq!(actions[1..], [told(&["a"], 10)], "only what is planned is told");
+    assert_eq!(actions[1..], [unplanned(2), told(&["a"], 10)], "only what is planned is told");
     session.delivered(Note::Transitions(10), true);
     let actions = session.on(transitions(11, &["gone"]), secs(0));
-    assert_eq!(actions[1..], [Action::Send(received(11))], "and the rest is done with");
+    assert_eq!(actions[1..], [unplanned(1), Action::Send(received(11))], "and the rest is counted");
     assert!(ended(&session.on(transitions(u64::MAX, &["a", "b"]), secs(0))).is_none(), "no overflow");
 }
 
@@ -337,7 +341,7 @@ fn transitions_that_nobody_took_are_acknowledged_by_no_later_ones() {
     assert_eq!(session.delivered(Note::Transitions(2), false), None);
     assert_eq!(session.on(transitions(3, &["a"]), secs(0))[1..], [told(&["a"], 3)], "they are told");
     assert_eq!(session.delivered(Note::Transitions(3), true), None, "but the second would be forgotten");
-    assert_eq!(session.on(transitions(4, &["gone"]), secs(0)).len(), 1, "likewise");
+    assert_eq!(session.on(transitions(4, &["gone"]), secs(0))[1..], [unplanned(1)], "likewise");
 }
 
 fn some(targets: &[&str]) -> WalkOrder {

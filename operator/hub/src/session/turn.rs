@@ -79,6 +79,8 @@ pub(crate) enum Count {
     Message(MessageKind),
     /// Evidence of a target that is not planned.
     Unplanned,
+    /// As many transitions of targets that are not planned.
+    UnplannedTransitions(u64),
     /// An answer to nothing that was asked.
     Unasked,
     /// A question that is not asked, as too many are open.

@@ -1,5 +1,7 @@
 //! Replicas that keep their certificates over one Secret, on a clock that stands still unless nothing else can happen.
 
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use rustls::version::TLS13;
 use tokio::sync::broadcast;
 
@@ -129,6 +131,10 @@ pub(super) struct Replica {
 
 impl Replica {
     pub(super) async fn start(store: &Arc<Store>, leading: Leading) -> Self {
+        Self::start_by(store, leading, now).await
+    }
+
+    async fn start_by(store: &Arc<Store>, leading: Leading, clock: fn() -> Timestamp) -> Self {
         let authorities = load_or_create(&store.api(), SECRET, now()).await.expect("authorities");
         let certificates = Certificates::issue(authorities, &SERVICES, now()).expect("leaves");
         let replica = Self {
@@ -147,7 +153,7 @@ impl Replica {
             carried: replica.carried.subscribe(),
             told: replica.told.subscribe(),
             given: replica.given.subscribe(),
-            clock: now,
+            clock,
         };
         tokio::spawn(certificates.keep(keeping, CancellationToken::new()));
         settle().await;
@@ -341,5 +347,35 @@ fn leaves_that_ended_while_running_are_replaced_at_the_next_look() {
         ("2026-11-01T12:00:00Z", 2),
     ] {
         assert_eq!(certificates.renew_due(at(moment)).expect("renewed"), expected, "at {moment}");
+    }
+}
+
+/// Days that have passed by the wall clock alone: the machine slept, or its clock was set.
+static SLEPT: AtomicI64 = AtomicI64::new(0);
+
+fn after_sleep() -> Timestamp {
+    let hours = 24 * SLEPT.load(Ordering::Relaxed);
+    now().checked_add(jiff::SignedDuration::from_hours(hours)).expect("a moment")
+}
+
+#[tokio::test(start_paused = true)]
+async fn leaves_that_end_while_it_runs_are_replaced_within_a_minute_and_verified_by_what_pods_trust() {
+    let store = Store::with(&Authorities::create(now()).expect("authorities"));
+    let replica = Replica::start_by(&store, Leading::default(), after_sleep).await;
+    let trusts = replica.trusts();
+    let verified = |replica: &Replica| {
+        let hub = handshake(&replica.hub.load_full(), &trusts.hub_root, HUB, &TLS13, after_sleep());
+        let bundle = &trusts.webhook_bundle;
+        let webhook = handshake(&replica.webhook.load_full(), bundle, WEBHOOK, &TLS13, after_sleep());
+        (hub.is_ok(), webhook.is_ok())
+    };
+    assert_eq!(verified(&replica), (true, true));
+    // On and back again; authorities last for ten years.
+    for days in [31, 365, 0] {
+        SLEPT.store(days, Ordering::Relaxed);
+        assert_eq!(verified(&replica), (false, false), "of {days} days they are not good");
+        tokio::time::sleep(Duration::from_secs(61)).await;
+        assert_eq!(verified(&replica), (true, true), "after {days} days");
+        assert_eq!(replica.trusts(), trusts, "by the same authorities");
     }
 }

@@ -4,13 +4,12 @@
 //! making it fit does not see ends in the pod being left alone, never in its being refused.
 
 use super::Refusal;
-use super::rules::{Item, LimitRange, NamespaceRules, Scope};
-use super::size::{Size, least};
+use super::rules::{Item, NamespaceRules, Scope};
+use super::size::{Has, Size, least, spelled};
 use super::sums::{Shape, Side, Sum};
-use crate::config::amount::text;
 use crate::config::{ContainerResources, Resource};
 
-/// The container's size of one resource.
+/// The container's size of a resource that we say ourselves.
 pub(super) fn fit(
     resource: Resource,
     shape: &Shape<'_>,
@@ -18,35 +17,42 @@ pub(super) fn fit(
     configured: &ContainerResources,
     rules: &NamespaceRules,
 ) -> Result<Size, Refusal> {
-    let of_resource = |range: &'_ LimitRange| range.items.iter().any(|item| item.resource == resource);
     let size = Size::configured(resource, configured, guaranteed);
-    if !rules.limit_ranges().any(of_resource) {
-        return Ok(size);
-    }
-    let (requests, limits) = (shape.sum(Side::Requests, resource), shape.sum(Side::Limits, resource));
+    let name = resource.as_str();
+    let (requests, limits) = (shape.sum(Side::Requests, name), shape.sum(Side::Limits, name));
     let mut room = Room::all();
-    let items = || {
-        let all =
-            rules.limit_ranges().flat_map(|range| range.items.iter().map(move |item| (range.name(), item)));
-        all.filter(|(_, item)| item.resource == resource)
-    };
-    for (_, item) in items() {
+    for (_, item) in items(rules, name) {
         room.bound(item, requests, limits);
     }
     let size = room.fit(size, guaranteed, least(resource).min(size.limit), resource);
-    for (name, item) in items() {
+    hold(&Has::of(resource, size), shape, rules)?;
+    Ok(size)
+}
+
+/// The items about a resource, with the names of their LimitRanges.
+fn items<'a>(rules: &'a NamespaceRules, resource: &'a str) -> impl Iterator<Item = (&'a str, &'a Item)> {
+    let all = rules.limit_ranges().flat_map(|range| range.items.iter().map(move |item| (range.name(), item)));
+    all.filter(move |(_, item)| item.resource == resource)
+}
+
+/// Holds the container, and the pod with it, against every bound of a resource.
+pub(super) fn hold(ours: &Has, shape: &Shape<'_>, rules: &NamespaceRules) -> Result<(), Refusal> {
+    let resource = ours.resource.as_str();
+    let (requests, limits) = (shape.sum(Side::Requests, resource), shape.sum(Side::Limits, resource));
+    for (name, item) in items(rules, resource) {
         let (who, request, limit) = match item.scope {
-            Scope::Container => ("a container", Some(size.request), Some(size.limit)),
+            Scope::Container => ("a container", ours.request, ours.limit),
             Scope::Pod => {
                 // What is refused without us is not let in by us.
                 if let Some((field, bound)) = broken(item, requests.alone(), limits.alone()) {
                     return Err(refusal(name, item, field, bound, "the pod breaks it by itself"));
                 }
-                ("the pod", Some(requests.with(size.request)), Some(limits.with(size.limit)))
+                ("the pod", requests.beside(ours.request), limits.beside(ours.limit))
             }
         };
         if let Some((field, bound)) = broken(item, request, limit) {
-            let [request, limit] = [request, limit].map(|amount| text(resource, amount.unwrap_or(0)));
+            let [request, limit] = [request, limit]
+                .map(|amount| amount.map_or("nothing".to_owned(), |amount| spelled(resource, amount)));
             let words = if item.scope == Scope::Container && field == "max" {
                 format!("the sidecar needs {limit}")
             } else {
@@ -55,16 +61,16 @@ pub(super) fn fit(
             return Err(refusal(name, item, field, bound, &words));
         }
     }
-    Ok(size)
+    Ok(())
 }
 
 fn refusal(name: &str, item: &Item, field: &str, bound: u128, words: &str) -> Refusal {
     // A ratio has no unit.
-    let unit = if field == "maxLimitRequestRatio" { Resource::Cpu } else { item.resource };
-    let (kind, resource) = (if item.scope == Scope::Pod { "Pod" } else { "Container" }, item.resource);
+    let unit = if field == "maxLimitRequestRatio" { "" } else { &item.resource };
+    let (kind, resource) = (if item.scope == Scope::Pod { "Pod" } else { "Container" }, &item.resource);
     Refusal::limit_range(format!(
         "LimitRange {name}: {kind} {field}.{resource} is {}; {words}",
-        text(unit, bound)
+        spelled(unit, bound)
     ))
 }
 

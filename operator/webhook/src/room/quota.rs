@@ -3,10 +3,11 @@
 use serde_json::Value;
 
 use super::Refusal;
-use super::size::Size;
+use super::size::{Has, spelled};
 use super::sums::{Shape, Side};
+use super::workload::ToCome;
 use crate::config::Resource;
-use crate::config::amount::{amount, text};
+use crate::config::amount::amount;
 
 /// A ResourceQuota, as far as our container may change whether a pod is within it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,22 +34,26 @@ struct Counted {
     used: u128,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum What {
-    Amount(Side, Resource),
+    Amount(Side, String),
     Pods,
 }
 
 impl What {
     fn of(key: &str) -> Option<Self> {
-        Some(match key {
-            "cpu" | "requests.cpu" => Self::Amount(Side::Requests, Resource::Cpu),
-            "memory" | "requests.memory" => Self::Amount(Side::Requests, Resource::Memory),
-            "limits.cpu" => Self::Amount(Side::Limits, Resource::Cpu),
-            "limits.memory" => Self::Amount(Side::Limits, Resource::Memory),
-            "pods" | "count/pods" => Self::Pods,
-            _ => return None,
-        })
+        let requests = |resource: &str| Some(Self::Amount(Side::Requests, resource.to_owned()));
+        match key {
+            "pods" | "count/pods" => return Some(Self::Pods),
+            "cpu" | "memory" | "ephemeral-storage" => return requests(key),
+            _ if key.starts_with("hugepages-") => return requests(key),
+            _ => {}
+        }
+        match key.split_once('.')? {
+            ("requests", resource) => requests(resource),
+            ("limits", resource) => Some(Self::Amount(Side::Limits, resource.to_owned())),
+            _ => None,
+        }
     }
 }
 
@@ -74,41 +79,70 @@ impl Quota {
         Self { name: name.to_owned(), scopes: listed.chain(selected).collect(), counted: counted.collect() }
     }
 
-    /// Whether the pod with ours has room in it. One that has none without ours either is refused by the API server,
-    /// and leaving it alone is right then as well.
+    /// Whether the pod with ours has room in it, and leaves room for those that are still to come. One that has none
+    /// without ours either is refused by the API server, and leaving it alone is right then as well.
     pub(super) fn admits(
         &self,
         pod: &Value,
         shape: &Shape<'_>,
-        ours: &[(Resource, Size); 2],
+        best_effort: bool,
+        ours: &[Has],
+        to_come: &ToCome<'_>,
     ) -> Result<(), Refusal> {
         if !self.applies(pod, false) {
             return Ok(());
         }
-        let newly = !self.applies(pod, shape.is_best_effort());
+        let newly = !self.applies(pod, best_effort);
         for counted in &self.counted {
-            let (unit, takes) = match counted.what {
-                What::Amount(..) if newly => {
+            let (resource, takes, kept) = match &counted.what {
+                What::Amount(_, resource) if newly && is_own(resource) => {
                     return Err(Refusal::quota(format!(
                         "ResourceQuota {}: it is for pods that are not BestEffort, as the pod would no longer be \
                          with the sidecar, and wants {} of every container",
                         self.name, counted.key
                     )));
                 }
-                What::Amount(side, resource) => (resource, takes(shape, side, resource, ours)),
-                What::Pods if newly => (Resource::Cpu, 1000),
+                What::Amount(side, resource) => match (amount_of(ours, *side, resource), newly) {
+                    (None, false) => continue,
+                    (own, true) => (resource.as_str(), takes(shape, *side, resource, own), 0),
+                    (own, false) => {
+                        let kept = self.kept(shape, *side, resource, to_come);
+                        (resource.as_str(), takes(shape, *side, resource, own), kept)
+                    }
+                },
+                What::Pods if newly => ("", 1000, 0),
                 What::Pods => continue,
             };
-            if counted.used.saturating_add(takes) > counted.hard {
-                let left = counted.hard.saturating_sub(counted.used);
-                let [left, hard, takes] = [left, counted.hard, takes].map(|amount| text(unit, amount));
+            let left = counted.hard.saturating_sub(counted.used);
+            if takes.saturating_add(kept) > left {
+                let to_come = if takes <= left {
+                    format!(", and pods that are still to come take {}", spelled(resource, kept))
+                } else {
+                    String::new()
+                };
+                let [left, hard, takes] = [left, counted.hard, takes].map(|amount| spelled(resource, amount));
                 return Err(Refusal::quota(format!(
-                    "ResourceQuota {}: {left} of {} is left of {hard}; with the sidecar the pod takes {takes}",
+                    "ResourceQuota {}: {left} of {} is left of {hard}; with the sidecar the pod takes {takes}{to_come}",
                     self.name, counted.key
                 )));
             }
         }
         Ok(())
+    }
+
+    /// What pods that are still to come take without sidecars.
+    fn kept(&self, shape: &Shape<'_>, side: Side, resource: &str, to_come: &ToCome<'_>) -> u128 {
+        let alike = takes(shape, side, resource, None).saturating_mul(to_come.alike.into());
+        let others = to_come.others.iter().map(|(count, pod)| {
+            let init_containers: Vec<&Value> =
+                pod["spec"]["initContainers"].as_array().into_iter().flatten().collect();
+            let shape = Shape::of(pod, &init_containers, 0);
+            if !self.applies(pod, shape.is_best_effort()) {
+                return 0;
+            }
+            takes(&shape, side, resource, None).saturating_mul((*count).into())
+        });
+        others.fold(alike, u128::saturating_add)
     }
 
     /// Whether the quota counts the pod. Scopes that are not known here do not match, as in the API server; that of
@@ -142,9 +176,22 @@ impl Scope {
     }
 }
 
-/// What the pod takes with ours.
-fn takes(shape: &Shape<'_>, side: Side, resource: Resource, ours: &[(Resource, Size); 2]) -> u128 {
-    let size = ours.iter().find(|(of, _)| *of == resource).map(|(_, size)| *size);
-    let own = size.map_or(0, |size| if side == Side::Requests { size.request } else { size.limit });
-    shape.sum(side, resource).with(own).saturating_add(shape.overhead(resource))
+/// Whether it is one that we say ourselves.
+fn is_own(resource: &str) -> bool {
+    Resource::ALL.into_iter().any(|own| own.as_str() == resource)
+}
+
+/// What our container has of a resource.
+fn amount_of(ours: &[Has], side: Side, resource: &str) -> Option<u128> {
+    let has = ours.iter().find(|has| has.resource == resource)?;
+    match side {
+        Side::Requests => has.request,
+        Side::Limits => has.limit,
+    }
+}
+
+/// What the pod takes with so much of ours.
+fn takes(shape: &Shape<'_>, side: Side, resource: &str, ours: Option<u128>) -> u128 {
+    let sum = shape.sum(side, resource).with(ours.unwrap_or(0));
+    sum.saturating_add(shape.overhead(resource))
 }

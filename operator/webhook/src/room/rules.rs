@@ -1,10 +1,11 @@
 //! What the objects of a namespace say about its pods, read from them once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::Quota;
+use super::size::Has;
+use super::{Quota, Workload};
 use crate::config::Resource;
 use crate::config::amount::amount;
 
@@ -13,6 +14,10 @@ use crate::config::amount::amount;
 pub struct NamespaceRules {
     pub(crate) limit_ranges: BTreeMap<String, LimitRange>,
     pub(crate) quotas: BTreeMap<String, Quota>,
+    /// What makes pods here, by uid.
+    pub(crate) workloads: BTreeMap<String, Workload>,
+    /// How many pods it has that are there to stay, by its uid.
+    pub(crate) made: BTreeMap<String, u32>,
     /// The user that its containers run as, where the namespace assigns users: the first of OpenShift's
     /// `openshift.io/sa.scc.uid-range`.
     pub user: Option<u32>,
@@ -45,12 +50,13 @@ fn first_user(range: &str) -> Option<u32> {
     (first > 0 && first <= last && last <= LAST).then_some(first)
 }
 
-/// A LimitRange, as far as it is about CPU and memory of containers and pods.
+/// A LimitRange, as far as it is about containers and pods.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LimitRange {
     name: String,
     pub(super) items: Vec<Item>,
-    fills_containers: bool,
+    /// What it gives a container that says nothing of a resource.
+    pub(super) fills: Vec<Has>,
 }
 
 /// What an item is about.
@@ -64,7 +70,7 @@ pub(super) enum Scope {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Item {
     pub(super) scope: Scope,
-    pub(super) resource: Resource,
+    pub(super) resource: String,
     pub(super) min: Option<u128>,
     pub(super) max: Option<u128>,
     /// `maxLimitRequestRatio`.
@@ -74,23 +80,26 @@ pub(super) struct Item {
 impl LimitRange {
     /// Reads a LimitRange's `spec`. A bound that cannot be read counts as none.
     pub fn read(name: &str, spec: &Value) -> Self {
-        let mut range = Self { name: name.to_owned(), items: Vec::new(), fills_containers: false };
+        let mut range = Self { name: name.to_owned(), items: Vec::new(), fills: Vec::new() };
         for item in spec["limits"].as_array().into_iter().flatten() {
             let scope = match item["type"].as_str() {
                 Some("Container") => Scope::Container,
                 Some("Pod") => Scope::Pod,
                 _ => continue,
             };
-            for resource in Resource::ALL {
-                let bound = |field: &str| item[field][resource.as_str()].as_str().and_then(amount);
-                let defaults = [bound("default"), bound("defaultRequest")];
-                let [min, max, ratio] = ["min", "max", "maxLimitRequestRatio"].map(bound);
-                let bounds = [min, max, ratio].iter().any(Option::is_some);
-                if scope == Scope::Container {
-                    range.fills_containers |= bounds || defaults.iter().any(Option::is_some);
+            let fields = ["min", "max", "maxLimitRequestRatio", "default", "defaultRequest"];
+            let named = fields.iter().filter_map(|field| item[*field].as_object()).flat_map(|all| all.keys());
+            for resource in named.collect::<BTreeSet<_>>() {
+                let bound = |field: &str| item[field][resource].as_str().and_then(amount);
+                let [min, max, ratio, limit, request] = fields.map(bound);
+                if [min, max, ratio].iter().any(Option::is_some) {
+                    range.items.push(Item { scope, resource: resource.clone(), min, max, ratio });
                 }
-                if bounds {
-                    range.items.push(Item { scope, resource, min, max, ratio });
+                // As `SetDefaults_LimitRangeItem` has it (Kubernetes `pkg/apis/core/v1/defaults.go`).
+                let limit = limit.or(max);
+                let request = request.or(limit).or(min);
+                if scope == Scope::Container && request.is_some() {
+                    range.fills.push(Has { resource: resource.clone(), request, limit });
                 }
             }
         }
@@ -102,8 +111,10 @@ impl LimitRange {
         &self.name
     }
 
-    /// Whether it fills in or asks for resources of each container.
-    pub(super) const fn fills_containers(&self) -> bool {
-        self.fills_containers
+    /// Whether it fills in or asks for CPU or memory of each container.
+    pub(super) fn is_about_sizes_of_containers(&self) -> bool {
+        let own = |resource: &str| Resource::ALL.into_iter().any(|of| of.as_str() == resource);
+        let asks = |item: &Item| item.scope == Scope::Container && own(&item.resource);
+        self.items.iter().any(asks) || self.fills.iter().any(|fill| own(&fill.resource))
     }
 }

@@ -1,5 +1,6 @@
 //! What the container asks for and may use of one resource.
 
+use crate::config::amount::text;
 use crate::config::{ContainerResources, Resource};
 
 /// In thousandths of a core or a byte.
@@ -27,4 +28,26 @@ pub(super) const fn least(resource: Resource) -> u128 {
         Resource::Cpu => 20,
         Resource::Memory => (16 << 20) * 1000,
     }
+}
+
+/// What our container has of any resource, once the API server has filled in what a LimitRange gives every container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Has {
+    pub(super) resource: String,
+    pub(super) request: Option<u128>,
+    pub(super) limit: Option<u128>,
+}
+
+impl Has {
+    /// Of what we say ourselves.
+    pub(super) fn of(resource: Resource, size: Size) -> Self {
+        Self { resource: resource.as_str().into(), request: Some(size.request), limit: Some(size.limit) }
+    }
+}
+
+/// An amount of any resource as people write it.
+pub(super) fn spelled(resource: &str, amount: u128) -> String {
+    let is_bytes =
+        resource == "memory" || resource == "ephemeral-storage" || resource.starts_with("hugepages-");
+    text(if is_bytes { Resource::Memory } else { Resource::Cpu }, amount)
 }

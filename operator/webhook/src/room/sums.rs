@@ -43,6 +43,11 @@ pub(super) struct Sum {
 }
 
 impl Sum {
+    /// With that much of ours, or with a container of ours that says nothing.
+    pub(super) fn beside(self, ours: Option<u128>) -> Option<u128> {
+        ours.map_or_else(|| self.alone(), |ours| Some(self.with(ours)))
+    }
+
     /// With that much of ours.
     pub(super) fn with(self, ours: u128) -> u128 {
         self.beside.saturating_add(ours).max(self.before)
@@ -64,7 +69,7 @@ impl<'a> Shape<'a> {
         }
     }
 
-    pub(super) fn sum(&self, side: Side, resource: Resource) -> Sum {
+    pub(super) fn sum(&self, side: Side, resource: &str) -> Sum {
         let mut sum = Sum { beside: 0, before: 0, given: false };
         let mut take = |container: &Value| {
             let own = given(container, side, resource);
@@ -88,21 +93,22 @@ impl<'a> Shape<'a> {
     }
 
     /// What the runtime takes for itself, which quotas count and LimitRanges do not.
-    pub(super) fn overhead(&self, resource: Resource) -> u128 {
-        self.overhead[resource.as_str()].as_str().and_then(amount).unwrap_or(0)
+    pub(super) fn overhead(&self, resource: &str) -> u128 {
+        self.overhead[resource].as_str().and_then(amount).unwrap_or(0)
     }
 
     /// Whether a container names a resource: the pod is not BestEffort then.
     pub(super) fn is_best_effort(&self) -> bool {
-        let named = |side| Resource::ALL.into_iter().any(|resource| self.sum(side, resource).with(0) > 0);
+        let named =
+            |side| Resource::ALL.into_iter().any(|resource| self.sum(side, resource.as_str()).with(0) > 0);
         !named(Side::Requests) && !named(Side::Limits)
     }
 }
 
 /// What a container says; a request that is not given is the limit.
-fn given(container: &Value, side: Side, resource: Resource) -> Option<u128> {
+fn given(container: &Value, side: Side, resource: &str) -> Option<u128> {
     let resources = &container["resources"];
-    let read = |side: Side| amount(resources[side.as_str()][resource.as_str()].as_str()?);
+    let read = |side: Side| amount(resources[side.as_str()][resource].as_str()?);
     match side {
         Side::Limits => read(Side::Limits),
         Side::Requests => read(Side::Requests).or_else(|| read(Side::Limits)),
@@ -112,7 +118,8 @@ fn given(container: &Value, side: Side, resource: Resource) -> Option<u128> {
 /// Whether a container's limits keep a pod Guaranteed (Kubernetes `pkg/apis/core/v1/helper/qos/qos.go`).
 pub(crate) fn is_guaranteed(container: &Value) -> bool {
     Resource::ALL.into_iter().all(|resource| {
-        let limit = given(container, Side::Limits, resource);
-        limit.is_some_and(|limit| limit > 0) && given(container, Side::Requests, resource) == limit
+        let name = resource.as_str();
+        let limit = given(container, Side::Limits, name);
+        limit.is_some_and(|limit| limit > 0) && given(container, Side::Requests, name) == limit
     })
 }

@@ -7,6 +7,9 @@ use super::*;
 use crate::config::amount::amount;
 use crate::testing::{limited, with_quota};
 
+mod others;
+mod workload;
+
 /// A pod with one container of these resources.
 fn pod(resources: &Value) -> Value {
     json!({"metadata": {}, "spec": {"containers": [{"name": "web", "resources": resources}]}})
@@ -56,7 +59,7 @@ fn sizes_fit_the_limit_range_of_containers() {
         (json!({"maxLimitRequestRatio": {"cpu": "1500m"}}), "14m/20m 16Mi/32Mi"),
         (json!({"maxLimitRequestRatio": {"memory": "1500m"}}), "10m/100m 16Mi/24Mi"),
         (json!({"min": {"cpu": "60m"}, "maxLimitRequestRatio": {"cpu": "1"}}), "60m/60m 16Mi/32Mi"),
-        (json!({"max": {"storage": "1Gi"}, "default": {"cpu": "3"}}), GIVEN),
+        (json!({"default": {"cpu": "3"}}), GIVEN),
         (json!({"max": {"cpu": "many"}}), GIVEN),
         (
             json!({"max": {"memory": "15Mi"}}),
@@ -137,30 +140,39 @@ fn a_pod_with_resources_of_its_own_gets_none_and_no_defaults() {
     );
     let pods = limited(&json!([{"type": "Pod", "max": {"cpu": "1"}}]));
     assert_eq!(sizes(&own, Sizing::PodLevel, &pods), "none");
+    // Other resources are not the pod's as a whole.
+    let disk = json!([{"type": "Container", "default": {"ephemeral-storage": "1Gi"}}]);
+    assert_eq!(sizes(&own, Sizing::PodLevel, &limited(&disk)), "none");
+    let mut full = limited(&disk);
+    full.quotas = with_quota(&json!([]), &[("limits.ephemeral-storage", "1Gi", "512Mi")]).quotas;
+    let why = sizes(&own, Sizing::PodLevel, &full);
+    assert!(why.starts_with("ResourceQuota team: 512Mi of limits.ephemeral-storage is left"), "{why}");
 }
 
-/// What is left of a quota, and whether the pod with ours is within it.
+/// What is left of a quota, and whether the pod with ours is within it and one more such pod.
 #[test]
 fn quotas_have_room_or_not() {
     let both =
         json!({"requests": {"cpu": "500m", "memory": "100Mi"}, "limits": {"cpu": "1", "memory": "200Mi"}});
     for (key, hard, used, fits) in [
-        ("requests.cpu", "1", "490m", true),
-        ("requests.cpu", "1", "491m", false),
-        ("cpu", "1", "491m", false),
-        ("requests.memory", "1Gi", "908Mi", true),
-        ("requests.memory", "1Gi", "909Mi", false),
-        ("memory", "1Gi", "909Mi", false),
-        ("limits.cpu", "2", "900m", true),
-        ("limits.cpu", "2", "901m", false),
-        ("limits.memory", "300Mi", "68Mi", true),
-        ("limits.memory", "300Mi", "69Mi", false),
+        ("requests.cpu", "1500m", "490m", true),
+        ("requests.cpu", "1500m", "491m", false),
+        ("cpu", "1500m", "491m", false),
+        ("requests.memory", "1Gi", "808Mi", true),
+        ("requests.memory", "1Gi", "809Mi", false),
+        ("memory", "1Gi", "809Mi", false),
+        ("limits.cpu", "3", "900m", true),
+        ("limits.cpu", "3", "901m", false),
+        ("limits.memory", "500Mi", "68Mi", true),
+        ("limits.memory", "500Mi", "69Mi", false),
         // Over without us as well.
         ("requests.cpu", "1", "2", false),
         // Nothing of ours.
         ("pods", "1", "1", true),
         ("count/pods", "1", "1", true),
         ("requests.storage", "1", "1", true),
+        ("requests.ephemeral-storage", "1", "1", true),
+        ("requests.example.com/gpu", "1", "1", true),
         ("services", "1", "1", true),
     ] {
         let rules = with_quota(&json!([]), &[(key, hard, used)]);
@@ -188,10 +200,10 @@ fn quotas_count_what_the_api_server_counts() {
         assert!(try_fit(&pod, Sizing::Configured, &rules(short)).is_err(), "{short} is too little for {pod}");
     };
     let native = json!({"name": "vault", "restartPolicy": "Always", "resources": cpu("20m")});
-    takes("overhead", json!({"cpu": "5m"}), "115m", "114m");
-    takes("initContainers", json!([native]), "135m", "134m");
+    takes("overhead", json!({"cpu": "5m"}), "220m", "219m");
+    takes("initContainers", json!([native]), "260m", "259m");
     // One that runs alone, beside native sidecars before it and ours.
-    takes("initContainers", json!([native, {"name": "migrate", "resources": cpu("1")}]), "1035m", "1034m");
+    takes("initContainers", json!([native, {"name": "migrate", "resources": cpu("1")}]), "2060m", "2059m");
 }
 
 #[test]
@@ -199,7 +211,7 @@ fn what_starts_before_us_does_not_run_beside_us() {
     let mut pod = pod(&json!({"requests": {"cpu": "100m"}}));
     let migrate = json!({"name": "migrate", "resources": {"requests": {"cpu": "1"}}});
     pod["spec"]["initContainers"] = json!([migrate]);
-    let rules = with_quota(&json!([]), &[("requests.cpu", "1", "0")]);
+    let rules = with_quota(&json!([]), &[("requests.cpu", "2", "0")]);
     let fit_at = |position| {
         let init_containers = [&pod["spec"]["initContainers"][0]];
         fit(&pod, &init_containers, position, Sizing::Configured, &ContainerResources::default(), &rules)

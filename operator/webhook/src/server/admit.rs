@@ -126,7 +126,7 @@ fn answer(request: Request, admission: &Admission) -> (Outcome, Answer) {
     }
     let namespace = NamespaceInfo { name: &request.namespace, rules: &seen.rules };
     let decision = match decide(&request.object, &namespace, &config) {
-        Decision::Inject(injection) => unless_paused(injection, &request, &admission.pauses),
+        Decision::Inject(injection) => unless_told(injection, seen.known, &request, &admission.pauses),
         other => other,
     };
     let (outcome, patch, warning) = match decision {
@@ -162,14 +162,18 @@ fn answer(request: Request, admission: &Admission) -> (Outcome, Answer) {
     }
 }
 
-/// Injects no pod where the sidecar fails, but for those of a trial. A pod that has it from an earlier call was
-/// counted then.
-fn unless_paused(injection: Injection, request: &Request, pauses: &Pauses) -> Decision {
+/// Injects no pod of a namespace that is not known, whose rules may refuse it, and none where the sidecar fails, but for
+/// those of a trial. A pod that has the sidecar from an earlier call was found right then.
+fn unless_told(injection: Injection, known: bool, request: &Request, pauses: &Pauses) -> Decision {
     if injection.ours.is_some() {
         return Decision::Inject(injection);
     }
+    if !known {
+        let why = "what the namespace asks of its pods is not known yet".to_owned();
+        return Decision::Tell(injection.not_done(SkipReason::Unknown, why));
+    }
     match pauses.refuse(&request.namespace, request.is_dry_run()) {
-        Some(why) => Decision::Tell(injection.paused(&why)),
+        Some(why) => Decision::Tell(injection.not_done(SkipReason::Paused, format!("paused, {why}"))),
         None => Decision::Inject(injection),
     }
 }

@@ -38,11 +38,17 @@ struct Webhook {
     metrics: WebhookMetrics,
     shutdown: CancellationToken,
     task: JoinHandle<()>,
+    turns: watch::Receiver<Instant>,
     trust: Vec<CertificateDer<'static>>,
 }
 
 impl Webhook {
     async fn start() -> Self {
+        Self::start_knowing(&Kind::ALL).await
+    }
+
+    /// One that has listed only these kinds.
+    async fn start_knowing(kinds: &[Kind]) -> Self {
         let (server, trust) = certificate();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("its address");
@@ -51,8 +57,12 @@ impl Webhook {
         let pauses = Pauses::default();
         let (metrics, shutdown) = (WebhookMetrics::default(), CancellationToken::new());
         let namespaces = Namespaces::default();
+        let (sender, turns) = watch::channel(Instant::now());
+        for kind in kinds {
+            list(&namespaces, *kind);
+        }
         let task = tokio::spawn(serve(
-            listener,
+            (listener, sender),
             Arc::clone(&tls),
             Arc::clone(&config),
             namespaces.clone(),
@@ -60,7 +70,7 @@ impl Webhook {
             metrics.clone(),
             shutdown.clone(),
         ));
-        Self { address, tls, config, namespaces, pauses, metrics, shutdown, task, trust: vec![trust] }
+        Self { address, tls, config, namespaces, pauses, metrics, shutdown, task, turns, trust: vec![trust] }
     }
 
     async fn connect(&self, protocol: &str) -> ClientStream<TcpStream> {
@@ -105,6 +115,16 @@ impl Webhook {
         assert_eq!(status, StatusCode::OK, "{}", String::from_utf8_lossy(&body));
         serde_json::from_slice(&body).expect("JSON")
     }
+}
+
+/// A kind is listed: of namespaces there is `shop`, and of all else nothing.
+fn list(namespaces: &Namespaces, kind: Kind) {
+    let mut there = BTreeSet::new();
+    if kind == Kind::Namespace {
+        namespaces.apply("shop", "shop", Rule::Namespace(None));
+        there.insert(("shop".to_owned(), "shop".to_owned()));
+    }
+    namespaces.listed(kind, &there);
 }
 
 async fn send(sender: &mut SendRequest<Full<Bytes>>, path: &str, body: Bytes) -> (StatusCode, Bytes) {
@@ -197,19 +217,33 @@ async fn a_pod_without_room_for_us_is_told_so_and_so_is_its_maker() {
 }
 
 #[tokio::test]
-async fn pods_of_namespaces_that_are_not_known_are_injected_and_counted() {
-    let webhook = Webhook::start().await;
-    webhook.review(&review_of(&pod())).await;
-    assert_eq!(webhook.metrics.namespaces_unknown(), 1);
-    webhook.namespaces.apply("shop", "shop", Rule::Namespace(None));
-    let there = BTreeSet::from([("shop".to_owned(), "shop".to_owned())]);
-    webhook.namespaces.listed(Kind::Namespace, &there);
-    for kind in [Kind::LimitRange, Kind::ResourceQuota] {
-        webhook.namespaces.listed(kind, &BTreeSet::new());
+async fn pods_of_namespaces_that_are_not_known_go_without_and_are_told_so() {
+    let webhook = Webhook::start_knowing(&[]).await;
+    let unknown = Outcome::Skipped(SkipReason::Unknown);
+    let mut patched = pod();
+    let answer = webhook.review(&review_of(&patched)).await;
+    json_patch::patch(&mut patched, &patch_of(&answer)).expect("the patch applies");
+    let said = &patched["metadata"]["annotations"]["peerwalk.dev/injection"];
+    assert_eq!(said, "skipped: what the namespace asks of its pods is not known yet");
+    assert_eq!(patched["spec"], pod()["spec"], "nothing else is touched");
+    assert_eq!((webhook.metrics.namespaces_unknown(), webhook.metrics.admissions(unknown)), (1, 1));
+    // What is to be left alone anyway is told nothing.
+    let mut host = pod();
+    host["spec"]["hostNetwork"] = json!(true);
+    assert!(webhook.review(&review_of(&host)).await["response"].get("patch").is_none());
+
+    // Each kind may be the last.
+    for last in Kind::ALL {
+        let webhook = Webhook::start_knowing(&[]).await;
+        for kind in Kind::ALL.into_iter().filter(|kind| *kind != last) {
+            list(&webhook.namespaces, kind);
+        }
+        webhook.review(&review_of(&pod())).await;
+        assert_eq!(webhook.metrics.admissions(unknown), 1, "without {last:?}");
+        list(&webhook.namespaces, last);
+        webhook.review(&review_of(&pod())).await;
+        assert_eq!(webhook.metrics.admissions(Outcome::Injected), 1, "once {last:?} was listed");
     }
-    webhook.review(&review_of(&pod())).await;
-    assert_eq!(webhook.metrics.namespaces_unknown(), 1, "known by then");
-    assert_eq!(webhook.metrics.admissions(Outcome::Injected), 2);
 }
 
 #[tokio::test]
@@ -416,4 +450,11 @@ async fn shutdown_answers_what_is_in_flight_and_then_ends() {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     webhook.task.await.expect("the server ends by itself");
     assert!(TcpStream::connect(webhook.address).await.is_err(), "nobody listens any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_tells_that_it_turns_while_nobody_comes() {
+    let webhook = Webhook::start().await;
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    assert!(webhook.turns.borrow().elapsed() <= BEAT, "{:?}", webhook.turns.borrow().elapsed());
 }

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1 as core;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 use peerwalk_model::{PodRef, Protocol, Timestamp};
 use serde::Deserialize;
 
 use super::sidecar::ContainerStatus;
 use super::{Decode, Kind};
 use crate::cluster::record::{ContainerPort, Object, Pod};
+use crate::cluster::sidecar::{Image, Sidecar};
 use crate::{INJECTION_ANNOTATION, SIDECAR_CONTAINER};
 
 /// The annotation by which the webhook tells which of the hub's roots a pod trusts.
@@ -55,6 +56,8 @@ impl Spec {
 #[serde(rename_all = "camelCase", default)]
 struct Container {
     name: String,
+    image: String,
+    image_pull_policy: String,
     restart_policy: Option<String>,
     ports: Vec<Port>,
 }
@@ -125,15 +128,22 @@ impl Decode for SlimPod {
         let template = template(&metadata, &uid);
         let owner = owner(&metadata);
         let sidecar = status.init_container_statuses.iter().find(|c| c.name == SIDECAR_CONTAINER);
+        let fares = sidecar.map(|c| c.fares(is_true(&status.conditions, "Initialized"))).unwrap_or_default();
+        let container = spec.init_containers.iter().find(|c| c.name == SIDECAR_CONTAINER);
+        let image = container.filter(|_| matches!(fares, Sidecar::Failing(_))).map(|container| Image {
+            reference: container.image.clone(),
+            pull_policy: container.image_pull_policy.clone(),
+        });
         Object::Pod(Box::new(Pod {
             running: status.phase.as_deref() == Some("Running"),
             finished: matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")),
             terminating: metadata.deletion_timestamp.is_some(),
             ready: is_true(&status.conditions, "Ready"),
             hub_root: metadata.annotations.as_ref().and_then(|all| all.get(HUB_ROOT)).cloned(),
-            injected: spec.init_containers.iter().any(|c| c.name == SIDECAR_CONTAINER),
+            injected: container.is_some(),
             sidecar_started: sidecar.and_then(ContainerStatus::started).map(timestamp),
-            sidecar: sidecar.map(|c| c.fares(is_true(&status.conditions, "Initialized"))).unwrap_or_default(),
+            sidecar: fares,
+            sidecar_image: image,
             skipped: skipped(&metadata),
             created: metadata.creation_timestamp.as_ref().map(timestamp).unwrap_or_default(),
             started: status.start_time.as_ref().map(timestamp),
@@ -144,6 +154,7 @@ impl Decode for SlimPod {
             ports: ports(&spec),
             template,
             owner,
+            controller: controller(&metadata).map(|owner| owner.uid.clone()),
             labels: metadata.labels.unwrap_or_default(),
             id: PodRef {
                 namespace: metadata.namespace.unwrap_or_default(),
@@ -182,6 +193,11 @@ fn ports(spec: &Spec) -> Vec<ContainerPort> {
         .collect()
 }
 
+fn controller(metadata: &ObjectMeta) -> Option<&OwnerReference> {
+    let owners = metadata.owner_references.as_deref().unwrap_or_default();
+    owners.iter().find(|owner| owner.controller == Some(true))
+}
+
 /// The labels by which those that make ReplicaSets name a template, and what they are called themselves.
 const MAKERS: [(&str, &str); 2] =
     [("pod-template-hash", "Deployment"), ("rollouts-pod-template-hash", "Rollout")];
@@ -189,8 +205,7 @@ const MAKERS: [(&str, &str); 2] =
 /// What controls a pod, and who made that where it is a ReplicaSet of a Deployment or of Argo Rollouts: those come and go
 /// with each rollout.
 fn owner(metadata: &ObjectMeta) -> Option<String> {
-    let owners = metadata.owner_references.as_deref().unwrap_or_default();
-    let owner = owners.iter().find(|owner| owner.controller == Some(true))?;
+    let owner = controller(metadata)?;
     let labels = metadata.labels.as_ref().filter(|_| owner.kind == "ReplicaSet");
     let maker = MAKERS.into_iter().find_map(|(label, kind)| {
         let hash = labels?.get(label)?;
@@ -208,10 +223,7 @@ fn skipped(metadata: &ObjectMeta) -> Option<String> {
 /// The hash labels that the workload controllers set, else who controls the pod, else the pod itself.
 fn template(metadata: &ObjectMeta, uid: &str) -> String {
     let label = |name: &str| metadata.labels.as_ref().and_then(|l| l.get(name)).cloned();
-    let controller = || {
-        let owners = metadata.owner_references.as_deref().unwrap_or_default();
-        owners.iter().find(|o| o.controller == Some(true)).map(|o| o.uid.clone())
-    };
+    let controller = || controller(metadata).map(|owner| owner.uid.clone());
     label("pod-template-hash")
         .or_else(|| label("controller-revision-hash"))
         .or_else(controller)

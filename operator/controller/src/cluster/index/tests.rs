@@ -114,3 +114,33 @@ fn a_change_of_a_pod_says_what_policies_see_of_it() {
         assert_eq!(found, expected, "{about}");
     }
 }
+
+#[test]
+fn pods_that_are_there_to_stay_are_counted_for_their_controller() {
+    let mut index = Index::default();
+    let pod = |name: &str, controller: &str, phase: &str| {
+        json!({
+            "metadata": {"namespace": "shop", "name": name, "uid": name,
+                "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web",
+                    "uid": controller, "controller": true}]},
+            "status": {"phase": phase},
+        })
+    };
+    let told = |index: &mut Index| -> Vec<String> {
+        index.made().into_iter().map(|(namespace, uid, pods)| format!("{namespace} {uid} {pods}")).collect()
+    };
+    for (name, controller) in [("a", "one"), ("b", "one"), ("c", "two")] {
+        apply::<SlimPod>(&mut index, pod(name, controller, "Pending"));
+    }
+    assert_eq!(told(&mut index), ["shop one 2", "shop two 1"]);
+    apply::<SlimPod>(&mut index, pod("a", "one", "Running"));
+    assert_eq!(told(&mut index), [""; 0], "it is one still");
+    apply::<SlimPod>(&mut index, pod("a", "one", "Succeeded"));
+    index.delete(Kind::Pod, &ObjectKey::new("shop", "a"));
+    index.delete(Kind::Pod, &ObjectKey::new("shop", "c"));
+    assert_eq!(told(&mut index), ["shop one 1", "shop two 0"]);
+    let mut ends = pod("b", "one", "Running");
+    ends["metadata"]["deletionTimestamp"] = json!("2027-01-15T08:00:00Z");
+    apply::<SlimPod>(&mut index, ends);
+    assert_eq!(told(&mut index), ["shop one 0"]);
+}

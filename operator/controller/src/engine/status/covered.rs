@@ -3,6 +3,7 @@
 use peerwalk_api::ConnectivityCheck;
 use peerwalk_api::condition::ConditionStatus;
 use peerwalk_model::Reason;
+use peerwalk_model::verdict::{Topic, Verdict};
 
 use super::ready::{Said, begins, good_templates};
 use super::{PairView, Round, headline};
@@ -34,12 +35,8 @@ pub(super) fn covered(check: &ConnectivityCheck, round: &Round<'_>) -> Said {
         return Said::new(ConditionStatus::False, Reason::NotInjected.code(), message);
     }
     if let Some(first) = silent.first() {
-        let message = format!(
-            "{} of {sampled} pods do not report; {}: {}",
-            silent.len(),
-            first.pod,
-            headline(&first.shown)
-        );
+        let why = way_to_hub(&first.shown).unwrap_or_else(|| headline(&first.shown));
+        let message = format!("{} of {sampled} pods do not report; {}: {why}", silent.len(), first.pod);
         return Said::new(ConditionStatus::False, Reason::NotReporting.code(), message);
     }
     let good = good_templates(round);
@@ -59,6 +56,13 @@ pub(super) fn covered(check: &ConnectivityCheck, round: &Round<'_>) -> Said {
         format!("{sampled} of {running} selected pods report")
     };
     Said::new(ConditionStatus::True, "AllReporting", message)
+}
+
+/// The policies that close the way to the hub, and the rules to add: who reads this is the one who can add them.
+fn way_to_hub(verdict: &Verdict) -> Option<String> {
+    let policy = verdict.line(Topic::Policy)?;
+    let fixes = verdict.because.iter().filter(|because| because.topic == Topic::Fix);
+    Some(fixes.fold(policy.to_owned(), |told, fix| format!("{told}; {}", fix.text)))
 }
 
 /// What a pod without a sidecar was told when it was made. Anybody who may make pods may have written it.

@@ -58,7 +58,8 @@ fn follow(all: &mut Vec<Outage>, row: &TargetStatus, gaps: &Gaps, before: &Conne
         (Some(open), false) if row.outcome == RowOutcome::AsExpected => {
             let start = moment(&open.start);
             let told = gaps.back_at(&row.name).filter(|back| *back >= start && *back < since);
-            open.end = Some(time(told.unwrap_or(since)));
+            // A clock that was set back may have it end before it began.
+            open.end = Some(time(told.unwrap_or(since).max(start)));
         }
         (None, true) if was_met(row, gaps, before) => {
             let told = gaps.broken_since(&row.name).filter(|broken| *broken < since);

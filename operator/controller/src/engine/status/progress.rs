@@ -44,7 +44,7 @@ impl Progress {
                 waits.since
             }
             Some(_) => now,
-            None => stored(check, round, before).unwrap_or(now),
+            None => stored(check, round, before, now).unwrap_or(now),
         };
         self.waits = Some(Waits { since, generation, templates });
         now.since(since) >= check.spec.progress_deadline.get()
@@ -52,11 +52,13 @@ impl Progress {
 }
 
 /// Since when the operator waited before it was started again. Ready may have been Unknown for longer:
-/// Reconciling turns True whenever the time begins anew, and Stalled when it is over.
+/// Reconciling turns True whenever the time begins anew, and Stalled when it is over. A stored moment that is yet to
+/// come is of a clock that was set since, and one of before it was set says nothing of how long is waited.
 fn stored(
     check: &ConnectivityCheck,
     round: &Round<'_>,
     before: &ConnectivityCheckStatus,
+    now: Timestamp,
 ) -> Option<Timestamp> {
     let generation = check.metadata.generation;
     let holds = |type_: &str, status: ConditionStatus| -> Option<&Condition> {
@@ -65,10 +67,12 @@ fn stored(
     holds(READY, ConditionStatus::Unknown)?;
     if let Some(stalled) = holds(STALLED, ConditionStatus::True) {
         // Stalled says that nothing has begun anew since; other pods of the same templates are no beginning.
-        let over = moment(&stalled.last_transition_time).minus(check.spec.progress_deadline.get());
+        let began = moment(&stalled.last_transition_time).min(now);
+        let over = began.minus(check.spec.progress_deadline.get());
         return round.selection.counting().all(|name| known(before, name)).then_some(over);
     }
     let since = moment(&holds(RECONCILING, ConditionStatus::True)?.last_transition_time);
     let youngest = round.selection.templates.values().map(|template| template.born).max();
-    Some(youngest.map_or(since, |born| born.max(since)))
+    let since = youngest.into_iter().chain(round.set_at).fold(since, Timestamp::max);
+    Some(since.min(now))
 }

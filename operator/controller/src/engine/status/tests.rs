@@ -60,6 +60,7 @@ fn that_there_are_more_failures_is_told_however_long_the_first_is() {
             paused: None,
             pairs: (0..targets).map(|target| failed(&pod, target, &shown)).collect(),
             gaps: &Gaps::default(),
+            set_at: None,
         };
         let before = ConnectivityCheckStatus::default();
         let now = Timestamp::default();

@@ -3,7 +3,7 @@
 
 use peerwalk_api::condition::COVERED;
 
-use super::world::acts::{ready, refused};
+use super::world::acts::{ready, refused, stalled};
 use super::world::plan_of;
 use super::*;
 
@@ -69,4 +69,33 @@ fn without_being_told_the_engine_would_take_the_hour_for_time() {
     world.tick();
     let said = world.settle();
     assert!(!statuses(&said).is_empty(), "which is why the loop compares both clocks");
+}
+
+#[test]
+fn what_waits_is_stalled_after_its_time_and_not_by_the_clock() {
+    for forward in [true, false] {
+        let mut world = World::shop();
+        world.settle_and_store();
+        world.live(30);
+        set(&mut world, forward);
+        world.live(119);
+        assert!(!stalled(world.last()), "forward {forward}: it has the whole time again");
+        world.live(2);
+        assert!(stalled(world.last()), "forward {forward}: and no more: {:#?}", world.last());
+        set(&mut world, forward);
+        let outputs = world.live(300);
+        assert!(statuses(&outputs).is_empty(), "forward {forward}: what is stalled stays so: {outputs:#?}");
+    }
+}
+
+#[test]
+fn roots_that_were_read_stand() {
+    let mut world = roots::with_roots();
+    world.pass(3600);
+    world.engine.clock_set(world.now);
+    let plan = world.planned("web-1");
+    assert!(plan.is_some(), "no sidecar loses a target for it");
+    assert_eq!(roots::reads(&world.take(Input::Tick)), 1, "and they are read again at once");
+    roots::read(&mut world, RootsRead::Failed("the API server did not answer in time".into()));
+    assert_eq!(world.planned("web-1"), plan);
 }

@@ -28,23 +28,36 @@ fn running() -> serde_json::Value {
 
 /// A pod of app `web` with our container in this state, whose own containers have been started or not.
 fn pod(world: &mut World, namespace: &str, name: &str, state: &serde_json::Value, initialized: bool) {
+    let pod = pod_with(world, namespace, name, state, initialized);
+    world.apply::<SlimPod>(pod);
+}
+
+fn pod_with(
+    world: &World,
+    namespace: &str,
+    name: &str,
+    state: &serde_json::Value,
+    initialized: bool,
+) -> serde_json::Value {
     let created = jiff::Timestamp::from_millisecond(world.now().as_millis()).unwrap().to_string();
     let known = world.engine.index.pod(&ObjectKey::new(namespace, name)).map(|pod| pod.created);
     let created =
         known.map_or(created, |at| jiff::Timestamp::from_millisecond(at.as_millis()).unwrap().to_string());
-    world.apply::<SlimPod>(json!({
+    json!({
         "metadata": {
             "namespace": namespace, "name": name, "uid": format!("uid-{name}"),
             "labels": {"app": "web", "pod-template-hash": "new"}, "creationTimestamp": created,
+            "annotations": {"peerwalk.dev/hub-root": "0123"},
         },
         "spec": {"containers": [{"name": "app"}],
-            "initContainers": [{"name": "peerwalk", "restartPolicy": "Always"}]},
+            "initContainers": [{"name": "peerwalk", "restartPolicy": "Always",
+                "image": "sidecar:1", "imagePullPolicy": "IfNotPresent"}]},
         "status": {
             "phase": if initialized { "Running" } else { "Pending" },
             "conditions": [{"type": "Initialized", "status": if initialized { "True" } else { "False" }}],
             "initContainerStatuses": [{"name": "peerwalk", "state": state}],
         },
-    }));
+    })
 }
 
 fn held(world: &mut World, namespace: &str, names: &[&str]) {
@@ -122,7 +135,9 @@ fn a_standby_pauses_its_own_webhook_and_tells_nobody_else() {
     world.engine.lead(None, world.now());
     held(&mut world, "shop", &["a", "b", "c"]);
     let outputs = world.settle();
-    let [Output::Injection(pauses)] = outputs.as_slice() else { panic!("{outputs:#?}") };
+    let [Output::Injection(pauses), Output::CarriedRoots(_)] = outputs.as_slice() else {
+        panic!("{outputs:#?}")
+    };
     assert_eq!(paused_in(pauses), [("shop", BAD_IMAGE, 0)]);
     assert_eq!(metric(&world, "injection_paused{"), ["injection_paused{namespace=\"shop\"} 1"]);
     assert_eq!(told(&mut world), None, "once");
@@ -166,6 +181,28 @@ fn an_image_that_several_namespaces_lack_pauses_all() {
         pod(&mut world, namespace, name, &create, false);
     }
     assert_eq!(told(&mut world), None);
+}
+
+/// Whoever makes pods can make them like ours.
+#[test]
+fn pods_that_are_made_to_fail_pause_nobody_else() {
+    for (pointer, value, own) in [
+        ("/spec/initContainers/0/image", "nowhere:1", true),
+        ("/spec/initContainers/0/imagePullPolicy", "Never", true),
+        ("/metadata/annotations", "", false),
+    ] {
+        let mut world = world();
+        for (namespace, name) in [("shop", "a"), ("shop", "b"), ("shop", "c"), ("ledger", "d")] {
+            let mut pod = pod_with(&world, namespace, name, &pull(), false);
+            *pod.pointer_mut(pointer).unwrap() = if value.is_empty() { json!({}) } else { json!(value) };
+            world.apply::<SlimPod>(pod);
+        }
+        let pauses = told(&mut world).unwrap_or_default();
+        assert_eq!(pauses.cluster, None, "{pointer}");
+        let expected: &[&str] = if own { &["shop"] } else { &[] };
+        let paused: Vec<&str> = pauses.namespaces.keys().map(String::as_str).collect();
+        assert_eq!(paused, expected, "{pointer}: its own namespace at most");
+    }
 }
 
 #[test]
@@ -249,4 +286,68 @@ fn a_pause_is_told_while_watches_are_interrupted() {
     world.take(Input::Watch(WatchEvent::Interrupted(Kind::NetworkPolicy)));
     held(&mut world, "shop", &["a", "b", "c"]);
     assert!(told(&mut world).is_some(), "pods that are made now need it");
+}
+
+/// A pod of a Job: our container ends with it.
+fn finished(world: &mut World, name: &str) {
+    let ended = json!({"terminated": {"exitCode": 0, "reason": "Completed"}});
+    world.apply::<SlimPod>(json!({
+        "metadata": {"namespace": "shop", "name": name, "uid": format!("uid-{name}")},
+        "spec": {"containers": [{"name": "app"}],
+            "initContainers": [{"name": "peerwalk", "restartPolicy": "Always"}]},
+        "status": {"phase": "Succeeded", "initContainerStatuses": [{"name": "peerwalk", "state": ended}]},
+    }));
+}
+
+#[test]
+fn a_pod_that_ran_to_its_end_shows_that_the_sidecar_starts_however_short_it_was() {
+    let mut world = world();
+    pod(&mut world, "shop", "long", &running(), true);
+    world.pass(30);
+    held(&mut world, "shop", &["a", "b", "c"]);
+    assert!(told(&mut world).is_some());
+    world.pass(60);
+    assert_eq!(paused_in(&told(&mut world).expect("a trial")), [("shop", BAD_IMAGE, 2)]);
+    finished(&mut world, "long");
+    assert_eq!(told(&mut world), None, "it started before anything failed");
+    pod(&mut world, "shop", "never", &json!({}), false);
+    finished(&mut world, "never");
+    assert_eq!(told(&mut world), None, "of it nobody knows");
+    world.pass(5);
+    pod(&mut world, "shop", "short", &running(), true);
+    world.pass(2);
+    finished(&mut world, "short");
+    assert_eq!(told(&mut world), Some(Pauses::default()), "three pods are still held");
+    assert_eq!(on_pods(&world).last(), Some(&("short".to_owned(), "InjectionResumed".to_owned())));
+
+    // One pod that is held opens nothing while later ones run to their end.
+    held(&mut world, "shop", &["d"]);
+    for n in 0..10 {
+        let name = format!("job-{n}");
+        world.pass(25);
+        pod(&mut world, "shop", &name, &running(), true);
+        world.pass(5);
+        finished(&mut world, &name);
+        assert_eq!(told(&mut world), None, "{name}");
+    }
+    world.pass(121);
+    assert!(told(&mut world).is_some(), "what they showed is of long ago");
+}
+
+#[test]
+fn a_pause_is_forgotten_when_the_clock_is_set() {
+    let mut world = world();
+    held(&mut world, "shop", &["a", "b"]);
+    held(&mut world, "ledger", &["c"]);
+    held(&mut world, "other", &["d", "e", "f"]);
+    told(&mut world);
+    assert_eq!(metric(&world, "injection_paused{").len(), 2, "in one of them, and in all");
+    for (namespace, name) in
+        [("shop", "a"), ("shop", "b"), ("ledger", "c"), ("other", "d"), ("other", "e"), ("other", "f")]
+    {
+        world.take(Input::Watch(WatchEvent::Deleted(Kind::Pod, ObjectKey::new(namespace, name))));
+    }
+    world.engine.clock_set(world.now);
+    assert_eq!(told(&mut world), Some(Pauses::default()));
+    assert_eq!(metric(&world, "injection_paused{"), [""; 0]);
 }

@@ -85,3 +85,32 @@ fn what_rests_on_services_is_no_surer_than_likely_while_they_are_not_heard_of() 
         );
     }
 }
+
+#[test]
+fn kinds_that_are_not_heard_of_are_counted_by_whoever_leads_or_does_not() {
+    for term in [Some(1), None] {
+        let mut world = World::unlisted();
+        world.engine.lead(term, world.now());
+        let unheard = |world: &mut World| {
+            world.tick();
+            let mut registry = prometheus_client::registry::Registry::default();
+            world.engine.metrics.register(&mut registry);
+            let mut text = String::new();
+            prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+            let line = text.lines().find_map(|line| line.strip_prefix("kinds_unheard ").map(str::to_owned));
+            line.expect("it is shown")
+        };
+        assert_eq!(unheard(&mut world), "7", "none is listed");
+        world.list();
+        assert_eq!(unheard(&mut world), "0");
+        for kind in [Kind::Check, Kind::NetworkPolicy] {
+            lose(&mut world, kind);
+            lose(&mut world, kind);
+        }
+        assert_eq!(unheard(&mut world), "2");
+        world.engine.clock_set(world.now());
+        assert_eq!(unheard(&mut world), "2", "the clock brings none of them back");
+        world.list();
+        assert_eq!(unheard(&mut world), "0");
+    }
+}

@@ -152,3 +152,25 @@ fn a_template_is_told_again_after_an_hour_without_any() {
         assert_eq!(missed(&mut world).len(), expected, "{name}");
     }
 }
+
+#[test]
+fn pods_are_missed_after_the_clock_was_set_as_before() {
+    for forward in [true, false] {
+        const HOUR: Duration = Duration::from_hours(1);
+        let mut world = World::shop_unchecked();
+        namespace(&mut world, "first", "enabled");
+        world.list();
+        world.pass(60);
+        namespace(&mut world, "other", "enabled");
+        world.now = if forward { world.now.plus(HOUR) } else { world.now.minus(HOUR) };
+        world.engine.clock_set(world.now);
+        world.settle();
+        pod(&mut world, "other", "early", "one", &json!({}));
+        assert_eq!(missed(&mut world).len(), 0, "forward {forward}: it may be older than the opt-in");
+        pod(&mut world, "first", "new", "one", &json!({}));
+        assert_eq!(missed(&mut world).len(), 1, "forward {forward}: that one is as old as ever");
+        world.pass(10);
+        pod(&mut world, "other", "late", "two", &json!({}));
+        assert_eq!(missed(&mut world).len(), 2, "forward {forward}: an opt-in of before the step");
+    }
+}

@@ -365,8 +365,23 @@ fn answers_that_a_verdict_rests_on_are_got_anew() {
     let outputs = arrives(&mut world, later, |_| {});
     let (_, number, tuples) = looks(&outputs).remove(0);
     assert_eq!(tuples[0].source.port(), 51002, "the walk that comes is asked about");
+    world.settle();
+    assert_eq!(world.verdict(), "NotListening confirmed", "nothing else is said until the answer comes");
     answers(&mut world, "ledger", "db-0", number, saw(&tuples, &ABSENT, None));
     assert_eq!(world.verdict(), "NotListening confirmed", "and the verdict stands");
+
+    // Nobody answers any more.
+    world.pass(10);
+    repeats(&mut world);
+    world.heartbeat_in("ledger", "db-0");
+    let later = vec![from(51003, reset().remove(0))];
+    assert_eq!(looks(&arrives(&mut world, later, |_| {})).len(), 1);
+    for _ in 0..12 {
+        world.pass(1);
+        world.take(Input::Tick);
+        world.settle();
+    }
+    assert_eq!(world.verdict(), "ConnectionRefused likely", "but not for longer than an answer takes");
 }
 
 fn unanswered(walk: &mut Walk) {

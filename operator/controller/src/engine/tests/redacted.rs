@@ -3,8 +3,18 @@
 use peerwalk_model::evidence::Dial;
 use peerwalk_model::peer::Listener;
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use peerwalk_api::ConnectivityCheck;
+use peerwalk_diagnosis::judge;
+use peerwalk_diagnosis::scenario::Scenario;
+use peerwalk_model::Verdict;
+
+use super::status::Discretion;
 use super::world::World;
 use super::*;
+use crate::cluster::decode::SlimNamespace;
 use crate::settings::Details;
 
 /// The shop with a denying policy in the database's namespace, and sidecars in both pods.
@@ -84,4 +94,60 @@ fn a_policy_of_the_checks_own_namespace_is_named() {
     }
     let text = serde_json::to_string_pretty(world.last()).unwrap();
     assert!(text.contains("shop/no-egress"), "{text}");
+}
+
+/// Every scenario of every code, with its text.
+fn scenarios() -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/diagnosis/tests/scenarios");
+    let entries = |path: &Path| -> Vec<PathBuf> {
+        fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect()
+    };
+    let codes = entries(&root).into_iter().filter(|path| path.is_dir());
+    let files =
+        codes.flat_map(|code| entries(&code)).filter(|path| path.extension().is_some_and(|e| e == "yaml"));
+    files.map(|path| (path.clone(), fs::read_to_string(&path).unwrap())).collect()
+}
+
+fn words(text: &str) -> BTreeSet<&str> {
+    let in_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '/');
+    text.split(|c| !in_name(c)).map(|word| word.trim_end_matches(['.', '/'])).collect()
+}
+
+#[test]
+fn no_verdict_of_any_scenario_tells_names_of_other_namespaces() {
+    let mut world = World::listed();
+    world.apply::<SlimNamespace>(json!({"metadata": {"name": "peerwalk", "labels": {}}}));
+    let check: ConnectivityCheck = serde_json::from_value(json!({
+        "apiVersion": "peerwalk.dev/v1alpha1", "kind": "ConnectivityCheck",
+        "metadata": {"namespace": "shop", "name": "storefront"},
+        "spec": {"source": {"podSelector": {}}, "targets": [
+            {"name": "db", "service": {"name": "postgres", "namespace": "ledger", "port": 5432}},
+        ]},
+    }))
+    .unwrap();
+    let redacting = Discretion::new(Details::Redacted, "shop", &check, &world.engine.index);
+    let others = ["ledger/", "kube-system/", "peerwalk/"];
+    let (mut files, mut hidden) = (0, 0);
+    for (path, text) in scenarios() {
+        let verdict = judge(&Scenario::read(&text).unwrap().situation().case());
+        // Policies, pods and nodes of the small world that all scenarios play in, and of this one.
+        let mut secret: BTreeSet<&str> =
+            ["ledger/default-deny", "ledger/lockdown", "ledger/allow-batch", "peerwalk/hub-0", "n1", "n2"]
+                .into();
+        secret.extend(words(&text).into_iter().filter(|word| others.iter().any(|of| word.starts_with(of))));
+        secret.remove("ledger/postgres");
+        // A name by itself tells as much, where it cannot be a word of the text.
+        let alone = secret.iter().filter_map(|name| name.split_once('/')).map(|(_, name)| name);
+        let alone: Vec<&str> = alone.filter(|name| name.contains('-')).collect();
+        secret.extend(alone);
+        let told = |verdict: &Verdict| {
+            let text = format!("{verdict:?}");
+            let told = words(&text).into_iter().filter(|word| secret.contains(word)).map(str::to_owned);
+            told.collect::<Vec<_>>()
+        };
+        assert_eq!(told(&redacting.shown(&verdict)), [""; 0], "{}: {verdict:#?}", path.display());
+        files += 1;
+        hidden += usize::from(!told(&verdict).is_empty());
+    }
+    assert!(files > 400 && hidden > 200, "of {files} scenarios {hidden} name something");
 }

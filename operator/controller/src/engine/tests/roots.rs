@@ -9,7 +9,7 @@ fn bundle() -> (ObjectKey, String) {
     (ObjectKey::new("shop", "ca"), "ca.crt".to_owned())
 }
 
-fn with_roots() -> World {
+pub(super) fn with_roots() -> World {
     let mut world = World::shop();
     world.check_with_target(json!({
         "name": "db", "url": "https://db.ledger.svc:5432/",
@@ -24,12 +24,12 @@ fn with_roots() -> World {
     world
 }
 
-fn read(world: &mut World, read: RootsRead) {
+pub(super) fn read(world: &mut World, read: RootsRead) {
     let (map, entry) = bundle();
     world.take(Input::Roots(map, entry, read));
 }
 
-fn reads(outputs: &[Output]) -> usize {
+pub(super) fn reads(outputs: &[Output]) -> usize {
     outputs.iter().filter(|output| matches!(output, Output::ReadRoots(..))).count()
 }
 
@@ -87,4 +87,65 @@ fn roots_of_a_deleted_check_are_not_read_again() {
     world.settle();
     world.pass(61);
     assert_eq!(reads(&world.take(Input::Tick)), 0, "nobody asks for them");
+}
+
+#[test]
+fn sidecars_come_once_roots_are_read_or_could_not_be() {
+    let planned = |outputs: &[Output]| outputs.contains(&Output::Planned(1));
+    for (answer, walked) in
+        [(RootsRead::Found(PEM.to_owned()), true), (RootsRead::Failed("it did not answer".to_owned()), false)]
+    {
+        let mut world = with_roots().restarted();
+        let outputs = world.settle();
+        assert_eq!((reads(&outputs), planned(&outputs)), (1, false), "{answer:?}: {outputs:#?}");
+        read(&mut world, answer.clone());
+        let outputs = world.settle();
+        assert!(planned(&outputs), "{answer:?}: {outputs:#?}");
+        assert_eq!(world.planned("web-1").is_some(), walked, "{answer:?}");
+    }
+    let mut world = with_roots().restarted();
+    world.settle();
+    let came: Vec<bool> = (0..11).map(|_| planned(&world.live(1))).collect();
+    assert_eq!(came.iter().position(|came| *came), Some(9), "they wait for 10 s at most: {came:?}");
+}
+
+#[test]
+fn a_reading_that_failed_is_tried_again_before_anything_turns_unknown() {
+    let mut world = with_roots();
+    world.attach("web-1");
+    world.walk("web-1", vec![world::dial("10.244.1.8:5432", DialOutcome::Connected { local_peer: None })]);
+    let failed = || RootsRead::Failed("the API server did not answer in time".into());
+    world.pass(61);
+    assert_eq!(reads(&world.take(Input::Tick)), 1, "each minute");
+    read(&mut world, failed());
+    for _ in 0..3 {
+        world.pass(9);
+        assert_eq!(reads(&world.take(Input::Tick)), 0);
+        world.pass(1);
+        assert_eq!(reads(&world.take(Input::Tick)), 1, "each 10 s while nobody knows");
+        read(&mut world, failed());
+    }
+    world.pass(10);
+    assert_eq!(reads(&world.take(Input::Tick)), 0, "it may be that nobody may ever read them");
+    world.pass(20);
+    assert_eq!(reads(&world.take(Input::Tick)), 1, "so then with all others");
+    read(&mut world, RootsRead::Found(PEM.to_owned()));
+    world.pass(10);
+    assert_eq!(reads(&world.take(Input::Tick)), 0, "and no more");
+}
+
+#[test]
+fn in_another_term_roots_are_read_before_sidecars_walk_by_them() {
+    let mut world = with_roots();
+    world.engine.lead(None, world.now);
+    world.pass(3600);
+    world.engine.lead(Some(2), world.now);
+    let outputs = world.settle();
+    assert!(!outputs.contains(&Output::Planned(2)), "they are of an hour ago: {outputs:#?}");
+    assert_eq!(reads(&world.take(Input::Tick)), 1);
+    read(&mut world, RootsRead::Found(format!("{PEM}{PEM}")));
+    let outputs = world.settle();
+    let plan = world::plan_of(&outputs, "web-1").expect("a plan by those of now");
+    assert!(format!("{plan:?}").contains(&format!("{:?}", format!("{PEM}{PEM}"))), "{plan:?}");
+    assert!(outputs.contains(&Output::Planned(2)), "{outputs:#?}");
 }

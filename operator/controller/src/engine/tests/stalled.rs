@@ -10,7 +10,7 @@ fn nothing(_: &mut World) {}
 #[test]
 fn what_is_missing_for_too_long_stalls_until_it_is_there() {
     type Act = fn(&mut World);
-    let cases: [(&str, Act, Act); 3] = [
+    let cases: [(&str, Act, Act); 5] = [
         (
             "NotInjected",
             |world| {
@@ -24,6 +24,21 @@ fn what_is_missing_for_too_long_stalls_until_it_is_there() {
             },
         ),
         ("NotReporting", nothing, |world| world.attach("web-1")),
+        ("Probing", |world| world.attach("web-1"), nothing),
+        (
+            "NotProven",
+            |world| {
+                world.attach("web-1");
+                world.check_with_target(json!({
+                    "name": "db", "url": "https://db.ledger.svc:5432/",
+                    "tls": {"caBundle": {"configMap": {"name": "ca", "key": "ca.crt"}}},
+                }));
+                let map = ObjectKey::new("shop", "ca");
+                let missing = RootsRead::Missing("there is no such ConfigMap".into());
+                world.take(Input::Roots(map, "ca.crt".into(), missing));
+            },
+            |world| world.check(&json!({})),
+        ),
         (
             "TargetNotFound",
             |world| {
@@ -96,4 +111,33 @@ fn what_goes_on_after_a_rest_begins_anew() {
     world.walk("web-1", world::connected());
     world.settle_and_store();
     assert_eq!(ready(world.last()), ("True", "AsExpected"));
+}
+
+#[test]
+fn walks_that_come_no_more_stall_while_their_sidecar_lives() {
+    let mut world = World::good();
+    let heartbeat = world.heartbeat_of("shop", "web-1");
+    // It tells of the same walks, which are ever longer ago.
+    let live = |world: &mut World, seconds: u64| {
+        for _ in 0..seconds {
+            world.pass(1);
+            world.sidecar(SidecarEvent::Heartbeat(world::id("shop", "web-1"), heartbeat.clone()));
+            world.tick();
+            world.settle_and_store();
+        }
+    };
+    while ready(world.last()).0 == "True" {
+        live(&mut world, 1);
+        assert!(world.now.since(heartbeat.targets[0].ended) < Duration::from_mins(10), "it is noticed");
+    }
+    assert_eq!(ready(world.last()), ("Unknown", "ResultsStale"), "{:#?}", world.last());
+    live(&mut world, 118);
+    assert!(!stalled(world.last()), "not yet");
+    live(&mut world, 2);
+    assert_eq!(ready(world.last()), ("Unknown", "ResultsStale"), "the same reason");
+    assert!(stalled(world.last()), "for too long");
+    world.walk("web-1", world::connected());
+    world.settle_and_store();
+    assert_eq!(ready(world.last()), ("True", "AsExpected"));
+    assert!(!stalled(world.last()), "it has ended");
 }

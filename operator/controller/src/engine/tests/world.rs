@@ -13,6 +13,7 @@ use super::*;
 use crate::cluster::decode::{
     Decode, Kind, SlimEndpointSlice, SlimNamespace, SlimNode, SlimPod, SlimService, SomeCheck,
 };
+use crate::cluster::sidecar::Image;
 use crate::metrics::WriteResult;
 use crate::publish::{EventRecord, StatusWrite};
 use crate::settings::Allow;
@@ -105,6 +106,7 @@ impl World {
             details: crate::settings::Details::default(),
             hub: ObjectKey::new("peerwalk-system", "peerwalk-hub"),
             hub_address: "10.96.0.99:9443".parse().unwrap(),
+            sidecar_image: Image { reference: "sidecar:1".into(), pull_policy: "IfNotPresent".into() },
             attach_within: Duration::from_secs(30),
             silence: Duration::from_secs(20),
         };

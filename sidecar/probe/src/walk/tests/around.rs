@@ -1,10 +1,11 @@
 //! Ways around the rules of dialling, each with a server behind it that nothing may reach.
 
+use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hickory_proto::op::{Message, OpCode};
-use hickory_proto::rr::rdata::A;
-use hickory_proto::rr::{RData, Record, RecordType as WireType};
+use hickory_proto::rr::rdata::{A, CNAME};
+use hickory_proto::rr::{Name, RData, Record, RecordType as WireType};
 use tokio::net::UdpSocket;
 
 use super::*;
@@ -143,20 +144,82 @@ async fn rebinding(answers: &'static [&'static str]) -> (SocketAddr, Arc<AtomicU
     (address, asked)
 }
 
-#[tokio::test]
-async fn a_name_that_changes_is_resolved_once_for_a_walk() {
-    let (port, served) = forbidden().await;
-    // Documentation addresses: out of scope, so nothing is sent there.
-    let (server, asked) = rebinding(&["192.0.2.1", "127.0.0.1"]).await;
+/// A prober that asks that name server, with more in its resolv.conf.
+fn asking(server: SocketAddr, more: &str) -> (Prober, NamedTempFile) {
     let mut file = NamedTempFile::new().unwrap();
-    file.write_all(format!("nameserver [127.0.0.1]:{}\n", server.port()).as_bytes()).unwrap();
+    file.write_all(format!("nameserver [127.0.0.1]:{}\n{more}", server.port()).as_bytes()).unwrap();
     let environment = Environment {
         resolv_conf: file.path().to_owned(),
         hosts: "/nonexistent".into(),
         rules: DialRules::Plan,
         ..Environment::default()
     };
-    let prober = Prober::new(environment);
+    (Prober::new(environment), file)
+}
+
+#[tokio::test]
+async fn a_search_list_leads_nowhere_else() {
+    let (port, served) = forbidden().await;
+    let (server, asked) = rebinding(&["127.0.0.1"]).await;
+    let (prober, _file) = asking(server, "search evil.test cluster.local\noptions ndots:5\n");
+    for host in ["short", "api.shop.svc"] {
+        let walk = walk(&prober, &anywhere(format!("http://{host}:{port}/"))).await;
+        let resolve = walk.resolve.clone().expect("resolved");
+        assert_eq!(resolve.addresses, ["127.0.0.1".parse::<IpAddr>().unwrap()], "{host}");
+        assert!(
+            resolve
+                .queries
+                .iter()
+                .any(|query| query.name.trim_end_matches('.') == format!("{host}.evil.test")),
+            "{host} by the search list: {resolve:?}"
+        );
+        assert_eq!((dialled(&walk), served.load(Ordering::Relaxed)), (0, 0), "{host}: {:?}", walk.connect);
+    }
+    assert!(asked.load(Ordering::Relaxed) >= 2, "it is the name server that was asked");
+}
+
+/// A name server for which every name is another's, as a Service of type ExternalName is, whose address is that.
+async fn aliasing(leads_to: Ipv4Addr) -> SocketAddr {
+    let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = udp.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut buffer = [0; 512];
+        while let Ok((length, from)) = udp.recv_from(&mut buffer).await {
+            let query = Message::from_vec(&buffer[..length]).unwrap();
+            let question = query.queries[0].clone();
+            let mut message = Message::response(query.metadata.id, OpCode::Query);
+            message.add_query(question.clone());
+            let alias = Name::from_ascii("outside.example.").unwrap();
+            let cname = RData::CNAME(CNAME(alias.clone()));
+            message.add_answer(Record::from_rdata(question.name.clone(), 0, cname));
+            if question.query_type == WireType::A {
+                message.add_answer(Record::from_rdata(alias, 0, RData::A(A(leads_to))));
+            }
+            udp.send_to(&message.to_vec().unwrap(), from).await.unwrap();
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn an_alias_leads_to_nothing_that_may_not_be_dialled() {
+    for forbidden_address in ["127.0.0.1", "169.254.169.254", "0.0.0.0"] {
+        let (port, served) = forbidden().await;
+        let server = aliasing(forbidden_address.parse().unwrap()).await;
+        let (prober, _file) = asking(server, "");
+        let walk = walk(&prober, &anywhere(format!("http://alias.shop.svc.cluster.local.:{port}/"))).await;
+        let resolve = walk.resolve.clone().expect("resolved");
+        assert_eq!(resolve.addresses, [forbidden_address.parse::<IpAddr>().unwrap()], "it is followed");
+        assert_eq!((dialled(&walk), served.load(Ordering::Relaxed)), (0, 0), "{:?}", walk.connect);
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_changes_is_resolved_once_for_a_walk() {
+    let (port, served) = forbidden().await;
+    // Documentation addresses: out of scope, so nothing is sent there.
+    let (server, asked) = rebinding(&["192.0.2.1", "127.0.0.1"]).await;
+    let (prober, _file) = asking(server, "");
     let scope = DialScope { networks: vec!["198.51.100.0/24".parse().unwrap()], any_address: false };
     let url = format!("http://rebound.example.:{port}/");
     let kind = TargetKind::Url(UrlTarget { url, roots_pem: None, scope });

@@ -59,7 +59,7 @@ fn after(now: Row, before: &ConnectivityCheckStatus, gaps: &Gaps) -> Vec<String>
 #[test]
 fn an_outage_lasts_until_the_target_is_as_expected_again() {
     let (good, bad) = (Some(("AsExpected", "", 0)), Some(("Failed", "ConnectTimeout", 5)));
-    let table: [Case; 11] = [
+    let table: [Case; 12] = [
         ("all is well", good, &[], ("AsExpected", "", 0), &[]),
         ("it begins", good, &[], ("Failed", "PolicyDenied", 5), &["00:05- PolicyDenied"]),
         ("what never worked", None, &[], ("Failed", "PolicyDenied", 5), &[]),
@@ -69,6 +69,7 @@ fn an_outage_lasts_until_the_target_is_as_expected_again() {
         ("another cause", bad, &[(5, None)], ("Failed", "PolicyDenied", 5), &["00:05- PolicyDenied"]),
         ("nobody tells of it", bad, &[(5, None)], ("Unknown", "NotReporting", 6), &["00:05- ConnectTimeout"]),
         ("it ends", bad, &[(5, None)], ("AsExpected", "", 9), &["00:05-00:09 ConnectTimeout"]),
+        ("the clock was set back", bad, &[(5, None)], ("AsExpected", "", 3), &["00:05-00:05 ConnectTimeout"]),
         ("it stays over", good, &[(5, Some(9))], ("AsExpected", "", 9), &["00:05-00:09 ConnectTimeout"]),
         (
             "the next",
