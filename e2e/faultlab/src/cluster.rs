@@ -277,7 +277,6 @@ impl World {
                 | Output::Injection(_)
                 | Output::Made { .. }
                 | Output::CarriedRoots(_)
-                | Output::Made { .. }
                 | Output::Planned(_) => {}
             }
         }
