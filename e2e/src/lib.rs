@@ -10,4 +10,5 @@ pub mod object;
 pub mod observer;
 pub mod process;
 pub mod scene;
+pub mod start;
 pub mod workloads;
