@@ -14,4 +14,5 @@ pub mod process;
 pub mod rows;
 pub mod scene;
 pub mod shell;
+pub mod start;
 pub mod workloads;

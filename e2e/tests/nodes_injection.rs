@@ -5,11 +5,11 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, PostParams};
 use peerwalk_e2e::object::{self, NODE_1};
 use peerwalk_e2e::scene::{CLIENT, Scene, play};
+use peerwalk_e2e::start::{prompt, sidecar};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -23,9 +23,6 @@ mod starts;
 /// How long the webhook may take to hear of a namespace's rules, and the API server to count a new quota.
 const HEARD_WITHIN: Duration = Duration::from_secs(30);
 const ASK_EVERY: Duration = Duration::from_millis(200);
-/// From the start of our container to that of the next. The kubelet looks once a second whether ours runs, tells moments in
-/// whole seconds, and takes a moment to make a container, as it would without us.
-const NEXT_WITHIN_S: i64 = 3;
 
 /// The client's pod.
 fn client(scene: &Scene<'_>) -> Value {
@@ -45,39 +42,6 @@ fn limit_range(namespace: &str, item: &Value) -> Value {
         "metadata": { "namespace": namespace, "name": "small" },
         "spec": { "limits": [item] },
     })
-}
-
-/// Our container, as JSON.
-fn sidecar(pod: &Pod) -> Option<Value> {
-    let pod = serde_json::to_value(pod).ok()?;
-    let containers = pod["spec"]["initContainers"].as_array()?;
-    containers.iter().find(|container| container["name"] == "peerwalk").cloned()
-}
-
-/// When a container that was never started again has started.
-fn started(status: &ContainerStatus) -> Option<&Time> {
-    let state = status.state.as_ref().filter(|_| status.restart_count == 0)?;
-    let running = state.running.as_ref().and_then(|running| running.started_at.as_ref());
-    running.or_else(|| state.terminated.as_ref()?.started_at.as_ref())
-}
-
-/// When our container has started in the pod, and when that after it has, both by the kubelet.
-fn starts(pod: &Pod) -> Option<[&Time; 2]> {
-    let status = pod.status.as_ref()?;
-    let mut initial = status.init_container_statuses.iter().flatten();
-    let ours = initial.find(|status| status.name == "peerwalk")?;
-    let next = initial.next().or_else(|| status.container_statuses.iter().flatten().next())?;
-    Some([started(ours)?, started(next)?])
-}
-
-/// Holds a pod with the sidecar to its start: what comes next waits for our container, and for nothing else of ours.
-fn prompt(pod: &Pod) -> Result<()> {
-    let name = pod.metadata.name.as_deref().unwrap_or_default();
-    ensure!(sidecar(pod).is_some(), "{name} has the sidecar");
-    let [ours, next] = starts(pod).with_context(|| format!("both have started, once: {:?}", pod.status))?;
-    let later = next.0.as_second() - ours.0.as_second();
-    ensure!((0..=NEXT_WITHIN_S).contains(&later), "{name}: started {later} s after the sidecar");
-    Ok(())
 }
 
 /// Deploys pods that get the sidecar, and holds each to its start.

@@ -151,7 +151,7 @@ async fn a_hub_that_is_not_ready_is_asked_ever_more_rarely() {
     let mut hub = BadHub::start(&ca, "a standby", scenes).await;
     let _sidecar = start(&hub, &ca);
     hub.visited().await;
-    for wait in [1, 2, 4, 8, 10, 10] {
+    for wait in [1, 2, 4, 5, 5, 5] {
         hub.comes_again_after(Duration::from_secs(wait)).await;
         hub.left().await;
     }

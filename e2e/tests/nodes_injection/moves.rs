@@ -10,10 +10,11 @@ use kube::runtime::wait::await_condition;
 use peerwalk_e2e::nodes::printed;
 use peerwalk_e2e::object::{self, NODE_1, NODE_2};
 use peerwalk_e2e::scene::{CLIENT, Scene, is_ready, play, play_alone, within};
+use peerwalk_e2e::start::prompt;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::{ASK_EVERY, prompt};
+use crate::ASK_EVERY;
 
 /// For a few pods to be replaced.
 const REPLACED_WITHIN: Duration = Duration::from_mins(2);

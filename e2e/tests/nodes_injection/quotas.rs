@@ -11,9 +11,10 @@ use peerwalk_api::ConditionStatus::Unknown;
 use peerwalk_api::condition::{COVERED, find};
 use peerwalk_e2e::object;
 use peerwalk_e2e::scene::{CLIENT, SERVER, Scene, play, within};
+use peerwalk_e2e::start::{prompt, sidecar};
 use serde_json::{Value, json};
 
-use crate::{client, deploy, heard, limit_range, note, prompt, sidecar, sized};
+use crate::{client, deploy, heard, limit_range, note, sized};
 
 /// For a few pods to be made and to be ready.
 const COMPLETE_WITHIN: Duration = Duration::from_mins(2);

@@ -5,9 +5,10 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use peerwalk_e2e::object::{self, NODE_1};
 use peerwalk_e2e::scene::{CLIENT, SERVER, Scene, play};
+use peerwalk_e2e::start::{NEXT_WITHIN_S, prompt, sidecar, started, starts};
 use serde_json::{Value, json};
 
-use crate::{NEXT_WITHIN_S, client, deploy, prompt, sidecar, sized, started, starts};
+use crate::{client, deploy, sized};
 
 /// Pods of either kind that are compared.
 const PODS: usize = 5;

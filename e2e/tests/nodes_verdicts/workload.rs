@@ -7,6 +7,7 @@ use kube::runtime::wait::{await_condition, conditions};
 use peerwalk_api::ConditionStatus::Unknown;
 use peerwalk_e2e::object::{self, NODE_1};
 use peerwalk_e2e::scene::{CLIENT, has_succeeded, play, within};
+use peerwalk_e2e::start::prompt;
 use serde_json::json;
 use std::time::Duration;
 
@@ -61,7 +62,7 @@ async fn a_job_completes_with_the_sidecar() -> Result<()> {
         let ours = ours.and_then(|status| status.state.as_ref()?.terminated.as_ref());
         let ended = ours.context("the sidecar was in it, and has ended")?;
         ensure!(ended.exit_code == 0, "the sidecar ended well: {ended:?}");
-        Ok(())
+        prompt(pod)
     })
     .await
 }

@@ -10,7 +10,7 @@ const REDIRECTS: u32 = 3;
 const DRAINED: Duration = Duration::from_millis(500);
 /// A hub that is not ready is asked again ever more rarely, up to this: a new leader is there within less than what a
 /// sidecar has to come back in.
-const LONGEST_NOT_READY: Duration = Duration::from_secs(10);
+const LONGEST_NOT_READY: Duration = Duration::from_secs(5);
 /// No hub may keep a sidecar away for longer than this.
 const LONGEST_ASKED_FOR: Duration = Duration::from_mins(5);
 
@@ -114,9 +114,9 @@ mod tests {
         let mut backoff = Backoff::new(|_| Duration::ZERO);
         let waits =
             |backoff: &mut Backoff| (0..6).map(|_| backoff.not_ready(second).as_secs()).collect::<Vec<_>>();
-        assert_eq!(waits(&mut backoff), [1, 2, 4, 8, 10, 10]);
+        assert_eq!(waits(&mut backoff), [1, 2, 4, 5, 5, 5]);
         backoff.next();
-        assert_eq!(backoff.not_ready(second).as_secs(), 10, "whatever else fails meanwhile");
+        assert_eq!(backoff.not_ready(second).as_secs(), 5, "whatever else fails meanwhile");
         backoff.may_redirect();
         assert_eq!(backoff.not_ready(second), second, "one who sends us on knew of another");
         backoff.not_ready(second);

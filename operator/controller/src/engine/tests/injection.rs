@@ -351,3 +351,24 @@ fn a_pause_is_forgotten_when_the_clock_is_set() {
     assert_eq!(told(&mut world), Some(Pauses::default()));
     assert_eq!(metric(&world, "injection_paused{"), [""; 0]);
 }
+
+/// A webhook keeps room for pods that are still to come, whoever leads.
+#[test]
+fn each_replica_tells_its_webhook_how_many_pods_a_controller_has() {
+    let mut world = world();
+    let made = |outputs: Vec<Output>| -> Vec<String> {
+        let told = outputs.into_iter().filter_map(|output| match output {
+            Output::Made { namespace, controller, pods } => Some(format!("{namespace} {controller} {pods}")),
+            _ => None,
+        });
+        told.collect()
+    };
+    for (name, term, expected) in [("a", Some(1), "shop a1 1"), ("b", None, "shop a1 2")] {
+        world.engine.lead(term, world.now());
+        let mut pod = pod_with(&world, "shop", name, &running(), true);
+        pod["metadata"]["ownerReferences"] = json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "w", "uid": "a1", "controller": true}]);
+        world.apply::<SlimPod>(pod);
+        assert_eq!(made(world.settle()), [expected], "led in term {term:?}");
+        assert_eq!(made(world.settle()), [""; 0], "once");
+    }
+}

@@ -124,3 +124,63 @@ fn a_pod_that_is_counted_only_with_us_is_counted_whole() {
     own["spec"]["containers"][0]["resources"]["requests"]["cpu"] = json!("1m");
     assert!(fits(&own, "0"), "counted without us as well");
 }
+
+/// `min`, `max`, `maxLimitRequestRatio`, `default`, `defaultRequest`.
+fn fields() -> impl Strategy<Value = [Option<u64>; 5]> {
+    let amount = || prop::option::of(1..6_u64);
+    [amount(), amount(), prop::option::of(1..4_u64), amount(), amount()]
+}
+
+/// What the API server makes of such an item.
+fn lets_in([min, max, ratio, ..]: [Option<u64>; 5], request: Option<u64>, limit: Option<u64>) -> bool {
+    min.is_none_or(|min| request.is_some_and(|r| r >= min) && limit.is_none_or(|l| l >= min))
+        && max.is_none_or(|max| limit.is_some_and(|l| l <= max) && request.is_none_or(|r| r <= max))
+        && ratio.is_none_or(|ratio| request.zip(limit).is_some_and(|(r, l)| l <= ratio * r))
+}
+
+proptest! {
+    #[test]
+    fn a_pod_gets_a_sidecar_exactly_where_it_is_let_in_with_it(
+        of_container in fields(), of_pod in fields(),
+        app in prop::option::of((1..4_u64, 0..3_u64)),
+        hard in prop::option::of(0..12_u64),
+    ) {
+        const DISK: &str = "ephemeral-storage";
+        let names = ["min", "max", "maxLimitRequestRatio", "default", "defaultRequest"];
+        let item = |kind: &str, fields: [Option<u64>; 5]| {
+            let mut item = json!({ "type": kind });
+            for (name, amount) in names.iter().zip(fields) {
+                let unit = if *name == "maxLimitRequestRatio" { "" } else { "Mi" };
+                if let Some(amount) = amount {
+                    item[*name] = json!({ DISK: format!("{amount}{unit}") });
+                }
+            }
+            item
+        };
+        let mut rules = limited(&json!([item("Container", of_container), item("Pod", of_pod)]));
+        if let Some(hard) = hard {
+            rules.quotas = with_quota(&json!([]), &[("limits.ephemeral-storage", &format!("{hard}Mi"), "0")]).quotas;
+        }
+        let (app_request, app_limit) = app.map(|(request, more)| (request, request + more)).unzip();
+        let resources = app_request.zip(app_limit).map_or(json!({}), |(request, limit)| {
+            json!({"requests": {DISK: format!("{request}Mi")}, "limits": {DISK: format!("{limit}Mi")}})
+        });
+        let [min, max, _, default, default_request] = of_container;
+        let limit = default.or(max);
+        let request = default_request.or(limit).or(min);
+        let sum = |app: Option<u64>, ours: Option<u64>| match (app, ours) {
+            (None, None) => None,
+            (app, ours) => Some(app.unwrap_or(0) + ours.unwrap_or(0)),
+        };
+        let room = limit.is_none() || hard.is_none_or(|hard| {
+            let app = app_limit.unwrap_or(0);
+            app + limit.unwrap_or(0) + app <= hard
+        });
+        let let_in = lets_in(of_pod, app_request, app_limit)
+            && lets_in(of_container, request, limit)
+            && lets_in(of_pod, sum(app_request, request), sum(app_limit, limit))
+            && room;
+        let found = sizes(&pod(&resources), Sizing::Configured, &rules);
+        prop_assert_eq!(found == GIVEN, let_in, "{} in {:?} {:?}: {}", resources, of_container, of_pod, found);
+    }
+}
