@@ -78,10 +78,8 @@ impl Engine {
         // A sidecar that walks a URL does not know a Service's address from another.
         self.evidence.name_service_addresses(&pod, &target, |ip| self.index.service_by_ip(ip).is_some());
         let outputs = self.ask_peers(&pod, &target, now);
-        // Nothing is new but the ports. It is judged when it is known what became of those, or when nobody has told.
-        if !(renews && self.is_asked_about(&pod, &target)) {
-            self.touched.news(pod).walked.insert(target);
-        }
+        self.await_answers(&pod, &target, renews);
+        self.touched.news(pod).walked.insert(target);
         outputs
     }
 

@@ -70,6 +70,10 @@ impl Engine {
                 let said = state.pairs.get(pod);
                 let positions = check.spec.targets.iter().enumerate().filter(|(position, target)| {
                     let Some(pair) = said.and_then(|said| said.get(&target.name)) else { return true };
+                    let of = TargetKey { check: key.name.clone(), target: target.name.clone() };
+                    if self.awaits_answers(pod, of) {
+                        return false;
+                    }
                     let told = news.is_some_and(|news| news.tells_of(&key.name, &target.name));
                     let looks = waiting || news.is_some() || alive.contains(position);
                     whole || told || (looks && pair.waits())

@@ -54,11 +54,20 @@ pub(super) struct Peers {
     /// Questions to be asked once more, and when.
     again: Vec<(Timestamp, Question)>,
     told: BTreeMap<PairKey, Vec<Told>>,
+    /// Pairs that are judged when the answers about their latest walk are there.
+    renewing: BTreeSet<PairKey>,
     /// When all evidence of a source pod was last asked for.
     renewed: BTreeMap<PodRef, Timestamp>,
     rounds: Rounds,
     places: Places,
     members: Members,
+}
+
+impl Peers {
+    /// Whether somebody may still answer about a pair.
+    fn is_asked(&self, pair: &PairKey) -> bool {
+        self.asked.values().any(|question| question.pair == *pair)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -180,6 +189,7 @@ impl Engine {
             self.peers.again.push((now.plus(AGAIN), Question { first: false, ..question.clone() }));
         }
         let (source, target) = question.pair.clone();
+        self.peers.renewing.remove(&question.pair);
         let answers = self.peers.told.entry(question.pair).or_default();
         answers.push(Told { whom: question.whom, at, saw });
         let surplus = answers.len().saturating_sub(ANSWERS);
@@ -249,6 +259,7 @@ impl Engine {
             let stays = now.since(question.at) < ANSWER;
             if !stays {
                 // What was left open for its answer is open no more.
+                peers.renewing.remove(&question.pair);
                 let (source, target) = question.pair.clone();
                 touched.news(source).walked.insert(target);
             }
@@ -299,9 +310,21 @@ impl Engine {
             && matches!(self.rests_on(source, &walk.target), Some(Rests::Sockets))
     }
 
-    /// Whether somebody may still answer about a pair.
-    pub(super) fn is_asked_about(&self, source: &PodRef, target: &TargetKey) -> bool {
-        self.peers.asked.values().any(|question| (&question.pair.0, &question.pair.1) == (source, target))
+    /// After a walk: where nothing is new but its ports, the pair is judged when it is known what became of those, or
+    /// when nobody has told for as long as an answer takes.
+    pub(super) fn await_answers(&mut self, source: &PodRef, target: &TargetKey, renews: bool) {
+        let pair = (source.clone(), target.clone());
+        if renews && self.peers.is_asked(&pair) {
+            self.peers.renewing.insert(pair);
+        } else {
+            self.peers.renewing.remove(&pair);
+        }
+    }
+
+    /// Whether what is said of a pair stays for now.
+    pub(super) fn awaits_answers(&self, source: &PodRef, target: TargetKey) -> bool {
+        let pair = (source.clone(), target);
+        self.peers.renewing.contains(&pair) && self.peers.is_asked(&pair)
     }
 
     /// The walk before that found the same.

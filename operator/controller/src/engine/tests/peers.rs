@@ -367,6 +367,9 @@ fn answers_that_a_verdict_rests_on_are_got_anew() {
     assert_eq!(tuples[0].source.port(), 51002, "the walk that comes is asked about");
     world.settle();
     assert_eq!(world.verdict(), "NotListening confirmed", "nothing else is said until the answer comes");
+    world.engine.touched.all = true;
+    world.settle();
+    assert_eq!(world.verdict(), "NotListening confirmed", "whatever else is judged");
     answers(&mut world, "ledger", "db-0", number, saw(&tuples, &ABSENT, None));
     assert_eq!(world.verdict(), "NotListening confirmed", "and the verdict stands");
 
