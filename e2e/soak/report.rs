@@ -103,11 +103,17 @@ pub fn short_row(fault: &str, what: &str, lasted: Duration, changes: usize, wron
 }
 
 fn result(wrong: &[String]) -> String {
+    /// How much is told; all of it is printed when it happens.
+    const TOLD: usize = 4;
     if wrong.is_empty() {
-        "as it should be".to_owned()
-    } else {
-        cell(&format!("**not so**: {}", wrong.join("; ")))
+        return "as it should be".to_owned();
     }
+    let more = match wrong.len().saturating_sub(TOLD) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    let first: Vec<&str> = wrong.iter().take(TOLD).map(String::as_str).collect();
+    cell(&format!("**not so**: {}{more}", first.join("; ")))
 }
 
 fn seconds(time: Duration) -> String {

@@ -121,11 +121,18 @@ impl<'a> Steady<'a> {
         }
     }
 
-    /// From now on this may as well be told of the server that is open: of Ready, and of the target.
-    pub fn expect_of_open(&self, ready: &[Truth], target: &[Truth]) {
-        let about_it = usual().into_iter().filter(|(_, of, _)| *of == "open");
-        for (check, of, truths) in about_it {
-            self.observer.expect(check, "Ready", &[&OPEN, ready].concat());
+    /// From now on this may as well be told of these servers: of Ready, and of the target.
+    pub fn expect_also(&self, of_server: impl Fn(&str) -> bool, ready: &[Truth], target: &[Truth]) {
+        let usual = usual();
+        let of_ready = |check: &str| {
+            usual
+                .iter()
+                .find(|(other, of, _)| *other == check && *of == "Ready")
+                .map(|(_, _, truths)| *truths)
+        };
+        let targets = usual.iter().filter(|(_, of, _)| !matches!(*of, "Ready" | "Covered") && of_server(of));
+        for (check, of, truths) in targets {
+            self.observer.expect(check, "Ready", &[of_ready(check).unwrap_or_default(), ready].concat());
             self.observer.expect(check, of, &[truths, target].concat());
         }
     }
