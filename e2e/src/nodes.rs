@@ -58,7 +58,8 @@ impl Nodes {
     /// The cluster without other tests; what is global is put back when this goes.
     pub async fn alone(&self) -> Alone<'_> {
         let sidecar_changed = AtomicBool::new(false);
-        Alone { cluster: &self.cluster, sidecar_changed, _lock: GLOBAL.write().await }
+        let webhook_cut_off = AtomicBool::new(false);
+        Alone { cluster: &self.cluster, sidecar_changed, webhook_cut_off, _lock: GLOBAL.write().await }
     }
 
     /// Waits until pods get the sidecar.
@@ -131,6 +132,7 @@ impl Nodes {
 pub struct Alone<'a> {
     cluster: &'a Cluster,
     sidecar_changed: AtomicBool,
+    webhook_cut_off: AtomicBool,
     _lock: RwLockWriteGuard<'static, ()>,
 }
 
@@ -168,10 +170,14 @@ impl Alone<'_> {
         upgrade(self.cluster, &["webhook.hostNetwork=true", "webhook.port=10270"])
     }
 
-    /// Whether the API server gets to the webhook; it does again when this goes. By the port that it is told to call: a
-    /// connection that it has would outlive every change of the Service.
-    pub fn webhook_is_reachable(&self, reachable: bool) -> Result<()> {
-        let port = if reachable { 443 } else { 444 };
+    /// Keeps the API server from the webhook until this goes: by the port that it is told to call, since a connection that
+    /// it has would outlive every change of the Service.
+    pub fn cut_off_webhook(&self) -> Result<()> {
+        self.webhook_cut_off.store(true, Ordering::Relaxed);
+        self.call_webhook_at(444)
+    }
+
+    fn call_webhook_at(&self, port: u16) -> Result<()> {
         let change = |n: u8| {
             format!(r#"{{"op":"add","path":"/webhooks/{n}/clientConfig/service/port","value":{port}}}"#)
         };
@@ -224,7 +230,7 @@ impl Drop for Alone<'_> {
             self.cluster.set_deny(Deny::Drop),
             self.cluster.set_strict(false),
             self.scale_dns(1),
-            self.webhook_is_reachable(true),
+            if self.webhook_cut_off.load(Ordering::Relaxed) { self.call_webhook_at(443) } else { Ok(()) },
             self.own_sidecar(),
             self.start_operator(),
         ];

@@ -74,7 +74,10 @@ impl Workloads {
     }
 
     fn add(&mut self, pod: &Pod) {
-        let Some(status) = &pod.status else { return };
+        // A pod that is on its way out is nobody's loss.
+        let Some(status) = pod.status.as_ref().filter(|_| pod.metadata.deletion_timestamp.is_none()) else {
+            return;
+        };
         let uid = pod.metadata.uid.clone().unwrap_or_default();
         for container in status.container_statuses.iter().flatten() {
             self.applications.insert((uid.clone(), container.name.clone()), Run::of(container));

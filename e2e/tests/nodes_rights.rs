@@ -55,8 +55,9 @@ fn granted(role: &ObjectMeta, rules: Option<Vec<PolicyRule>>) -> Result<BTreeSet
     Ok(rights)
 }
 
-/// A request of the operator in the audit log: the right that it takes, and whether it was refused.
-fn request(line: &str) -> Option<(Right, bool)> {
+/// A request of the operator in the audit log: the right that it takes, and whether it was refused after it had its
+/// roles. Another test removes them together with the operator, which asks to the end.
+fn request(line: &str, since: &str) -> Option<(Right, bool)> {
     let entry: Value = serde_json::from_str(line).ok()?;
     let what = entry.get("objectRef").filter(|_| entry["user"]["username"] == OPERATOR)?;
     let text = |value: &Value| value.as_str().map(str::to_owned);
@@ -68,7 +69,10 @@ fn request(line: &str) -> Option<(Right, bool)> {
         name: text(&what["name"]),
     };
     // An answer of 403 may also come of a namespace that ends, in which nothing can be made.
-    Some((right, entry["annotations"]["authorization.k8s.io/decision"] == "forbid"))
+    let refused = entry["annotations"]["authorization.k8s.io/decision"] == "forbid";
+    // Both are times of RFC 3339 in UTC, which sort as text.
+    let later = entry["requestReceivedTimestamp"].as_str().is_some_and(|at| at > since);
+    Some((right, refused && later))
 }
 
 /// Everything that makes the operator use what it uses seldom: a new root of the hub, a check's own roots, and an event
@@ -113,13 +117,14 @@ async fn every_right_is_used_and_no_other_is_asked_for() -> Result<()> {
         let client = scene.nodes.client.clone();
         let everywhere = Api::<ClusterRole>::all(client.clone()).get("peerwalk").await?;
         let at_home = Api::<Role>::namespaced(client, SYSTEM).get("peerwalk").await?;
+        let made = at_home.metadata.creation_timestamp.as_ref().context("a role has its time")?.0.to_string();
         let mut rights = granted(&everywhere.metadata, everywhere.rules)?;
         rights.extend(granted(&at_home.metadata, at_home.rules)?);
         let begun = Instant::now();
         loop {
             let log = scene.nodes.cluster.audit_log()?;
             let text = fs::read_to_string(&log).with_context(|| format!("cannot read {}", log.display()))?;
-            let requests: Vec<(Right, bool)> = text.lines().filter_map(request).collect();
+            let requests: Vec<(Right, bool)> = text.lines().filter_map(|line| request(line, &made)).collect();
             let refused: BTreeSet<&Right> =
                 requests.iter().filter(|(_, refused)| *refused).map(|(right, _)| right).collect();
             if !refused.is_empty() {

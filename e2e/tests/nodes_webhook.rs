@@ -43,7 +43,7 @@ async fn a_pod_that_was_made_while_nobody_reached_the_webhook_is_told() -> Resul
     play_alone(async |scene, alone| {
         let namespace = scene.name(CLIENT);
         sleep(OLD_ENOUGH).await;
-        alone.webhook_is_reachable(false)?;
+        alone.cut_off_webhook()?;
         // The API server hears of it by a watch.
         let mut made = None;
         for n in 0..10 {

@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 /// Every part of a stage has to end within this after it is told to. All stages together end within the 30 s that a pod
 /// has: the first two in a moment, or in the few seconds that a call to the API server may take.
 const END_WITHIN: Duration = Duration::from_secs(8);
+/// What answers others does so for this long after the end has begun: it takes a moment until every node knows that a
+/// Service no longer leads here, and a call in that moment would find nobody.
+const ANSWERS_FOR: Duration = Duration::from_secs(5);
 
 /// Everything that runs.
 #[derive(Default)]
@@ -52,9 +55,11 @@ impl Stages {
 
     /// Ends everything, within bounds.
     pub async fn end(mut self) {
+        let answered = sleep(ANSWERS_FOR);
         self.judging.end().await;
         self.leading.end().await;
         self.work.end().await;
+        answered.await;
         self.answers.end().await;
     }
 }
@@ -80,7 +85,7 @@ impl Stage {
 #[cfg(test)]
 mod tests {
     use tokio::sync::oneshot;
-    use tokio::time::{Instant, sleep};
+    use tokio::time::Instant;
 
     use super::*;
 
@@ -109,6 +114,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn each_stage_ends_when_the_one_before_has() {
         assert_eq!(told(Duration::from_secs(5)).await, [0, 5, 10, 15]);
+        assert_eq!(told(Duration::ZERO).await, [0, 0, 0, 5], "calls may still come here");
         let stuck = told(Duration::from_hours(1)).await;
         assert_eq!(stuck, [0, 8, 16, 24], "nothing is waited for without end, nor longer than a pod has");
     }
