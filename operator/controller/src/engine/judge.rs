@@ -168,6 +168,12 @@ impl Engine {
             let surplus = self.plans.get(pod).is_some_and(|plan| plan.surplus.contains(&target_key));
             let verdict = if surplus { limits::not_walked() } else { verdict };
             let before = said.get(&target.name);
+            let awaits = walked.as_ref().is_some_and(|walked| !walked.awaited.is_empty());
+            // An answer that is not there yet takes no proof away: it comes in a moment, or is given up soon.
+            let verdict = match before {
+                Some(before) if awaits && is_weaker(&verdict, &before.verdict) => before.verdict.clone(),
+                _ => verdict,
+            };
             let next = follow(before, target, check, evidence, verdict);
             let reports = facts.coverage == Coverage::Reporting;
             let next = PairState { reports, heard: reports && heard, ..next };
@@ -357,3 +363,10 @@ fn new_walks(counted: (u64, u32), evidence: Option<&TargetEvidence>) -> (u32, (u
 
 #[cfg(test)]
 mod tests;
+
+/// Whether a verdict says the same as another one, and is less sure of it.
+fn is_weaker(verdict: &Verdict, than: &Verdict) -> bool {
+    verdict.reason.is_some()
+        && (verdict.reason, verdict.stage) == (than.reason, than.stage)
+        && verdict.confidence < than.confidence
+}

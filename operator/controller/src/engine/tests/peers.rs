@@ -387,6 +387,53 @@ fn answers_that_a_verdict_rests_on_are_got_anew() {
     assert_eq!(world.verdict(), "ConnectionRefused likely", "but not for longer than an answer takes");
 }
 
+#[test]
+fn an_answer_that_is_awaited_takes_no_proof_away() {
+    let proven = || {
+        let mut world = attached();
+        world.policy("ledger", "default-deny", &json!({"podSelector": {}, "policyTypes": ["Ingress"]}));
+        world.settle_and_store();
+        world.pass(30);
+        world.heartbeat("web-1");
+        world.heartbeat_in("ledger", "db-0");
+        let outputs = arrives(&mut world, world::silent_with_control(), |_| {});
+        let (_, number, tuples) = looks(&outputs).remove(0);
+        answers(&mut world, "ledger", "db-0", number, saw(&tuples, &OPEN, None));
+        assert_eq!(world.verdict(), "PolicyDenied confirmed");
+        world.pass(5);
+        // From other ports, and one dial fewer: it is not the same that was found.
+        let mut later = world::silent_with_control().split_off(1);
+        for (port, dial) in (52000..).zip(&mut later) {
+            *dial = from(port, dial.clone());
+        }
+        let outputs = arrives(&mut world, later, |_| {});
+        assert_eq!(looks(&outputs).len(), 1);
+        world.settle();
+        assert_eq!(world.verdict(), "PolicyDenied confirmed", "the answer is on its way");
+        world
+    };
+    let mut world = proven();
+    for _ in 0..12 {
+        world.pass(1);
+        repeats(&mut world);
+        world.take(Input::Tick);
+        world.settle();
+    }
+    assert_eq!(
+        world.verdict(),
+        "PolicyDenied likely",
+        "it did not come, and nothing shows that the database lives"
+    );
+
+    let mut world = proven();
+    world.take(Input::Watch(WatchEvent::Deleted(
+        Kind::NetworkPolicy,
+        ObjectKey::new("ledger", "default-deny"),
+    )));
+    world.settle();
+    assert!(!world.verdict().starts_with("PolicyDenied"), "{} without the policy", world.verdict());
+}
+
 fn unanswered(walk: &mut Walk) {
     walk.request = Some(Request {
         method: HttpMethod::Head,
