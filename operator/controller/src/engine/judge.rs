@@ -364,9 +364,15 @@ fn new_walks(counted: (u64, u32), evidence: Option<&TargetEvidence>) -> (u32, (u
 #[cfg(test)]
 mod tests;
 
-/// Whether a verdict says the same as another one, and is less sure of it.
+/// Whether a verdict says the same as another one, or the plain words for it, and is less sure.
 fn is_weaker(verdict: &Verdict, than: &Verdict) -> bool {
+    let plain = matches!(verdict.reason, Some(Reason::ConnectionRefused | Reason::ConnectTimeout));
+    let told_by_peers = matches!(
+        than.reason,
+        Some(Reason::NotListening | Reason::ReturnPathBlocked | Reason::Overloaded | Reason::Filtered)
+    );
     verdict.reason.is_some()
-        && (verdict.reason, verdict.stage) == (than.reason, than.stage)
+        && (verdict.reason == than.reason || (plain && told_by_peers))
+        && verdict.stage == than.stage
         && verdict.confidence < than.confidence
 }

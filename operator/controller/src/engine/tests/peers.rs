@@ -434,6 +434,33 @@ fn an_answer_that_is_awaited_takes_no_proof_away() {
     assert!(!world.verdict().starts_with("PolicyDenied"), "{} without the policy", world.verdict());
 }
 
+#[test]
+fn plain_words_wait_for_an_answer_too() {
+    let mut world = attached();
+    let outputs = arrives(&mut world, reset(), |_| {});
+    let (_, number, tuples) = looks(&outputs).remove(0);
+    answers(&mut world, "ledger", "db-0", number, saw(&tuples, &ABSENT, None));
+    for _ in 0..10 {
+        world.pass(1);
+        repeats(&mut world);
+        world.heartbeat_in("ledger", "db-0");
+        world.take(Input::Tick);
+        world.settle();
+    }
+    assert_eq!(world.verdict(), "NotListening confirmed");
+    // Two dials are not what one found.
+    let later = vec![from(51002, reset().remove(0)), from(51003, reset().remove(0))];
+    assert_eq!(looks(&arrives(&mut world, later, |_| {})).len(), 1);
+    world.settle();
+    assert_eq!(world.verdict(), "NotListening confirmed", "the answer is on its way");
+    for _ in 0..12 {
+        world.pass(1);
+        world.take(Input::Tick);
+        world.settle();
+    }
+    assert_eq!(world.verdict(), "ConnectionRefused likely", "it did not come");
+}
+
 fn unanswered(walk: &mut Walk) {
     walk.request = Some(Request {
         method: HttpMethod::Head,
