@@ -95,7 +95,7 @@ impl Engine {
         }
         let (mut changed, mut fallen) = (due.told, Vec::new());
         for (pod, positions) in &due.pairs {
-            changed |= self.judge_pod(key, &check, &mut state, (pod, positions), now, &mut fallen);
+            changed |= self.judge_pod(key, &check, &mut state, (pod, positions), now, (&mut fallen, outputs));
         }
         if changed {
             let base = status::ours(check.status.clone().unwrap_or_default());
@@ -116,7 +116,7 @@ impl Engine {
         state: &mut CheckState,
         (pod, positions): (&PodRef, &[usize]),
         now: Timestamp,
-        fallen: &mut Vec<Fallen>,
+        (fallen, outputs): (&mut Vec<Fallen>, &mut Vec<Output>),
     ) -> bool {
         let Some(record) = self.index.pod(&ObjectKey::new(&pod.namespace, &pod.name)).cloned() else {
             return false;
@@ -128,7 +128,7 @@ impl Engine {
         let hub = if attached { None } else { self.hub_denied(&record) };
         let discretion = Discretion::new(self.settings.details, &key.namespace, check, &self.index);
         let said = state.pairs.entry(pod.clone()).or_default();
-        let mut changed = false;
+        let (mut changed, mut unproven) = (false, Vec::new());
         for position in positions {
             let (Some(target), Some(resolved)) =
                 (check.spec.targets.get(*position), state.targets.get(*position))
@@ -167,6 +167,9 @@ impl Engine {
             });
             let surplus = self.plans.get(pod).is_some_and(|plan| plan.surplus.contains(&target_key));
             let verdict = if surplus { limits::not_walked() } else { verdict };
+            if verdict.reason.is_some() && verdict.confidence < Confidence::Confirmed {
+                unproven.extend(evidence.map(|e| (target_key.clone(), e.walk.started)));
+            }
             let before = said.get(&target.name);
             let awaits = walked.as_ref().is_some_and(|walked| !walked.awaited.is_empty());
             // An answer that is not there yet takes no proof away: it comes in a moment, or is given up soon.
@@ -190,6 +193,9 @@ impl Engine {
             said.insert(target.name.clone(), next);
         }
         self.metrics.judged(positions.len());
+        for (target, found) in unproven {
+            outputs.extend(self.walk_anew(pod, target, found, now));
+        }
         changed
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::mem;
 use std::time::Duration;
 
-use peerwalk_model::{PodRef, Timestamp};
+use peerwalk_model::{PodRef, TargetKey, Timestamp};
 
 use super::{Engine, Output};
 use crate::cluster::record::ObjectKey;
@@ -24,6 +24,8 @@ pub(super) struct Lead {
     planned: bool,
     /// Pods that have a plan of an earlier term.
     before: BTreeSet<PodRef>,
+    /// What is walked once more in this term.
+    anew: BTreeSet<(PodRef, TargetKey)>,
 }
 
 impl Engine {
@@ -76,6 +78,21 @@ impl Engine {
     /// Whether this replica leads.
     pub(super) fn leads(&self) -> bool {
         self.lead.term.is_some()
+    }
+
+    /// Has a target walked at once, and once a term, whose failure is not proven by what was found before the term: of
+    /// dials that are so old no pod can tell what became of them, and those that fail are repeated seldom.
+    pub(super) fn walk_anew(
+        &mut self,
+        pod: &PodRef,
+        target: TargetKey,
+        found: Timestamp,
+        now: Timestamp,
+    ) -> Option<Output> {
+        let begun = self.seen.since();
+        let wanted = now.since(begun) <= self.settings.attach_within && found < begun;
+        let is_new = wanted && self.lead.anew.insert((pod.clone(), target.clone()));
+        is_new.then(|| Output::WalkNow(pod.clone(), vec![target]))
     }
 
     /// What a standby says: its webhook injects, and has to know where not to; who leads next has to know at once which

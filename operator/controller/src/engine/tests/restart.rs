@@ -220,3 +220,27 @@ fn the_time_after_a_start_counts_from_when_everything_was_listed() {
     let mut world = world.restarted_and_listed_after(120);
     assert_eq!(world.status_after_settle(), None, "what is stored stands: {rested:?}");
 }
+
+/// Nobody can tell any more what became of the dials of before.
+#[test]
+fn what_is_not_proven_by_walks_of_before_is_walked_at_once_and_once() {
+    let mut world = World::good().restarted();
+    world.pass(5);
+    world.settle();
+    world.attach("web-1");
+    let mut old = world.make_walk("web-1", world::silent_with_control());
+    for moment in [&mut old.started, &mut old.ended] {
+        *moment = moment.minus(Duration::from_mins(1));
+    }
+    let walks = |world: &mut World| {
+        let outputs = world.settle();
+        outputs.into_iter().filter(|output| matches!(output, Output::WalkNow(..))).collect::<Vec<_>>()
+    };
+    world.sidecar(SidecarEvent::Walk(world::id("shop", "web-1"), Box::new(old.clone())));
+    let walked = walks(&mut world);
+    assert_eq!(walked, [Output::WalkNow(world::id("shop", "web-1"), vec![old.target.clone()])]);
+    world.pass(1);
+    world.sidecar(SidecarEvent::Walk(world::id("shop", "web-1"), Box::new(old)));
+    assert_eq!(walks(&mut world), []);
+    assert_ne!(world.verdict(), "Reachable confirmed");
+}
