@@ -95,7 +95,8 @@ impl Engine {
         }
         let (mut changed, mut fallen) = (due.told, Vec::new());
         for (pod, positions) in &due.pairs {
-            changed |= self.judge_pod(key, &check, &mut state, (pod, positions), now, (&mut fallen, outputs));
+            let pairs = (pod, positions.as_slice(), due.whole);
+            changed |= self.judge_pod(key, &check, &mut state, pairs, now, (&mut fallen, outputs));
         }
         if changed {
             let base = status::ours(check.status.clone().unwrap_or_default());
@@ -114,7 +115,7 @@ impl Engine {
         key: &ObjectKey,
         check: &ConnectivityCheck,
         state: &mut CheckState,
-        (pod, positions): (&PodRef, &[usize]),
+        (pod, positions, whole): (&PodRef, &[usize], bool),
         now: Timestamp,
         (fallen, outputs): (&mut Vec<Fallen>, &mut Vec<Output>),
     ) -> bool {
@@ -171,8 +172,9 @@ impl Engine {
                 unproven.extend(evidence.map(|e| (target_key.clone(), e.walk.started)));
             }
             let before = said.get(&target.name);
-            let awaits = walked.as_ref().is_some_and(|walked| !walked.awaited.is_empty());
-            // An answer that is not there yet takes no proof away: it comes in a moment, or is given up soon.
+            // The rest of a walk, or an answer about it, that is not there yet takes no proof away: it comes in a moment, or
+            // is given up soon. A change in the cluster does.
+            let awaits = walked.as_ref().is_some_and(|w| w.walk.interim || !w.awaited.is_empty()) && !whole;
             let verdict = match before {
                 Some(before) if awaits && is_weaker(&verdict, &before.verdict) => before.verdict.clone(),
                 _ => verdict,
@@ -373,12 +375,8 @@ mod tests;
 /// Whether a verdict says the same as another one, or the plain words for it, and is less sure.
 fn is_weaker(verdict: &Verdict, than: &Verdict) -> bool {
     let plain = matches!(verdict.reason, Some(Reason::ConnectionRefused | Reason::ConnectTimeout));
-    let told_by_peers = matches!(
-        than.reason,
-        Some(Reason::NotListening | Reason::ReturnPathBlocked | Reason::Overloaded | Reason::Filtered)
-    );
-    verdict.reason.is_some()
-        && (verdict.reason == than.reason || (plain && told_by_peers))
+    let same = verdict.reason.is_some() && verdict.reason == than.reason;
+    (same || (plain && than.reason.is_some()))
         && verdict.stage == than.stage
         && verdict.confidence < than.confidence
 }

@@ -435,6 +435,31 @@ fn an_answer_that_is_awaited_takes_no_proof_away() {
 }
 
 #[test]
+fn a_part_of_a_walk_takes_no_proof_away_and_a_change_of_policies_does() {
+    let mut world = attached();
+    world.policy("ledger", "default-deny", &json!({"podSelector": {}, "policyTypes": ["Ingress"]}));
+    world.settle_and_store();
+    world.pass(30);
+    world.heartbeat("web-1");
+    world.heartbeat_in("ledger", "db-0");
+    let outputs = arrives(&mut world, world::silent_with_control(), |_| {});
+    let (_, number, tuples) = looks(&outputs).remove(0);
+    answers(&mut world, "ledger", "db-0", number, saw(&tuples, &OPEN, None));
+    assert_eq!(world.verdict(), "PolicyDenied confirmed");
+    world.pass(5);
+    let first = world::silent_with_control().remove(0);
+    arrives(&mut world, vec![first], |walk| walk.interim = true);
+    world.settle();
+    assert_eq!(world.verdict(), "PolicyDenied confirmed", "the endpoints are dialled next");
+    world.take(Input::Watch(WatchEvent::Deleted(
+        Kind::NetworkPolicy,
+        ObjectKey::new("ledger", "default-deny"),
+    )));
+    world.settle();
+    assert!(!world.verdict().starts_with("PolicyDenied"), "{} without the policy", world.verdict());
+}
+
+#[test]
 fn plain_words_wait_for_an_answer_too() {
     let mut world = attached();
     let outputs = arrives(&mut world, reset(), |_| {});
