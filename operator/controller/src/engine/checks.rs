@@ -72,6 +72,8 @@ pub struct PairState {
     pub reports: bool,
     /// Whether it can, and has been heard.
     pub heard: bool,
+    /// Since when the verdict stands for one that is less sure and waits for an answer.
+    pub held: Option<Timestamp>,
 }
 
 impl PairState {

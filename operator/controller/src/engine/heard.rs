@@ -68,7 +68,6 @@ impl Engine {
             self.sightings.learn(&witness, &walk);
         }
         let target = walk.target.clone();
-        let renews = self.renews(&pod, &walk);
         if self.keeps_dials(&pod, &walk)
             && let Some(known) = self.evidence_of(&pod, &target)
         {
@@ -78,7 +77,6 @@ impl Engine {
         // A sidecar that walks a URL does not know a Service's address from another.
         self.evidence.name_service_addresses(&pod, &target, |ip| self.index.service_by_ip(ip).is_some());
         let outputs = self.ask_peers(&pod, &target, now);
-        self.await_answers(&pod, &target, renews);
         self.touched.news(pod).walked.insert(target);
         outputs
     }

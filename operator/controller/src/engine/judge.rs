@@ -9,6 +9,7 @@ use peerwalk_model::{Because, Confidence, Outcome, PodRef, Reason, TargetKey, Ti
 
 use super::checks::{CheckState, PairState};
 use super::facts::Pair;
+use super::peers::ANSWER;
 use super::status::{self, Discretion, PairView, Round};
 use super::target::Resolved;
 use super::tell::{Fallen, tell};
@@ -70,10 +71,6 @@ impl Engine {
                 let said = state.pairs.get(pod);
                 let positions = check.spec.targets.iter().enumerate().filter(|(position, target)| {
                     let Some(pair) = said.and_then(|said| said.get(&target.name)) else { return true };
-                    let of = TargetKey { check: key.name.clone(), target: target.name.clone() };
-                    if self.awaits_answers(pod, of) {
-                        return false;
-                    }
                     let told = news.is_some_and(|news| news.tells_of(&key.name, &target.name));
                     let looks = waiting || news.is_some() || alive.contains(position);
                     whole || told || (looks && pair.waits())
@@ -173,15 +170,16 @@ impl Engine {
             }
             let before = said.get(&target.name);
             // The rest of a walk, or an answer about it, that is not there yet takes no proof away: it comes in a moment, or
-            // is given up soon. A change in the cluster does.
-            let awaits = walked.as_ref().is_some_and(|w| w.walk.interim || !w.awaited.is_empty()) && !whole;
-            let verdict = match before {
-                Some(before) if awaits && is_weaker(&verdict, &before.verdict) => before.verdict.clone(),
-                _ => verdict,
-            };
+            // is given up.
+            let is_open =
+                || evidence.is_some_and(|e| e.walk.interim) || self.is_asked_about(pod, &target_key);
+            let held = before.filter(|before| takes_back(&verdict, &before.verdict, whole) && is_open());
+            let held = held.map(|before| (before.held.unwrap_or(now), before));
+            let held = held.filter(|(since, _)| now.since(*since) < ANSWER);
+            let (held, verdict) = held.map_or((None, verdict), |(since, b)| (Some(since), b.verdict.clone()));
             let next = follow(before, target, check, evidence, verdict);
             let reports = facts.coverage == Coverage::Reporting;
-            let next = PairState { reports, heard: reports && heard, ..next };
+            let next = PairState { reports, heard: reports && heard, held, ..next };
             if next.outcome == Outcome::Failed && before.is_none_or(|b| b.outcome != Outcome::Failed) {
                 fallen.push(Fallen {
                     pod: pod.clone(),
@@ -349,7 +347,18 @@ fn follow(
     }
     let decided = now != Outcome::Unknown || before.is_some_and(|b| b.decided);
     let run = run.with(now);
-    PairState { run, counted, verdict, outcome: now, shown, expect, decided, reports: false, heard: false }
+    PairState {
+        run,
+        counted,
+        verdict,
+        outcome: now,
+        shown,
+        expect,
+        decided,
+        reports: false,
+        heard: false,
+        held: None,
+    }
 }
 
 /// Whether a walk has only begun, and shows so far that the application's way connects: its end decides.
@@ -372,11 +381,11 @@ fn new_walks(counted: (u64, u32), evidence: Option<&TargetEvidence>) -> (u32, (u
 #[cfg(test)]
 mod tests;
 
-/// Whether a verdict says the same as another one, or the plain words for it, and is less sure.
-fn is_weaker(verdict: &Verdict, than: &Verdict) -> bool {
-    let plain = matches!(verdict.reason, Some(Reason::ConnectionRefused | Reason::ConnectTimeout));
-    let same = verdict.reason.is_some() && verdict.reason == than.reason;
-    (same || (plain && than.reason.is_some()))
-        && verdict.stage == than.stage
-        && verdict.confidence < than.confidence
+/// Whether a verdict is less sure than the one before of what fails at the same stage. Not where the cluster has changed
+/// and the one before may rest on policies that are gone.
+fn takes_back(verdict: &Verdict, before: &Verdict, changed: bool) -> bool {
+    let (Some(reason), Some(said)) = (verdict.reason, before.reason) else { return false };
+    verdict.stage == before.stage
+        && verdict.confidence < before.confidence
+        && (!changed || reason == said || said != Reason::PolicyDenied)
 }

@@ -22,7 +22,6 @@ use super::target::Resolved;
 use super::{Engine, Output, Touched, plans};
 use crate::cluster::flow::Destination;
 use crate::cluster::record::ObjectKey;
-use crate::evidence::TargetEvidence;
 use members::Members;
 use places::Places;
 use renew::Rests;
@@ -31,7 +30,7 @@ use rounds::{Rounds, target_dials};
 /// Dials that one look asks for, at most.
 const TUPLES: usize = 64;
 /// An answer that takes longer does not come.
-const ANSWER: Duration = Duration::from_secs(10);
+pub(super) const ANSWER: Duration = Duration::from_secs(10);
 /// When a pod is asked a second time about the same dials: an accept queue is full for longer than a moment, and SYN
 /// cookies are told by a counter.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -54,20 +53,11 @@ pub(super) struct Peers {
     /// Questions to be asked once more, and when.
     again: Vec<(Timestamp, Question)>,
     told: BTreeMap<PairKey, Vec<Told>>,
-    /// Pairs that are judged when the answers about their latest walk are there.
-    renewing: BTreeSet<PairKey>,
     /// When all evidence of a source pod was last asked for.
     renewed: BTreeMap<PodRef, Timestamp>,
     rounds: Rounds,
     places: Places,
     members: Members,
-}
-
-impl Peers {
-    /// Whether somebody may still answer about a pair.
-    fn is_asked(&self, pair: &PairKey) -> bool {
-        self.asked.values().any(|question| question.pair == *pair)
-    }
 }
 
 #[derive(Clone, Debug)]
@@ -189,7 +179,6 @@ impl Engine {
             self.peers.again.push((now.plus(AGAIN), Question { first: false, ..question.clone() }));
         }
         let (source, target) = question.pair.clone();
-        self.peers.renewing.remove(&question.pair);
         let answers = self.peers.told.entry(question.pair).or_default();
         answers.push(Told { whom: question.whom, at, saw });
         let surplus = answers.len().saturating_sub(ANSWERS);
@@ -259,7 +248,6 @@ impl Engine {
             let stays = now.since(question.at) < ANSWER;
             if !stays {
                 // What was left open for its answer is open no more.
-                peers.renewing.remove(&question.pair);
                 let (source, target) = question.pair.clone();
                 touched.news(source).walked.insert(target);
             }
@@ -295,7 +283,10 @@ impl Engine {
     /// asked about: then the dials of before are the ones that are known.
     pub(super) fn keeps_dials(&self, source: &PodRef, walk: &Walk) -> bool {
         let pair = (source.clone(), walk.target.clone());
-        let Some(known) = self.found_before(source, walk) else { return false };
+        let Some(known) = self.evidence_of(source, &walk.target).filter(|k| k.signature == signature(walk))
+        else {
+            return false;
+        };
         let ports: BTreeSet<_> = target_dials(&known.walk).filter_map(|dial| dial.local).collect();
         let seen = self.peers.told.get(&pair).into_iter().flatten().flat_map(|told| &told.saw.seen);
         seen.filter(|seen| seen.socket.is_some()).any(|seen| ports.contains(&seen.tuple.source))
@@ -303,33 +294,9 @@ impl Engine {
             && matches!(self.rests_on(source, &walk.target), Some(Rests::Connections))
     }
 
-    /// Whether a walk found the same as before, and what is said of the pair rests on what pods told of the dials then:
-    /// of those of this walk they have not told yet.
-    pub(super) fn renews(&self, source: &PodRef, walk: &Walk) -> bool {
-        self.found_before(source, walk).is_some()
-            && matches!(self.rests_on(source, &walk.target), Some(Rests::Sockets))
-    }
-
-    /// After a walk: where nothing is new but its ports, the pair is judged when it is known what became of those, or
-    /// when nobody has told for as long as an answer takes.
-    pub(super) fn await_answers(&mut self, source: &PodRef, target: &TargetKey, renews: bool) {
-        let pair = (source.clone(), target.clone());
-        if renews && self.peers.is_asked(&pair) {
-            self.peers.renewing.insert(pair);
-        } else {
-            self.peers.renewing.remove(&pair);
-        }
-    }
-
-    /// Whether what is said of a pair stays for now.
-    pub(super) fn awaits_answers(&self, source: &PodRef, target: TargetKey) -> bool {
-        let pair = (source.clone(), target);
-        self.peers.renewing.contains(&pair) && self.peers.is_asked(&pair)
-    }
-
-    /// The walk before that found the same.
-    fn found_before(&self, source: &PodRef, walk: &Walk) -> Option<&TargetEvidence> {
-        self.evidence_of(source, &walk.target).filter(|known| known.signature == signature(walk))
+    /// Whether somebody may still answer about a pair.
+    pub(super) fn is_asked_about(&self, source: &PodRef, target: &TargetKey) -> bool {
+        self.peers.asked.values().any(|question| (&question.pair.0, &question.pair.1) == (source, target))
     }
 
     /// Follows who is an endpoint of the Services that are targets.

@@ -7,6 +7,7 @@ mod events;
 mod explained;
 mod families;
 mod fixtures;
+mod held;
 mod hub_roots;
 mod injection;
 mod interrupted;

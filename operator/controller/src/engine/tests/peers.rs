@@ -25,11 +25,22 @@ pub(super) fn attached() -> World {
     world
 }
 
+/// The same, with a policy that admits nobody, in force for a while.
+pub(super) fn denied() -> World {
+    let mut world = attached();
+    world.policy("ledger", "default-deny", &json!({"podSelector": {}, "policyTypes": ["Ingress"]}));
+    world.settle_and_store();
+    world.pass(30);
+    world.heartbeat("web-1");
+    world.heartbeat_in("ledger", "db-0");
+    world
+}
+
 pub(super) fn from(port: u16, dial: Dial) -> Dial {
     Dial { local: Some(SocketAddr::from(([10, 244, 0, 5], port))), ..dial }
 }
 
-fn reset() -> Vec<Dial> {
+pub(super) fn reset() -> Vec<Dial> {
     let refused = DialOutcome::Failed { errno: 111, immediate: false, queue: vec![] };
     vec![from(51000, world::dial(ENDPOINT, refused))]
 }
@@ -99,7 +110,7 @@ pub(super) fn answers(world: &mut World, namespace: &str, pod: &str, number: u64
     world.settle();
 }
 
-const ABSENT: Listener = Listener::Absent { elsewhere: None };
+pub(super) const ABSENT: Listener = Listener::Absent { elsewhere: None };
 pub(super) const OPEN: Listener = Listener::Listens { queue: 0, backlog: 128 };
 const FULL: Listener = Listener::Listens { queue: 129, backlog: 128 };
 
@@ -302,15 +313,6 @@ fn an_answer_is_a_sign_of_life() {
 
 #[test]
 fn a_denial_waits_for_who_was_asked_but_not_for_long() {
-    let denied = || {
-        let mut world = attached();
-        world.policy("ledger", "default-deny", &json!({"podSelector": {}, "policyTypes": ["Ingress"]}));
-        world.settle_and_store();
-        world.pass(30);
-        world.heartbeat("web-1");
-        world.heartbeat_in("ledger", "db-0");
-        world
-    };
     let second = |world: &mut World| {
         world.pass(1);
         repeats(world);
@@ -385,105 +387,6 @@ fn answers_that_a_verdict_rests_on_are_got_anew() {
         world.settle();
     }
     assert_eq!(world.verdict(), "ConnectionRefused likely", "but not for longer than an answer takes");
-}
-
-#[test]
-fn an_answer_that_is_awaited_takes_no_proof_away() {
-    let proven = || {
-        let mut world = attached();
-        world.policy("ledger", "default-deny", &json!({"podSelector": {}, "policyTypes": ["Ingress"]}));
-        world.settle_and_store();
-        world.pass(30);
-        world.heartbeat("web-1");
-        world.heartbeat_in("ledger", "db-0");
-        let outputs = arrives(&mut world, world::silent_with_control(), |_| {});
-        let (_, number, tuples) = looks(&outputs).remove(0);
-        answers(&mut world, "ledger", "db-0", number, saw(&tuples, &OPEN, None));
-        assert_eq!(world.verdict(), "PolicyDenied confirmed");
-        world.pass(5);
-        // From other ports, and one dial fewer: it is not the same that was found.
-        let mut later = world::silent_with_control().split_off(1);
-        for (port, dial) in (52000..).zip(&mut later) {
-            *dial = from(port, dial.clone());
-        }
-        let outputs = arrives(&mut world, later, |_| {});
-        assert_eq!(looks(&outputs).len(), 1);
-        world.settle();
-        assert_eq!(world.verdict(), "PolicyDenied confirmed", "the answer is on its way");
-        world
-    };
-    let mut world = proven();
-    for _ in 0..12 {
-        world.pass(1);
-        repeats(&mut world);
-        world.take(Input::Tick);
-        world.settle();
-    }
-    assert_eq!(
-        world.verdict(),
-        "PolicyDenied likely",
-        "it did not come, and nothing shows that the database lives"
-    );
-
-    let mut world = proven();
-    world.take(Input::Watch(WatchEvent::Deleted(
-        Kind::NetworkPolicy,
-        ObjectKey::new("ledger", "default-deny"),
-    )));
-    world.settle();
-    assert!(!world.verdict().starts_with("PolicyDenied"), "{} without the policy", world.verdict());
-}
-
-#[test]
-fn a_part_of_a_walk_takes_no_proof_away_and_a_change_of_policies_does() {
-    let mut world = attached();
-    world.policy("ledger", "default-deny", &json!({"podSelector": {}, "policyTypes": ["Ingress"]}));
-    world.settle_and_store();
-    world.pass(30);
-    world.heartbeat("web-1");
-    world.heartbeat_in("ledger", "db-0");
-    let outputs = arrives(&mut world, world::silent_with_control(), |_| {});
-    let (_, number, tuples) = looks(&outputs).remove(0);
-    answers(&mut world, "ledger", "db-0", number, saw(&tuples, &OPEN, None));
-    assert_eq!(world.verdict(), "PolicyDenied confirmed");
-    world.pass(5);
-    let first = world::silent_with_control().remove(0);
-    arrives(&mut world, vec![first], |walk| walk.interim = true);
-    world.settle();
-    assert_eq!(world.verdict(), "PolicyDenied confirmed", "the endpoints are dialled next");
-    world.take(Input::Watch(WatchEvent::Deleted(
-        Kind::NetworkPolicy,
-        ObjectKey::new("ledger", "default-deny"),
-    )));
-    world.settle();
-    assert!(!world.verdict().starts_with("PolicyDenied"), "{} without the policy", world.verdict());
-}
-
-#[test]
-fn plain_words_wait_for_an_answer_too() {
-    let mut world = attached();
-    let outputs = arrives(&mut world, reset(), |_| {});
-    let (_, number, tuples) = looks(&outputs).remove(0);
-    answers(&mut world, "ledger", "db-0", number, saw(&tuples, &ABSENT, None));
-    for _ in 0..10 {
-        world.pass(1);
-        repeats(&mut world);
-        world.heartbeat_in("ledger", "db-0");
-        world.take(Input::Tick);
-        world.settle();
-    }
-    assert_eq!(world.verdict(), "NotListening confirmed");
-    // Two dials are not what one found.
-    let later = vec![from(51002, reset().remove(0)), from(51003, reset().remove(0))];
-    assert_eq!(looks(&arrives(&mut world, later, |_| {})).len(), 1);
-    world.settle();
-    assert_eq!(world.verdict(), "NotListening confirmed", "the answer is on its way");
-    for _ in 0..12 {
-        world.pass(1);
-        world.take(Input::Tick);
-        world.settle();
-    }
-    assert_eq!(world.verdict(), "ConnectionRefused likely", "it did not come");
 }
 
 fn unanswered(walk: &mut Walk) {

@@ -1,0 +1,117 @@
+//! What is proven stands while the rest of a walk, or an answer about it, is on its way, and not for longer.
+
+use super::peers::{ABSENT, OPEN, answers, arrives, attached, denied, from, looks, repeats, reset, saw};
+use super::*;
+
+/// A denial that is proven.
+fn proven() -> World {
+    let mut world = denied();
+    let outputs = arrives(&mut world, world::silent_with_control(), |_| {});
+    let (_, number, tuples) = looks(&outputs).remove(0);
+    answers(&mut world, "ledger", "db-0", number, saw(&tuples, &OPEN, None));
+    assert_eq!(world.verdict(), "PolicyDenied confirmed");
+    world.pass(5);
+    world
+}
+
+/// What was said of it is said no more, whatever is awaited.
+fn the_policy_goes(world: &mut World) {
+    let key = ObjectKey::new("ledger", "default-deny");
+    world.take(Input::Watch(WatchEvent::Deleted(Kind::NetworkPolicy, key)));
+    world.settle();
+    assert!(!world.verdict().starts_with("PolicyDenied"), "{} without the policy", world.verdict());
+}
+
+/// The pod of the target has told that nothing listens, and walks have agreed.
+fn deaf() -> World {
+    let mut world = attached();
+    let outputs = arrives(&mut world, reset(), |_| {});
+    let (_, number, tuples) = looks(&outputs).remove(0);
+    answers(&mut world, "ledger", "db-0", number, saw(&tuples, &ABSENT, None));
+    for _ in 0..10 {
+        world.pass(1);
+        repeats(&mut world);
+        world.heartbeat_in("ledger", "db-0");
+        world.take(Input::Tick);
+        world.settle();
+    }
+    assert_eq!(world.verdict(), "NotListening confirmed");
+    world
+}
+
+#[test]
+fn an_answer_that_is_awaited_takes_no_proof_away() {
+    let asked = || {
+        let mut world = proven();
+        // From other ports, and one dial fewer: it is not the same that was found.
+        let mut later = world::silent_with_control().split_off(1);
+        for (port, dial) in (52000..).zip(&mut later) {
+            *dial = from(port, dial.clone());
+        }
+        let outputs = arrives(&mut world, later, |_| {});
+        assert_eq!(looks(&outputs).len(), 1);
+        world.settle();
+        assert_eq!(world.verdict(), "PolicyDenied confirmed", "the answer is on its way");
+        world
+    };
+    let mut world = asked();
+    for _ in 0..12 {
+        world.pass(1);
+        repeats(&mut world);
+        world.take(Input::Tick);
+        world.settle();
+    }
+    assert_eq!(
+        world.verdict(),
+        "PolicyDenied likely",
+        "it did not come, and nothing shows that the database lives"
+    );
+
+    let mut world = asked();
+    the_policy_goes(&mut world);
+}
+
+#[test]
+fn a_part_of_a_walk_takes_no_proof_away_and_a_change_of_policies_does() {
+    let mut world = proven();
+    let first = world::silent_with_control().remove(0);
+    arrives(&mut world, vec![first], |walk| walk.interim = true);
+    world.settle();
+    assert_eq!(world.verdict(), "PolicyDenied confirmed", "the endpoints are dialled next");
+    the_policy_goes(&mut world);
+}
+
+#[test]
+fn plain_words_wait_for_an_answer_too() {
+    let mut world = deaf();
+    // Two dials are not what one found.
+    let later = vec![from(51002, reset().remove(0)), from(51003, reset().remove(0))];
+    assert_eq!(looks(&arrives(&mut world, later, |_| {})).len(), 1);
+    world.settle();
+    assert_eq!(world.verdict(), "NotListening confirmed", "the answer is on its way");
+    for _ in 0..12 {
+        world.pass(1);
+        world.take(Input::Tick);
+        world.settle();
+    }
+    assert_eq!(world.verdict(), "ConnectionRefused likely", "it did not come");
+
+    // Walk after walk is asked about, and nobody answers.
+    let mut world = deaf();
+    let mut said = Vec::new();
+    for second in 1..=12_u16 {
+        world.pass(1);
+        world.heartbeat_in("ledger", "db-0");
+        if second % 2 == 1 {
+            // Now one dial, now two: none of the walks found the same as the one before.
+            let dials = 1 + usize::from(second % 4 == 1);
+            let later = (0..dials).zip(53000 + second * 2..).map(|(_, port)| from(port, reset().remove(0)));
+            assert_eq!(looks(&arrives(&mut world, later.collect(), |_| {})).len(), 1);
+        }
+        world.take(Input::Tick);
+        world.settle();
+        said.push(world.verdict());
+    }
+    assert_eq!(said[8], "NotListening confirmed", "{said:?}");
+    assert_eq!(said[11], "ConnectionRefused likely", "not for longer than an answer takes: {said:?}");
+}
