@@ -361,6 +361,15 @@ fn follow(
     }
 }
 
+/// Whether a verdict is less sure than the one before of what fails at the same stage. Not where the cluster has changed
+/// and the one before may rest on policies that are gone.
+fn takes_back(verdict: &Verdict, before: &Verdict, changed: bool) -> bool {
+    let (Some(reason), Some(said)) = (verdict.reason, before.reason) else { return false };
+    verdict.stage == before.stage
+        && verdict.confidence < before.confidence
+        && (!changed || reason == said || said != Reason::PolicyDenied)
+}
+
 /// Whether a walk has only begun, and shows so far that the application's way connects: its end decides.
 fn is_no_news(evidence: Option<&TargetEvidence>, verdict: &Verdict) -> bool {
     evidence.is_some_and(|e| e.walk.interim) && verdict.reason == Some(Reason::Probing)
@@ -380,12 +389,3 @@ fn new_walks(counted: (u64, u32), evidence: Option<&TargetEvidence>) -> (u32, (u
 
 #[cfg(test)]
 mod tests;
-
-/// Whether a verdict is less sure than the one before of what fails at the same stage. Not where the cluster has changed
-/// and the one before may rest on policies that are gone.
-fn takes_back(verdict: &Verdict, before: &Verdict, changed: bool) -> bool {
-    let (Some(reason), Some(said)) = (verdict.reason, before.reason) else { return false };
-    verdict.stage == before.stage
-        && verdict.confidence < before.confidence
-        && (!changed || reason == said || said != Reason::PolicyDenied)
-}
