@@ -12,6 +12,7 @@ use crate::policy_text;
 use crate::proof::{Proof, Relation, certainty, prove, relation, unreadable};
 use crate::rules::connect::{UNHEARD, about_policy, interceptor, unasked};
 use crate::stance::{Age, Stance};
+use crate::trail::Trail;
 use crate::view::View;
 
 /// The decision changed during the walk, or so shortly before that what contradicts it may only show that the
@@ -208,11 +209,11 @@ fn target_answered(view: &View, address: &Address) -> bool {
 
 /// The policies deny, and everything that was seen fits.
 pub(super) fn denied(view: &View) -> Option<Verdict> {
-    let answered = |address: &Address| {
-        matches!(
-            address.answer,
-            Answer::Works | Answer::Mixed { .. } | Answer::Intercepted { .. } | Answer::ResetAfterAccept
-        )
+    let answered = |address: &Address| match address.answer {
+        Answer::Works | Answer::Mixed { .. } | Answer::Intercepted { .. } | Answer::ResetAfterAccept => true,
+        // A policy does not look at how far packets may go.
+        Answer::Silent => Trail::of(view, address).answered().is_some(),
+        _ => false,
     };
     let came = view.words.iter().any(|word| word.holds() || word.syn_arrived());
     if came || view.addresses.iter().any(answered) {
