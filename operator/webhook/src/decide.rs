@@ -94,7 +94,7 @@ pub enum SkipReason {
     Quota,
     /// Injection is paused where the sidecar fails.
     Paused,
-    /// What the namespace asks of its pods is not known yet.
+    /// What the namespace asks of its pods, or how many more of them are to come, is not known yet.
     Unknown,
     /// Not shaped like a pod; the API server's validation will say so.
     Malformed,

@@ -1,8 +1,10 @@
-//! What is known of all namespaces: written by whoever watches them, read by admissions, which must not wait for
-//! the API server.
+//! What is known of all namespaces: written by whoever watches them, read by admissions, which ask the API server for
+//! nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio::sync::watch;
 
 use crate::room::{LimitRange, NamespaceRules, Quota, Workload, WorkloadKind};
 
@@ -47,7 +49,14 @@ pub enum Rule {
 
 /// What all namespaces say about their pods. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Namespaces(Arc<RwLock<Known>>);
+pub struct Namespaces(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    known: RwLock<Known>,
+    /// Told of every change.
+    changed: watch::Sender<()>,
+}
 
 #[derive(Debug, Default)]
 struct Known {
@@ -79,6 +88,20 @@ impl Namespaces {
     /// Whether every kind was listed.
     pub fn is_complete(&self) -> bool {
         self.read(Known::is_complete)
+    }
+
+    /// Returns once a namespace is known, and with it what makes pods there under this uid. Whoever makes a pod may hear
+    /// of both before they are heard of here.
+    pub(crate) async fn heard_of(&self, namespace: &str, workload: Option<&str>) {
+        let mut changes = self.0.changed.subscribe();
+        loop {
+            let seen = self.get(namespace);
+            if seen.known && workload.is_none_or(|uid| seen.rules.workloads.contains_key(uid)) {
+                return;
+            }
+            // The sender is ours, so it is there.
+            let _ = changes.changed().await;
+        }
     }
 
     /// So many pods that are there to stay have this controller, by its uid.
@@ -135,11 +158,12 @@ impl Namespaces {
 
     /// Nothing waits while it holds the lock, and what is there is whole even if a writer panicked.
     fn read<T>(&self, look: impl FnOnce(&Known) -> T) -> T {
-        look(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        look(&self.0.known.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn write(&self, change: impl FnOnce(&mut Known)) {
-        change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.0.known.write().unwrap_or_else(PoisonError::into_inner));
+        self.0.changed.send_replace(());
     }
 }
 
@@ -238,7 +262,7 @@ mod tests {
         for kind in Kind::ALL {
             let namespaces = Namespaces::default();
             listed(&namespaces);
-            namespaces.0.write().expect("a lock").listed.remove(&kind);
+            namespaces.0.known.write().expect("a lock").listed.remove(&kind);
             assert!(!namespaces.get("shop").known && !namespaces.is_complete(), "without {kind:?}");
         }
     }
@@ -262,7 +286,7 @@ mod tests {
         namespaces.delete(Kind::Workload(WorkloadKind::ReplicaSet), "shop", "a");
         namespaces.made("shop", "a", 0);
         assert_eq!(known(&namespaces), (String::new(), None));
-        assert!(namespaces.0.read().expect("a lock").rules.is_empty(), "nothing of it is left");
+        assert!(namespaces.0.known.read().expect("a lock").rules.is_empty(), "nothing of it is left");
     }
 
     #[test]
@@ -281,7 +305,7 @@ mod tests {
         namespaces.delete(Kind::Namespace, "shop", "shop");
         let gone = namespaces.get("shop");
         assert_eq!((gone.known, gone.rules.user), (false, None));
-        assert!(namespaces.0.read().expect("a lock").rules.is_empty(), "nothing of it is left");
+        assert!(namespaces.0.known.read().expect("a lock").rules.is_empty(), "nothing of it is left");
     }
 
     #[test]

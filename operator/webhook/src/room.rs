@@ -25,6 +25,7 @@ use size::{Has, Size};
 use sums::Shape;
 pub(crate) use sums::is_guaranteed;
 use workload::ToCome;
+pub(crate) use workload::maker;
 pub use workload::{Workload, WorkloadKind};
 
 /// Why the sidecar cannot be in a pod, in words for the pod's owner.
@@ -43,6 +44,10 @@ impl Refusal {
 
     fn quota(why: String) -> Self {
         Self { reason: SkipReason::Quota, why }
+    }
+
+    fn unknown(why: String) -> Self {
+        Self { reason: SkipReason::Unknown, why }
     }
 }
 

@@ -67,6 +67,7 @@ pub async fn serve(
 ) {
     let places = Places::default();
     let parsing = Arc::new(Semaphore::new(admit::PARSED_AT_ONCE));
+    let waiting = Arc::new(Semaphore::new(admit::WAITING_AT_ONCE));
     let connections = TaskTracker::new();
 
     let mut beats = interval(BEAT);
@@ -89,6 +90,7 @@ pub async fn serve(
             metrics: metrics.clone(),
             place: Arc::new(place),
             parsing: Arc::clone(&parsing),
+            waiting: Arc::clone(&waiting),
         };
         let shutdown = shutdown.clone();
         connections.spawn(async move {

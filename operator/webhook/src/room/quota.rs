@@ -136,7 +136,7 @@ impl Quota {
     /// What pods that are still to come take without sidecars.
     fn kept(&self, shape: &Shape<'_>, side: Side, resource: &str, to_come: &ToCome) -> Result<u128, Refusal> {
         let alike = to_come.alike.as_ref().map_err(|owner| {
-            Refusal::quota(format!(
+            Refusal::unknown(format!(
                 "ResourceQuota {}: how many pods {owner} wants, which must find room in it, is not known yet",
                 self.name
             ))

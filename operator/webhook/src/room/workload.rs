@@ -84,8 +84,7 @@ impl ToCome {
     /// After this pod. Of its own kind, those its owner still wants and a quarter of all that it wants, rounded up, as a
     /// Deployment has more by default while it rolls out; one more where nothing that is watched owns it.
     pub(super) fn after(pod: &Value, rules: &NamespaceRules) -> Self {
-        let owners = pod["metadata"]["ownerReferences"].as_array().into_iter().flatten();
-        let owner = owners.into_iter().find(|owner| owner["controller"] == true);
+        let owner = controller(pod);
         let uid = owner.and_then(|owner| owner["uid"].as_str());
         let missing = |uid: &str, workload: &Workload| {
             workload.wanted.saturating_sub(rules.made.get(uid).copied().unwrap_or(0))
@@ -104,6 +103,18 @@ impl ToCome {
         let read = |other: &Workload| serde_json::from_str(&other.pod).unwrap_or_default();
         Self { alike, others: others.map(|(missing, other)| (missing, read(other))).collect() }
     }
+}
+
+fn controller(pod: &Value) -> Option<&Value> {
+    let mut owners = pod["metadata"]["ownerReferences"].as_array().into_iter().flatten();
+    owners.find(|owner| owner["controller"] == true)
+}
+
+/// The uid of what makes the pod, where that is worth waiting for: of a kind we watch, and not a DaemonSet, which tells
+/// how many pods it wants only after it made some.
+pub(crate) fn maker(pod: &Value) -> Option<&str> {
+    let told = |owner: &&Value| watched(owner).is_some() && owner["kind"] != "DaemonSet";
+    controller(pod).filter(told)?["uid"].as_str()
 }
 
 /// Kind and name of an owner that is of a kind we watch.

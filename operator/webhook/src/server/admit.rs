@@ -11,22 +11,30 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
 
 use super::places::Place;
 use crate::config::InjectConfig;
 use crate::decide::{Decision, Injection, NamespaceInfo, SkipReason, decide};
 use crate::metrics::{Failure, Outcome, WebhookMetrics};
-use crate::namespaces::Namespaces;
+use crate::namespaces::{Namespaces, Seen};
 use crate::patch::{note, patch};
 use crate::pauses::Pauses;
-use crate::review::{Answer, Request};
+use crate::review::{Answer, Request, ReviewError};
+use crate::room::maker;
 
 /// Bytes of a review. A request to the API server is at most 3 MiB (`MaxRequestBodyBytes` in Kubernetes
 /// `apiserver/pkg/server/config.go`), and creation sends the object once.
 pub(super) const BODY_LIMIT: usize = 3 * 1024 * 1024;
-/// For the body to arrive. Everything after it is computing, a few milliseconds at most; the webhook
-/// configuration's timeout is 2 s.
+/// For the body to arrive. Everything after it is computing, a few milliseconds at most, and waiting for watches; the
+/// webhook configuration's timeout is 2 s.
 const BODY_TIMEOUT: Duration = Duration::from_millis(1500);
+/// From the beginning of a call on, for the watches to tell of its namespace and of what makes its pod: a controller
+/// may hear of a new ReplicaSet before we do.
+const HEARD_WITHIN: Duration = Duration::from_secs(1);
+/// Bytes of the bodies of calls that wait for that at one time: a quarter of what one address may hold, so that
+/// whoever makes pods of what is not there keeps nobody out.
+pub(super) const WAITING_AT_ONCE: usize = 1024 * 1024;
 
 /// Bytes that a parsed review may take, which is far more than its text where that is dense: enough for a MiB of
 /// containers with nothing but variables.
@@ -45,6 +53,15 @@ pub(super) struct Admission {
     pub(super) place: Arc<Place>,
     /// Bytes that are left for parsed reviews.
     pub(super) parsing: Arc<Semaphore>,
+    /// Bytes that are left for bodies that wait.
+    pub(super) waiting: Arc<Semaphore>,
+}
+
+/// What has to be heard of before a pod can be answered as it should be.
+struct Unheard {
+    namespace: String,
+    /// Nothing where the namespace itself is missing.
+    workload: Option<String>,
 }
 
 /// `POST /mutate`.
@@ -55,6 +72,7 @@ pub(super) async fn mutate(State(admission): State<Admission>, body: Body) -> Re
         (status, message).into_response()
     };
 
+    let began = Instant::now();
     admission.place.requested();
     let received = tokio::time::timeout(BODY_TIMEOUT, async {
         // The room is kept until the answer is made.
@@ -77,10 +95,8 @@ pub(super) async fn mutate(State(admission): State<Admission>, body: Body) -> Re
             format!("parsed, the review may take {size} bytes; at most {PARSED_LIMIT} are given to one");
         return refuse(Failure::Body, StatusCode::PAYLOAD_TOO_LARGE, message);
     }
-    // Nothing waits while it is held, so nobody can keep it from others.
-    let _parsing = admission.parsing.acquire_many(size).await;
-    let request = match Request::parse(&body) {
-        Ok(request) => request,
+    let (outcome, answer) = match answer_once_heard(&body, size, began, &admission).await {
+        Ok(answered) => answered,
         // Without its uid a review cannot be answered.
         Err(error) => {
             let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
@@ -88,9 +104,54 @@ pub(super) async fn mutate(State(admission): State<Admission>, body: Body) -> Re
             return refuse(Failure::Review, StatusCode::BAD_REQUEST, message);
         }
     };
-    let (outcome, answer) = answer(request, &admission);
     admission.metrics.count(outcome);
     Json(answer).into_response()
+}
+
+/// Answers, at once or after the watches have told what the answer needs, and without that once it is time.
+async fn answer_once_heard(
+    body: &[u8],
+    size: u32,
+    began: Instant,
+    admission: &Admission,
+) -> Result<(Outcome, Answer), ReviewError> {
+    let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
+    let mut waits = true;
+    loop {
+        let unheard = {
+            // Nothing waits while it is held, so nobody can keep it from others.
+            let _parsing = admission.parsing.acquire_many(size).await;
+            let request = Request::parse(body)?;
+            let seen = admission.namespaces.get(&request.namespace);
+            let config = admission.config.load();
+            let decision = decision(&request, &seen, &config, &admission.pauses);
+            match unheard(&request, &seen, &decision).filter(|_| admission.namespaces.is_complete()) {
+                Some(unheard) if waits => unheard,
+                _ => {
+                    if !seen.known && request.creates_pod() {
+                        admission.metrics.count_unknown_namespace();
+                    }
+                    return Ok(answer(request, decision, &config));
+                }
+            }
+        };
+        let heard = admission.namespaces.heard_of(&unheard.namespace, unheard.workload.as_deref());
+        let room = admission.waiting.try_acquire_many(length);
+        waits = room.is_ok() && timeout_at(began + HEARD_WITHIN, heard).await.is_ok();
+    }
+}
+
+/// What is missing for a better answer than this, where it may be told of in a moment.
+fn unheard(request: &Request, seen: &Seen, decision: &Decision) -> Option<Unheard> {
+    let Decision::Tell(told) = decision else { return None };
+    if told.refusal.reason != SkipReason::Unknown {
+        return None;
+    }
+    let namespace = request.namespace.clone();
+    if !seen.known {
+        return Some(Unheard { namespace, workload: None });
+    }
+    maker(&request.object).map(|uid| Unheard { namespace, workload: Some(uid.to_owned()) })
 }
 
 /// How many bytes the body says it has, at most as many as are read of it.
@@ -111,29 +172,26 @@ fn parsed_size(body: &[u8]) -> u32 {
     })
 }
 
-fn answer(request: Request, admission: &Admission) -> (Outcome, Answer) {
-    let skip = |uid, reason: SkipReason| {
-        tracing::debug!(reason = reason.as_str(), "pod not injected");
-        (Outcome::Skipped(reason), Answer::unchanged(uid))
-    };
+fn decision(request: &Request, seen: &Seen, config: &InjectConfig, pauses: &Pauses) -> Decision {
     if !request.creates_pod() {
-        return skip(request.uid, SkipReason::NotPodCreation);
-    }
-    let config = admission.config.load();
-    let seen = admission.namespaces.get(&request.namespace);
-    if !seen.known {
-        admission.metrics.count_unknown_namespace();
+        return Decision::Skip(SkipReason::NotPodCreation);
     }
     let namespace = NamespaceInfo { name: &request.namespace, rules: &seen.rules };
-    let decision = match decide(&request.object, &namespace, &config) {
-        Decision::Inject(injection) => unless_told(injection, seen.known, &request, &admission.pauses),
+    match decide(&request.object, &namespace, config) {
+        Decision::Inject(injection) => unless_told(injection, seen.known, request, pauses),
         other => other,
-    };
+    }
+}
+
+fn answer(request: Request, decision: Decision, config: &InjectConfig) -> (Outcome, Answer) {
     let (outcome, patch, warning) = match decision {
-        Decision::Skip(reason) => return skip(request.uid, reason),
+        Decision::Skip(reason) => {
+            tracing::debug!(reason = reason.as_str(), "pod not injected");
+            return (Outcome::Skipped(reason), Answer::unchanged(request.uid));
+        }
         Decision::Inject(injection) => {
             let outcome = if injection.ours.is_some() { Outcome::Adjusted } else { Outcome::Injected };
-            (outcome, patch(&injection, &config), None)
+            (outcome, patch(&injection, config), None)
         }
         Decision::Tell(told) => {
             let warning = format!("peerwalk: sidecar not injected: {}", told.refusal.why);

@@ -1,5 +1,6 @@
 //! Tests over a real TLS connection, as the API server calls.
 
+mod heard;
 mod rotation;
 mod strangers;
 

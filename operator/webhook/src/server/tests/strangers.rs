@@ -11,22 +11,41 @@ use super::*;
 
 /// From that address, with its handshake done, and how it is served.
 fn connected(places: &Places, address: &str) -> (DuplexStream, JoinHandle<()>) {
+    connected_knowing(Namespaces::default(), places, address)
+}
+
+fn connected_knowing(
+    namespaces: Namespaces,
+    places: &Places,
+    address: &str,
+) -> (DuplexStream, JoinHandle<()>) {
     let address: IpAddr = address.parse().expect("an address");
     let (client, server) = duplex(64 * 1024);
     let admission = Admission {
         config: Arc::new(ArcSwap::from_pointee(config())),
-        namespaces: Namespaces::default(),
+        namespaces,
         pauses: Pauses::default(),
         metrics: WebhookMetrics::default(),
         place: Arc::new(places.take(address).expect("a place")),
         parsing: Arc::new(Semaphore::new(admit::PARSED_AT_ONCE)),
+        waiting: Arc::new(Semaphore::new(admit::WAITING_AT_ONCE)),
     };
     (client, tokio::spawn(serve_connection(server, admission, CancellationToken::new())))
 }
 
+/// The same with HTTP/2 on it, for somebody who asks about pods of these namespaces.
+pub(super) async fn connected_with(namespaces: &Namespaces) -> SendRequest<Full<Bytes>> {
+    http2(connected_knowing(namespaces.clone(), &Places::default(), "10.0.0.1")).await.0
+}
+
 /// The same with HTTP/2 on it, whose client answers pings.
 async fn http2_connected() -> (SendRequest<Full<Bytes>>, JoinHandle<()>) {
-    let (client, serving) = connected(&Places::default(), "10.0.0.1");
+    http2(connected(&Places::default(), "10.0.0.1")).await
+}
+
+async fn http2(
+    (client, serving): (DuplexStream, JoinHandle<()>),
+) -> (SendRequest<Full<Bytes>>, JoinHandle<()>) {
     let (sender, connection) =
         http2::handshake(TokioExecutor::new(), TokioIo::new(client)).await.expect("HTTP/2");
     tokio::spawn(connection);
