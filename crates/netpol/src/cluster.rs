@@ -69,6 +69,8 @@ pub struct Namespace {
 pub struct Node {
     /// Name.
     pub name: String,
+    /// `metadata.labels`.
+    pub labels: BTreeMap<String, String>,
     /// `status.addresses`, those that are IP addresses.
     pub addresses: Vec<IpAddr>,
 }

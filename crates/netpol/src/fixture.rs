@@ -40,7 +40,7 @@ pub(crate) fn external(ip: &str) -> Peer {
 
 pub(crate) fn node(name: &str, ip: &str) -> Peer {
     let ip = ip.parse().expect("an address");
-    Peer::node(Arc::new(Node { name: name.to_owned(), addresses: vec![ip] }), ip)
+    Peer::node(Arc::new(Node { name: name.to_owned(), addresses: vec![ip], ..Node::default() }), ip)
 }
 
 /// To port 5432/TCP.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::cluster::{NAMESPACE_NAME_LABEL, Namespace};
+use crate::cluster_policy::{ClusterPolicy, Tier};
 use crate::policy::{Policy, PolicyRef};
 
 /// The policies and namespaces of a cluster at one moment. Immutable; a clone is one reference count.
@@ -20,6 +21,8 @@ struct Inner {
     /// Labels by namespace.
     namespaces: HashMap<String, BTreeMap<String, String>>,
     unreadable: BTreeSet<PolicyRef>,
+    /// In the order of evaluation.
+    of_cluster: Vec<Arc<ClusterPolicy>>,
 }
 
 impl PolicyIndex {
@@ -45,7 +48,25 @@ impl PolicyIndex {
             policies: by_namespace,
             namespaces: namespaces.collect(),
             unreadable: BTreeSet::new(),
+            of_cluster: Vec::new(),
         }))
+    }
+
+    /// The same, with policies of the cluster. Of two of one kind and name, the last counts.
+    pub fn with_cluster_policies(self, policies: impl IntoIterator<Item = Arc<ClusterPolicy>>) -> Self {
+        let mut inner = Arc::unwrap_or_clone(self.0);
+        let given = policies.into_iter().map(|policy| (policy.reference.clone(), policy));
+        let by_name: BTreeMap<PolicyRef, Arc<ClusterPolicy>> = given.collect();
+        inner.of_cluster = by_name.into_values().collect();
+        inner
+            .of_cluster
+            .sort_by(|a, b| (a.tier, a.priority, &a.reference).cmp(&(b.tier, b.priority, &b.reference)));
+        Self(Arc::new(inner))
+    }
+
+    /// The policies of the cluster of a tier, in the order of evaluation.
+    pub fn cluster_policies(&self, tier: Tier) -> impl Iterator<Item = &Arc<ClusterPolicy>> {
+        self.0.of_cluster.iter().filter(move |policy| policy.tier == tier)
     }
 
     /// The same, with policies that exist but could not be read (see `lower`). What they say is unknown, so

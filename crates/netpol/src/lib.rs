@@ -11,6 +11,7 @@
 mod admit;
 mod caveat;
 mod cluster;
+mod cluster_policy;
 mod decision;
 mod evaluate;
 #[cfg(test)]
@@ -29,6 +30,7 @@ mod text;
 pub use admit::{AdmittingPeer, AdmittingRule};
 pub use caveat::Caveat;
 pub use cluster::{NamedPort, Namespace, Node, Pod};
+pub use cluster_policy::{Action, ClusterPeer, ClusterPolicy, ClusterPort, ClusterRule, PodSet, Tier};
 pub use decision::{
     Cause, Decision, Difference, DirectionDecision, Exemption, NearestMiss, PeerDifference, PolicyStep,
     PortDifference, PortReason, RuleRef, RuleStep, Verdict,
@@ -38,5 +40,5 @@ pub use flow::{Flow, Peer, PeerKind};
 pub use index::PolicyIndex;
 pub use peerwalk_model::{Direction, Protocol};
 pub use policy::{Policy, PolicyKind, PolicyRef, Ports, Rule, RulePeer, RulePort};
-pub use profile::{HostNetwork, Profile};
+pub use profile::{HostNetwork, NamedPorts, Profile, ServiceAddress};
 pub use selector::{Operator, Requirement, Selector};

@@ -16,13 +16,22 @@ use crate::selector::Selector;
 pub enum PolicyKind {
     /// `networking.k8s.io/v1` NetworkPolicy.
     NetworkPolicy,
+    /// `policy.networking.k8s.io/v1alpha2` ClusterNetworkPolicy.
+    ClusterNetworkPolicy,
+    /// `policy.networking.k8s.io/v1alpha1` AdminNetworkPolicy.
+    AdminNetworkPolicy,
+    /// `policy.networking.k8s.io/v1alpha1` BaselineAdminNetworkPolicy.
+    BaselineAdminNetworkPolicy,
 }
 
 impl fmt::Display for PolicyKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NetworkPolicy => f.write_str("NetworkPolicy"),
-        }
+        f.write_str(match self {
+            Self::NetworkPolicy => "NetworkPolicy",
+            Self::ClusterNetworkPolicy => "ClusterNetworkPolicy",
+            Self::AdminNetworkPolicy => "AdminNetworkPolicy",
+            Self::BaselineAdminNetworkPolicy => "BaselineAdminNetworkPolicy",
+        })
     }
 }
 
@@ -36,7 +45,7 @@ impl fmt::Display for PolicyKind {
 pub struct PolicyRef {
     /// Kind.
     pub kind: PolicyKind,
-    /// Namespace.
+    /// Namespace; empty for the kinds that have none.
     pub namespace: Arc<str>,
     /// Name.
     pub name: Arc<str>,
@@ -47,11 +56,19 @@ impl PolicyRef {
     pub fn network_policy(namespace: impl Into<Arc<str>>, name: impl Into<Arc<str>>) -> Self {
         Self { kind: PolicyKind::NetworkPolicy, namespace: namespace.into(), name: name.into() }
     }
+
+    /// The name of a policy of a kind that belongs to the cluster.
+    pub fn of_cluster(kind: PolicyKind, name: impl Into<Arc<str>>) -> Self {
+        Self { kind, namespace: Arc::default(), name: name.into() }
+    }
 }
 
 impl fmt::Display for PolicyRef {
-    /// `NetworkPolicy ledger/default-deny`.
+    /// `NetworkPolicy ledger/default-deny`, `ClusterNetworkPolicy tenants`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.namespace.is_empty() {
+            return write!(f, "{} {}", self.kind, self.name);
+        }
         write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
     }
 }

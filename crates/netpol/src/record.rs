@@ -275,7 +275,9 @@ impl End {
                     ..Pod::default()
                 }))
             }
-            (None, Some(name)) => PeerKind::Node(Arc::new(Node { name, addresses: vec![self.address] })),
+            (None, Some(name)) => {
+                PeerKind::Node(Arc::new(Node { name, addresses: vec![self.address], ..Node::default() }))
+            }
             (None, None) => PeerKind::External,
         };
         Ok(Peer { ip: self.address, kind })

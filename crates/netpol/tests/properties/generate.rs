@@ -119,7 +119,10 @@ fn ends() -> impl Strategy<Value = Vec<Peer>> {
         for (number, name) in NODES.iter().enumerate() {
             let addresses = node_addresses(number);
             let ip = addresses[0];
-            ends.push(Peer::node(Arc::new(Node { name: (*name).to_owned(), addresses }), ip));
+            ends.push(Peer::node(
+                Arc::new(Node { name: (*name).to_owned(), addresses, ..Node::default() }),
+                ip,
+            ));
         }
         for (number, mut pod) in pods.into_iter().enumerate() {
             pod.name = format!("pod-{number}");

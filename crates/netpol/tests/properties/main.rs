@@ -18,10 +18,10 @@ use proptest::sample::{Index, SizeRange};
 const DIRECTIONS: [Direction; 2] = [Direction::Egress, Direction::Ingress];
 
 const PROFILES: [Profile; 4] = [
-    Profile { ip_block_matches_pods: true, host_network: HostNetwork::AsNode },
-    Profile { ip_block_matches_pods: true, host_network: HostNetwork::AsPod },
-    Profile { ip_block_matches_pods: false, host_network: HostNetwork::AsNode },
-    Profile { ip_block_matches_pods: false, host_network: HostNetwork::AsPod },
+    Profile { ip_block_matches_pods: true, host_network: HostNetwork::AsNode, ..Profile::UPSTREAM },
+    Profile { ip_block_matches_pods: true, host_network: HostNetwork::AsPod, ..Profile::UPSTREAM },
+    Profile { ip_block_matches_pods: false, host_network: HostNetwork::AsNode, ..Profile::UPSTREAM },
+    Profile { ip_block_matches_pods: false, host_network: HostNetwork::AsPod, ..Profile::UPSTREAM },
 ];
 
 proptest! {

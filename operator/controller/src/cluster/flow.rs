@@ -66,7 +66,11 @@ pub fn peer(index: &Index, address: SocketAddr, protocol: Protocol) -> netpol::P
     index.node_at(ip).map_or_else(
         || netpol::Peer::external(ip),
         |(name, node)| {
-            let node = netpol::Node { name: name.clone(), addresses: node.addresses.clone() };
+            let node = netpol::Node {
+                name: name.clone(),
+                addresses: node.addresses.clone(),
+                ..netpol::Node::default()
+            };
             netpol::Peer::node(Arc::new(node), ip)
         },
     )

@@ -12,7 +12,8 @@ use peerwalk_netpol::{
 use super::manifests::Manifests;
 
 /// Blocks never apply to pods, and host networking is ignored.
-const PROFILE: Profile = Profile { ip_block_matches_pods: false, host_network: HostNetwork::AsPod };
+const PROFILE: Profile =
+    Profile { ip_block_matches_pods: false, host_network: HostNetwork::AsPod, ..Profile::UPSTREAM };
 
 /// Both ends included.
 type Addresses = (u32, u32);
