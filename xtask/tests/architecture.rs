@@ -25,6 +25,11 @@ const ARROWS: &[(&str, &[&str])] = &[
         "peerwalk-operator",
         &["peerwalk-api", "peerwalk-controller", "peerwalk-hub", "peerwalk-model", "peerwalk-webhook"],
     ),
+    ("peerwalk-manifests", &["peerwalk-model", "peerwalk-netpol"]),
+    (
+        "peerwalk-cli",
+        &["peerwalk-api", "peerwalk-diagnosis", "peerwalk-manifests", "peerwalk-model", "peerwalk-netpol"],
+    ),
     ("peerwalk-cluster", &[]),
     // Hub and judge in process: what is proven there is what they say of real kernels.
     ("peerwalk-faultlab", &["peerwalk-api", "peerwalk-controller", "peerwalk-hub", "peerwalk-model"]),

@@ -1,0 +1,8 @@
+//! `kubectl peerwalk`: kubectl runs programs of its plugins' names.
+
+use clap::Parser as _;
+use peerwalk_cli::args::Args;
+
+fn main() {
+    match Args::parse().command {}
+}
