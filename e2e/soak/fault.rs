@@ -16,6 +16,8 @@ pub struct Told {
     pub started: Option<Duration>,
     /// What was not as it should be.
     pub wrong: Vec<String>,
+    /// Whether Unknown was the truth for a while, by what happened.
+    pub may_doubt: bool,
 }
 
 impl Told {

@@ -111,7 +111,7 @@ async fn suffer(fault: Fault, steady: &Steady<'_>) -> Result<Outcome> {
         told.wrong
             .push(format!("the observer had to list {} times and may have missed something", counts.gaps));
     }
-    if !fault.may_doubt() && counts.doubts > 0 {
+    if !fault.may_doubt() && !told.may_doubt && counts.doubts > 0 {
         told.wrong.push(format!("{} answers became Unknown", counts.doubts));
     }
     if let Some(took) = told.started.filter(|took| *took > usual_start + STARTS_LATER) {

@@ -148,6 +148,7 @@ impl Run<'_> {
         peerwalk_cluster::check_go(nodes)?;
         let mut missing = peerwalk_cluster::missing_packages(nodes);
         missing.extend(peerwalk_cluster::missing_for_helm());
+        missing.extend(peerwalk_cluster::missing_for_alerts());
         peerwalk_cluster::install_missing(&missing, &mut Terminal::default())
     }
 

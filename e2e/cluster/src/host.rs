@@ -33,6 +33,8 @@ const IMAGES: [(&str, &str); 1] = [("buildah", "buildah")];
 const HELM: [(&str, &str); 2] =
     [("python3", "python3"), ("/usr/lib/python3/dist-packages/pip", "python3-pip")];
 
+const ALERTS: [(&str, &str); 1] = [("promtool", "prometheus")];
+
 /// Names of the Debian packages that a cluster with so many nodes needs and the machine lacks.
 pub fn missing_packages(nodes: u8) -> Vec<&'static str> {
     let on_nodes: &[_] = if nodes == 0 { &[] } else { &NODES };
@@ -48,6 +50,11 @@ pub fn missing_for_helm() -> Vec<&'static str> {
     let works =
         Command::new("python3").args(["-m", "pip", "--version"]).output().is_ok_and(|o| o.status.success());
     if works { Vec::new() } else { lacking(&HELM) }
+}
+
+/// Those that tests of alerts need.
+pub fn missing_for_alerts() -> Vec<&'static str> {
+    lacking(&ALERTS)
 }
 
 /// Those that [`crate::build_image`] needs.

@@ -35,7 +35,9 @@ pub use binaries::check_go;
 pub use cluster::Cluster;
 pub use helm::helm;
 pub use home::{Home, State};
-pub use host::{check_rights, install_missing, missing_for_helm, missing_for_images, missing_packages};
+pub use host::{
+    check_rights, install_missing, missing_for_alerts, missing_for_helm, missing_for_images, missing_packages,
+};
 pub use image::{Image, build_image};
 pub use launch::prepare;
 pub use options::{Deny, Options};

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::api::{Api, ListParams};
 use peerwalk_e2e::counters::{Counters, Replicas};
 use peerwalk_e2e::workloads::Workloads;
 use tokio::time::sleep;
 
+use super::node::{GONE, LOST};
 use crate::fault::Told;
 use crate::steady::Steady;
 
@@ -16,6 +19,10 @@ const AWAY: Duration = Duration::from_mins(1);
 const BACK_WITHIN: u64 = 60;
 /// For the streams to be those of the pods that stay.
 const ATTACHED_WITHIN: Duration = Duration::from_mins(1);
+/// For the controllers to give up nodes whose leases they find too old when the API server is back. The kubelets renew
+/// these within 10 s.
+const GIVEN_UP_WITHIN: Duration = Duration::from_secs(15);
+const LOOK: Duration = Duration::from_millis(200);
 
 pub async fn paused(steady: &Steady<'_>) -> Result<Told> {
     let nodes = steady.scene.nodes;
@@ -25,7 +32,31 @@ pub async fn paused(steady: &Steady<'_>) -> Result<Told> {
     let streams = streams.now();
     nodes.signal_api("CONT")?;
     back(steady).await?;
-    Ok(streams.told("API server and etcd hang for a minute (SIGSTOP)"))
+    let mut told = streams.told("API server and etcd hang for a minute (SIGSTOP)");
+    if given_up(steady).await? {
+        // Cluster DNS among them: neither names nor Services lead anywhere then, and that is what is true.
+        told.what.push_str("; the controllers took every node for lost for a moment, and their endpoints out of the Services");
+        told.may_doubt = true;
+    }
+    Ok(told)
+}
+
+/// Whether endpoints are taken out of Services now, since nobody could renew the leases of the nodes. From then on, what
+/// follows of that may be told.
+async fn given_up(steady: &Steady<'_>) -> Result<bool> {
+    let slices: Api<EndpointSlice> = Api::all(steady.scene.nodes.client.clone());
+    let begun = Instant::now();
+    while begun.elapsed() < GIVEN_UP_WITHIN {
+        let all = slices.list(&ListParams::default()).await?.items;
+        let mut endpoints = all.into_iter().flat_map(|slice| slice.endpoints);
+        let lost = |ready: Option<bool>| ready == Some(false);
+        if endpoints.any(|endpoint| endpoint.conditions.is_some_and(|known| lost(known.ready))) {
+            steady.expect_also(|_| true, &LOST, &GONE);
+            return Ok(true);
+        }
+        sleep(LOOK).await;
+    }
+    Ok(false)
 }
 
 pub async fn killed(steady: &Steady<'_>) -> Result<Told> {

@@ -15,13 +15,14 @@ const STANDS: Duration = Duration::from_secs(100);
 
 /// What is true of a server on a node that is lost: its Service has no ready endpoints and refuses, and when it has them
 /// again, data planes take a moment.
-const LOST: [Truth; 4] = [
+pub const LOST: [Truth; 4] = [
     ("False", "DnsTimeout"),
     ("False", "NoEndpoints"),
     ("False", "EndpointNotReady"),
     ("False", "ServiceNotProgrammed"),
 ];
-const GONE: [Truth; 4] = [
+/// The same of the target.
+pub const GONE: [Truth; 4] = [
     ("Unreachable", "DnsTimeout"),
     ("Unreachable", "NoEndpoints"),
     ("Unreachable", "EndpointNotReady"),

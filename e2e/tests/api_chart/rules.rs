@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use peerwalk_e2e::page::{quoted, rows, section};
@@ -22,6 +23,24 @@ fn the_alerts_are_there_when_they_are_asked_for() -> Result<()> {
     let rule = one(&objects, "PrometheusRule", "peerwalk")?;
     ensure!(rule["metadata"]["labels"]["release"] == "monitoring", "{}", rule["metadata"]);
     ensure!(rule["spec"] == plain()?, "the chart's rules are those of the file: {:#}", rule["spec"]);
+    Ok(())
+}
+
+/// By Prometheus itself: each fires when it should, and stays silent else.
+#[test]
+fn the_alerts_fire_by_the_rules_of_the_file() -> Result<()> {
+    let folder = chart().join("../../deploy/prometheus");
+    let tests = "peerwalk.rules.test.yaml";
+    let found = Command::new("promtool").args(["test", "rules", tests]).current_dir(&folder).output();
+    let output = found.context("promtool is in Debian's package prometheus")?;
+    let [said, failed] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+    ensure!(output.status.success(), "{said}{failed}");
+    let tested: Value = serde_saphyr::from_str(&fs::read_to_string(folder.join(tests))?)?;
+    let tested = tested.to_string();
+    for rule in plain()?["groups"][0]["rules"].as_array().context("rules")? {
+        let name = rule["alert"].as_str().context("a name")?;
+        ensure!(tested.matches(name).count() >= 2, "{name} is shown to fire, and not to");
+    }
     Ok(())
 }
 

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use peerwalk_model::evidence::{DialPurpose, finding, signature};
+use peerwalk_model::evidence::{DialPurpose, Strain, finding, signature};
 use peerwalk_model::report::{Heartbeat, Sockets};
 use peerwalk_model::{PodRef, TargetKey, Timestamp, Walk};
 
@@ -52,6 +53,8 @@ pub struct TargetEvidence {
     pub consecutive: u32,
     /// The generation of the plan it was gathered under.
     pub plan_generation: u64,
+    /// What was found before, where the prober has been kept from running since: what such walks did not get says nothing.
+    pub undisturbed: Option<Arc<TargetEvidence>>,
 }
 
 impl EvidenceStore {
@@ -91,7 +94,8 @@ impl EvidenceStore {
         let entry = self.pods.entry(pod.clone()).or_default();
         entry.last_heard = Some(at);
         let (signature, finding) = (signature(&walk), finding(&walk));
-        let last = entry.targets.get(&walk.target).filter(|last| last.finding == finding);
+        let before = entry.targets.remove(&walk.target);
+        let last = before.as_ref().filter(|last| last.finding == finding);
         let evidence = TargetEvidence {
             signature,
             finding,
@@ -100,6 +104,7 @@ impl EvidenceStore {
             ended: walk.ended,
             consecutive: last.map_or(1, |last| last.consecutive.max(1)),
             plan_generation: walk.plan_generation,
+            undisturbed: before.filter(|_| is_starved(&walk)).and_then(TargetEvidence::before_strain),
             walk,
         };
         entry.targets.insert(evidence.walk.target.clone(), evidence);
@@ -191,6 +196,23 @@ impl EvidenceStore {
             entry.targets.retain(|key, _| keep(key));
             entry.latencies.retain(|key, _| keep(key));
         }
+    }
+}
+
+fn is_starved(walk: &Walk) -> bool {
+    walk.strain.as_ref().is_some_and(Strain::is_starved)
+}
+
+impl TargetEvidence {
+    /// The walk that a verdict comes from which counts walks that found this.
+    pub fn walk_of(&self, finding: u64) -> &Walk {
+        let undisturbed = self.undisturbed.as_deref().filter(|before| before.finding == finding);
+        &undisturbed.unwrap_or(self).walk
+    }
+
+    /// The last of it that is of a walk whose prober ran.
+    fn before_strain(self) -> Option<Arc<Self>> {
+        if is_starved(&self.walk) { self.undisturbed } else { Some(Arc::new(self)) }
     }
 }
 

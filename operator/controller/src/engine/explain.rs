@@ -57,7 +57,7 @@ impl Engine {
         for (pod, (target, pair)) in pairs {
             let key = TargetKey { check: check.name.clone(), target: target.clone() };
             let aim = self.aim(check, pod, &key)?;
-            let walk = self.evidence_of(pod, &key).map(|evidence| &evidence.walk);
+            let walk = self.evidence_of(pod, &key).map(|evidence| evidence.walk_of(pair.counted.0));
             let _ = writeln!(
                 text,
                 "{}",

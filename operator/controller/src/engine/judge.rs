@@ -1,11 +1,12 @@
 //! Judging the pairs of a check, and the status that follows from it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use peerwalk_api::{ConnectivityCheck, ConnectivityCheckStatus, Target};
 use peerwalk_diagnosis::{Case, Coverage, PairEvidence, Run, Says, Thresholds, judge, outcome, says};
 use peerwalk_model::verdict::Topic;
-use peerwalk_model::{Because, Confidence, Outcome, PodRef, Reason, TargetKey, Timestamp, Verdict};
+use peerwalk_model::{Because, Confidence, Observed, Outcome, PodRef, Reason, TargetKey, Timestamp, Verdict};
 
 use super::checks::{CheckState, PairState};
 use super::facts::Pair;
@@ -144,25 +145,9 @@ impl Engine {
                 stale_after: check.spec.stale_after(),
                 now,
             };
-            let facts = self.facts(&pair, hub.clone());
-            let decisions = self.decisions_of(&pair);
-            let walked = evidence.map(|e| PairEvidence {
-                attestations: self.attestations(pod, &target_key, resolved, now),
-                awaited: self.awaited(pod, &target_key, e.since, now),
-                walk: e.walk.clone(),
-                since: e.since,
-                started: e.started,
-                ended: e.ended,
-                consecutive: e.consecutive,
-            });
-            let verdict = judge(&Case {
-                expect: target.expect.into(),
-                wants_request: target.http_request().is_some(),
-                evidence: walked.as_ref(),
-                decisions: &decisions,
-                facts: &facts,
-                now,
-            });
+            let (verdict, coverage) = self.verdict(&pair, target, hub.as_ref());
+            let undisturbed = self.undisturbed(&pair, target, &verdict, hub.as_ref());
+            let (evidence, verdict) = undisturbed.unwrap_or((evidence, verdict));
             let surplus = self.plans.get(pod).is_some_and(|plan| plan.surplus.contains(&target_key));
             let verdict = if surplus { limits::not_walked() } else { verdict };
             if verdict.reason.is_some() && verdict.confidence < Confidence::Confirmed {
@@ -178,7 +163,7 @@ impl Engine {
             let held = held.filter(|(since, _)| now.since(*since) < ANSWER);
             let (held, verdict) = held.map_or((None, verdict), |(since, b)| (Some(since), b.verdict.clone()));
             let next = follow(before, target, check, evidence, verdict);
-            let reports = facts.coverage == Coverage::Reporting;
+            let reports = coverage == Coverage::Reporting;
             let next = PairState { reports, heard: reports && heard, held, ..next };
             if next.outcome == Outcome::Failed && before.is_none_or(|b| b.outcome != Outcome::Failed) {
                 fallen.push(Fallen {
@@ -197,6 +182,53 @@ impl Engine {
             outputs.extend(self.walk_anew(pod, target, found, now));
         }
         changed
+    }
+
+    fn verdict(
+        &self,
+        pair: &Pair<'_>,
+        target: &Target,
+        hub: Option<&Arc<peerwalk_netpol::Decision>>,
+    ) -> (Verdict, Coverage) {
+        let (pod, now) = (&pair.source.id, pair.now);
+        let facts = self.facts(pair, hub.cloned());
+        let walked = pair.evidence.map(|e| PairEvidence {
+            attestations: self.attestations(pod, pair.key, pair.resolved, now),
+            awaited: self.awaited(pod, pair.key, e.since, now),
+            walk: e.walk.clone(),
+            since: e.since,
+            started: e.started,
+            ended: e.ended,
+            consecutive: e.consecutive,
+        });
+        let verdict = judge(&Case {
+            expect: target.expect.into(),
+            wants_request: target.http_request().is_some(),
+            evidence: walked.as_ref(),
+            decisions: &self.decisions_of(pair),
+            facts: &facts,
+            now,
+        });
+        (verdict, facts.coverage)
+    }
+
+    /// A walk whose prober was kept from running is as none where what it did not get decides: what was found before it
+    /// is judged, by what the cluster is now, as long as it says something.
+    fn undisturbed<'a>(
+        &self,
+        pair: &Pair<'a>,
+        target: &Target,
+        verdict: &Verdict,
+        hub: Option<&Arc<peerwalk_netpol::Decision>>,
+    ) -> Option<(Option<&'a TargetEvidence>, Verdict)> {
+        let latest = pair.evidence.filter(|_| verdict.reason == Some(Reason::ProbeStarved))?;
+        let before = latest.undisturbed.as_deref()?;
+        let plan = self.plans.get(&pair.source.id)?;
+        if !plan.counts(pair.key, before.plan_generation, before.started) {
+            return None;
+        }
+        let (verdict, _) = self.verdict(&Pair { evidence: Some(before), ..*pair }, target, hub);
+        (verdict.observed != Observed::Unknown).then_some((Some(before), verdict))
     }
 
     /// What follows for the status, and the write of it unless it is held back.

@@ -1,6 +1,9 @@
 //! What is proven stands while the rest of a walk, or an answer about it, is on its way, and not for longer.
 
 use super::peers::{ABSENT, OPEN, answers, arrives, attached, denied, from, looks, repeats, reset, saw};
+use peerwalk_model::Walk;
+use peerwalk_model::evidence::{Dial, Strain};
+
 use super::*;
 
 /// A denial that is proven.
@@ -114,4 +117,61 @@ fn plain_words_wait_for_an_answer_too() {
     }
     assert_eq!(said[8], "NotListening confirmed", "{said:?}");
     assert_eq!(said[11], "ConnectionRefused likely", "not for longer than an answer takes: {said:?}");
+}
+
+/// The prober was kept from running for longer than it takes to miss an answer.
+fn starved(walk: &mut Walk) {
+    walk.strain = Some(Strain { run_delay: Strain::STALL, ..Strain::default() });
+}
+
+/// Some sockets of another walk, of which one at least was not in the last.
+fn silent(port: u16) -> Vec<Dial> {
+    let mut dials = world::silent_with_control().split_off(1);
+    for (port, dial) in (port..).zip(&mut dials) {
+        *dial = from(port, dial.clone());
+    }
+    dials
+}
+
+#[test]
+fn a_walk_that_could_not_run_takes_nothing_away() {
+    let mut world = proven();
+    let explained = world.explanation();
+    world.walk_with("web-1", silent(52000), starved);
+    world.settle();
+    assert_eq!(world.verdict(), "PolicyDenied confirmed", "it says nothing");
+    world.walk_with("web-1", silent(53000), starved);
+    world.settle();
+    assert_eq!(world.verdict(), "PolicyDenied confirmed", "nor does the next");
+    assert_eq!(world.explanation(), explained, "by the walk that it comes from");
+    the_policy_goes(&mut world);
+    assert_eq!(world.verdict(), "ProbeStarved suspected", "what was found before it says nothing any more");
+
+    let mut world = attached();
+    world.walk("web-1", super::peers::connected());
+    world.settle();
+    assert_eq!(world.verdict(), "Reachable confirmed");
+    world.walk_with("web-1", silent(52000), starved);
+    world.settle();
+    assert_eq!(world.verdict(), "Reachable confirmed");
+    world.walk("web-1", silent(53000));
+    world.settle();
+    assert!(world.verdict().starts_with("Dropped"), "{} once one ran", world.verdict());
+}
+
+#[test]
+fn what_was_found_before_walks_that_could_not_run_grows_old() {
+    let mut world = attached();
+    world.walk("web-1", super::peers::connected());
+    world.settle();
+    let mut said = Vec::new();
+    for walk in 0..8_u16 {
+        world.pass(30);
+        world.heartbeat("web-1");
+        world.walk_with("web-1", silent(52000 + walk * 16), starved);
+        world.settle();
+        said.push(world.verdict());
+    }
+    assert_eq!(said[0], "Reachable confirmed", "{said:?}");
+    assert_eq!(said[7], "ProbeStarved suspected", "{said:?}");
 }
