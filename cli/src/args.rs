@@ -1,6 +1,11 @@
 //! The command line.
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
+
+use crate::exit::Exit;
+use crate::{command, print};
 
 /// Tells whether workloads can reach what they depend on, and if not, why.
 #[derive(Debug, Parser)]
@@ -13,4 +18,19 @@ pub struct Args {
 
 /// One a file in `command/`.
 #[derive(Debug, Subcommand)]
-pub enum Command {}
+pub enum Command {
+    /// Says whether policies let one end reach another, who decides it, and what to add where they do not
+    Explain(command::explain::Arguments),
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let done = match Args::parse().command {
+        Command::Explain(arguments) => command::explain::run(&arguments),
+    };
+    let exit = done.unwrap_or_else(|error| {
+        print::note(&format!("error: {error:#}"));
+        Exit::Usage
+    });
+    ExitCode::from(exit as u8)
+}

@@ -2,4 +2,10 @@
 
 pub mod args;
 pub mod command;
+pub mod end;
 pub mod exit;
+pub mod flows;
+pub mod input;
+pub mod print;
+pub mod profile;
+pub mod progress;
