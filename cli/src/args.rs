@@ -21,12 +21,15 @@ pub struct Args {
 pub enum Command {
     /// Says whether policies let one end reach another, who decides it, and what to add where they do not
     Explain(command::explain::Arguments),
+    /// Finds policies that do nothing, or not what they seem to
+    Lint(command::lint::Arguments),
 }
 
 /// Runs the program.
 pub fn main() -> ExitCode {
     let done = match Args::parse().command {
         Command::Explain(arguments) => command::explain::run(&arguments),
+        Command::Lint(arguments) => command::lint::run(&arguments),
     };
     let exit = done.unwrap_or_else(|error| {
         print::note(&format!("error: {error:#}"));

@@ -2,3 +2,4 @@
 //! standard output, and what it has to say about it to the standard error.
 
 pub mod explain;
+pub mod lint;

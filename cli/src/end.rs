@@ -57,7 +57,9 @@ pub enum Malformed {
     #[error("{0:?} has too many parts; write NAMESPACE/NAME or KIND/NAMESPACE/NAME")]
     Parts(String),
     /// Not a kind.
-    #[error("{0:?} is no kind that runs or leads to pods; use deployment, statefulset, daemonset, pod, service or another")]
+    #[error(
+        "{0:?} is no kind that runs or leads to pods; use deployment, statefulset, daemonset, pod, service or another"
+    )]
     Kind(String),
     /// Not a port.
     #[error("{0:?} is no port; use a number from 1 to 65535, or the name of one")]

@@ -39,12 +39,22 @@ impl Input {
     /// # Errors
     /// Where nothing was named, or it cannot be opened, or nothing in it is an object.
     pub fn cluster(&self, progress: &mut Progress) -> Result<Cluster> {
-        if self.files.is_empty() {
-            bail!("nothing to read: name manifests with -f, as in `-f deploy/` or `kustomize build | peerwalk … -f -`");
-        }
-        let cluster = read(&self.files, Reader::new(Limits::default()), progress)?;
+        let cluster = self.quietly(progress)?;
         tell(&cluster);
         Ok(cluster)
+    }
+
+    /// Reads what was named, and says nothing of what of it cannot be read.
+    ///
+    /// # Errors
+    /// As [`cluster`](Self::cluster).
+    pub fn quietly(&self, progress: &mut Progress) -> Result<Cluster> {
+        if self.files.is_empty() {
+            bail!(
+                "nothing to read: name manifests with -f, as in `-f deploy/` or `kustomize build | peerwalk … -f -`"
+            );
+        }
+        read(&self.files, Reader::new(Limits::default()), progress)
     }
 }
 

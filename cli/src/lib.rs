@@ -6,6 +6,8 @@ pub mod end;
 pub mod exit;
 pub mod flows;
 pub mod input;
+pub mod lint;
 pub mod print;
 pub mod profile;
 pub mod progress;
+pub mod sarif;

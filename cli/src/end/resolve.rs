@@ -69,7 +69,8 @@ fn object<'a>(
     name: &str,
     to: Option<Option<&Port>>,
 ) -> Result<Found<'a>, NotFound> {
-    let service = cluster.services.iter().find(|service| service.namespace == namespace && service.name == name);
+    let service =
+        cluster.services.iter().find(|service| service.namespace == namespace && service.name == name);
     let workloads = workloads(cluster, kind, namespace, name);
     let meant = service.filter(|service| match (kind, to) {
         (Some("Service"), _) => true,
@@ -106,12 +107,7 @@ fn has(service: &Service, port: &Port) -> bool {
     })
 }
 
-fn workloads<'a>(
-    cluster: &'a Cluster,
-    kind: Option<&str>,
-    namespace: &str,
-    name: &str,
-) -> Vec<&'a Workload> {
+fn workloads<'a>(cluster: &'a Cluster, kind: Option<&str>, namespace: &str, name: &str) -> Vec<&'a Workload> {
     let of = |workload: &&Workload| {
         workload.name.namespace == namespace
             && workload.name.name == name
@@ -137,9 +133,8 @@ fn at(cluster: &Cluster, address: IpAddr) -> Found<'_> {
     };
     let node = cluster.nodes.iter().find(|node| node.addresses.contains(&address));
     let pod = pods().find(|pod| !pod.finished && !pod.host_network);
-    let found = |pod: &Arc<Pod>| {
-        Found::Pods(format!("{}/{} (Pod)", pod.namespace, pod.name), vec![Arc::clone(pod)])
-    };
+    let found =
+        |pod: &Arc<Pod>| Found::Pods(format!("{}/{} (Pod)", pod.namespace, pod.name), vec![Arc::clone(pod)]);
     match (pod, node) {
         (Some(pod), _) => found(pod),
         (None, Some(node)) => Found::Node(Arc::clone(node)),
@@ -165,7 +160,9 @@ fn missing(cluster: &Cluster, what: &'static str, named: String, name: &str) -> 
     let services = cluster.services.iter().map(|service| (&service.namespace, &service.name));
     let mut near: Vec<(usize, String)> = workloads
         .chain(services)
-        .map(|(of, known)| (distance(known, name) + 3 * usize::from(of != namespace), format!("{of}/{known}")))
+        .map(|(of, known)| {
+            (distance(known, name) + 3 * usize::from(of != namespace), format!("{of}/{known}"))
+        })
         .filter(|(distance, _)| *distance <= 1 + name.len() / 2)
         .collect();
     near.sort();
