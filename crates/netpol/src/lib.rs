@@ -27,13 +27,13 @@ mod record;
 mod selector;
 mod text;
 
-pub use admit::{AdmittingPeer, AdmittingRule};
+pub use admit::{AdmittingPeer, AdmittingRule, Fix};
 pub use caveat::Caveat;
 pub use cluster::{NamedPort, Namespace, Node, Pod};
 pub use cluster_policy::{Action, ClusterPeer, ClusterPolicy, ClusterPort, ClusterRule, PodSet, Tier};
 pub use decision::{
-    Cause, Decision, Difference, DirectionDecision, Exemption, NearestMiss, PeerDifference, PolicyStep,
-    PortDifference, PortReason, RuleRef, RuleStep, Verdict,
+    Cause, Decision, Difference, DirectionDecision, Exemption, ListedPort, NearestMiss, PeerDifference,
+    PolicyStep, PortDifference, PortReason, RuleRef, RuleStep, Verdict,
 };
 pub use evaluate::evaluate;
 pub use flow::{Flow, Peer, PeerKind};
