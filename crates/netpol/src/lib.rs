@@ -20,11 +20,14 @@ mod flow;
 mod index;
 #[cfg(feature = "k8s")]
 pub mod lower;
+mod matrix;
 mod policy;
+mod port_set;
 mod profile;
 #[cfg(feature = "serde")]
 mod record;
 mod selector;
+mod span;
 mod text;
 
 pub use admit::{AdmittingPeer, AdmittingRule, Fix};
@@ -38,7 +41,9 @@ pub use decision::{
 pub use evaluate::evaluate;
 pub use flow::{Flow, Peer, PeerKind};
 pub use index::PolicyIndex;
+pub use matrix::{AddressRange, End, EndId, Matrix, Member, Objects, Owner, PortsId, Reach, Reached};
 pub use peerwalk_model::{Direction, Protocol};
 pub use policy::{Policy, PolicyKind, PolicyRef, Ports, Rule, RulePeer, RulePort};
+pub use port_set::PortSet;
 pub use profile::{HostNetwork, NamedPorts, Profile, ServiceAddress};
 pub use selector::{Operator, Requirement, Selector};

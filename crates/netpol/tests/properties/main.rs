@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test may panic, in its helpers too")]
 
 mod generate;
+mod matrix;
 mod reference;
 
 use std::sync::Arc;
