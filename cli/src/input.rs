@@ -49,12 +49,20 @@ impl Input {
     /// # Errors
     /// As [`cluster`](Self::cluster).
     pub fn quietly(&self, progress: &mut Progress) -> Result<Cluster> {
+        self.with(Reader::new(Limits::default()), progress)
+    }
+
+    /// Reads what was named with a reader of its own.
+    ///
+    /// # Errors
+    /// As [`cluster`](Self::cluster).
+    pub fn with(&self, reader: Reader, progress: &mut Progress) -> Result<Cluster> {
         if self.files.is_empty() {
             bail!(
                 "nothing to read: name manifests with -f, as in `-f deploy/` or `kustomize build | peerwalk … -f -`"
             );
         }
-        read(&self.files, Reader::new(Limits::default()), progress)
+        read(&self.files, reader, progress)
     }
 }
 
