@@ -41,7 +41,10 @@ pub use decision::{
 pub use evaluate::evaluate;
 pub use flow::{Flow, Peer, PeerKind};
 pub use index::PolicyIndex;
-pub use matrix::{AddressRange, End, EndId, Matrix, Member, Objects, Owner, PortsId, Reach, Reached};
+pub use matrix::{
+    AddressRange, Block, Change, Changed, ChangedDecisions, Changes, End, EndId, Matrix, Member, Objects,
+    Owner, PortsId, Reach, Reached,
+};
 pub use peerwalk_model::{Direction, Protocol};
 pub use policy::{Policy, PolicyKind, PolicyRef, Ports, Rule, RulePeer, RulePort};
 pub use port_set::PortSet;

@@ -201,11 +201,6 @@ impl Ends {
         self.profile.host_network == HostNetwork::AsPod
     }
 
-    /// Whether policies of the cluster see a class of host-network pods.
-    pub fn does_cluster_see_hosts(&self) -> bool {
-        false
-    }
-
     pub fn find_namespace(&self, name: &str) -> Option<u32> {
         self.namespace_numbers.get(name).copied()
     }
@@ -341,6 +336,10 @@ impl Ends {
         for place in places {
             self.of_pods.remove(*place);
             self.of_nodes.remove(*place);
+            let class = self.member(*place).and_then(|member| member.class);
+            if let Some(class) = class.and_then(|class| self.classes.get_mut(class as usize)) {
+                class.spans = span::without(&class.spans, &[(*place, *place)]);
+            }
             let (line, place) = self.line(*place);
             if let Some(member) = line.get_mut(place) {
                 *member = None;

@@ -7,8 +7,9 @@ use peerwalk_model::{Direction, Protocol};
 
 use super::blocks::Held;
 use super::ends::{Ends, HOSTS, Named, PODS};
+use super::place;
 use super::words::Query;
-use crate::cluster_policy::{Action, ClusterPeer, ClusterPolicy, ClusterPort, ClusterRule, PodSet};
+use crate::cluster_policy::{Action, ClusterPeer, ClusterPolicy, ClusterPort, ClusterRule, PodSet, Tier};
 use crate::policy::{Policy, Ports, Rule, RulePeer};
 use crate::port_set::PortSet;
 use crate::selector::Selector;
@@ -98,17 +99,14 @@ type Resolved = (Protocol, u16, Vec<Span<u32>>);
 pub(super) struct OfCluster {
     namespaces: Query,
     pods: Query,
-    pub ingress: Vec<Share>,
-    pub egress: Vec<Share>,
-    pub policy: Arc<ClusterPolicy>,
+    /// Rules by direction, once they are needed.
+    shares: Option<[Vec<Share>; 2]>,
+    pub tier: Tier,
 }
 
 impl OfCluster {
     pub fn shares(&self, direction: Direction) -> &[Share] {
-        match direction {
-            Direction::Ingress => &self.ingress,
-            Direction::Egress => &self.egress,
-        }
+        self.shares.as_ref().map_or(&[], |shares| &shares[place(direction)])
     }
 
     pub fn selects_in(&self, ends: &Ends, namespace: u32) -> bool {
@@ -116,8 +114,7 @@ impl OfCluster {
     }
 
     pub fn selects(&self, ends: &Ends, class: u32) -> bool {
-        (!ends.classes[class as usize].host || ends.does_cluster_see_hosts())
-            && ends.class_labels.matches(class, &self.pods)
+        !ends.classes[class as usize].host && ends.class_labels.matches(class, &self.pods)
     }
 }
 
@@ -143,13 +140,20 @@ impl<'a> Rules<'a> {
         }
     }
 
-    pub fn of_cluster(&mut self, policy: &'a Arc<ClusterPolicy>) -> OfCluster {
+    pub fn of_cluster(&self, policy: &ClusterPolicy) -> OfCluster {
         OfCluster {
             namespaces: Query::new(&policy.subject.namespaces, &self.ends.words),
             pods: Query::new(&policy.subject.pods, &self.ends.words),
-            ingress: self.cluster_rules(&policy.ingress, Direction::Ingress),
-            egress: self.cluster_rules(&policy.egress, Direction::Egress),
-            policy: Arc::clone(policy),
+            shares: None,
+            tier: policy.tier,
+        }
+    }
+
+    /// Makes the shares of a policy of the cluster.
+    pub fn prepare(&mut self, prepared: &mut OfCluster, policy: &'a ClusterPolicy) {
+        if prepared.shares.is_none() {
+            let egress = self.cluster_rules(&policy.egress, Direction::Egress);
+            prepared.shares = Some([egress, self.cluster_rules(&policy.ingress, Direction::Ingress)]);
         }
     }
 
@@ -342,9 +346,7 @@ impl<'a> Rules<'a> {
     fn cluster_peer(&mut self, peer: &'a ClusterPeer) -> Arc<Peers> {
         let profile = self.ends.profile;
         match peer {
-            ClusterPeer::Pods(PodSet { namespaces, pods }) => {
-                self.pods(namespaces, pods, self.ends.does_cluster_see_hosts())
-            }
+            ClusterPeer::Pods(PodSet { namespaces, pods }) => self.pods(namespaces, pods, false),
             ClusterPeer::Networks(networks) => {
                 let held = Held::networks(networks, profile.ipv6);
                 Arc::new(held.peers(self.ends, profile.networks_match_pods))

@@ -1,8 +1,9 @@
 //! All pairs at once against flow by flow.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use peerwalk_netpol::{End, Flow, Matrix, Node, Objects, Peer, PeerKind, Profile, evaluate};
+use peerwalk_netpol::{End, EndId, Flow, Matrix, Node, Objects, Peer, PeerKind, PortSet, Profile, evaluate};
 use proptest::prelude::*;
 
 use super::PROFILES;
@@ -90,4 +91,41 @@ proptest! {
             }
         }
     }
+
+    #[test]
+    fn every_pair_is_in_one_block(cluster in cluster()) {
+        let objects = objects(&cluster);
+        for profile in &PROFILES {
+            let matrix = Matrix::new(&objects, *profile);
+            blocks_agree(&matrix)?;
+        }
+    }
+}
+
+/// Every pair of ends is in one block with its ports, or in none when it has no port.
+pub fn blocks_agree(matrix: &Matrix) -> Result<(), TestCaseError> {
+    let mut told: HashMap<(EndId, EndId), PortSet> = HashMap::new();
+    let mut again = Vec::new();
+    matrix.for_each_block(|block| {
+        for source in block.sources().flat_map(|(first, last)| first.to(last)) {
+            for destination in block.destinations().flat_map(|(first, last)| first.to(last)) {
+                if told.insert((source, destination), block.ports.clone()).is_some() {
+                    again.push((source, destination));
+                }
+            }
+        }
+    });
+    prop_assert_eq!(again, vec![], "told twice");
+    for (source, one) in matrix.ends() {
+        for (destination, other) in matrix.ends() {
+            let families = [one, other].map(|member| member.ip.map(|ip| ip.is_ipv4()));
+            if one.is_same_pod(other) || families[0] != families[1] {
+                continue;
+            }
+            let ports = matrix.ports(End::Inside(source), End::Inside(destination));
+            let told = told.remove(&(source, destination)).unwrap_or_default();
+            prop_assert_eq!(told, ports, "{:?} to {:?}", one, other);
+        }
+    }
+    Ok(())
 }
