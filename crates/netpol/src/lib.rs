@@ -6,7 +6,9 @@
 //! feature `k8s`, [`lower`] reads the Kubernetes types; with `serde`, a decision has a form for files.
 //!
 //! The semantics are those of `networking.k8s.io/v1` (`staging/src/k8s.io/api/networking/v1/types.go`, its
-//! defaulting and validation, the NetworkPolicy page of kubernetes.io, and the sig-network e2e tests).
+//! defaulting and validation, the NetworkPolicy page of kubernetes.io, and the sig-network e2e tests), and of
+//! `policy.networking.k8s.io` v1alpha2 and v1alpha1 (the types and conformance tests of
+//! kubernetes-sigs/network-policy-api). Where they leave room, `docs/policy-semantics.md` says how it is read here.
 
 mod admit;
 mod caveat;
@@ -24,6 +26,7 @@ mod policy;
 mod profile;
 #[cfg(feature = "serde")]
 mod record;
+mod roll_up;
 mod selector;
 mod text;
 
@@ -41,4 +44,5 @@ pub use index::PolicyIndex;
 pub use peerwalk_model::{Direction, Protocol};
 pub use policy::{Policy, PolicyKind, PolicyRef, Ports, Rule, RulePeer, RulePort};
 pub use profile::{HostNetwork, NamedPorts, Profile, ServiceAddress};
+pub use roll_up::RollUp;
 pub use selector::{Operator, Requirement, Selector};
