@@ -59,9 +59,11 @@ pub struct ChangedDecisions {
     pub direction: Direction,
     /// The subjects, in runs: the first and the last.
     pub subjects: Vec<(EndId, EndId)>,
-    /// Peers inside the cluster, in runs, with the ports before and after. Pairs of a subject with itself, and with its own
-    /// node where that is always reached, are to be left out; see [`Matrix::direction`].
+    /// Peers inside the cluster, in runs, with the ports before and after; not for pairs of a subject with itself.
     pub inside: Vec<Changes<EndId>>,
+    /// The same for peers that are the node that a subject is on, or host-network pods that count as it: these are here,
+    /// and not in `inside`, where the profile has it that a pod and its node always reach each other.
+    pub own_node: Vec<Changes<EndId>>,
     /// Peers outside.
     pub outside: Vec<(AddressRange, PortsId, PortsId)>,
 }
@@ -248,27 +250,24 @@ impl Matrix {
     ) -> ChangedDecisions {
         let open = Row::open();
         let (before, after) = (before.unwrap_or(&open), after.unwrap_or(&open));
-        let mut inside = before.inside.differences(&after.inside);
-        // Where NetworkPolicies do not apply to a subject's own node, those of the cluster may have changed.
-        inside.extend(before.own_node.differences(&after.own_node));
-        inside.sort_unstable();
-        inside.dedup();
-        let inside = inside.into_iter().map(|((first, last), before, after)| Changes {
-            first: EndId(first),
-            last: EndId(last),
-            before,
-            after,
-        });
         let v4 = outside(&before.v4, &after.v4, |ip| Ipv4Addr::from(ip).into());
         let v6 = outside(&before.v6, &after.v6, |ip| Ipv6Addr::from(ip).into());
         let subjects: Vec<Span<u32>> = self.ends.spans(classes.iter().copied());
         ChangedDecisions {
             direction,
             subjects: subjects.into_iter().map(|span| (EndId(span.0), EndId(span.1))).collect(),
-            inside: inside.collect(),
+            inside: changes(&before.inside, &after.inside),
+            own_node: changes(&before.own_node, &after.own_node),
             outside: v4.chain(v6).collect(),
         }
     }
+}
+
+fn changes(before: &Steps<u32>, after: &Steps<u32>) -> Vec<Changes<EndId>> {
+    let parts = before.differences(after).into_iter();
+    let change =
+        |((first, last), before, after)| Changes { first: EndId(first), last: EndId(last), before, after };
+    parts.map(change).collect()
 }
 
 fn outside<T: Coordinate>(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use peerwalk_model::{Direction, Protocol};
 
 use super::blocks::Held;
-use super::ends::{Ends, HOSTS, Named, PODS};
+use super::ends::{Ends, Named, Owner, PODS};
 use super::place;
 use super::words::Query;
 use crate::cluster_policy::{Action, ClusterPeer, ClusterPolicy, ClusterPort, ClusterRule, PodSet, Tier};
@@ -114,7 +114,8 @@ impl OfCluster {
     }
 
     pub fn selects(&self, ends: &Ends, class: u32) -> bool {
-        !ends.classes[class as usize].host && ends.class_labels.matches(class, &self.pods)
+        (!ends.classes[class as usize].host || ends.does_cluster_see_hosts())
+            && ends.class_labels.matches(class, &self.pods)
     }
 }
 
@@ -207,11 +208,7 @@ impl<'a> Rules<'a> {
         let query = Query::new(pods, &ends.words);
         let chosen = self.namespaces(namespaces);
         let mut spans = if query.is_everything() && namespaces.requirements.is_empty() {
-            let mut spans = vec![PODS];
-            spans.extend(
-                ends.classes.iter().filter(|class| class.host).flat_map(|class| class.spans.iter().copied()),
-            );
-            span::normal(spans)
+            span::normal(ends.everywhere())
         } else {
             ends.spans(ends.select_among(&chosen, &query))
         };
@@ -346,7 +343,9 @@ impl<'a> Rules<'a> {
     fn cluster_peer(&mut self, peer: &'a ClusterPeer) -> Arc<Peers> {
         let profile = self.ends.profile;
         match peer {
-            ClusterPeer::Pods(PodSet { namespaces, pods }) => self.pods(namespaces, pods, false),
+            ClusterPeer::Pods(PodSet { namespaces, pods }) => {
+                self.pods(namespaces, pods, self.ends.does_cluster_see_hosts())
+            }
             ClusterPeer::Networks(networks) => {
                 let held = Held::networks(networks, profile.ipv6);
                 Arc::new(held.peers(self.ends, profile.networks_match_pods))
@@ -360,12 +359,11 @@ impl<'a> Rules<'a> {
     fn nodes(&self, selector: &Selector) -> Peers {
         let places = self.ends.hosts().filter(|(_, member)| {
             let node = match &member.owner {
-                super::ends::Owner::Node(node) => Some(node),
-                super::ends::Owner::Pod(pod) => pod.node.as_ref().and_then(|name| self.ends.nodes.get(name)),
+                Owner::Node(node) => Some(node),
+                Owner::Pod(pod) => self.ends.node_of(pod),
             };
-            node.is_some_and(|node| selector.matches(&node.labels))
+            node.map_or(selector.requirements.is_empty(), |node| selector.matches(&node.labels))
         });
-        debug_assert!(HOSTS > PODS.1, "nodes stand behind the pods");
         Peers::inside(span::of_values(places.map(|(place, _)| place)))
     }
 }

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use peerwalk_netpol::{
-    Change, Changed, Direction, End, EndId, HostNetwork, Matrix, Member, Namespace, Objects, Owner, Pod,
-    PortSet, Profile,
+    Change, Changed, Direction, End, EndId, Matrix, Member, Namespace, Objects, Owner, Pod, PortSet, Profile,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -57,16 +56,12 @@ fn told(matrix: &Matrix, changed: &Changed) -> BTreeMap<(Egress, Key, Key), (Por
     for decision in &changed.decisions {
         for subject in decision.subjects.iter().flat_map(|(first, last)| first.to(*last)) {
             let Some(one) = matrix.member(subject) else { continue };
-            for run in &decision.inside {
-                for (peer, other) in matrix.ends().filter(|(end, _)| *end >= run.first && *end <= run.last) {
-                    let after = matrix.direction(decision.direction, End::Inside(subject), End::Inside(peer));
-                    if after == matrix.port_set(run.after)
-                        && !one.is_same_pod(other)
-                        && !is_own_node(matrix, one, other)
-                    {
-                        let ports = (matrix.port_set(run.before).clone(), after.clone());
-                        found.insert((decision.direction == Direction::Egress, key(one), key(other)), ports);
-                    }
+            for (peer, other) in matrix.ends().filter(|(_, other)| !one.is_same_pod(other)) {
+                let own_node = matrix.profile().own_node && is_own_node(matrix, one, other);
+                let runs = if own_node { &decision.own_node } else { &decision.inside };
+                for run in runs.iter().filter(|run| run.first <= peer && peer <= run.last) {
+                    let ports = (matrix.port_set(run.before).clone(), matrix.port_set(run.after).clone());
+                    found.insert((decision.direction == Direction::Egress, key(one), key(other)), ports);
                 }
             }
         }
@@ -80,15 +75,14 @@ fn is_own_node(matrix: &Matrix, subject: &Member, peer: &Member) -> bool {
     match &peer.owner {
         Owner::Node(node) => pod.node.as_ref() == Some(&node.name),
         Owner::Pod(other) => {
-            let as_node = matrix.profile().host_network == HostNetwork::AsNode;
-            as_node && other.host_network && other.node == pod.node
+            !matrix.profile().host_network.is_peer() && other.host_network && other.node == pod.node
         }
     }
 }
 
 /// Applies a step to the objects and gives the change.
 fn step(objects: &mut Objects, spare: &Objects, (sort, which, from): &Step) -> Option<Change> {
-    match sort % 5 {
+    match sort % 7 {
         // A policy comes, or becomes another.
         0 if !spare.policies.is_empty() => {
             let policy = Arc::clone(from.get(&spare.policies));
@@ -119,6 +113,16 @@ fn step(objects: &mut Objects, spare: &Objects, (sort, which, from): &Step) -> O
             objects.pods.push(Arc::clone(pod));
             let (namespace, name) = (pod.namespace.clone(), pod.name.clone());
             Some(Change::Pod { namespace, name, pod: Some(Arc::clone(pod)) })
+        }
+        5 if !spare.cluster_policies.is_empty() => {
+            let policy = Arc::clone(from.get(&spare.cluster_policies));
+            objects.cluster_policies.retain(|known| known.reference != policy.reference);
+            objects.cluster_policies.push(Arc::clone(&policy));
+            Some(Change::ClusterPolicy(policy.reference.clone(), Some(policy)))
+        }
+        6 if !objects.cluster_policies.is_empty() => {
+            let gone = objects.cluster_policies.remove(which.index(objects.cluster_policies.len()));
+            Some(Change::ClusterPolicy(gone.reference.clone(), None))
         }
         _ => None,
     }
@@ -168,7 +172,7 @@ proptest! {
         spare in cluster(),
         steps in proptest::collection::vec(any::<Step>(), 1..6),
     ) {
-        for profile in [PROFILES[0], PROFILES[3]] {
+        for profile in [PROFILES[3], Profile::OVN_KUBERNETES, Profile::NP_GUARD] {
             follow(&cluster, &spare, &steps, profile)?;
         }
     }
