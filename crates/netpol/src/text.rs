@@ -262,19 +262,52 @@ impl AdmittingRule {
             AdmittingPeer::IpBlock(cidr) => format!(r#""ipBlock":{{"cidr":"{cidr}"}}"#),
             AdmittingPeer::Pods { namespace, labels } => {
                 let of = [("kubernetes.io/metadata.name".to_owned(), namespace.clone())].into();
-                let pods = if labels.is_empty() { String::new() } else { selector(",", "pod", labels) };
-                selector("", "namespace", &of) + &pods
+                let pods =
+                    if labels.is_empty() { String::new() } else { format!(",{}", selector("pod", labels)) };
+                selector("namespace", &of) + &pods
             }
         };
         let (port, protocol) = (self.port, self.protocol);
         format!(r#"{{"{way}":[{{{peer}}}],"ports":[{{"port":{port},"protocol":"{protocol}"}}]}}"#)
     }
+
+    /// The rule as a `NetworkPolicy` that holds nothing else, in the same form.
+    pub fn object(&self) -> impl Display {
+        let way = match self.direction {
+            Direction::Egress => ("egress", "Egress"),
+            Direction::Ingress => ("ingress", "Ingress"),
+        };
+        let metadata = format!(r#"{{"name":"{}","namespace":"{}"}}"#, self.name(), self.namespace);
+        let subject = if self.subject.is_empty() {
+            r#""podSelector":{}"#.to_owned()
+        } else {
+            selector("pod", &self.subject)
+        };
+        let spec = format!(r#"{{{subject},"policyTypes":["{}"],"{}":[{}]}}"#, way.1, way.0, self.item());
+        format!(
+            r#"{{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{metadata},"spec":{spec}}}"#
+        )
+    }
+
+    /// A name for that object, such as `allow-ingress-shop-web-5432`.
+    pub fn name(&self) -> String {
+        let peer = match &self.peer {
+            AdmittingPeer::IpBlock(cidr) => cidr.addr().to_string(),
+            AdmittingPeer::Pods { namespace, labels } => {
+                let values: Vec<&str> = labels.values().map(String::as_str).collect();
+                format!("{namespace}-{}", values.join("-"))
+            }
+        };
+        let text = format!("allow-{}-{peer}", self.direction).to_lowercase();
+        let kept = text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(200);
+        format!("{}-{}", kept.collect::<String>().trim_end_matches('-'), self.port)
+    }
 }
 
-/// A selector of a peer. Keys and values of labels have nothing in them that JSON would escape.
-fn selector(before: &str, of: &str, labels: &BTreeMap<String, String>) -> String {
+/// A selector. Keys and values of labels have nothing in them that JSON would escape.
+fn selector(of: &str, labels: &BTreeMap<String, String>) -> String {
     let labels: Vec<String> = labels.iter().map(|(key, value)| format!(r#""{key}":"{value}""#)).collect();
-    format!(r#"{before}"{of}Selector":{{"matchLabels":{{{}}}}}"#, labels.join(","))
+    format!(r#""{of}Selector":{{"matchLabels":{{{}}}}}"#, labels.join(","))
 }
 
 impl Display for AdmittingPeer {
