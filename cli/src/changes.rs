@@ -103,9 +103,12 @@ impl Told {
 fn inside(old: &Told, new: &Told) -> Vec<Change> {
     let rows = |told: &Told| -> BTreeMap<(WorkloadName, WorkloadName), Open> {
         let name = |place: usize| told.pairs.names.get(place).cloned();
-        let all = told.pairs.inside.iter().enumerate().flat_map(|(from, reached)| {
-            reached.iter().map(move |(to, open)| (from, *to, *open))
-        });
+        let all = told
+            .pairs
+            .inside
+            .iter()
+            .enumerate()
+            .flat_map(|(from, reached)| reached.iter().map(move |(to, open)| (from, *to, *open)));
         all.filter_map(|(from, to, open)| Some(((name(from)?, name(to)?), open))).collect()
     };
     let (before, after) = (rows(old), rows(new));
@@ -172,7 +175,8 @@ fn overlaid(before: &[(AddressRange, Open)], after: &[(AddressRange, Open)]) -> 
     };
     let mut found = Vec::new();
     for v4 in [true, false] {
-        let ranges = before.iter().chain(after).map(|(range, _)| range).filter(|range| range.first.is_ipv4() == v4);
+        let ranges =
+            before.iter().chain(after).map(|(range, _)| range).filter(|range| range.first.is_ipv4() == v4);
         found.extend(cuts(ranges).into_iter().map(|part| (part, (at(before, &part), at(after, &part)))));
     }
     merged(found)
