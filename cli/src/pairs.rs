@@ -2,7 +2,7 @@
 
 mod alike;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::net::IpAddr;
 
@@ -256,18 +256,18 @@ fn overlay(ends: &[Vec<(AddressRange, PortSet)>], known: &mut Known) -> Vec<(Add
 
 /// The parts into which ranges cut each other.
 pub fn cuts<'a>(ranges: impl Iterator<Item = &'a AddressRange>) -> Vec<AddressRange> {
-    let mut points: BTreeMap<IpAddr, ()> = BTreeMap::new();
+    let mut points: BTreeSet<IpAddr> = BTreeSet::new();
     let mut last: Option<IpAddr> = None;
     for range in ranges {
-        points.insert(range.first, ());
+        points.insert(range.first);
         match next(range.last) {
             Some(after) => {
-                points.insert(after, ());
+                points.insert(after);
             }
             None => last = Some(range.last),
         }
     }
-    let points: Vec<IpAddr> = points.into_keys().collect();
+    let points: Vec<IpAddr> = points.into_iter().collect();
     let mut found: Vec<AddressRange> = points
         .windows(2)
         .filter_map(|pair| match pair {

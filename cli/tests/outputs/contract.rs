@@ -61,20 +61,27 @@ fn every_field_is_on_the_page_and_none_else() {
     let real: BTreeSet<String> = real
         .into_iter()
         .map(|path| path.replace("flows[].egress", "flows[].…").replace("flows[].ingress", "flows[].…"))
-        .map(|path| path.replace("flows[].….", "…"))
+        .map(|path| path.replace("flows[].….", "…."))
         .filter(|path| path != "flows[].…")
         .collect();
     let page = page();
     let rows = page.lines().filter(|line| line.starts_with("| `")).flat_map(|line| {
         let cell = line.split('|').nth(1).unwrap_or_default();
-        cell.split('`').skip(1).step_by(2).map(|path| path.trim_end_matches("[]").to_owned()).collect::<Vec<_>>()
+        cell.split('`')
+            .skip(1)
+            .step_by(2)
+            .map(|path| path.trim_end_matches("[]").to_owned())
+            .collect::<Vec<_>>()
     });
     let written: BTreeSet<String> = rows.collect();
     let both = ["flows[].egress", "flows[].ingress"].map(str::to_owned);
     let expected: BTreeSet<String> = real.into_iter().chain(both).collect();
     let missing: Vec<_> = expected.difference(&written).collect();
     let surplus: Vec<_> = written.difference(&expected).collect();
-    assert!(missing.is_empty() && surplus.is_empty(), "not on the page: {missing:?}; not in any answer: {surplus:?}");
+    assert!(
+        missing.is_empty() && surplus.is_empty(),
+        "not on the page: {missing:?}; not in any answer: {surplus:?}"
+    );
 }
 
 #[test]
@@ -99,9 +106,14 @@ fn exit_codes_are_those_of_the_page() {
 
 #[test]
 fn a_service_of_which_some_endpoints_are_open_is_partial() {
-    let value = answer(&["explain", "-f", "tiers", "--from", "ledger/api", "--to", "ledger/db", "-o", "json"]);
+    let value =
+        answer(&["explain", "-f", "tiers", "--from", "ledger/api", "--to", "ledger/db", "-o", "json"]);
     assert_eq!(value["verdict"], "Partial", "{value:#}");
-    let verdicts: BTreeSet<&str> =
-        value["flows"].as_array().unwrap().iter().filter_map(|flow| flow["ingress"]["verdict"].as_str()).collect();
+    let verdicts: BTreeSet<&str> = value["flows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|flow| flow["ingress"]["verdict"].as_str())
+        .collect();
     assert_eq!(verdicts, BTreeSet::from(["Allowed", "Denied"]));
 }

@@ -40,11 +40,23 @@ fn outputs_are_as_before() {
         ("explain-yaml", explain(&["-o", "yaml"])),
         ("explain-expected", explain(&["--expect", "denied"])),
         ("explain-not-expected", explain(&["--expect", "allowed"])),
-        ("explain-after", vec!["explain", "-f", "shop-after", "--from", "shop/web", "--to", "ledger/postgres"]),
-        ("explain-outside", vec!["explain", "-f", "shop", "--from", "203.0.113.7", "--to", "http://web.shop.svc"]),
-        ("explain-unknown", vec!["explain", "-f", "shop", "--from", "shop/web", "--to", "https://api.example.com"]),
+        (
+            "explain-after",
+            vec!["explain", "-f", "shop-after", "--from", "shop/web", "--to", "ledger/postgres"],
+        ),
+        (
+            "explain-outside",
+            vec!["explain", "-f", "shop", "--from", "203.0.113.7", "--to", "http://web.shop.svc"],
+        ),
+        (
+            "explain-unknown",
+            vec!["explain", "-f", "shop", "--from", "shop/web", "--to", "https://api.example.com"],
+        ),
         ("explain-no-such", vec!["explain", "-f", "shop", "--from", "shop/wbe", "--to", "ledger/postgres"]),
-        ("explain-no-port", vec!["explain", "-f", "shop", "--from", "shop/web", "--to", "ledger/postgres:80"]),
+        (
+            "explain-no-port",
+            vec!["explain", "-f", "shop", "--from", "shop/web", "--to", "ledger/postgres:80"],
+        ),
         ("explain-nothing", vec!["explain", "--from", "shop/web", "--to", "ledger/postgres"]),
         ("matrix", vec!["matrix", "-f", "shop"]),
         ("matrix-json", vec!["matrix", "-f", "shop", "-o", "json"]),
@@ -95,16 +107,24 @@ fn shells_and_man_are_served() {
     for (arguments, expected) in [(vec!["man"], "peerwalk"), (vec!["man", "explain"], "expect")] {
         let output = peerwalk(&arguments);
         let text = String::from_utf8(output.stdout).unwrap();
-        assert!(output.status.success() && text.contains(".TH") && text.contains(expected), "{arguments:?}: {text}");
+        assert!(
+            output.status.success() && text.contains(".TH") && text.contains(expected),
+            "{arguments:?}: {text}"
+        );
     }
     assert_eq!(peerwalk(&["man", "nothing"]).status.code(), Some(2));
 }
 
 #[test]
 fn wrong_command_lines_are_refused() {
-    for arguments in [vec!["explain"], vec!["nothing"], vec!["matrix", "-f", "no-such-folder"], vec!["diff", "-", "-"]] {
+    for arguments in
+        [vec!["explain"], vec!["nothing"], vec!["matrix", "-f", "no-such-folder"], vec!["diff", "-", "-"]]
+    {
         let output = peerwalk(&arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
-        assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{arguments:?} says why on the standard error");
+        assert!(
+            output.stdout.is_empty() && !output.stderr.is_empty(),
+            "{arguments:?} says why on the standard error"
+        );
     }
 }

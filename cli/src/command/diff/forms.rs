@@ -100,6 +100,9 @@ fn named(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
 
+/// Which ports of a change are told.
+type Set = fn(&Change) -> PortSet;
+
 /// For comments: what is opened first.
 pub fn md(changes: &Changes) -> String {
     if changes.pairs.is_empty() {
@@ -114,7 +117,6 @@ pub fn md(changes: &Changes) -> String {
             .collect();
         let _ = writeln!(text, "\nPolicies: {}", policies.join(", "));
     }
-    type Set = fn(&Change) -> PortSet;
     let sorts: [(&str, &str, Set); 2] =
         [("Opened", "now open", Change::opened), ("Closed", "no longer open", Change::closed)];
     for (title, column, set) in sorts {

@@ -109,7 +109,9 @@ fn externals(cluster: &Cluster, direction: Direction) -> Vec<(String, End)> {
     for policy in &cluster.cluster_policies {
         for peer in policy.rules(direction).iter().flat_map(|rule| &rule.peers) {
             if let ClusterPeer::Networks(networks) = peer {
-                networks.iter().for_each(|network| cut(network, &[]));
+                for network in networks {
+                    cut(network, &[]);
+                }
             }
         }
     }
