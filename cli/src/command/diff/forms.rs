@@ -69,7 +69,11 @@ pub fn text(changes: &Changes) -> String {
 fn summary(changes: &Changes) -> String {
     let count = |became| changes.pairs.iter().filter(|change| change.became == became).count();
     let [added, removed, changed] = [Became::Added, Became::Removed, Became::Changed].map(count);
-    format!("{} pairs differ: {added} added, {removed} removed, {changed} changed", changes.pairs.len())
+    let pairs = match changes.pairs.len() {
+        1 => "1 pair differs".to_owned(),
+        many => format!("{many} pairs differ"),
+    };
+    format!("{pairs}: {added} added, {removed} removed, {changed} changed")
 }
 
 /// For programs.
