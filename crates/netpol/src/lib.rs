@@ -46,7 +46,7 @@ pub use flow::{Flow, Peer, PeerKind};
 pub use index::PolicyIndex;
 pub use matrix::{
     AddressRange, Block, Change, Changed, ChangedDecisions, Changes, End, EndId, Matrix, Member, Objects,
-    Owner, PortsId, Reach, Reached,
+    Owner, PairDifference, Party, PortsId, Reach, Reached,
 };
 pub use peerwalk_model::{Direction, Protocol};
 pub use policy::{Policy, PolicyKind, PolicyRef, Ports, Rule, RulePeer, RulePort};

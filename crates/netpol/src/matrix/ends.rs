@@ -394,6 +394,22 @@ impl Ends {
         pods.chain((HOSTS..).zip(&self.hosts)).filter_map(|(place, member)| Some((place, member.as_ref()?)))
     }
 
+    /// Those of a part of the line.
+    pub fn members_in(&self, span: Span<u32>) -> impl Iterator<Item = (u32, &Member)> {
+        let part = |line: &'_ [Option<Member>], first: u32| {
+            let from = span.0.saturating_sub(first) as usize;
+            let to = (span.1.saturating_sub(first) as usize).saturating_add(1);
+            let reaches = span.1 >= first;
+            let to = if reaches { to.min(line.len()) } else { 0 };
+            from.min(to)..to
+        };
+        let (pods, hosts) = (part(&self.pods, 0), part(&self.hosts, HOSTS));
+        let pods = pods.clone().zip(&self.pods[pods]).map(|(place, member)| (place, 0, member));
+        let hosts = hosts.clone().zip(&self.hosts[hosts]).map(|(place, member)| (place, HOSTS, member));
+        pods.chain(hosts)
+            .filter_map(|(place, first, member)| Some((first + u32::try_from(place).ok()?, member.as_ref()?)))
+    }
+
     pub fn hosts(&self) -> impl Iterator<Item = (u32, &Member)> {
         (HOSTS..).zip(&self.hosts).filter_map(|(place, member)| Some((place, member.as_ref()?)))
     }

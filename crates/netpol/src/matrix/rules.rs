@@ -312,9 +312,12 @@ impl<'a> Rules<'a> {
         for rule in rules {
             let unknown = rule.peers.iter().any(|peer| matches!(peer, ClusterPeer::Unknown(_)))
                 || rule.ports.iter().any(|port| matches!(port, ClusterPort::Unknown(_)));
-            if unknown && rule.action != Action::Accept {
-                let peers = Arc::clone(&self.everybody);
-                self.share(&mut shares, &peers, PortSet::all(), Vec::new(), Action::Deny, direction);
+            if unknown {
+                // It fails closed: what would accept matches nobody, anything else denies everybody.
+                if rule.action != Action::Accept {
+                    let peers = Arc::clone(&self.everybody);
+                    self.share(&mut shares, &peers, PortSet::all(), Vec::new(), Action::Deny, direction);
+                }
                 continue;
             }
             let sets: Vec<Arc<Peers>> = rule.peers.iter().map(|peer| self.cluster_peer(peer)).collect();

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test may panic, in its helpers too")]
 
 mod change;
+mod diff;
 mod generate;
 mod matrix;
 mod reference;
