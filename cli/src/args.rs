@@ -1,6 +1,11 @@
 //! The command line.
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
+
+use crate::exit::Exit;
+use crate::{command, print};
 
 /// Tells whether workloads can reach what they depend on, and if not, why.
 #[derive(Debug, Parser)]
@@ -13,4 +18,22 @@ pub struct Args {
 
 /// One a file in `command/`.
 #[derive(Debug, Subcommand)]
-pub enum Command {}
+pub enum Command {
+    /// Shows what live checks say, and all that they know of one
+    Status(command::status::Arguments),
+    /// Waits until a live check is ready: 0 ready, 1 failed, 2 neither
+    Wait(command::wait::Arguments),
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let done = match Args::parse().command {
+        Command::Status(arguments) => command::status::run(&arguments),
+        Command::Wait(arguments) => command::wait::run(&arguments),
+    };
+    let exit = done.unwrap_or_else(|error| {
+        print::note(&format!("error: {error:#}"));
+        Exit::Usage
+    });
+    ExitCode::from(exit as u8)
+}

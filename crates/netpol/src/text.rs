@@ -222,6 +222,13 @@ impl AdmittingRule {
         let (port, protocol) = (self.port, self.protocol);
         format!(r#"{{"{way}":[{{{peer}}}],"ports":[{{"port":{port},"protocol":"{protocol}"}}]}}"#)
     }
+
+    /// Where the item goes, and the item. Prints as
+    /// `in spec.egress of a NetworkPolicy of namespace shop: {"to":…}`.
+    pub fn to_copy(&self) -> impl Display {
+        let (namespace, direction) = (&self.namespace, self.direction);
+        format!("in spec.{direction} of a NetworkPolicy of namespace {namespace}: {}", self.item())
+    }
 }
 
 /// A selector of a peer. Keys and values of labels have nothing in them that JSON would escape.

@@ -1,0 +1,303 @@
+//! The live cluster as a source: with every right it gives what files of the same objects give, and without some it says
+//! which are missing and takes nothing for certain that they would decide.
+
+#[path = "support/ask.rs"]
+mod ask;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Client;
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Request};
+use peerwalk_cli::connect::Connection;
+use peerwalk_cli::live::{self, Live, remedy};
+use peerwalk_e2e::crd;
+use peerwalk_e2e::object::unscheduled;
+use peerwalk_manifests::{Cluster, Reader, WorkloadName};
+use peerwalk_netpol::{Caveat, Flow, Peer, PolicyIndex, Profile, Protocol, evaluate};
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+
+/// What is read is the whole cluster: one test at a time has objects in it.
+static ALONE: Mutex<()> = Mutex::const_new(());
+const SHOP: &str = "cli-live-shop";
+const LEDGER: &str = "cli-live-ledger";
+/// The lists that stand for `kubectl get -A -o json`.
+const PATHS: [&str; 8] = [
+    "/api/v1/namespaces",
+    "/api/v1/nodes",
+    "/api/v1/pods",
+    "/api/v1/services",
+    "/apis/discovery.k8s.io/v1/endpointslices",
+    "/apis/apps/v1/replicasets",
+    "/apis/batch/v1/jobs",
+    "/apis/networking.k8s.io/v1/networkpolicies",
+];
+
+/// Puts an object into the cluster, and its status.
+async fn put(client: &Client, object: &Value) -> Result<Value> {
+    let word = |field: &str| object[field].as_str().unwrap_or_default().to_owned();
+    let (version, kind) = (word("apiVersion"), word("kind"));
+    let (group, version) = version.split_once('/').unwrap_or(("", &version));
+    let gvk = kube::core::GroupVersionKind::gvk(group, version, &kind);
+    let mut resource = ApiResource::from_gvk(&gvk);
+    if kind == "NetworkPolicy" {
+        resource.plural = "networkpolicies".into();
+    }
+    let name = object["metadata"]["name"].as_str().context("a name")?;
+    let api: Api<DynamicObject> = match object["metadata"]["namespace"].as_str() {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        None => Api::all_with(client.clone(), &resource),
+    };
+    let apply = PatchParams::apply("peerwalk-cli-tests").force();
+    let put =
+        api.patch(name, &apply, &Patch::Apply(object)).await.with_context(|| format!("{kind} {name}"))?;
+    if let Some(status) = object.get("status") {
+        let status = json!({ "apiVersion": object["apiVersion"], "kind": kind, "status": status });
+        api.patch_status(name, &apply, &Patch::Apply(status))
+            .await
+            .with_context(|| format!("status of {name}"))?;
+    }
+    Ok(serde_json::to_value(put)?)
+}
+
+fn pod(namespace: &str, name: &str, app: &str, ip: &str, owner: Option<Value>) -> Value {
+    let mut pod = unscheduled(namespace, name, app);
+    pod["metadata"]["labels"]["pod-template-hash"] = json!("5d4");
+    if let Some(owner) = owner {
+        pod["metadata"]["ownerReferences"] = json!([owner]);
+    }
+    pod["spec"]["containers"][0]["ports"] = json!([{ "name": "web", "containerPort": 8080 }]);
+    pod["status"] = json!({ "phase": "Running", "podIP": ip, "podIPs": [{ "ip": ip }] });
+    pod
+}
+
+fn owner(of: &Value) -> Value {
+    let (version, kind, metadata) = (&of["apiVersion"], &of["kind"], &of["metadata"]);
+    json!({ "apiVersion": version, "kind": kind, "name": metadata["name"], "uid": metadata["uid"], "controller": true })
+}
+
+fn replica_set(name: &str, owner: Option<Value>) -> Value {
+    let container = json!({ "name": "app", "image": "none" });
+    let template =
+        json!({ "metadata": { "labels": { "app": "web" } }, "spec": { "containers": [container] } });
+    let mut set = json!({
+        "apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": { "namespace": SHOP, "name": name },
+        "spec": { "replicas": 1, "selector": { "matchLabels": { "app": "web" } }, "template": template },
+    });
+    if let Some(owner) = owner {
+        set["metadata"]["ownerReferences"] = json!([owner]);
+    }
+    set
+}
+
+/// Two namespaces with pods of every kind of owner, a Service and policies.
+async fn fill(client: &Client) -> Result<()> {
+    for (name, team) in [(SHOP, "front"), (LEDGER, "back")] {
+        put(client, &json!({
+            "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name, "labels": { "team": team } },
+        }))
+        .await?;
+        let account = json!({ "namespace": name, "name": "default" });
+        put(client, &json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": account })).await?;
+    }
+    put(client, &json!({
+        "apiVersion": "v1", "kind": "Node", "metadata": { "name": "cli-live-node", "labels": { "zone": "a" } },
+        "status": { "addresses": [{ "type": "InternalIP", "address": "172.18.0.2" }] },
+    }))
+    .await?;
+    // Its own Deployment need not be there to be named.
+    let deployment =
+        json!({ "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "web", "uid": "d" } });
+    let named = put(client, &replica_set("web-5d4", Some(owner(&deployment)))).await?;
+    let alone = put(client, &replica_set("alone", None)).await?;
+    for pod in [
+        pod(SHOP, "web-5d4-a", "web", "10.244.0.11", Some(owner(&named))),
+        pod(SHOP, "alone-a", "alone", "10.244.0.12", Some(owner(&alone))),
+        pod(LEDGER, "db", "db", "10.244.0.21", None),
+    ] {
+        put(client, &pod).await?;
+    }
+    put(client, &json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": { "namespace": LEDGER, "name": "db" },
+        "spec": { "selector": { "app": "db" }, "ports": [{ "name": "sql", "port": 5432, "targetPort": "web" }] },
+    }))
+    .await?;
+    let labels = json!({ "kubernetes.io/service-name": "db" });
+    put(
+        client,
+        &json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+            "metadata": { "namespace": LEDGER, "name": "db-1", "labels": labels },
+            "addressType": "IPv4", "ports": [{ "name": "sql", "port": 8080, "protocol": "TCP" }],
+            "endpoints": [{ "addresses": ["10.244.0.21"], "conditions": { "ready": true },
+                "targetRef": { "kind": "Pod", "namespace": LEDGER, "name": "db" } }],
+        }),
+    )
+    .await?;
+    let front = json!({ "namespaceSelector": { "matchLabels": { "team": "front" } } });
+    put(
+        client,
+        &json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+            "metadata": { "namespace": LEDGER, "name": "db" },
+            "spec": { "podSelector": {}, "ingress": [{ "from": [front], "ports": [{ "port": "web" }] }] },
+        }),
+    )
+    .await?;
+    Ok(())
+}
+
+/// Runs a test on the filled cluster; `None` of it stays.
+async fn filled(test: impl AsyncFnOnce(&Client) -> Result<()>) -> Result<()> {
+    let _alone = ALONE.lock().await;
+    let Some(client) = crd::connect().await? else { return Ok(()) };
+    fill(&client).await?;
+    let result = test(&client).await;
+    let delete = DeleteParams::default().grace_period(0);
+    for namespace in [SHOP, LEDGER] {
+        // Where nobody removes a namespace, what is in it would stay.
+        for kind in ["pods", "services"] {
+            let path = format!("/api/v1/namespaces/{namespace}/{kind}");
+            let list: Value =
+                client.request(Request::new(&path).list(&kube::api::ListParams::default())?).await?;
+            for item in list["items"].as_array().into_iter().flatten() {
+                let name = item["metadata"]["name"].as_str().context("a name")?;
+                client.request::<Value>(Request::new(&path).delete(name, &delete)?).await?;
+            }
+        }
+        Api::<Namespace>::all(client.clone()).delete(namespace, &DeleteParams::default()).await?;
+    }
+    let nodes = Request::new("/api/v1/nodes").delete("cli-live-node", &delete)?;
+    client.request::<Value>(nodes).await?;
+    result
+}
+
+async fn read_as(user: Option<&str>, namespace: Option<&str>) -> Result<Live> {
+    let kubeconfig = user.map(ask::kubeconfig_of).transpose()?;
+    let context = std::env::var("PEERWALK_CONTEXT").ok().filter(|context| !context.is_empty());
+    let connection =
+        Connection { kubeconfig: kubeconfig.clone(), context, namespace: namespace.map(str::to_owned) };
+    let live = live::read(&connection.session().await?).await;
+    if let Some(file) = kubeconfig {
+        std::fs::remove_file(file)?;
+    }
+    live
+}
+
+/// The same objects as text.
+async fn of_files(client: &Client) -> Result<Cluster> {
+    let mut reader = Reader::default();
+    for path in PATHS {
+        let request = Request::new(path).list(&kube::api::ListParams::default())?;
+        reader.text(path, client.request_text(request).await?.as_bytes());
+    }
+    Ok(reader.finish())
+}
+
+/// Everything of a cluster, but where it was read.
+fn shown(cluster: &Cluster) -> String {
+    let Cluster { namespaces, workloads, nodes, services, policies, cluster_policies, unreadable, .. } =
+        cluster;
+    format!(
+        "{namespaces:#?}\n{workloads:#?}\n{nodes:#?}\n{services:#?}\n{policies:#?}\n{cluster_policies:#?}\n{unreadable:#?}"
+    )
+}
+
+/// What is decided of the web pod's way to the database, if both are known.
+fn web_to_db(cluster: &Cluster) -> Option<Vec<Caveat>> {
+    let pod = |name: &str| {
+        let pods = cluster.workloads.iter().flat_map(|workload| &workload.pods);
+        pods.into_iter().find(|pod| pod.name == name).map(Arc::clone)
+    };
+    let end = |name: &str, ip: IpAddr| pod(name).map(|pod| Peer::pod(pod, ip));
+    let flow = Flow {
+        source: end("web-5d4-a", [10, 244, 0, 11].into())?,
+        destination: end("db", [10, 244, 0, 21].into())?,
+        protocol: Protocol::Tcp,
+        // No rule admits it, so that other policies might.
+        port: 8081,
+        service: None,
+    };
+    let index = PolicyIndex::new(cluster.namespaces.clone(), cluster.policies.clone());
+    let index = index.with_unreadable(cluster.unreadable.clone());
+    Some(evaluate(&index, &flow, &Profile::default()).caveats.into_iter().collect())
+}
+
+#[tokio::test]
+async fn with_every_right_it_is_what_files_of_the_same_objects_give() -> Result<()> {
+    filled(async |client| {
+        let (live, files) = (read_as(None, None).await?, of_files(client).await?);
+        ensure!(live.missing.is_empty(), "nothing is missing: {:?}", live.missing);
+        let names: Vec<&WorkloadName> =
+            live.cluster.workloads.iter().map(|workload| &workload.name).collect();
+        for name in
+            ["cli-live-shop/web (Deployment)", "cli-live-shop/alone (ReplicaSet)", "cli-live-ledger/db (Pod)"]
+        {
+            ensure!(names.iter().any(|found| found.to_string() == name), "expected {name} among {names:?}");
+        }
+        ensure!(
+            !live.cluster.policies.is_empty() && !live.cluster.services.is_empty(),
+            "{}",
+            shown(&live.cluster)
+        );
+        let (live, files) = (shown(&live.cluster), shown(&files));
+        ensure!(live == files, "of the cluster:\n{live}\nof files:\n{files}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn without_policies_nothing_is_certain_that_one_could_turn() -> Result<()> {
+    filled(async |client| {
+        let user = "cli-live-no-policies";
+        let all_but_policies = json!([
+            { "apiGroups": [""], "resources": ["namespaces", "nodes", "pods", "services"], "verbs": ["list"] },
+            { "apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list"] },
+            { "apiGroups": ["apps", "batch"], "resources": ["replicasets", "jobs"], "verbs": ["list"] },
+        ]);
+        ask::grant(client, user, &all_but_policies).await?;
+        let live = read_as(Some(user), None).await;
+        ask::revoke(client, user).await?;
+        let live = live?;
+        let missing: Vec<&str> = live.missing.iter().map(|missing| missing.kind.as_str()).collect();
+        ensure!(missing == ["NetworkPolicy"], "exactly that is missing: {:?}", live.missing);
+        ensure!(web_to_db(&live.cluster) == Some(vec![Caveat::UnreadablePolicy]), "{}", shown(&live.cluster));
+        ensure!(web_to_db(&read_as(None, None).await?.cluster) == Some(vec![]), "with the right it is certain");
+        let role = remedy(&live.missing);
+        ensure!(role.contains("apiGroups: [\"networking.k8s.io\"]\n  resources: [\"networkpolicies\"]"), "{role}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn with_rights_in_one_namespace_it_knows_that_one() -> Result<()> {
+    filled(async |client| {
+        let user = "cli-live-one-namespace";
+        let rules = json!([
+            { "apiGroups": [""], "resources": ["pods", "services"], "verbs": ["list"] },
+            { "apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": ["list"] },
+        ]);
+        ask::grant_in(client, LEDGER, user, &rules).await?;
+        let live = read_as(Some(user), Some(LEDGER)).await?;
+        for kind in
+            ["Namespace", "Node", "Pod", "Service", "EndpointSlice", "ReplicaSet", "Job", "NetworkPolicy"]
+        {
+            ensure!(!live.has_all(kind), "{kind} is not whole: {:?}", live.missing);
+        }
+        let only: Vec<&str> = live.missing.iter().filter_map(|missing| missing.only.as_deref()).collect();
+        ensure!(only == [LEDGER; 3], "three kinds are read there: {:?}", live.missing);
+        let names: Vec<String> = live.cluster.workloads.iter().map(|w| w.name.to_string()).collect();
+        ensure!(names == ["cli-live-ledger/db (Pod)"], "{names:?}");
+        // It selects by labels of namespaces, which are not known.
+        ensure!(live.cluster.policies.is_empty(), "{}", shown(&live.cluster));
+        let unreadable: Vec<String> = live.cluster.unreadable.iter().map(ToString::to_string).collect();
+        ensure!(unreadable == ["NetworkPolicy cli-live-ledger/db"], "{unreadable:?}");
+        Ok(())
+    })
+    .await
+}
