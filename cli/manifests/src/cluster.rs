@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use peerwalk_model::Protocol;
 use peerwalk_netpol::{ClusterPolicy, Namespace, Node, Pod, Policy, PolicyRef};
 
@@ -16,6 +17,8 @@ pub struct Cluster {
     pub workloads: Vec<Workload>,
     /// Nodes.
     pub nodes: Vec<Arc<Node>>,
+    /// `spec.podCIDRs` of the nodes.
+    pub pod_networks: Vec<IpNet>,
     /// Services with what stands behind them.
     pub services: Vec<Service>,
     /// NetworkPolicies.
