@@ -18,10 +18,7 @@ use peerwalk_e2e::object::unscheduled;
 use peerwalk_manifests::{Cluster, Reader, WorkloadName};
 use peerwalk_netpol::{Caveat, Flow, Peer, PolicyIndex, Profile, Protocol, evaluate};
 use serde_json::{Value, json};
-use tokio::sync::Mutex;
 
-/// What is read is the whole cluster: one test at a time has objects in it.
-static ALONE: Mutex<()> = Mutex::const_new(());
 const SHOP: &str = "cli-live-shop";
 const LEDGER: &str = "cli-live-ledger";
 /// The lists that stand for `kubectl get -A -o json`.
@@ -79,13 +76,12 @@ fn owner(of: &Value) -> Value {
     json!({ "apiVersion": version, "kind": kind, "name": metadata["name"], "uid": metadata["uid"], "controller": true })
 }
 
-fn replica_set(name: &str, owner: Option<Value>) -> Value {
+fn replica_set(name: &str, app: &str, owner: Option<Value>) -> Value {
     let container = json!({ "name": "app", "image": "none" });
-    let template =
-        json!({ "metadata": { "labels": { "app": "web" } }, "spec": { "containers": [container] } });
+    let template = json!({ "metadata": { "labels": { "app": app } }, "spec": { "containers": [container] } });
     let mut set = json!({
         "apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": { "namespace": SHOP, "name": name },
-        "spec": { "replicas": 1, "selector": { "matchLabels": { "app": "web" } }, "template": template },
+        "spec": { "replicas": 1, "selector": { "matchLabels": { "app": app } }, "template": template },
     });
     if let Some(owner) = owner {
         set["metadata"]["ownerReferences"] = json!([owner]);
@@ -108,11 +104,10 @@ async fn fill(client: &Client) -> Result<()> {
         "status": { "addresses": [{ "type": "InternalIP", "address": "172.18.0.2" }] },
     }))
     .await?;
-    // Its own Deployment need not be there to be named.
-    let deployment =
-        json!({ "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "web", "uid": "d" } });
-    let named = put(client, &replica_set("web-5d4", Some(owner(&deployment)))).await?;
-    let alone = put(client, &replica_set("alone", None)).await?;
+    // Of a kind that is not served, so that nobody looks after it.
+    let rollout = json!({ "apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": { "name": "web", "uid": "r" } });
+    let named = put(client, &replica_set("web-5d4", "web", Some(owner(&rollout)))).await?;
+    let alone = put(client, &replica_set("alone", "alone", None)).await?;
     for pod in [
         pod(SHOP, "web-5d4-a", "web", "10.244.0.11", Some(owner(&named))),
         pod(SHOP, "alone-a", "alone", "10.244.0.12", Some(owner(&alone))),
@@ -150,28 +145,22 @@ async fn fill(client: &Client) -> Result<()> {
     Ok(())
 }
 
-/// Runs a test on the filled cluster; `None` of it stays.
-async fn filled(test: impl AsyncFnOnce(&Client) -> Result<()>) -> Result<()> {
-    let _alone = ALONE.lock().await;
+#[tokio::test]
+async fn what_is_read_of_a_live_cluster() -> Result<()> {
     let Some(client) = crd::connect().await? else { return Ok(()) };
     fill(&client).await?;
-    let result = test(&client).await;
-    let delete = DeleteParams::default().grace_period(0);
+    // What is read is the whole cluster: one after the other.
+    let result = async {
+        with_every_right_it_is_what_files_of_the_same_objects_give(&client).await?;
+        without_policies_nothing_is_certain_that_one_could_turn(&client).await?;
+        with_rights_in_one_namespace_it_knows_that_one(&client).await
+    };
+    let result = result.await;
     for namespace in [SHOP, LEDGER] {
-        // Where nobody removes a namespace, what is in it would stay.
-        for kind in ["pods", "services"] {
-            let path = format!("/api/v1/namespaces/{namespace}/{kind}");
-            let list: Value =
-                client.request(Request::new(&path).list(&kube::api::ListParams::default())?).await?;
-            for item in list["items"].as_array().into_iter().flatten() {
-                let name = item["metadata"]["name"].as_str().context("a name")?;
-                client.request::<Value>(Request::new(&path).delete(name, &delete)?).await?;
-            }
-        }
         Api::<Namespace>::all(client.clone()).delete(namespace, &DeleteParams::default()).await?;
     }
-    let nodes = Request::new("/api/v1/nodes").delete("cli-live-node", &delete)?;
-    client.request::<Value>(nodes).await?;
+    let node = Request::new("/api/v1/nodes").delete("cli-live-node", &DeleteParams::default())?;
+    client.request::<Value>(node).await?;
     result
 }
 
@@ -226,78 +215,67 @@ fn web_to_db(cluster: &Cluster) -> Option<Vec<Caveat>> {
     Some(evaluate(&index, &flow, &Profile::default()).caveats.into_iter().collect())
 }
 
-#[tokio::test]
-async fn with_every_right_it_is_what_files_of_the_same_objects_give() -> Result<()> {
-    filled(async |client| {
-        let (live, files) = (read_as(None, None).await?, of_files(client).await?);
-        ensure!(live.missing.is_empty(), "nothing is missing: {:?}", live.missing);
-        let names: Vec<&WorkloadName> =
-            live.cluster.workloads.iter().map(|workload| &workload.name).collect();
-        for name in
-            ["cli-live-shop/web (Deployment)", "cli-live-shop/alone (ReplicaSet)", "cli-live-ledger/db (Pod)"]
-        {
-            ensure!(names.iter().any(|found| found.to_string() == name), "expected {name} among {names:?}");
-        }
-        ensure!(
-            !live.cluster.policies.is_empty() && !live.cluster.services.is_empty(),
-            "{}",
-            shown(&live.cluster)
-        );
-        let (live, files) = (shown(&live.cluster), shown(&files));
-        ensure!(live == files, "of the cluster:\n{live}\nof files:\n{files}");
-        Ok(())
-    })
-    .await
+async fn with_every_right_it_is_what_files_of_the_same_objects_give(client: &Client) -> Result<()> {
+    let (live, files) = (read_as(None, None).await?, of_files(client).await?);
+    ensure!(live.missing.is_empty(), "nothing is missing: {:?}", live.missing);
+    let names: Vec<&WorkloadName> = live.cluster.workloads.iter().map(|workload| &workload.name).collect();
+    for name in
+        ["cli-live-shop/web (Rollout)", "cli-live-shop/alone (ReplicaSet)", "cli-live-ledger/db (Pod)"]
+    {
+        ensure!(names.iter().any(|found| found.to_string() == name), "expected {name} among {names:?}");
+    }
+    ensure!(
+        !live.cluster.policies.is_empty() && !live.cluster.services.is_empty(),
+        "{}",
+        shown(&live.cluster)
+    );
+    let (live, files) = (shown(&live.cluster), shown(&files));
+    ensure!(live == files, "of the cluster:\n{live}\nof files:\n{files}");
+    Ok(())
 }
 
-#[tokio::test]
-async fn without_policies_nothing_is_certain_that_one_could_turn() -> Result<()> {
-    filled(async |client| {
-        let user = "cli-live-no-policies";
-        let all_but_policies = json!([
-            { "apiGroups": [""], "resources": ["namespaces", "nodes", "pods", "services"], "verbs": ["list"] },
-            { "apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list"] },
-            { "apiGroups": ["apps", "batch"], "resources": ["replicasets", "jobs"], "verbs": ["list"] },
-        ]);
-        ask::grant(client, user, &all_but_policies).await?;
-        let live = read_as(Some(user), None).await;
-        ask::revoke(client, user).await?;
-        let live = live?;
-        let missing: Vec<&str> = live.missing.iter().map(|missing| missing.kind.as_str()).collect();
-        ensure!(missing == ["NetworkPolicy"], "exactly that is missing: {:?}", live.missing);
-        ensure!(web_to_db(&live.cluster) == Some(vec![Caveat::UnreadablePolicy]), "{}", shown(&live.cluster));
-        ensure!(web_to_db(&read_as(None, None).await?.cluster) == Some(vec![]), "with the right it is certain");
-        let role = remedy(&live.missing);
-        ensure!(role.contains("apiGroups: [\"networking.k8s.io\"]\n  resources: [\"networkpolicies\"]"), "{role}");
-        Ok(())
-    })
-    .await
+async fn without_policies_nothing_is_certain_that_one_could_turn(client: &Client) -> Result<()> {
+    let user = "cli-live-no-policies";
+    let all_but_policies = json!([
+        { "apiGroups": [""], "resources": ["namespaces", "nodes", "pods", "services"], "verbs": ["list"] },
+        { "apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list"] },
+        { "apiGroups": ["apps", "batch"], "resources": ["replicasets", "jobs"], "verbs": ["list"] },
+    ]);
+    ask::grant(client, user, &all_but_policies).await?;
+    let live = read_as(Some(user), None).await;
+    ask::revoke(client, user).await?;
+    let live = live?;
+    let missing: Vec<&str> = live.missing.iter().map(|missing| missing.kind.as_str()).collect();
+    ensure!(missing == ["NetworkPolicy"], "exactly that is missing: {:?}", live.missing);
+    ensure!(web_to_db(&live.cluster) == Some(vec![Caveat::UnreadablePolicy]), "{}", shown(&live.cluster));
+    ensure!(web_to_db(&read_as(None, None).await?.cluster) == Some(vec![]), "with the right it is certain");
+    let role = remedy(&live.missing);
+    ensure!(
+        role.contains("apiGroups: [\"networking.k8s.io\"]\n  resources: [\"networkpolicies\"]"),
+        "{role}"
+    );
+    Ok(())
 }
 
-#[tokio::test]
-async fn with_rights_in_one_namespace_it_knows_that_one() -> Result<()> {
-    filled(async |client| {
-        let user = "cli-live-one-namespace";
-        let rules = json!([
-            { "apiGroups": [""], "resources": ["pods", "services"], "verbs": ["list"] },
-            { "apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": ["list"] },
-        ]);
-        ask::grant_in(client, LEDGER, user, &rules).await?;
-        let live = read_as(Some(user), Some(LEDGER)).await?;
-        for kind in
-            ["Namespace", "Node", "Pod", "Service", "EndpointSlice", "ReplicaSet", "Job", "NetworkPolicy"]
-        {
-            ensure!(!live.has_all(kind), "{kind} is not whole: {:?}", live.missing);
-        }
-        let only: Vec<&str> = live.missing.iter().filter_map(|missing| missing.only.as_deref()).collect();
-        ensure!(only == [LEDGER; 3], "three kinds are read there: {:?}", live.missing);
-        let names: Vec<String> = live.cluster.workloads.iter().map(|w| w.name.to_string()).collect();
-        ensure!(names == ["cli-live-ledger/db (Pod)"], "{names:?}");
-        // It selects by labels of namespaces, which are not known.
-        ensure!(live.cluster.policies.is_empty(), "{}", shown(&live.cluster));
-        let unreadable: Vec<String> = live.cluster.unreadable.iter().map(ToString::to_string).collect();
-        ensure!(unreadable == ["NetworkPolicy cli-live-ledger/db"], "{unreadable:?}");
-        Ok(())
-    })
-    .await
+async fn with_rights_in_one_namespace_it_knows_that_one(client: &Client) -> Result<()> {
+    let user = "cli-live-one-namespace";
+    let rules = json!([
+        { "apiGroups": [""], "resources": ["pods", "services"], "verbs": ["list"] },
+        { "apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": ["list"] },
+    ]);
+    ask::grant_in(client, LEDGER, user, &rules).await?;
+    let live = read_as(Some(user), Some(LEDGER)).await?;
+    for kind in ["Namespace", "Node", "Pod", "Service", "EndpointSlice", "ReplicaSet", "Job", "NetworkPolicy"]
+    {
+        ensure!(!live.has_all(kind), "{kind} is not whole: {:?}", live.missing);
+    }
+    let only: Vec<&str> = live.missing.iter().filter_map(|missing| missing.only.as_deref()).collect();
+    ensure!(only == [LEDGER; 3], "three kinds are read there: {:?}", live.missing);
+    let names: Vec<String> = live.cluster.workloads.iter().map(|w| w.name.to_string()).collect();
+    ensure!(names == ["cli-live-ledger/db (Pod)"], "{names:?}");
+    // It selects by labels of namespaces, which are not known.
+    ensure!(live.cluster.policies.is_empty(), "{}", shown(&live.cluster));
+    let unreadable: Vec<String> = live.cluster.unreadable.iter().map(ToString::to_string).collect();
+    ensure!(unreadable == ["NetworkPolicy cli-live-ledger/db"], "{unreadable:?}");
+    Ok(())
 }
