@@ -19,6 +19,10 @@ pub struct Args {
 /// One a file in `command/`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Says whether policies let one end reach another, who decides it, and what to add where they do not
+    Explain(command::explain::Arguments),
+    /// Finds policies that do nothing, or not what they seem to
+    Lint(command::lint::Arguments),
     /// Shows what live checks say, and all that they know of one
     Status(command::status::Arguments),
     /// Waits until a live check is ready: 0 ready, 1 failed, 2 neither
@@ -28,6 +32,8 @@ pub enum Command {
 /// Runs the program.
 pub fn main() -> ExitCode {
     let done = match Args::parse().command {
+        Command::Explain(arguments) => command::explain::run(&arguments),
+        Command::Lint(arguments) => command::lint::run(&arguments),
         Command::Status(arguments) => command::status::run(&arguments),
         Command::Wait(arguments) => command::wait::run(&arguments),
     };

@@ -163,7 +163,10 @@ fn place(spec: &Value) -> Option<(String, String)> {
 
 /// Reads a policy of the cluster.
 pub(crate) fn cluster_policy(wrong: &mut Wrong, kind: PolicyKind, object: &Value) -> Option<ClusterPolicy> {
-    let _ = object;
-    wrong.add("kind", format!("{kind} is not read yet"));
-    None
+    let given = match kind {
+        PolicyKind::AdminNetworkPolicy => lower::admin_network_policy(object),
+        PolicyKind::BaselineAdminNetworkPolicy => lower::baseline_admin_network_policy(object),
+        PolicyKind::ClusterNetworkPolicy | PolicyKind::NetworkPolicy => lower::cluster_network_policy(object),
+    };
+    lowered(wrong, given)
 }

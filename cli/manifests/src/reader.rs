@@ -161,10 +161,14 @@ impl Reader {
             "Node" => self.node(name, object, wrong),
             "Service" => self.services.push(service::service(wrong, namespace, name, object)),
             "EndpointSlice" => self.slices.extend(service::slice(wrong, namespace, object)),
-            "NetworkPolicy" => match policy::network_policy(wrong, namespace, name, object) {
-                Some(policy) => self.cluster.policies.push(policy.into()),
-                None => self.cluster.unreadable.push(PolicyRef::network_policy(namespace, name)),
-            },
+            "NetworkPolicy" => {
+                let reference = PolicyRef::network_policy(namespace, name);
+                match policy::network_policy(wrong, namespace, name, object) {
+                    Some(policy) => self.cluster.policies.push(policy.into()),
+                    None => self.cluster.unreadable.push(reference.clone()),
+                }
+                self.cluster.origins.insert(reference, head.source.to_owned());
+            }
             "CronJob" => {
                 self.template(
                     head,
@@ -175,10 +179,14 @@ impl Reader {
                 );
             }
             kind => match policy::of_cluster(kind) {
-                Some(kind) => match policy::cluster_policy(wrong, kind, object) {
-                    Some(policy) => self.cluster.cluster_policies.push(policy.into()),
-                    None => self.cluster.unreadable.push(PolicyRef::of_cluster(kind, name)),
-                },
+                Some(kind) => {
+                    let reference = PolicyRef::of_cluster(kind, name);
+                    match policy::cluster_policy(wrong, kind, object) {
+                        Some(policy) => self.cluster.cluster_policies.push(policy.into()),
+                        None => self.cluster.unreadable.push(reference.clone()),
+                    }
+                    self.cluster.origins.insert(reference, head.source.to_owned());
+                }
                 None => self.template(head, object, &object["spec"], "spec.", wrong),
             },
         }

@@ -241,7 +241,7 @@ fn kinds_of_the_same_name_are_told_apart() {
 #[test]
 fn hostile_input_is_a_problem_and_ends() {
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-    let deep_block = (0..1000).map(|level| format!("{}a:\n", " ".repeat(level))).collect::<String>();
+    let deep_block = (0..1000).fold(String::new(), |text, level| text + &" ".repeat(level) + "a:\n");
     let bomb = (0..30).fold("a0: &a0 [x, x]\n".to_owned(), |text, level| {
         format!("{text}a{}: &a{} [*a{level}, *a{level}]\n", level + 1, level + 1)
     });

@@ -1,13 +1,14 @@
 //! The answer: what was decided, by whom, and how nearly otherwise.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use ipnet::IpNet;
 use peerwalk_model::Direction;
 
 use crate::caveat::Caveat;
+use crate::cluster_policy::{Action, Tier};
 use crate::flow::Flow;
 use crate::policy::{PolicyRef, RulePort};
 use crate::profile::Profile;
@@ -53,7 +54,11 @@ pub struct DirectionDecision {
     pub verdict: Verdict,
     /// Why.
     pub cause: Cause,
-    /// Every policy that selects the subject in this direction, ordered by name; empty when exempt.
+    /// The tier that decided; `None` by default and when exempt.
+    pub tier: Option<Tier>,
+    /// Every policy that was asked, which are those that select the subject in this direction: by tier, and there in
+    /// the order of evaluation (NetworkPolicies by name). A tier that the one before did not leave the answer to is not
+    /// asked, nor are policies of the cluster after the one that decided or passed, except for those of its priority.
     pub steps: Vec<PolicyStep>,
     /// For a denial: the rules that would have admitted the flow but for one thing, nearest first.
     pub nearest_misses: Vec<NearestMiss>,
@@ -65,11 +70,12 @@ pub struct DirectionDecision {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "camelCase"))]
 pub enum Cause {
-    /// Policies isolate the subject, and a rule admits the flow.
+    /// A rule decides: of NetworkPolicies that isolate the subject one that admits the flow, or the first that matches
+    /// of a policy of the cluster.
     RuleMatch,
-    /// Policies isolate the subject, and no rule admits the flow.
+    /// NetworkPolicies isolate the subject, and no rule admits the flow.
     NoRuleMatches,
-    /// No policy isolates the subject in this direction.
+    /// No NetworkPolicy isolates the subject in this direction, and no rule of a policy of the cluster decides.
     Default,
     /// Policies do not apply to this subject, or not to this pair.
     Exempt(Exemption),
@@ -96,7 +102,10 @@ pub enum Exemption {
 pub struct PolicyStep {
     /// Which policy.
     pub policy: PolicyRef,
-    /// Its rules of this direction, in order; empty when it has none and so admits nothing.
+    /// Where it stands.
+    pub tier: Tier,
+    /// Its rules of this direction, in order; empty for a NetworkPolicy that has none and so admits nothing. Those of a
+    /// policy of the cluster end with the first that matches.
     pub rules: Vec<RuleStep>,
 }
 
@@ -105,6 +114,13 @@ pub struct PolicyStep {
 pub struct RuleStep {
     /// Position in the policy, from 1.
     pub index: usize,
+    /// Its name; empty where it has none, as in NetworkPolicies.
+    pub name: String,
+    /// What it does with what it matches: NetworkPolicies accept. Where a field is not known, a rule that does not
+    /// accept denies.
+    pub action: Action,
+    /// Its fields of a later version of the API: it fails closed.
+    pub unknown: Vec<String>,
     /// Empty when the peer matches; else what separates it from the nearest item of `from` or `to`.
     pub peer: Vec<PeerDifference>,
     /// Empty when the port matches; else why not, for each item of `ports`.
@@ -116,8 +132,10 @@ pub struct RuleStep {
 pub struct RuleRef {
     /// Which policy.
     pub policy: PolicyRef,
-    /// The rule that admits, from 1; `None` when the policy isolates and no rule admits.
+    /// The rule that decides, from 1; `None` when the policy isolates and no rule admits.
     pub rule: Option<usize>,
+    /// The name of the rule; empty where it has none.
+    pub name: String,
 }
 
 /// A rule that would have admitted the flow but for one thing.
@@ -127,6 +145,8 @@ pub struct NearestMiss {
     pub policy: PolicyRef,
     /// The rule, from 1.
     pub rule: usize,
+    /// Its name; empty where it has none.
+    pub name: String,
     /// The one thing.
     pub difference: Difference,
 }
@@ -186,13 +206,35 @@ pub enum PeerDifference {
         /// The address.
         address: IpAddr,
     },
-    /// The block holds the address, but it is a pod's, and the profile says that blocks do not apply to pods.
+    /// The block or network holds the address, but it is a pod's, and the profile says that they do not apply to pods.
     PodAddress {
-        /// The block.
+        /// The block or network.
         cidr: IpNet,
         /// The address.
         address: IpAddr,
     },
+    /// The address is in none of the networks.
+    OutsideNetworks {
+        /// The networks.
+        networks: Vec<IpNet>,
+        /// The address.
+        address: IpAddr,
+    },
+    /// The item selects nodes, and the other end is none, or none that the profile sees.
+    NotANode,
+    /// The labels of the node do not meet a requirement.
+    NodeLabel {
+        /// What is required.
+        requirement: Requirement,
+        /// The value it has.
+        actual: Option<String>,
+    },
+    /// The item lists domain names, and which addresses they stand for is not known.
+    DomainNames(Vec<String>),
+    /// The rule has fields of a later version of the API: it accepts nothing.
+    UnknownFields(Vec<String>),
+    /// The rule is applied to the Service's own address and port, and does not admit these.
+    ServiceAddress(SocketAddr),
     /// In the words of who evaluated it: this decision was read from a file.
     Told(String),
 }
@@ -201,9 +243,18 @@ pub enum PeerDifference {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortDifference {
     /// What the rule lists.
-    pub listed: RulePort,
+    pub listed: ListedPort,
     /// Why it is not the flow's port.
     pub reason: PortReason,
+}
+
+/// An item of `ports`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListedPort {
+    /// Ports of one protocol.
+    Port(RulePort),
+    /// A port of the destination pod by its name alone.
+    Named(String),
 }
 
 /// Why an item of `ports` does not match.
@@ -220,33 +271,43 @@ pub enum PortReason {
 }
 
 impl RuleStep {
-    /// Whether the rule admits the flow.
-    pub fn admits(&self) -> bool {
+    /// Whether the rule matches the flow.
+    pub fn matches(&self) -> bool {
         self.peer.is_empty() && self.port.is_empty()
     }
 }
 
 impl PolicyStep {
-    /// The rules that admit the flow, from 1.
-    pub fn admitting(&self) -> impl Iterator<Item = usize> + '_ {
-        self.rules.iter().filter(|rule| rule.admits()).map(|rule| rule.index)
+    /// The rules that match the flow.
+    pub fn matching(&self) -> impl Iterator<Item = &RuleStep> + '_ {
+        self.rules.iter().filter(|rule| rule.matches())
+    }
+
+    fn reference(&self, rule: Option<&RuleStep>) -> RuleRef {
+        let name = rule.map(|rule| rule.name.clone()).unwrap_or_default();
+        RuleRef { policy: self.policy.clone(), rule: rule.map(|rule| rule.index), name }
     }
 }
 
 impl DirectionDecision {
-    /// Who decided: for a rule match every rule that admits, for a denial every policy that isolates, each
-    /// without a rule, and nobody otherwise.
+    /// Who decided: for a rule match of NetworkPolicies every rule that admits, for one of policies of the cluster the
+    /// first rule that matches, for a denial because no rule does every NetworkPolicy that isolates, each without a
+    /// rule, and nobody otherwise.
     pub fn decided_by(&self) -> Vec<RuleRef> {
-        let reference = |step: &PolicyStep, rule| RuleRef { policy: step.policy.clone(), rule };
-        match self.cause {
-            Cause::RuleMatch => self
-                .steps
-                .iter()
-                .flat_map(|step| step.admitting().map(move |rule| reference(step, Some(rule))))
-                .collect(),
-            Cause::NoRuleMatches => self.steps.iter().map(|step| reference(step, None)).collect(),
-            Cause::Default | Cause::Exempt(_) => Vec::new(),
+        let steps = || self.steps.iter().filter(|step| Some(step.tier) == self.tier);
+        let mut matching = steps().flat_map(|step| step.matching().map(|rule| step.reference(Some(rule))));
+        match (self.cause, self.tier) {
+            (Cause::RuleMatch, Some(Tier::NetworkPolicy)) => matching.collect(),
+            (Cause::RuleMatch, _) => matching.next().into_iter().collect(),
+            (Cause::NoRuleMatches, _) => steps().map(|step| step.reference(None)).collect(),
+            (Cause::Default | Cause::Exempt(_), _) => Vec::new(),
         }
+    }
+
+    /// The steps tier by tier, in the order of evaluation.
+    pub fn chain(&self) -> impl Iterator<Item = (Tier, &[PolicyStep])> + '_ {
+        let tiers = self.steps.chunk_by(|one, other| one.tier == other.tier);
+        tiers.filter_map(|steps| Some((steps.first()?.tier, steps)))
     }
 
     /// The nearest of the misses.
@@ -284,6 +345,12 @@ impl Decision {
     /// Whether nothing left to the implementation decided the verdict.
     pub fn is_certain(&self) -> bool {
         self.caveats.is_empty()
+    }
+
+    /// Whether the verdict hangs on what cannot be known here, such as what a domain name stands for: it is the default
+    /// reading then, and not an answer.
+    pub fn is_undecided(&self) -> bool {
+        self.caveats.iter().any(|caveat| caveat.is_unknowable())
     }
 
     /// Whether both have the same effect on packets, and rest on the API's text equally: the verdicts of both

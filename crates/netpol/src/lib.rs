@@ -21,25 +21,30 @@ pub mod foreign;
 mod index;
 #[cfg(feature = "k8s")]
 pub mod lower;
+mod matrix;
 mod policy;
+mod port_set;
 mod profile;
 #[cfg(feature = "serde")]
 mod record;
 mod selector;
+mod span;
 mod text;
 
-pub use admit::{AdmittingPeer, AdmittingRule};
+pub use admit::{AdmittingPeer, AdmittingRule, Fix};
 pub use caveat::Caveat;
 pub use cluster::{NamedPort, Namespace, Node, Pod};
 pub use cluster_policy::{Action, ClusterPeer, ClusterPolicy, ClusterPort, ClusterRule, PodSet, Tier};
 pub use decision::{
-    Cause, Decision, Difference, DirectionDecision, Exemption, NearestMiss, PeerDifference, PolicyStep,
-    PortDifference, PortReason, RuleRef, RuleStep, Verdict,
+    Cause, Decision, Difference, DirectionDecision, Exemption, ListedPort, NearestMiss, PeerDifference,
+    PolicyStep, PortDifference, PortReason, RuleRef, RuleStep, Verdict,
 };
 pub use evaluate::evaluate;
 pub use flow::{Flow, Peer, PeerKind};
 pub use index::PolicyIndex;
+pub use matrix::{AddressRange, End, EndId, Matrix, Member, Objects, Owner, PortsId, Reach, Reached};
 pub use peerwalk_model::{Direction, Protocol};
 pub use policy::{Policy, PolicyKind, PolicyRef, Ports, Rule, RulePeer, RulePort};
+pub use port_set::PortSet;
 pub use profile::{HostNetwork, NamedPorts, Profile, ServiceAddress};
 pub use selector::{Operator, Requirement, Selector};

@@ -7,8 +7,8 @@ use peerwalk_model::Direction;
 
 use crate::admit::{AdmittingPeer, AdmittingRule};
 use crate::decision::{
-    Cause, Decision, Difference, Exemption, NearestMiss, PeerDifference, PortDifference, PortReason, RuleRef,
-    Verdict,
+    Cause, Decision, Difference, Exemption, ListedPort, NearestMiss, PeerDifference, PortDifference,
+    PortReason, RuleRef, Verdict,
 };
 use crate::selector::Requirement;
 
@@ -58,7 +58,7 @@ impl Display for Sentence<'_> {
         }
         let decided = self.decision.direction(self.direction);
         match decided.cause {
-            Cause::RuleMatch => write!(f, "is allowed by {}", Listed(&decided.decided_by())),
+            Cause::RuleMatch => write!(f, "is {} by {}", decided.verdict, Listed(&decided.decided_by())),
             Cause::NoRuleMatches => write!(
                 f,
                 "is isolated by {}; no rule admits {} on port {}/{}",
@@ -67,7 +67,8 @@ impl Display for Sentence<'_> {
                 flow.port,
                 flow.protocol
             ),
-            Cause::Default => f.write_str("is not isolated by any NetworkPolicy"),
+            Cause::Default if decided.steps.is_empty() => f.write_str("is not isolated by any NetworkPolicy"),
+            Cause::Default => f.write_str("is allowed by default: no policy that selects it decides"),
             Cause::Exempt(exemption) => write!(f, "is not subject to policies: {exemption}"),
         }
     }
@@ -97,9 +98,19 @@ impl Display for Listed<'_> {
 impl Display for RuleRef {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self.rule {
-            Some(rule) => write!(f, "rule {rule} of {}", self.policy),
+            Some(rule) => write!(f, "{} of {}", RuleName(rule, &self.name), self.policy),
             None => write!(f, "{}", self.policy),
         }
+    }
+}
+
+/// `rule 1`, or `rule 1 (allow-dns)`.
+struct RuleName<'a>(usize, &'a str);
+
+impl Display for RuleName<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "rule {}", self.0)?;
+        if self.1.is_empty() { Ok(()) } else { write!(f, " ({})", self.1) }
     }
 }
 
@@ -118,7 +129,8 @@ impl Display for Exemption {
 impl Display for NearestMiss {
     /// `rule 1 of NetworkPolicy ledger/allow-web would admit it, but it lists only port 80/TCP`.
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "rule {} of {} would admit it, but {}", self.rule, self.policy, self.difference)
+        let rule = RuleName(self.rule, &self.name);
+        write!(f, "{rule} of {} would admit it, but {}", self.policy, self.difference)
     }
 }
 
@@ -157,7 +169,34 @@ impl Display for PeerDifference {
             Self::PodAddress { cidr, address } => {
                 write!(f, "{address} in {cidr} is a pod's, and blocks do not apply to pods here")
             }
+            Self::OutsideNetworks { networks, address } => {
+                write!(f, "{address} is in none of {}", Joined(networks))
+            }
+            Self::NotANode => f.write_str("it selects nodes, and the other end is none"),
+            Self::NodeLabel { requirement, actual } => {
+                write!(f, "the node's labels do not meet {requirement} ")?;
+                write_actual(f, requirement, actual.as_deref())
+            }
+            Self::DomainNames(names) => {
+                write!(f, "which addresses {} stand for is not known here", Joined(names))
+            }
+            Self::UnknownFields(fields) => {
+                write!(f, "it has {}, unknown here: such a rule accepts nothing", Joined(fields))
+            }
+            Self::ServiceAddress(service) => {
+                write!(f, "it is applied to the Service's address {service}, which it does not admit")
+            }
         }
+    }
+}
+
+/// All of a list.
+struct Joined<'a, T>(&'a [T]);
+
+impl<T: Display> Display for Joined<'_, T> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let items: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&items.join(", "))
     }
 }
 
@@ -173,8 +212,16 @@ struct Ports<'a>(&'a [PortDifference]);
 
 impl Display for Ports<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let listed: Vec<String> = self.0.iter().map(ToString::to_string).collect();
-        write!(f, "it lists only {}", listed.join(", "))
+        write!(f, "it lists only {}", Joined(self.0))
+    }
+}
+
+impl Display for ListedPort {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Port(port) => write!(f, "{port}"),
+            Self::Named(name) => f.write_str(name),
+        }
     }
 }
 

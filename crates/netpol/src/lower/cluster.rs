@@ -30,8 +30,6 @@ pub(super) struct Shape {
     most: usize,
     /// The field of a rule that lists ports.
     ports: &'static str,
-    /// Whether a namespace selector may be left out.
-    namespaces_optional: bool,
     /// Peers of egress rules. Those of ingress rules are pods in every kind.
     egress_peers: &'static [&'static str],
 }
@@ -44,7 +42,6 @@ pub(super) const CLUSTER_NETWORK_POLICY: Shape = Shape {
     actions_told: "Accept, Deny or Pass",
     most: 25,
     ports: "protocols",
-    namespaces_optional: true,
     egress_peers: &["namespaces", "pods", "nodes", "networks", "domainNames"],
 };
 
@@ -56,7 +53,6 @@ pub(super) const ADMIN_NETWORK_POLICY: Shape = Shape {
     actions_told: "Allow, Deny or Pass",
     most: 100,
     ports: "ports",
-    namespaces_optional: false,
     egress_peers: &["namespaces", "pods", "nodes", "networks", "domainNames"],
 };
 
@@ -68,7 +64,6 @@ pub(super) const BASELINE_ADMIN_NETWORK_POLICY: Shape = Shape {
     actions_told: "Allow or Deny",
     most: 100,
     ports: "ports",
-    namespaces_optional: false,
     egress_peers: &["namespaces", "pods", "nodes", "networks"],
 };
 
@@ -96,7 +91,7 @@ fn read(errors: &mut Errors, object: &Value, shape: &Shape) -> Option<ClusterPol
     };
     let subject = spec
         .required(errors, "subject", "select pods by namespaces or pods; namespaces: {} selects all")
-        .and_then(|subject| self::subject(errors, subject, shape));
+        .and_then(|subject| self::subject(errors, subject));
     let ingress = rules(errors, &spec, shape, Direction::Ingress);
     let egress = rules(errors, &spec, shape, Direction::Egress);
     Some(ClusterPolicy {
@@ -133,7 +128,7 @@ fn tier(errors: &mut Errors, spec: &Object<'_>) -> Option<Tier> {
     }
 }
 
-fn subject(errors: &mut Errors, value: &Value, shape: &Shape) -> Option<PodSet> {
+fn subject(errors: &mut Errors, value: &Value) -> Option<PodSet> {
     let subject = Object::new(errors, "spec.subject", value)?;
     let set = subject.names();
     subject.only(errors, &["namespaces", "pods"]);
@@ -142,21 +137,18 @@ fn subject(errors: &mut Errors, value: &Value, shape: &Shape) -> Option<PodSet> 
         errors.add(subject.path(), problem);
         return None;
     }
-    pods(errors, &subject, shape)
+    pods(errors, &subject)
 }
 
 /// The pods that `namespaces` or `pods` of a subject or peer select.
-fn pods(errors: &mut Errors, item: &Object<'_>, shape: &Shape) -> Option<PodSet> {
+fn pods(errors: &mut Errors, item: &Object<'_>) -> Option<PodSet> {
     if let Some(namespaces) = item.get("namespaces") {
         let namespaces = self::selector(errors, &item.at("namespaces"), namespaces)?;
         return Some(PodSet { namespaces, pods: Selector::everything() });
     }
     let pods = item.object(errors, "pods")?;
     pods.only(errors, &["namespaceSelector", "podSelector"]);
-    if !shape.namespaces_optional {
-        pods.required(errors, "namespaceSelector", "write {} for all namespaces");
-    }
-    pods.required(errors, "podSelector", "write {} for all pods");
+    // The schemas require selectors that `{}` says the same as: a file without one is read all the same, as np-guard does.
     let mut of = |name| match pods.get(name) {
         Some(value) => self::selector(errors, &pods.at(name), value),
         None => Some(Selector::everything()),
@@ -225,7 +217,7 @@ fn rule(
     rule.required(errors, peers_field, "list whom the rule is about");
     let mut peers = Vec::new();
     for (path, item) in rule.filled(errors, peers_field, shape.most, "") {
-        peers.extend(peer::peer(errors, path, item, shape, known));
+        peers.extend(peer::peer(errors, path, item, known));
     }
     let mut ports = Vec::new();
     for (path, item) in

@@ -1,7 +1,6 @@
-//! Runs the cases of np-guard/netpol-analyzer that have no policies but NetworkPolicy, and compares every row.
+//! Runs the cases of np-guard/netpol-analyzer, and compares every row.
 //!
-//! The data is looked for in `PEERWALK_CONFORMANCE` (or `../shared/conformance` beside the workspace), in
-//! `netpol/np-guard/<case>/{manifests,expected.txt}`. Without it, the test says so and passes.
+//! The data is `netpol/np-guard/<case>/{manifests,expected.txt}`.
 
 mod manifests;
 mod rows;
@@ -14,12 +13,7 @@ use manifests::Manifests;
 
 #[test]
 fn rows_of_np_guard() {
-    let Some(folder) = folder() else {
-        eprintln!(
-            "SKIPPED: no np-guard data; set PEERWALK_CONFORMANCE to the folder that holds netpol/np-guard"
-        );
-        return;
-    };
+    let Some(folder) = crate::given("netpol/np-guard") else { return };
     let mut compared = 0;
     let mut wrong = Vec::new();
     for case in cases(&folder) {
@@ -29,9 +23,6 @@ fn rows_of_np_guard() {
             continue;
         };
         let manifests = Manifests::read(&case.join("manifests"));
-        if manifests.has_other_policies {
-            continue;
-        }
         let expected: BTreeSet<String> =
             expected.lines().filter(|row| !row.contains("{ingress-controller}")).map(str::to_owned).collect();
         let ours = rows::rows(&manifests);
@@ -40,17 +31,8 @@ fn rows_of_np_guard() {
         compared += 1;
     }
     eprintln!("compared {compared} cases of np-guard");
-    assert!(compared > 0, "the folder {} should hold cases with NetworkPolicy alone", folder.display());
+    assert!(compared > 0, "the folder {} should hold cases", folder.display());
     assert!(wrong.is_empty(), "np-guard expects other rows:\n{}", wrong.join("\n"));
-}
-
-fn folder() -> Option<PathBuf> {
-    let root = std::env::var_os("PEERWALK_CONFORMANCE").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance"),
-        PathBuf::from,
-    );
-    let folder = root.join("netpol/np-guard");
-    folder.is_dir().then_some(folder)
 }
 
 fn cases(folder: &Path) -> Vec<PathBuf> {

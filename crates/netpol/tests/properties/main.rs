@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test may panic, in its helpers too")]
 
 mod generate;
+mod matrix;
 mod reference;
 
 use std::sync::Arc;
@@ -202,7 +203,13 @@ fn told(decision: &Decision) -> impl PartialEq + std::fmt::Debug {
         let steps: Vec<_> = decided
             .steps
             .iter()
-            .map(|step| (step.policy.clone(), step.rules.len(), step.admitting().collect::<Vec<_>>()))
+            .map(|step| {
+                (
+                    step.policy.clone(),
+                    step.rules.len(),
+                    step.matching().map(|rule| rule.index).collect::<Vec<_>>(),
+                )
+            })
             .collect();
         let near = decided.nearest_miss().map(ToString::to_string);
         let sentence = decision.sentence(direction).to_string();

@@ -2,18 +2,12 @@
 
 use serde_json::Value;
 
-use super::{ADDRESSES, Shape, pods, selector};
+use super::{ADDRESSES, pods, selector};
 use crate::cluster_policy::ClusterPeer;
 use crate::lower::object::Object;
 use crate::lower::{Errors, Problem, block};
 
-pub(super) fn peer(
-    errors: &mut Errors,
-    path: String,
-    value: &Value,
-    shape: &Shape,
-    known: &[&str],
-) -> Option<ClusterPeer> {
+pub(super) fn peer(errors: &mut Errors, path: String, value: &Value, known: &[&str]) -> Option<ClusterPeer> {
     let item = Object::new(errors, path, value)?;
     let set = item.names();
     let [field] = set.as_slice() else {
@@ -51,7 +45,7 @@ pub(super) fn peer(
             }
             Some(ClusterPeer::DomainNames(names))
         }
-        _ => pods(errors, &item, shape).map(ClusterPeer::Pods),
+        _ => pods(errors, &item).map(ClusterPeer::Pods),
     }
 }
 

@@ -1,0 +1,93 @@
+//! All pairs at once against flow by flow.
+
+use std::sync::Arc;
+
+use peerwalk_netpol::{End, Flow, Matrix, Node, Objects, Peer, PeerKind, Profile, evaluate};
+use proptest::prelude::*;
+
+use super::PROFILES;
+use super::generate::{Cluster, cluster};
+
+/// The cluster as the matrix takes it, with every end that its flows have.
+pub fn objects(cluster: &Cluster) -> Objects {
+    let ends = cluster.flows.iter().flat_map(|flow| [&flow.source, &flow.destination]);
+    let mut objects = Objects {
+        namespaces: cluster.namespaces.clone(),
+        policies: cluster.policies().into_iter().map(Arc::new).collect(),
+        ..Objects::default()
+    };
+    for end in ends {
+        match &end.kind {
+            PeerKind::Pod(pod) if !objects.pods.iter().any(|known| known.name == pod.name) => {
+                objects.pods.push(Arc::clone(pod));
+            }
+            PeerKind::Node(node) if !objects.nodes.iter().any(|known| known.name == node.name) => {
+                objects.nodes.push(Arc::clone(node));
+            }
+            _ => {}
+        }
+    }
+    objects
+}
+
+/// An end of a flow in the matrix; `None` for a pod that has finished.
+pub fn end(matrix: &Matrix, peer: &Peer) -> Option<End> {
+    let is_node = |known: &Arc<Node>| matches!(&peer.kind, PeerKind::Node(node) if node.name == known.name);
+    match &peer.kind {
+        PeerKind::External => Some(End::Outside(peer.ip)),
+        PeerKind::Pod(pod) => {
+            let mut ends = matrix.ends_of_pod(&pod.namespace, &pod.name).into_iter();
+            ends.find(|end| matrix.member(*end).is_some_and(|member| member.ip == Some(peer.ip)))
+                .map(End::Inside)
+        }
+        PeerKind::Node(_) => {
+            let mut ends = matrix.ends();
+            let end = ends.find(|(_, member)| match &member.owner {
+                peerwalk_netpol::Owner::Node(node) => is_node(node) && member.ip == Some(peer.ip),
+                peerwalk_netpol::Owner::Pod(_) => false,
+            });
+            end.map(|(end, _)| End::Inside(end))
+        }
+    }
+}
+
+/// Holds one flow against the matrix; nothing for flows that cannot be.
+pub fn agrees(
+    cluster: &Cluster,
+    matrix: &Matrix,
+    flow: &Flow,
+    profile: &Profile,
+) -> Result<(), TestCaseError> {
+    let (Some(source), Some(destination)) = (end(matrix, &flow.source), end(matrix, &flow.destination))
+    else {
+        return Ok(());
+    };
+    if flow.source.ip.is_ipv4() != flow.destination.ip.is_ipv4() {
+        return Ok(());
+    }
+    let ports = matrix.ports(source, destination);
+    let decision = evaluate(&cluster.index(), flow, profile);
+    prop_assert_eq!(
+        ports.contains(flow.protocol, flow.port),
+        decision.is_allowed(),
+        "{} with {:?}: the matrix says {}, but {}",
+        flow,
+        profile,
+        ports,
+        decision
+    );
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn all_pairs_are_as_flow_by_flow(cluster in cluster()) {
+        let objects = objects(&cluster);
+        for profile in &PROFILES {
+            let matrix = Matrix::new(&objects, *profile);
+            for flow in &cluster.flows {
+                agrees(&cluster, &matrix, flow, profile)?;
+            }
+        }
+    }
+}
