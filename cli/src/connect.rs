@@ -12,16 +12,24 @@ use kube::{Client, Config};
 /// How long a server may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// Which cluster, and which namespace of it.
+/// Which cluster.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Cluster")]
-pub struct Connection {
+pub struct Server {
     /// The kubeconfig; without it KUBECONFIG, then ~/.kube/config, then the account of the pod that this runs in
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
     /// The context of the kubeconfig; without it the current one
     #[arg(long, value_name = "NAME")]
     pub context: Option<String>,
+}
+
+/// Which cluster, and which namespace of it.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Connection {
+    /// Which cluster.
+    #[command(flatten)]
+    pub server: Server,
     /// The namespace; without it that of the context
     #[arg(short, long, value_name = "NAMESPACE")]
     pub namespace: Option<String>,
@@ -37,14 +45,24 @@ pub struct Session {
 }
 
 impl Connection {
-    /// Reads the kubeconfig. Nothing is asked of the server yet.
+    /// As [`Server::session`].
     ///
     /// # Errors
     /// With the remedy, where there is no kubeconfig or it has no such context.
     pub async fn session(&self) -> Result<Session> {
+        self.server.session(self.namespace.as_deref()).await
+    }
+}
+
+impl Server {
+    /// Reads the kubeconfig. Nothing is asked of the server yet.
+    ///
+    /// # Errors
+    /// With the remedy, where there is no kubeconfig or it has no such context.
+    pub async fn session(&self, namespace: Option<&str>) -> Result<Session> {
         let mut config = self.config().await?;
         config.connect_timeout = Some(CONNECT);
-        let namespace = self.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+        let namespace = namespace.map_or_else(|| config.default_namespace.clone(), str::to_owned);
         let client = Client::try_from(config).context("the kubeconfig cannot be used")?;
         Ok(Session { client, namespace })
     }

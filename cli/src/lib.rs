@@ -8,7 +8,6 @@ pub mod connect;
 pub mod end;
 pub mod exit;
 pub mod flows;
-pub mod hub;
 pub mod input;
 pub mod lint;
 pub mod live;

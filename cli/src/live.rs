@@ -11,14 +11,14 @@ mod rights;
 
 use anyhow::{Context as _, Result};
 use kube::Client;
-use peerwalk_manifests::Cluster;
+use peerwalk_manifests::{Cluster, Reader};
 
 use crate::connect::Session;
 use crate::progress::Progress;
 use kind::{KINDS, Kind};
 use known::Known;
 use list::{Listed, list};
-pub use rights::{Missing, remedy};
+pub use rights::{Missing, remedy, told};
 
 /// What was read.
 #[derive(Debug)]
@@ -30,6 +30,13 @@ pub struct Live {
 }
 
 impl Live {
+    /// Whether everything was read that decides who reaches whom.
+    pub fn is_whole(&self) -> bool {
+        let unimportant =
+            |missing: &Missing| ["ReplicaSet", "Job", "EndpointSlice"].contains(&missing.kind.as_str());
+        self.missing.iter().all(unimportant)
+    }
+
     /// Whether everything of this kind was read, such as `Pod`. What is not there can only be told from everything.
     pub fn has_all(&self, kind: &str) -> bool {
         !self.missing.iter().any(|missing| missing.kind == kind)
@@ -40,8 +47,7 @@ impl Live {
 ///
 /// # Errors
 /// Where it does not answer. That something may not be listed is no error.
-pub async fn read(session: &Session) -> Result<Live> {
-    let mut progress = Progress::default();
+pub async fn read(session: &Session, reader: Reader, progress: &mut Progress) -> Result<Live> {
     let (client, mut known) = (&session.client, Known::default());
     let served = foreign::served(client).await;
     for kind in &KINDS {
@@ -52,7 +58,7 @@ pub async fn read(session: &Session) -> Result<Live> {
             }
             continue;
         }
-        read_kind(client, kind, &session.namespace, &mut known, &mut progress).await?;
+        read_kind(client, kind, &session.namespace, &mut known, progress).await?;
     }
     match served {
         Ok(served) => {
@@ -63,7 +69,7 @@ pub async fn read(session: &Session) -> Result<Live> {
         }
         Err(error) => known.missing.push(Missing::of_discovery(&error)),
     }
-    Ok(known.into())
+    Ok(known.live(reader))
 }
 
 /// Reads a kind everywhere, or where that is not allowed in the one namespace that was named.

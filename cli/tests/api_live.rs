@@ -11,8 +11,9 @@ use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Request};
-use peerwalk_cli::connect::Connection;
+use peerwalk_cli::connect::Server;
 use peerwalk_cli::live::{self, Live, remedy};
+use peerwalk_cli::progress::Progress;
 use peerwalk_e2e::crd;
 use peerwalk_e2e::object::unscheduled;
 use peerwalk_manifests::{Cluster, Reader, WorkloadName};
@@ -167,9 +168,8 @@ async fn what_is_read_of_a_live_cluster() -> Result<()> {
 async fn read_as(user: Option<&str>, namespace: Option<&str>) -> Result<Live> {
     let kubeconfig = user.map(ask::kubeconfig_of).transpose()?;
     let context = std::env::var("PEERWALK_CONTEXT").ok().filter(|context| !context.is_empty());
-    let connection =
-        Connection { kubeconfig: kubeconfig.clone(), context, namespace: namespace.map(str::to_owned) };
-    let live = live::read(&connection.session().await?).await;
+    let session = Server { kubeconfig: kubeconfig.clone(), context }.session(namespace).await?;
+    let live = live::read(&session, Reader::default(), &mut Progress::default()).await;
     if let Some(file) = kubeconfig {
         std::fs::remove_file(file)?;
     }

@@ -29,14 +29,14 @@ pub(super) struct Known {
     pub missing: Vec<Missing>,
 }
 
-impl From<Known> for Live {
-    fn from(mut known: Known) -> Self {
-        let mut unreadable = known.not_listed();
-        unreadable.extend(known.half_known());
-        known.name_owners();
-        known.guess_nodes();
-        let mut reader = Reader::default();
-        for (kind, objects) in &known.objects {
+impl Known {
+    /// The cluster, read by `reader`.
+    pub(super) fn live(mut self, mut reader: Reader) -> Live {
+        let mut unreadable = self.not_listed();
+        unreadable.extend(self.half_known());
+        self.name_owners();
+        self.guess_nodes();
+        for (kind, objects) in &self.objects {
             // Only their owners were of interest, and those stand in the pods now.
             if !matches!(*kind, "ReplicaSet" | "Job") {
                 for object in objects {
@@ -46,11 +46,9 @@ impl From<Known> for Live {
         }
         let mut cluster = reader.finish();
         cluster.unreadable.extend(unreadable);
-        Self { cluster, missing: known.missing }
+        Live { cluster, missing: self.missing }
     }
-}
 
-impl Known {
     fn lacks(&self, kind: &str) -> Option<&Missing> {
         self.missing.iter().find(|missing| missing.kind == kind)
     }

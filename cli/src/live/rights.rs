@@ -5,6 +5,7 @@ use std::fmt;
 use std::fmt::Write as _;
 
 use super::kind::Kind;
+use crate::print::clean;
 
 /// Something that may not be listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +94,13 @@ impl fmt::Display for Missing {
         }
         write!(f, ": {}", self.without)
     }
+}
+
+/// What is missing, what follows and how to get it, a line each; empty where nothing is.
+pub fn told(missing: &[Missing]) -> String {
+    let lines: String =
+        missing.iter().map(|missing| format!("warning: {}\n", clean(&missing.to_string()))).collect();
+    lines + &remedy(missing)
 }
 
 /// How to get the rights: the questions to `kubectl`, and a role to ask for. Empty where none is missing.

@@ -1,9 +1,9 @@
 //! What is marked where something could not be listed.
 
+use peerwalk_manifests::Reader;
 use serde_json::{Value, json};
 
 use super::Known;
-use crate::live::Live;
 use crate::live::kind::KINDS;
 use crate::live::rights::{Missing, remedy};
 
@@ -64,7 +64,7 @@ fn world() -> Known {
 }
 
 fn unreadable(known: Known) -> Vec<String> {
-    Live::from(known).cluster.unreadable.iter().map(ToString::to_string).collect()
+    known.live(Reader::default()).cluster.unreadable.iter().map(ToString::to_string).collect()
 }
 
 #[test]

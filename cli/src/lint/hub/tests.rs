@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use peerwalk_manifests::{Cluster, Endpoint, Service, ServicePort, Workload, WorkloadName};
 use peerwalk_netpol::lower::network_policy;
-use peerwalk_netpol::{Namespace, Pod, PolicyIndex, Profile, Protocol};
+use peerwalk_netpol::{Namespace, Pod, Protocol};
 use serde_json::{Value, json};
 
-use super::cut_off;
+use crate::lint::{Code, findings};
 
 fn pod(namespace: &str, app: &str, ip: &str, more: &[(&str, &str)]) -> Arc<Pod> {
     let labels = [("app", app)].into_iter().chain(more.iter().copied());
@@ -67,8 +67,8 @@ fn shop(hub: Option<&str>, policies: &[(&str, &str, Value)]) -> Cluster {
 }
 
 fn found(cluster: &Cluster) -> Vec<String> {
-    let index = PolicyIndex::new(cluster.namespaces.clone(), cluster.policies.clone());
-    cut_off(cluster, &index, &Profile::default()).iter().map(ToString::to_string).collect()
+    let all = findings(cluster).into_iter().filter(|finding| finding.code == Code::CutsOffHub);
+    all.map(|finding| format!("{}: {}; {}", finding.object, finding.message, finding.remedy)).collect()
 }
 
 fn no_egress() -> Value {
@@ -81,11 +81,11 @@ fn what_has_a_sidecar_and_no_way_to_the_hub_is_found_with_the_rule_to_add() {
     let rule = r#"{"to":[{"namespaceSelector":{"matchLabels":{"kubernetes.io/metadata.name":"tools"}},"podSelector":{"matchLabels":{"app":"hub","app.kubernetes.io/name":"peerwalk"}}}],"ports":[{"port":9443,"protocol":"TCP"}]}"#;
     let line = |workload: &str, namespace: &str| {
         format!(
-            "{workload} (Deployment): its sidecars cannot reach the hub: NetworkPolicy {namespace}/deny denies it; add in \
-             spec.egress of a NetworkPolicy of namespace {namespace}: {rule}"
+            "NetworkPolicy {namespace}/deny: sidecars of {workload} (Deployment) cannot reach the hub; add in spec.egress of a \
+             NetworkPolicy of namespace {namespace}: {rule}"
         )
     };
-    let expected = [line("shop/web", "shop"), line("other/in", "other")];
+    let expected = [line("other/in", "other"), line("shop/web", "shop")];
     assert_eq!(found(&shop(Some("10.0.0.9"), &everywhere)), expected);
 }
 

@@ -1,15 +1,16 @@
 //! Policies that cut sidecars off from the hub of Peerwalk: checks of such pods can say nothing but `NotReporting`.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use peerwalk_manifests::{Cluster, Service, WorkloadName};
 use peerwalk_netpol::{
-    AdmittingRule, Decision, Direction, Flow, Peer, Pod, PolicyIndex, PolicyRef, Profile, Protocol, RulePeer,
-    Verdict, evaluate,
+    Decision, Direction, Flow, Peer, Pod, PolicyIndex, PolicyRef, Profile, Protocol, RulePeer, Verdict,
+    evaluate,
 };
+
+use super::{Code, Findings, Severity};
 
 /// The port of the chart's Service, and of the pods behind it.
 const PORT: u16 = 9443;
@@ -27,39 +28,34 @@ const NAMESPACE: &str = "peerwalk-system";
 const NO_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
 /// A workload whose sidecars cannot reach the hub.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CutOff {
+struct CutOff<'a> {
     /// Whose pods.
-    pub workload: WorkloadName,
-    /// The policies that deny it: they select the pods, and no rule of theirs admits the hub.
-    pub policies: Vec<PolicyRef>,
-    /// The rules to add, all of them.
-    pub rules: Vec<AdmittingRule>,
-    /// No point that the API leaves open decides it.
-    pub certain: bool,
+    workload: &'a WorkloadName,
+    decision: Decision,
     /// The input has no hub: it is taken to be where the chart puts it.
-    pub assumed: bool,
+    assumed: bool,
 }
 
-impl fmt::Display for CutOff {
-    /// `shop/web (Deployment): its sidecars cannot reach the hub: NetworkPolicy shop/deny-egress denies it; add in
-    /// spec.egress of a NetworkPolicy of namespace shop: {…}`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let cannot = if self.certain { "cannot" } else { "may be unable to" };
-        let hub = if self.assumed { "the hub, as the chart installs it" } else { "the hub" };
-        write!(f, "{}: its sidecars {cannot} reach {hub}: ", self.workload)?;
-        let policies: Vec<String> = self.policies.iter().map(ToString::to_string).collect();
-        match policies.as_slice() {
-            [one] => write!(f, "{one} denies it")?,
-            several => write!(f, "{} deny it", several.join(", "))?,
+/// Each policy that denies a workload's sidecars the way to the hub, with the rules to add.
+pub fn check(found: &mut Findings<'_>) {
+    let cluster = found.cluster;
+    for cut in cut_off(cluster, &cluster.index(), &Profile::UPSTREAM) {
+        let certain = cut.decision.caveats.is_empty();
+        let severity = if certain { Severity::Warning } else { Severity::Note };
+        let cannot = if certain { "cannot" } else { "may be unable to" };
+        let hub = if cut.assumed { "the hub, as the chart installs it" } else { "the hub" };
+        let message = format!("sidecars of {} {cannot} reach {hub}", cut.workload);
+        let rules: Vec<String> =
+            cut.decision.admitting_rules().iter().map(|rule| rule.to_copy().to_string()).collect();
+        let remedy = format!("add {}", rules.join("; and "));
+        for policy in policies(&cut.decision) {
+            found.add(severity, Code::CutsOffHub, (&policy, "spec"), message.clone(), remedy.clone());
         }
-        let rules: Vec<String> = self.rules.iter().map(|rule| rule.to_copy().to_string()).collect();
-        if rules.is_empty() { Ok(()) } else { write!(f, "; add {}", rules.join("; and ")) }
     }
 }
 
 /// Every workload that gets a sidecar and whose way to the hub is denied, ordered by name.
-pub fn cut_off(cluster: &Cluster, index: &PolicyIndex, profile: &Profile) -> Vec<CutOff> {
+fn cut_off<'a>(cluster: &'a Cluster, index: &PolicyIndex, profile: &Profile) -> Vec<CutOff<'a>> {
     let hub = Hub::of(cluster);
     let namespaces: BTreeMap<&str, Option<&str>> = cluster
         .namespaces
@@ -75,13 +71,7 @@ pub fn cut_off(cluster: &Cluster, index: &PolicyIndex, profile: &Profile) -> Vec
             workload.pods.iter().filter(injected).filter_map(|pod| hub.denies(cluster, index, profile, pod));
         // Pods of a workload are alike, as a rule: the worst speaks for it.
         let decision = denials.min_by_key(|decision| decision.caveats.len())?;
-        Some(CutOff {
-            workload: workload.name.clone(),
-            policies: policies(&decision),
-            rules: decision.admitting_rules(),
-            certain: decision.caveats.is_empty(),
-            assumed: hub.assumed,
-        })
+        Some(CutOff { workload: &workload.name, decision, assumed: hub.assumed })
     });
     denied.collect()
 }
