@@ -6,11 +6,14 @@ mod ask;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Client;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Request};
+use kube::runtime::wait::{await_condition, conditions};
 use peerwalk_cli::connect::Server;
 use peerwalk_cli::live::{self, Live, remedy};
 use peerwalk_cli::progress::Progress;
@@ -19,9 +22,12 @@ use peerwalk_e2e::object::unscheduled;
 use peerwalk_manifests::{Cluster, Reader, WorkloadName};
 use peerwalk_netpol::{Caveat, Flow, Peer, PolicyIndex, Profile, Protocol, evaluate};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 const SHOP: &str = "cli-live-shop";
 const LEDGER: &str = "cli-live-ledger";
+/// For something to come about that must.
+const WITHIN: Duration = Duration::from_secs(30);
 /// The lists that stand for `kubectl get -A -o json`.
 const PATHS: [&str; 8] = [
     "/api/v1/namespaces",
@@ -36,13 +42,18 @@ const PATHS: [&str; 8] = [
 
 /// Puts an object into the cluster, and its status.
 async fn put(client: &Client, object: &Value) -> Result<Value> {
+    put_as(client, object, None).await
+}
+
+/// The same, of a kind whose plural is no plain one.
+async fn put_as(client: &Client, object: &Value, plural: Option<&str>) -> Result<Value> {
     let word = |field: &str| object[field].as_str().unwrap_or_default().to_owned();
     let (version, kind) = (word("apiVersion"), word("kind"));
     let (group, version) = version.split_once('/').unwrap_or(("", &version));
     let gvk = kube::core::GroupVersionKind::gvk(group, version, &kind);
     let mut resource = ApiResource::from_gvk(&gvk);
-    if kind == "NetworkPolicy" {
-        resource.plural = "networkpolicies".into();
+    if let Some(plural) = plural {
+        plural.clone_into(&mut resource.plural);
     }
     let name = object["metadata"]["name"].as_str().context("a name")?;
     let api: Api<DynamicObject> = match object["metadata"]["namespace"].as_str() {
@@ -154,9 +165,16 @@ async fn what_is_read_of_a_live_cluster() -> Result<()> {
     let result = async {
         with_every_right_it_is_what_files_of_the_same_objects_give(&client).await?;
         without_policies_nothing_is_certain_that_one_could_turn(&client).await?;
-        with_rights_in_one_namespace_it_knows_that_one(&client).await
+        with_rights_in_one_namespace_it_knows_that_one(&client).await?;
+        policies_of_other_kinds_count_where_there_are_any(&client).await?;
+        policies_of_the_cluster_decide(&client).await
     };
     let result = result.await;
+    for name in ["ciliumnetworkpolicies.cilium.io", "clusternetworkpolicies.policy.networking.k8s.io"] {
+        // Where a test failed before, there is none.
+        let _ =
+            Api::<CustomResourceDefinition>::all(client.clone()).delete(name, &DeleteParams::default()).await;
+    }
     for namespace in [SHOP, LEDGER] {
         Api::<Namespace>::all(client.clone()).delete(namespace, &DeleteParams::default()).await?;
     }
@@ -277,5 +295,82 @@ async fn with_rights_in_one_namespace_it_knows_that_one(client: &Client) -> Resu
     ensure!(live.cluster.policies.is_empty(), "{}", shown(&live.cluster));
     let unreadable: Vec<String> = live.cluster.unreadable.iter().map(ToString::to_string).collect();
     ensure!(unreadable == ["NetworkPolicy cli-live-ledger/db"], "{unreadable:?}");
+    Ok(())
+}
+
+/// The way of the web pods to the database.
+const EXPLAIN: [&str; 7] =
+    ["explain", "--from", "cli-live-shop/web", "--to", "cli-live-ledger/db:5432", "-o", "json"];
+
+/// Has the server serve a kind whose objects may have anything in them.
+async fn serve(
+    client: &Client,
+    (group, version, kind, plural): (&str, &str, &str, &str),
+    scope: &str,
+) -> Result<()> {
+    let schema = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
+    let name = format!("{plural}.{group}");
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": { "name": name, "annotations": { "api-approved.kubernetes.io": "unapproved, for a test" } },
+        "spec": {
+            "group": group, "scope": scope, "names": { "kind": kind, "plural": plural },
+            "versions": [{ "name": version, "served": true, "storage": true, "schema": { "openAPIV3Schema": schema } }],
+        },
+    });
+    put(client, &definition).await?;
+    let established = await_condition(Api::all(client.clone()), &name, conditions::is_crd_established());
+    timeout(WITHIN, established).await.context("the kind is not served")??;
+    Ok(())
+}
+
+/// Explains the way until the answer is as expected: what is served is told a moment after it is.
+async fn explained(verdict: &str) -> Result<Value> {
+    let asking = async {
+        loop {
+            let asked = ask::peerwalk(&EXPLAIN).await?;
+            let report: Value =
+                serde_json::from_str(&asked.out).with_context(|| format!("no JSON: {asked:?}"))?;
+            if report["verdict"] == verdict {
+                return Ok(report);
+            }
+        }
+    };
+    timeout(WITHIN, asking).await.with_context(|| format!("never {verdict}"))?
+}
+
+async fn policies_of_other_kinds_count_where_there_are_any(client: &Client) -> Result<()> {
+    serve(client, ("cilium.io", "v2", "CiliumNetworkPolicy", "ciliumnetworkpolicies"), "Namespaced").await?;
+    let live = read_as(None, None).await?;
+    ensure!(live.cluster.unreadable.is_empty(), "none is there: {:?}", live.cluster.unreadable);
+    explained("Allowed").await?;
+    let resource = json!({
+        "apiVersion": "cilium.io/v2", "kind": "CiliumNetworkPolicy",
+        "metadata": { "namespace": SHOP, "name": "one" }, "spec": {},
+    });
+    put_as(client, &resource, Some("ciliumnetworkpolicies")).await?;
+    let report = explained("Undecided").await?;
+    ensure!(!report["caveats"].as_array().context("caveats")?.is_empty(), "why: {report}");
+    let path = format!("/apis/cilium.io/v2/namespaces/{SHOP}/ciliumnetworkpolicies");
+    client.request::<Value>(Request::new(path).delete("one", &DeleteParams::default())?).await?;
+    explained("Allowed").await?;
+    Ok(())
+}
+
+async fn policies_of_the_cluster_decide(client: &Client) -> Result<()> {
+    let kind = ("policy.networking.k8s.io", "v1alpha2", "ClusterNetworkPolicy", "clusternetworkpolicies");
+    serve(client, kind, "Cluster").await?;
+    let front = json!({ "namespaces": { "matchLabels": { "team": "front" } } });
+    let policy = json!({
+        "apiVersion": "policy.networking.k8s.io/v1alpha2", "kind": "ClusterNetworkPolicy",
+        "metadata": { "name": "no-front" },
+        "spec": {
+            "tier": "Admin", "priority": 1, "subject": { "namespaces": { "matchLabels": { "team": "back" } } },
+            "ingress": [{ "action": "Deny", "from": [front] }],
+        },
+    });
+    put_as(client, &policy, Some("clusternetworkpolicies")).await?;
+    let report = explained("Denied").await?;
+    ensure!(report.to_string().contains("no-front"), "the policy is named: {report}");
     Ok(())
 }
