@@ -2,6 +2,7 @@
 
 mod age;
 pub mod args;
+pub mod changes;
 mod check;
 pub mod command;
 pub mod connect;
@@ -11,6 +12,7 @@ pub mod flows;
 pub mod input;
 pub mod lint;
 pub mod live;
+pub mod pairs;
 pub mod print;
 pub mod profile;
 pub mod progress;

@@ -29,7 +29,7 @@ pub enum Found<'a> {
 
 /// Nothing of this name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{named}: {what} is not among what was read{remedy}")]
+#[error("{what} {named} is not among what was read{remedy}")]
 pub struct NotFound {
     named: String,
     what: &'static str,

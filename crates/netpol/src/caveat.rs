@@ -39,7 +39,7 @@ pub enum Caveat {
     /// [`PolicyIndex::with_unreadable`](crate::PolicyIndex::with_unreadable).
     UnreadablePolicy,
     /// A rule of a policy of the cluster lists domain names. Which addresses they stand for is not known here; they are
-    /// read as none.
+    /// read as none. Names of pods are those of the cluster's DNS alone.
     DomainNames,
     /// A rule of a policy of the cluster has a field of a later version of the API. It fails closed, as the API says,
     /// where the data plane does not know the field either.

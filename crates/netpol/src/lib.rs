@@ -6,7 +6,9 @@
 //! feature `k8s`, [`lower`] reads the Kubernetes types; with `serde`, a decision has a form for files.
 //!
 //! The semantics are those of `networking.k8s.io/v1` (`staging/src/k8s.io/api/networking/v1/types.go`, its
-//! defaulting and validation, the NetworkPolicy page of kubernetes.io, and the sig-network e2e tests).
+//! defaulting and validation, the NetworkPolicy page of kubernetes.io, and the sig-network e2e tests), and of
+//! `policy.networking.k8s.io` v1alpha2 and v1alpha1 (the types and conformance tests of
+//! kubernetes-sigs/network-policy-api). Where they leave room, `docs/policy-semantics.md` says how it is read here.
 
 mod admit;
 mod caveat;
@@ -27,6 +29,7 @@ mod port_set;
 mod profile;
 #[cfg(feature = "serde")]
 mod record;
+mod roll_up;
 mod selector;
 mod span;
 mod text;
@@ -42,9 +45,13 @@ pub use decision::{
 pub use evaluate::evaluate;
 pub use flow::{Flow, Peer, PeerKind};
 pub use index::PolicyIndex;
-pub use matrix::{AddressRange, End, EndId, Matrix, Member, Objects, Owner, PortsId, Reach, Reached};
+pub use matrix::{
+    AddressRange, Block, Change, Changed, ChangedDecisions, Changes, End, EndId, Matrix, Member, Objects,
+    Owner, PortsId, Reach, Reached,
+};
 pub use peerwalk_model::{Direction, Protocol};
 pub use policy::{Policy, PolicyKind, PolicyRef, Ports, Rule, RulePeer, RulePort};
 pub use port_set::PortSet;
 pub use profile::{HostNetwork, NamedPorts, Profile, ServiceAddress};
+pub use roll_up::RollUp;
 pub use selector::{Operator, Requirement, Selector};

@@ -10,7 +10,9 @@
 
 mod blocks;
 mod build;
+mod change;
 mod ends;
+mod pairs;
 mod query;
 mod row;
 mod rules;
@@ -23,7 +25,9 @@ use std::sync::Arc;
 use peerwalk_model::Direction;
 
 pub use blocks::AddressRange;
+pub use change::{Change, Changed, ChangedDecisions, Changes};
 pub use ends::{EndId, Member, Owner};
+pub use pairs::Block;
 pub use query::{Reach, Reached};
 pub use table::PortsId;
 
@@ -107,11 +111,8 @@ impl Matrix {
 
     /// The ports on which the source reaches the destination. None where both have addresses of different families.
     pub fn ports(&self, source: End, destination: End) -> PortSet {
-        if !self.may_meet(source, destination) {
-            return PortSet::none();
-        }
-        let egress = self.directed(Direction::Egress, source, destination);
-        self.table.both(egress, self.directed(Direction::Ingress, destination, source))
+        let (egress, ingress) = self.both_directions(source, destination);
+        self.table.both(egress, ingress)
     }
 
     /// The ports that the policies of one direction leave open: those that select the source, for egress, or the
@@ -137,6 +138,15 @@ impl Matrix {
             }
         }
         cuts.ranges(ipv6)
+    }
+
+    /// What the policies of both directions leave open.
+    fn both_directions(&self, source: End, destination: End) -> (PortsId, PortsId) {
+        if !self.may_meet(source, destination) {
+            return (NONE, NONE);
+        }
+        let egress = self.directed(Direction::Egress, source, destination);
+        (egress, self.directed(Direction::Ingress, destination, source))
     }
 
     fn directed(&self, direction: Direction, subject: End, peer: End) -> PortsId {

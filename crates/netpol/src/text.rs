@@ -5,10 +5,10 @@ use std::fmt::{self, Display, Formatter};
 
 use peerwalk_model::Direction;
 
-use crate::admit::{AdmittingPeer, AdmittingRule};
+use crate::admit::{AdmittingPeer, AdmittingRule, Fix};
 use crate::decision::{
-    Cause, Decision, Difference, Exemption, ListedPort, NearestMiss, PeerDifference, PortDifference,
-    PortReason, RuleRef, Verdict,
+    Cause, Decision, Difference, Exemption, ListedPort, NearestMiss, PeerDifference, PolicyStep,
+    PortDifference, PortReason, RuleRef, Verdict,
 };
 use crate::selector::Requirement;
 
@@ -58,7 +58,10 @@ impl Display for Sentence<'_> {
         }
         let decided = self.decision.direction(self.direction);
         match decided.cause {
-            Cause::RuleMatch => write!(f, "is {} by {}", decided.verdict, Listed(&decided.decided_by())),
+            Cause::RuleMatch => {
+                write!(f, "is {} by {}", decided.verdict, Listed(&decided.decided_by()))?;
+                self.unknown(f)
+            }
             Cause::NoRuleMatches => write!(
                 f,
                 "is isolated by {}; no rule admits {} on port {}/{}",
@@ -70,6 +73,21 @@ impl Display for Sentence<'_> {
             Cause::Default if decided.steps.is_empty() => f.write_str("is not isolated by any NetworkPolicy"),
             Cause::Default => f.write_str("is allowed by default: no policy that selects it decides"),
             Cause::Exempt(exemption) => write!(f, "is not subject to policies: {exemption}"),
+        }
+    }
+}
+
+impl Sentence<'_> {
+    /// The fields for which the rule that decided fails closed.
+    fn unknown(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let decided = self.decision.direction(self.direction);
+        let steps = decided.steps.iter().filter(|step| Some(step.tier) == decided.tier);
+        let rule = steps.flat_map(PolicyStep::matching).next();
+        match rule {
+            Some(rule) if !rule.unknown.is_empty() => {
+                write!(f, ", which has {}, unknown here, and fails closed", Joined(&rule.unknown))
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -239,6 +257,21 @@ impl Display for PortDifference {
     }
 }
 
+impl Display for Fix {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Add(rule) if rule.isolates => {
+                write!(f, "{rule} (the first that isolates the pods: everything else is denied then)")
+            }
+            Self::Add(rule) => write!(f, "{rule}"),
+            Self::Change { direction, rule } => write!(
+                f,
+                "no NetworkPolicy can admit it for {direction}: {rule} denies it and would have to change"
+            ),
+        }
+    }
+}
+
 impl Display for AdmittingRule {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let way = match self.direction {
@@ -262,8 +295,9 @@ impl AdmittingRule {
             AdmittingPeer::IpBlock(cidr) => format!(r#""ipBlock":{{"cidr":"{cidr}"}}"#),
             AdmittingPeer::Pods { namespace, labels } => {
                 let of = [("kubernetes.io/metadata.name".to_owned(), namespace.clone())].into();
-                let pods = if labels.is_empty() { String::new() } else { selector(",", "pod", labels) };
-                selector("", "namespace", &of) + &pods
+                let pods =
+                    if labels.is_empty() { String::new() } else { format!(",{}", selector("pod", labels)) };
+                selector("namespace", &of) + &pods
             }
         };
         let (port, protocol) = (self.port, self.protocol);
@@ -276,12 +310,44 @@ impl AdmittingRule {
         let (namespace, direction) = (&self.namespace, self.direction);
         format!("in spec.{direction} of a NetworkPolicy of namespace {namespace}: {}", self.item())
     }
+
+    /// The rule as a `NetworkPolicy` that holds nothing else, in the same form.
+    pub fn object(&self) -> impl Display {
+        let way = match self.direction {
+            Direction::Egress => ("egress", "Egress"),
+            Direction::Ingress => ("ingress", "Ingress"),
+        };
+        let metadata = format!(r#"{{"name":"{}","namespace":"{}"}}"#, self.name(), self.namespace);
+        let subject = if self.subject.is_empty() {
+            r#""podSelector":{}"#.to_owned()
+        } else {
+            selector("pod", &self.subject)
+        };
+        let spec = format!(r#"{{{subject},"policyTypes":["{}"],"{}":[{}]}}"#, way.1, way.0, self.item());
+        format!(
+            r#"{{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{metadata},"spec":{spec}}}"#
+        )
+    }
+
+    /// A name for that object, such as `allow-ingress-shop-web-5432`.
+    pub fn name(&self) -> String {
+        let peer = match &self.peer {
+            AdmittingPeer::IpBlock(cidr) => cidr.addr().to_string(),
+            AdmittingPeer::Pods { namespace, labels } => {
+                let values: Vec<&str> = labels.values().map(String::as_str).collect();
+                format!("{namespace}-{}", values.join("-"))
+            }
+        };
+        let text = format!("allow-{}-{peer}", self.direction).to_lowercase();
+        let kept = text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(200);
+        format!("{}-{}", kept.collect::<String>().trim_end_matches('-'), self.port)
+    }
 }
 
-/// A selector of a peer. Keys and values of labels have nothing in them that JSON would escape.
-fn selector(before: &str, of: &str, labels: &BTreeMap<String, String>) -> String {
+/// A selector. Keys and values of labels have nothing in them that JSON would escape.
+fn selector(of: &str, labels: &BTreeMap<String, String>) -> String {
     let labels: Vec<String> = labels.iter().map(|(key, value)| format!(r#""{key}":"{value}""#)).collect();
-    format!(r#"{before}"{of}Selector":{{"matchLabels":{{{}}}}}"#, labels.join(","))
+    format!(r#""{of}Selector":{{"matchLabels":{{{}}}}}"#, labels.join(","))
 }
 
 impl Display for AdmittingPeer {

@@ -179,7 +179,7 @@ impl Report {
 /// What cannot be asked about, or what nobody can read, leaves the whole undecided: a confident answer about a part of it
 /// would be taken for one about all.
 fn rollup(flows: &Flows, decisions: &[Decision]) -> Rollup {
-    let unclear = |decision: &Decision| decision.caveats.iter().any(|caveat| is_unknown(*caveat));
+    let unclear = |decision: &Decision| decision.caveats.iter().any(|caveat| caveat.is_unknowable());
     if decisions.is_empty() || !flows.undecided.is_empty() || decisions.iter().any(unclear) {
         return Rollup::Undecided;
     }
@@ -189,11 +189,6 @@ fn rollup(flows: &Flows, decisions: &[Decision]) -> Rollup {
         all if all == decisions.len() => Rollup::Allowed,
         _ => Rollup::Partial,
     }
-}
-
-/// Whether a caveat is about what nobody knows, not about how it is read.
-fn is_unknown(caveat: Caveat) -> bool {
-    matches!(caveat, Caveat::UnreadablePolicy)
 }
 
 fn connection(asked: &flows::Asked, decision: &Decision) -> Connection {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 use peerwalk_model::Direction;
-use peerwalk_netpol::{Action, Cause, Decision, DirectionDecision, PolicyStep, RuleStep, Tier, Verdict};
+use peerwalk_netpol::{Action, Cause, Decision, DirectionDecision, Fix, PolicyStep, RuleStep, Tier, Verdict};
 
 use super::report::{Report, Rollup};
 use super::{Asked, distinct, fix};
@@ -190,14 +190,20 @@ fn remedy(decisions: &[Decision]) -> String {
             let _ = writeln!(text, "  {}", clean(line));
         }
     }
-    let above = decisions.iter().flat_map(|decision| {
-        let denying = decision.denying_directions().map(|direction| decision.direction(direction));
-        denying.filter(|decided| decided.tier == Some(Tier::Admin)).flat_map(DirectionDecision::decided_by)
+    let fixes: Vec<Fix> = decisions.iter().flat_map(Decision::fixes).collect();
+    let isolating = fixes.iter().filter_map(|fix| match fix {
+        Fix::Add(rule) if rule.isolates => Some(format!(
+            "it is the first NetworkPolicy for {} of these pods: everything else in this direction ends with it",
+            rule.direction
+        )),
+        _ => None,
     });
-    let above: Vec<String> = distinct(above)
-        .into_iter()
-        .map(|rule| format!("{rule} has to change: no NetworkPolicy undoes it"))
-        .collect();
+    section(&mut text, "Mind", &distinct(isolating));
+    let above = fixes.iter().filter_map(|fix| match fix {
+        Fix::Change { rule, .. } => Some(format!("{rule} has to change: no NetworkPolicy undoes it")),
+        Fix::Add(_) => None,
+    });
+    let above = distinct(above);
     section(&mut text, "What denies it for the whole cluster", &above);
     text
 }

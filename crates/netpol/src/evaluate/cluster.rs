@@ -57,7 +57,14 @@ impl Question<'_> {
             ClusterPeer::Nodes(selector) => self.nodes(selector),
             ClusterPeer::DomainNames(names) => {
                 let why = PeerDifference::DomainNames(names.clone());
-                (Answer::doubtful(false, Caveat::DomainNames), vec![why])
+                // A pod is found by the names that the cluster's DNS makes for it, and by no other (NPEP-133).
+                let of_pods = self.peer.as_pod().is_some_and(|pod| !pod.finished && !pod.host_network);
+                let answer = if of_pods && !names.iter().any(|name| may_name_a_pod(name)) {
+                    Answer::certain(false)
+                } else {
+                    Answer::doubtful(false, Caveat::DomainNames)
+                };
+                (answer, vec![why])
             }
             ClusterPeer::Unknown(_) => (Answer::certain(false), Vec::new()),
         }
@@ -182,6 +189,14 @@ impl Question<'_> {
 
 fn holding(networks: &[IpNet], address: IpAddr) -> Option<IpNet> {
     networks.iter().find(|network| network.contains(&address)).copied()
+}
+
+/// Whether a domain name could be a record of a pod or a headless Service: `….pod.DOMAIN`, `….svc.DOMAIN`, or whatever is
+/// above these.
+fn may_name_a_pod(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    let of_cluster = name == "*.local" || name.ends_with(".cluster.local");
+    of_cluster || name.split('.').any(|label| label == "svc" || label == "pod")
 }
 
 /// The fields that nobody knows, of all peers and ports of a rule.

@@ -56,6 +56,7 @@ type Recipe = (Vec<u32>, Vec<u32>, Option<Box<[Named]>>);
 pub(super) struct Builder<'a> {
     ends: &'a Ends,
     rules: Rules<'a>,
+    cluster_policies: &'a [Arc<ClusterPolicy>],
     of_cluster: Vec<OfCluster>,
     /// Rows of pods that no NetworkPolicy selects, which all namespaces share.
     shared: [HashMap<Recipe, Arc<Row>>; 2],
@@ -65,9 +66,9 @@ const DIRECTIONS: [Direction; 2] = [Direction::Egress, Direction::Ingress];
 
 impl<'a> Builder<'a> {
     pub fn new(ends: &'a Ends, cluster_policies: &'a [Arc<ClusterPolicy>]) -> Self {
-        let mut rules = Rules::new(ends);
+        let rules = Rules::new(ends);
         let of_cluster = cluster_policies.iter().map(|policy| rules.of_cluster(policy)).collect();
-        Self { ends, rules, of_cluster, shared: Default::default() }
+        Self { ends, rules, cluster_policies, of_cluster, shared: Default::default() }
     }
 
     /// The rows of these classes of a namespace, or of all of them.
@@ -94,6 +95,10 @@ impl<'a> Builder<'a> {
             .filter(|(_, policy)| policy.selects_in(self.ends, namespace))
             .map(|(number, _)| number)
             .collect();
+        for number in &here {
+            let number = *number as usize;
+            self.rules.prepare(&mut self.of_cluster[number], &self.cluster_policies[number]);
+        }
         let mut shares: HashMap<(u32, usize), Option<Vec<Share>>> = HashMap::new();
         let mut known: [HashMap<Recipe, Arc<Row>>; 2] = Default::default();
         let mut found = Vec::with_capacity(classes.len());
@@ -157,5 +162,5 @@ impl<'a> Builder<'a> {
 
 fn tiers<'s>(of_cluster: &'s [OfCluster], chosen: &[u32], direction: Direction) -> Vec<(Tier, &'s [Share])> {
     let of = chosen.iter().map(|number| &of_cluster[*number as usize]);
-    of.map(|policy| (policy.policy.tier, policy.shares(direction))).collect()
+    of.map(|policy| (policy.tier, policy.shares(direction))).collect()
 }

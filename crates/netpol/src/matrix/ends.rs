@@ -193,17 +193,36 @@ impl Ends {
 
     /// Whether selectors of NetworkPolicies see a pod, and blocks see it as a pod.
     fn has_class(&self, pod: &Pod) -> bool {
-        !pod.host_network || self.profile.host_network == HostNetwork::AsPod
+        !pod.host_network || self.profile.host_network.is_peer()
     }
 
     /// Whether NetworkPolicies apply to a class of host-network pods.
     pub fn are_hosts_subjects(&self) -> bool {
-        self.profile.host_network == HostNetwork::AsPod
+        self.profile.host_network.is_subject()
     }
 
-    /// Whether policies of the cluster see a class of host-network pods.
+    /// Whether policies of the cluster see host-network pods.
     pub fn does_cluster_see_hosts(&self) -> bool {
-        false
+        self.profile.host_network == HostNetwork::Ignored
+    }
+
+    /// The places that are "all pods of all namespaces" to a NetworkPolicy.
+    pub fn everywhere(&self) -> Vec<Span<u32>> {
+        let as_pods =
+            self.profile.host_network.is_peer() || self.profile.host_network == HostNetwork::InEveryNamespace;
+        let hosts = self.hosts().filter(|(_, member)| as_pods && member.as_pod().is_some());
+        let hosts = span::of_values(hosts.map(|(place, _)| place));
+        std::iter::once(PODS).chain(hosts).collect()
+    }
+
+    /// The node of a host-network pod: by its name, else by an address of the pod.
+    pub fn node_of(&self, pod: &Pod) -> Option<&Arc<Node>> {
+        let named = pod.node.as_ref().and_then(|name| self.nodes.get(name));
+        named.or_else(|| {
+            let canonical = |ips: &[IpAddr]| ips.iter().map(IpAddr::to_canonical).collect::<Vec<_>>();
+            let ips = canonical(&pod.ips);
+            self.nodes.values().find(|node| canonical(&node.addresses).iter().any(|ip| ips.contains(ip)))
+        })
     }
 
     pub fn find_namespace(&self, name: &str) -> Option<u32> {
@@ -341,6 +360,10 @@ impl Ends {
         for place in places {
             self.of_pods.remove(*place);
             self.of_nodes.remove(*place);
+            let class = self.member(*place).and_then(|member| member.class);
+            if let Some(class) = class.and_then(|class| self.classes.get_mut(class as usize)) {
+                class.spans = span::without(&class.spans, &[(*place, *place)]);
+            }
             let (line, place) = self.line(*place);
             if let Some(member) = line.get_mut(place) {
                 *member = None;

@@ -53,16 +53,23 @@ impl Matrix {
 
     fn reach(&self, end: End, direction: Direction) -> Reach {
         let mut inside: Vec<Reached<EndId>> = Vec::new();
+        let mut open = None;
         for (place, _) in self.ends.members() {
             let other = End::Inside(EndId(place));
-            let ports = match direction {
-                Direction::Egress => self.ports(end, other),
-                Direction::Ingress => self.ports(other, end),
+            let (source, destination) = match direction {
+                Direction::Egress => (end, other),
+                Direction::Ingress => (other, end),
             };
+            let ids = self.both_directions(source, destination);
             match inside.last_mut() {
-                _ if ports.is_empty() => {}
-                Some(run) if run.last.0 + 1 == place && run.ports == ports => run.last = EndId(place),
-                _ => inside.push(Reached { first: EndId(place), last: EndId(place), ports }),
+                Some(run) if open == Some(ids) && run.last.0 + 1 == place => run.last = EndId(place),
+                _ => {
+                    let ports = self.table.both(ids.0, ids.1);
+                    open = (!ports.is_empty()).then_some(ids);
+                    if open.is_some() {
+                        inside.push(Reached { first: EndId(place), last: EndId(place), ports });
+                    }
+                }
             }
         }
         Reach { inside, outside: self.exposure(end, direction) }

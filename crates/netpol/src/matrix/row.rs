@@ -38,7 +38,7 @@ pub(super) struct Steps<T> {
 }
 
 impl<T: Coordinate> Steps<T> {
-    fn constant(value: PortsId) -> Self {
+    pub fn constant(value: PortsId) -> Self {
         Self { first: value, changes: Box::default() }
     }
 

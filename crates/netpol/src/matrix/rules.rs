@@ -6,9 +6,10 @@ use std::sync::Arc;
 use peerwalk_model::{Direction, Protocol};
 
 use super::blocks::Held;
-use super::ends::{Ends, HOSTS, Named, PODS};
+use super::ends::{Ends, Named, Owner, PODS};
+use super::place;
 use super::words::Query;
-use crate::cluster_policy::{Action, ClusterPeer, ClusterPolicy, ClusterPort, ClusterRule, PodSet};
+use crate::cluster_policy::{Action, ClusterPeer, ClusterPolicy, ClusterPort, ClusterRule, PodSet, Tier};
 use crate::policy::{Policy, Ports, Rule, RulePeer};
 use crate::port_set::PortSet;
 use crate::selector::Selector;
@@ -98,17 +99,14 @@ type Resolved = (Protocol, u16, Vec<Span<u32>>);
 pub(super) struct OfCluster {
     namespaces: Query,
     pods: Query,
-    pub ingress: Vec<Share>,
-    pub egress: Vec<Share>,
-    pub policy: Arc<ClusterPolicy>,
+    /// Rules by direction, once they are needed.
+    shares: Option<[Vec<Share>; 2]>,
+    pub tier: Tier,
 }
 
 impl OfCluster {
     pub fn shares(&self, direction: Direction) -> &[Share] {
-        match direction {
-            Direction::Ingress => &self.ingress,
-            Direction::Egress => &self.egress,
-        }
+        self.shares.as_ref().map_or(&[], |shares| &shares[place(direction)])
     }
 
     pub fn selects_in(&self, ends: &Ends, namespace: u32) -> bool {
@@ -143,13 +141,20 @@ impl<'a> Rules<'a> {
         }
     }
 
-    pub fn of_cluster(&mut self, policy: &'a Arc<ClusterPolicy>) -> OfCluster {
+    pub fn of_cluster(&self, policy: &ClusterPolicy) -> OfCluster {
         OfCluster {
             namespaces: Query::new(&policy.subject.namespaces, &self.ends.words),
             pods: Query::new(&policy.subject.pods, &self.ends.words),
-            ingress: self.cluster_rules(&policy.ingress, Direction::Ingress),
-            egress: self.cluster_rules(&policy.egress, Direction::Egress),
-            policy: Arc::clone(policy),
+            shares: None,
+            tier: policy.tier,
+        }
+    }
+
+    /// Makes the shares of a policy of the cluster.
+    pub fn prepare(&mut self, prepared: &mut OfCluster, policy: &'a ClusterPolicy) {
+        if prepared.shares.is_none() {
+            let egress = self.cluster_rules(&policy.egress, Direction::Egress);
+            prepared.shares = Some([egress, self.cluster_rules(&policy.ingress, Direction::Ingress)]);
         }
     }
 
@@ -203,11 +208,7 @@ impl<'a> Rules<'a> {
         let query = Query::new(pods, &ends.words);
         let chosen = self.namespaces(namespaces);
         let mut spans = if query.is_everything() && namespaces.requirements.is_empty() {
-            let mut spans = vec![PODS];
-            spans.extend(
-                ends.classes.iter().filter(|class| class.host).flat_map(|class| class.spans.iter().copied()),
-            );
-            span::normal(spans)
+            span::normal(ends.everywhere())
         } else {
             ends.spans(ends.select_among(&chosen, &query))
         };
@@ -358,12 +359,11 @@ impl<'a> Rules<'a> {
     fn nodes(&self, selector: &Selector) -> Peers {
         let places = self.ends.hosts().filter(|(_, member)| {
             let node = match &member.owner {
-                super::ends::Owner::Node(node) => Some(node),
-                super::ends::Owner::Pod(pod) => pod.node.as_ref().and_then(|name| self.ends.nodes.get(name)),
+                Owner::Node(node) => Some(node),
+                Owner::Pod(pod) => self.ends.node_of(pod),
             };
-            node.is_some_and(|node| selector.matches(&node.labels))
+            node.map_or(selector.requirements.is_empty(), |node| selector.matches(&node.labels))
         });
-        debug_assert!(HOSTS > PODS.1, "nodes stand behind the pods");
         Peers::inside(span::of_values(places.map(|(place, _)| place)))
     }
 }

@@ -1,8 +1,9 @@
 //! All pairs at once against flow by flow.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use peerwalk_netpol::{End, Flow, Matrix, Node, Objects, Peer, PeerKind, Profile, evaluate};
+use peerwalk_netpol::{End, EndId, Flow, Matrix, Node, Objects, Peer, PeerKind, PortSet, Profile, evaluate};
 use proptest::prelude::*;
 
 use super::PROFILES;
@@ -13,16 +14,15 @@ pub fn objects(cluster: &Cluster) -> Objects {
     let ends = cluster.flows.iter().flat_map(|flow| [&flow.source, &flow.destination]);
     let mut objects = Objects {
         namespaces: cluster.namespaces.clone(),
+        nodes: cluster.nodes.clone(),
         policies: cluster.policies().into_iter().map(Arc::new).collect(),
+        cluster_policies: cluster.cluster_policies().into_iter().map(Arc::new).collect(),
         ..Objects::default()
     };
     for end in ends {
         match &end.kind {
             PeerKind::Pod(pod) if !objects.pods.iter().any(|known| known.name == pod.name) => {
                 objects.pods.push(Arc::clone(pod));
-            }
-            PeerKind::Node(node) if !objects.nodes.iter().any(|known| known.name == node.name) => {
-                objects.nodes.push(Arc::clone(node));
             }
             _ => {}
         }
@@ -65,6 +65,8 @@ pub fn agrees(
     if flow.source.ip.is_ipv4() != flow.destination.ip.is_ipv4() {
         return Ok(());
     }
+    // What a Service's own address changes is no matter of pairs.
+    let flow = &Flow { service: None, ..flow.clone() };
     let ports = matrix.ports(source, destination);
     let decision = evaluate(&cluster.index(), flow, profile);
     prop_assert_eq!(
@@ -83,11 +85,48 @@ proptest! {
     #[test]
     fn all_pairs_are_as_flow_by_flow(cluster in cluster()) {
         let objects = objects(&cluster);
-        for profile in &PROFILES {
+        for profile in PROFILES.iter().chain(&Profile::ALL) {
             let matrix = Matrix::new(&objects, *profile);
             for flow in &cluster.flows {
                 agrees(&cluster, &matrix, flow, profile)?;
             }
         }
     }
+
+    #[test]
+    fn every_pair_is_in_one_block(cluster in cluster()) {
+        let objects = objects(&cluster);
+        for profile in PROFILES.iter().chain(&Profile::ALL) {
+            let matrix = Matrix::new(&objects, *profile);
+            blocks_agree(&matrix)?;
+        }
+    }
+}
+
+/// Every pair of ends is in one block with its ports, or in none when it has no port.
+pub fn blocks_agree(matrix: &Matrix) -> Result<(), TestCaseError> {
+    let mut told: HashMap<(EndId, EndId), PortSet> = HashMap::new();
+    let mut again = Vec::new();
+    matrix.for_each_block(|block| {
+        for source in block.sources().flat_map(|(first, last)| first.to(last)) {
+            for destination in block.destinations().flat_map(|(first, last)| first.to(last)) {
+                if told.insert((source, destination), block.ports.clone()).is_some() {
+                    again.push((source, destination));
+                }
+            }
+        }
+    });
+    prop_assert_eq!(again, vec![], "told twice");
+    for (source, one) in matrix.ends() {
+        for (destination, other) in matrix.ends() {
+            let families = [one, other].map(|member| member.ip.map(|ip| ip.is_ipv4()));
+            if one.is_same_pod(other) || families[0] != families[1] {
+                continue;
+            }
+            let ports = matrix.ports(End::Inside(source), End::Inside(destination));
+            let told = told.remove(&(source, destination)).unwrap_or_default();
+            prop_assert_eq!(told, ports, "{:?} to {:?}", one, other);
+        }
+    }
+    Ok(())
 }
