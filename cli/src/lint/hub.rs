@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use peerwalk_manifests::{Cluster, Service, WorkloadName};
 use peerwalk_netpol::{
-    Decision, Direction, Flow, Peer, Pod, PolicyIndex, PolicyRef, Profile, Protocol, RulePeer, Verdict,
-    evaluate,
+    ClusterPeer, Decision, Direction, DirectionDecision, Fix, Flow, Peer, Pod, PolicyIndex, PolicyRef,
+    Profile, Protocol, RulePeer, Verdict, evaluate,
 };
 
 use super::{Code, Findings, Severity};
@@ -45,9 +45,8 @@ pub fn check(found: &mut Findings<'_>) {
         let cannot = if certain { "cannot" } else { "may be unable to" };
         let hub = if cut.assumed { "the hub, as the chart installs it" } else { "the hub" };
         let message = format!("sidecars of {} {cannot} reach {hub}", cut.workload);
-        let rules: Vec<String> =
-            cut.decision.admitting_rules().iter().map(|rule| rule.to_copy().to_string()).collect();
-        let remedy = format!("add {}", rules.join("; and "));
+        let fixes: Vec<String> = cut.decision.fixes().iter().map(fix).collect();
+        let remedy = fixes.join("; and ");
         for policy in policies(&cut.decision) {
             found.add(severity, Code::CutsOffHub, (&policy, "spec"), message.clone(), remedy.clone());
         }
@@ -86,12 +85,20 @@ fn is_injected(pod: &Pod, of_namespace: Option<&str>) -> bool {
     opted_in && !pod.host_network && !pod.finished && !NEVER_INJECTED.contains(&pod.namespace.as_str())
 }
 
-/// The policies of the directions that deny.
+/// What to do, as the operator says it of pods that do not report.
+fn fix(fix: &Fix) -> String {
+    match fix {
+        Fix::Add(rule) => format!("add {}", rule.to_copy()),
+        Fix::Change { .. } => fix.to_string(),
+    }
+}
+
+/// The policies that deny.
 fn policies(decision: &Decision) -> Vec<PolicyRef> {
     let denying =
         [&decision.egress, &decision.ingress].into_iter().filter(|way| way.verdict == Verdict::Denied);
     let mut found: Vec<PolicyRef> =
-        denying.flat_map(|way| way.steps.iter().map(|step| step.policy.clone())).collect();
+        denying.flat_map(DirectionDecision::decided_by).map(|rule| rule.policy).collect();
     found.sort();
     found.dedup();
     found
@@ -184,7 +191,11 @@ impl Hub {
 fn has_blocks(cluster: &Cluster, reference: &PolicyRef, way: Direction) -> bool {
     let policy = cluster.policies.iter().find(|policy| policy.reference == *reference);
     let rules = policy.and_then(|policy| policy.rules(way)).unwrap_or_default();
-    rules.iter().flat_map(|rule| &rule.peers).any(|peer| matches!(peer, RulePeer::IpBlock { .. }))
+    let blocks = |peer: &RulePeer| matches!(peer, RulePeer::IpBlock { .. });
+    let of_cluster = cluster.cluster_policies.iter().filter(|policy| policy.reference == *reference);
+    let networks = |peer: &ClusterPeer| matches!(peer, ClusterPeer::Networks(_));
+    rules.iter().flat_map(|rule| &rule.peers).any(blocks)
+        || of_cluster.flat_map(|policy| policy.rules(way)).flat_map(|rule| &rule.peers).any(networks)
 }
 
 #[cfg(test)]

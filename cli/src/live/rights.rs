@@ -98,9 +98,11 @@ impl fmt::Display for Missing {
 
 /// What is missing, what follows and how to get it, a line each; empty where nothing is.
 pub fn told(missing: &[Missing]) -> String {
-    let lines: String =
-        missing.iter().map(|missing| format!("warning: {}\n", clean(&missing.to_string()))).collect();
-    lines + &remedy(missing)
+    let mut text = String::new();
+    for missing in missing {
+        let _ = writeln!(text, "warning: {}", clean(&missing.to_string()));
+    }
+    text + &remedy(missing)
 }
 
 /// How to get the rights: the questions to `kubectl`, and a role to ask for. Empty where none is missing.

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use peerwalk_manifests::{Cluster, Endpoint, Service, ServicePort, Workload, WorkloadName};
+use peerwalk_manifests::{Cluster, Endpoint, Reader, Service, ServicePort, Workload, WorkloadName};
 use peerwalk_netpol::lower::network_policy;
 use peerwalk_netpol::{Namespace, Pod, Protocol};
 use serde_json::{Value, json};
@@ -119,4 +119,24 @@ fn without_a_hub_in_the_input_it_is_where_the_chart_puts_it() {
     let block = json!([{ "to": [{ "ipBlock": { "cidr": "10.0.0.0/8" } }] }]);
     let blocks = json!({ "podSelector": {}, "policyTypes": ["Egress"], "egress": block });
     assert_eq!(found_without(blocks), Vec::<String>::new(), "the hub may be in there, wherever it is");
+}
+
+#[test]
+fn what_administrators_deny_no_rule_of_a_namespace_can_admit() {
+    let mut cluster = shop(Some("10.0.0.9"), &[]);
+    let policy = json!({
+        "apiVersion": "policy.networking.k8s.io/v1alpha2", "kind": "ClusterNetworkPolicy", "metadata": { "name": "closed" },
+        "spec": {
+            "tier": "Admin", "priority": 1, "subject": { "namespaces": { "matchLabels": { "peerwalk.dev/inject": "enabled" } } },
+            "egress": [{ "name": "all", "action": "Deny", "to": [{ "namespaces": {} }] }],
+        },
+    });
+    let mut reader = Reader::default();
+    reader.object("input", &policy);
+    cluster.cluster_policies = reader.finish().cluster_policies;
+    let told = found(&cluster);
+    assert_eq!(told.len(), 1, "{told:?}");
+    let start = "ClusterNetworkPolicy closed: sidecars of shop/web (Deployment) cannot reach the hub; no NetworkPolicy can \
+                 admit it for egress";
+    assert!(told[0].starts_with(start), "{told:?}");
 }
