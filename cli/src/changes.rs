@@ -90,7 +90,7 @@ struct Told {
 
 impl Told {
     fn new(cluster: &Cluster, profile: Profile) -> Self {
-        let pairs = Pairs::new(cluster, profile, |_| true);
+        let pairs = Pairs::new(cluster, profile);
         let names = pairs.names.iter().cloned().enumerate().map(|(place, name)| (name, place)).collect();
         Self { pairs, names }
     }
@@ -103,9 +103,7 @@ impl Told {
 fn inside(old: &Told, new: &Told) -> Vec<Change> {
     let rows = |told: &Told| -> BTreeMap<(WorkloadName, WorkloadName), Open> {
         let name = |place: usize| told.pairs.names.get(place).cloned();
-        let all = told.pairs.inside.iter().enumerate().flat_map(|(from, reached)| {
-            reached.iter().map(move |(to, open)| (from, *to, *open))
-        });
+        let all = told.pairs.inside();
         all.filter_map(|(from, to, open)| Some(((name(from)?, name(to)?), open))).collect()
     };
     let (before, after) = (rows(old), rows(new));
@@ -172,7 +170,8 @@ fn overlaid(before: &[(AddressRange, Open)], after: &[(AddressRange, Open)]) -> 
     };
     let mut found = Vec::new();
     for v4 in [true, false] {
-        let ranges = before.iter().chain(after).map(|(range, _)| range).filter(|range| range.first.is_ipv4() == v4);
+        let ranges =
+            before.iter().chain(after).map(|(range, _)| range).filter(|range| range.first.is_ipv4() == v4);
         found.extend(cuts(ranges).into_iter().map(|part| (part, (at(before, &part), at(after, &part)))));
     }
     merged(found)

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use peerwalk_model::Protocol;
 use thiserror::Error;
 
-pub use resolve::{Found, NotFound, resolve};
+pub use resolve::{Found, NotFound, Role, resolve};
 
 /// One end, as it was named.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use peerwalk_model::Protocol;
 use peerwalk_netpol::{Flow, Peer, Pod};
 use thiserror::Error;
 
-use crate::end::{Found, Port, resolve};
+use crate::end::{End, Found, Port, Role, resolve};
 
 /// A connection, and the Service that it is opened to.
 #[derive(Clone, Debug)]
@@ -154,7 +154,9 @@ fn directly(
         Found::Pods(named, pods) => {
             for pod in pods {
                 for (number, of) in ports_of(pod, port, protocol) {
-                    peers(pod).into_iter().for_each(|peer| add(peer, number, of));
+                    for peer in peers(pod) {
+                        add(peer, number, of);
+                    }
                 }
             }
             if found.is_empty() {
@@ -177,14 +179,12 @@ fn directly(
 }
 
 fn no_port(named: &str, port: Option<&Port>) -> Unaskable {
-    match port {
-        Some(Port::Name(name)) => Unaskable::NoNamedPort(named.to_owned(), name.clone()),
-        _ => {
-            let bare = named.split(' ').next().unwrap_or_default();
-            let bare = if bare.contains(':') { format!("[{bare}]") } else { bare.to_owned() };
-            Unaskable::NoPort(named.to_owned(), bare)
-        }
+    if let Some(Port::Name(name)) = port {
+        return Unaskable::NoNamedPort(named.to_owned(), name.clone());
     }
+    let bare = named.split(' ').next().unwrap_or_default();
+    let bare = if bare.contains(':') { format!("[{bare}]") } else { bare.to_owned() };
+    Unaskable::NoPort(named.to_owned(), bare)
 }
 
 fn number(port: Option<&Port>) -> Option<u16> {
@@ -203,7 +203,7 @@ fn ports_of(pod: &Pod, port: Option<&Port>, protocol: Option<Protocol>) -> Vec<(
         .named_ports
         .iter()
         .filter(|of| of.number != 0 && protocol.is_none_or(|protocol| of.protocol == protocol))
-        .filter(|of| matches!(port, None) || matches!(port, Some(Port::Name(name)) if *name == of.name))
+        .filter(|of| port.is_none_or(|port| *port == Port::Name(of.name.clone())))
         .map(|of| (of.number, of.protocol))
         .collect();
     found.sort_unstable();
@@ -277,7 +277,7 @@ fn peer(cluster: &Cluster, endpoint: &Endpoint) -> Peer {
     if let Some(pod) = &endpoint.pod {
         return Peer::pod(Arc::clone(pod), ip);
     }
-    match resolve(cluster, &crate::end::End::Address(ip), "", None) {
+    match resolve(cluster, &End::Address(ip), "", Role::From) {
         Ok(Found::Node(node)) => Peer::node(node, ip),
         _ => Peer::external(ip),
     }

@@ -2,12 +2,13 @@
 
 mod alike;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
-use peerwalk_manifests::{Cluster, Workload, WorkloadName};
+use peerwalk_manifests::{Cluster, WorkloadName};
 use peerwalk_netpol::{AddressRange, Direction, End, EndId, Matrix, Objects, Pod, PortSet, Profile};
 
 use alike::Alike;
@@ -17,13 +18,24 @@ use alike::Alike;
 pub struct Pairs {
     /// The workloads, ordered.
     pub names: Vec<WorkloadName>,
-    /// By source: places of what it reaches, ascending, and the ports.
-    pub inside: Vec<Vec<(usize, Open)>>,
+    /// Every pair of them that is open, in one block; a workload and itself are none.
+    pub blocks: Vec<Block>,
     /// By workload: the addresses outside that reach it.
     pub from_outside: Vec<Vec<(AddressRange, Open)>>,
     /// By workload: the addresses outside that it reaches.
     pub to_outside: Vec<Vec<(AddressRange, Open)>>,
     sets: Vec<PortSet>,
+}
+
+/// Sources of which each reaches each of the destinations, by their places among the names.
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// The sources, ascending.
+    pub from: Vec<usize>,
+    /// The destinations, ascending.
+    pub to: Vec<usize>,
+    /// On which ports.
+    pub open: Open,
 }
 
 /// A set of ports of these pairs.
@@ -40,11 +52,11 @@ impl Open {
     }
 }
 
-/// What a cluster's matrix is computed from.
-pub fn objects(cluster: &Cluster) -> Objects {
+/// What a cluster's matrix is computed from, with these pods.
+pub fn objects(cluster: &Cluster, pods: Vec<Arc<Pod>>) -> Objects {
     Objects {
         namespaces: cluster.namespaces.clone(),
-        pods: cluster.workloads.iter().flat_map(|workload| workload.pods.iter().cloned()).collect(),
+        pods,
         nodes: cluster.nodes.clone(),
         policies: cluster.policies.clone(),
         cluster_policies: cluster.cluster_policies.clone(),
@@ -52,39 +64,46 @@ pub fn objects(cluster: &Cluster) -> Objects {
 }
 
 impl Pairs {
-    /// Computes them for the workloads that are chosen.
-    pub fn new(cluster: &Cluster, profile: Profile, chosen: impl Fn(&WorkloadName) -> bool) -> Self {
-        let matrix = Matrix::new(&objects(cluster), profile);
-        let places = places(&matrix);
+    /// Computes them.
+    pub fn new(cluster: &Cluster, profile: Profile) -> Self {
         let alike = Alike::new(cluster, profile);
         let mut pairs = Self::default();
-        let mut known = Known::default();
-        let mut ends: Vec<Vec<EndId>> = Vec::new();
-        for workload in cluster.workloads.iter().filter(|workload| chosen(&workload.name)) {
-            let of = ends_of(workload, &alike, &places);
-            if !of.is_empty() {
+        let mut pods: Vec<Vec<Arc<Pod>>> = Vec::new();
+        for workload in &cluster.workloads {
+            let distinct: Vec<Arc<Pod>> = alike
+                .distinct(&workload.pods)
+                .into_iter()
+                .filter(|pod| !pod.finished)
+                .map(|pod| alike.placed(pod))
+                .collect();
+            if !distinct.is_empty() {
                 pairs.names.push(workload.name.clone());
-                ends.push(of);
+                pods.push(distinct);
             }
         }
-        for (source, from) in ends.iter().enumerate() {
-            let reached =
-                ends.iter().enumerate().filter(|(place, _)| *place != source).filter_map(|(place, to)| {
-                    let meeting = from.iter().flat_map(|from| to.iter().map(move |to| (from, to)));
-                    let sets = meeting
-                        .filter(|(from, to)| may_meet(&matrix, **from, **to))
-                        .map(|(from, to)| matrix.ports(End::Inside(*from), End::Inside(*to)));
-                    Some((place, known.open(sets)?))
-                });
-            pairs.inside.push(reached.collect());
+        let matrix = Matrix::new(&objects(cluster, pods.iter().flatten().cloned().collect()), profile);
+        let ends = ends(&matrix, &pods);
+        let mut known = Known::default();
+        pairs.blocks = blocks(&matrix, &ends, &mut known);
+        for of in &ends {
             let exposure = |direction| -> Vec<Vec<(AddressRange, PortSet)>> {
-                from.iter().map(|end| matrix.exposure(End::Inside(*end), direction)).collect()
+                of.iter().map(|end| matrix.exposure(End::Inside(*end), direction)).collect()
             };
             pairs.from_outside.push(overlay(&exposure(Direction::Ingress), &mut known));
             pairs.to_outside.push(overlay(&exposure(Direction::Egress), &mut known));
         }
         pairs.sets = known.sets;
         pairs
+    }
+
+    /// Every pair of workloads that is open, in no order.
+    pub fn inside(&self) -> impl Iterator<Item = (usize, usize, Open)> + '_ {
+        self.blocks.iter().flat_map(|block| {
+            block.from.iter().flat_map(move |from| {
+                let others = block.to.iter().filter(move |to| *to != from);
+                others.map(move |to| (*from, *to, block.open))
+            })
+        })
     }
 
     /// The ports that are open between all pods of the two.
@@ -107,15 +126,16 @@ impl Pairs {
 
     /// All rows, ordered by source and destination: workloads before addresses.
     pub fn rows(&self) -> Vec<(Peer, Peer, Open)> {
-        let mut rows = Vec::new();
         let named = |place: usize| self.names.get(place).cloned().map(Peer::Workload);
-        for (place, reached) in self.inside.iter().enumerate() {
-            let Some(from) = named(place) else { continue };
-            rows.extend(reached.iter().filter_map(|(to, open)| Some((from.clone(), named(*to)?, *open))));
+        let inside = self.inside();
+        let mut rows: Vec<(Peer, Peer, Open)> =
+            inside.filter_map(|(from, to, open)| Some((named(from)?, named(to)?, open))).collect();
+        for (place, name) in self.names.iter().enumerate() {
+            let peer = || Peer::Workload(name.clone());
             let out = self.to_outside.get(place).into_iter().flatten();
-            rows.extend(out.map(|(range, open)| (from.clone(), Peer::Outside(*range), *open)));
+            rows.extend(out.map(|(range, open)| (peer(), Peer::Outside(*range), *open)));
             let into = self.from_outside.get(place).into_iter().flatten();
-            rows.extend(into.map(|(range, open)| (Peer::Outside(*range), from.clone(), *open)));
+            rows.extend(into.map(|(range, open)| (Peer::Outside(*range), peer(), *open)));
         }
         rows.sort();
         rows
@@ -155,36 +175,70 @@ fn network(range: &AddressRange) -> Option<IpNet> {
     (network.network() == range.first && network.broadcast() == range.last).then_some(network)
 }
 
-/// Whether both have addresses of one family, or may get some.
-fn may_meet(matrix: &Matrix, one: EndId, other: EndId) -> bool {
-    let family = |end| matrix.member(end)?.ip.map(|ip| ip.is_ipv4());
-    match (family(one), family(other)) {
-        (Some(one), Some(other)) => one == other,
-        _ => true,
-    }
-}
-
-/// The ends of pods by namespace and name.
-type Places<'a> = HashMap<(&'a str, &'a str, &'a str), Vec<EndId>>;
-
-fn places(matrix: &Matrix) -> Places<'_> {
-    let mut places: Places<'_> = HashMap::new();
+/// The ends of each workload.
+fn ends(matrix: &Matrix, pods: &[Vec<Arc<Pod>>]) -> Vec<Vec<EndId>> {
+    let mut places: HashMap<(&str, &str, &str), Vec<EndId>> = HashMap::new();
     for (id, member) in matrix.ends() {
         if let Some(pod) = member.as_pod() {
-            places.entry(key(pod)).or_default().push(id);
+            places.entry((&pod.namespace, &pod.name, &pod.uid)).or_default().push(id);
         }
     }
-    places
+    let of = |pods: &Vec<Arc<Pod>>| {
+        let found = pods.iter().filter_map(|pod| places.get(&(&*pod.namespace, &*pod.name, &*pod.uid)));
+        found.flatten().copied().collect()
+    };
+    pods.iter().map(of).collect()
 }
 
-fn key(pod: &Pod) -> (&str, &str, &str) {
-    (&pod.namespace, &pod.name, &pod.uid)
+fn is_ipv6(matrix: &Matrix, end: EndId) -> bool {
+    matrix.member(end).and_then(|member| member.ip).is_some_and(|ip| ip.is_ipv6())
 }
 
-/// The ends of a workload: of pods that no policy tells apart only the first.
-fn ends_of(workload: &Workload, alike: &Alike, places: &Places<'_>) -> Vec<EndId> {
-    let pods = alike.distinct(&workload.pods);
-    pods.into_iter().filter_map(|pod| places.get(&key(pod))).flatten().copied().collect()
+/// Blocks of workloads with one end each as the matrix has them, and pairs with others one by one: what all their ends
+/// have, and what some have.
+fn blocks(matrix: &Matrix, ends: &[Vec<EndId>], known: &mut Known) -> Vec<Block> {
+    let mut single: HashMap<EndId, usize> = HashMap::new();
+    let mut several: Vec<bool> = Vec::new();
+    for (place, of) in ends.iter().enumerate() {
+        match of.as_slice() {
+            // Blocks are of one family.
+            [end] if !is_ipv6(matrix, *end) => {
+                single.insert(*end, place);
+                several.push(false);
+            }
+            _ => several.push(true),
+        }
+    }
+    let mut found = Vec::new();
+    matrix.for_each_block(|block| {
+        let places = |runs: &mut dyn Iterator<Item = (EndId, EndId)>| -> Vec<usize> {
+            let ends = runs.flat_map(|(first, last)| first.to(last));
+            let mut places: Vec<usize> = ends.filter_map(|end| single.get(&end).copied()).collect();
+            places.sort_unstable();
+            places
+        };
+        let (from, to) = (places(&mut block.sources()), places(&mut block.destinations()));
+        let itself = from.len() == 1 && from == to;
+        if !from.is_empty() && !to.is_empty() && !itself {
+            let number = known.number(block.ports);
+            found.push(Block { from, to, open: Open { all: number, some: number } });
+        }
+    });
+    for (from, sources) in ends.iter().enumerate() {
+        for (to, destinations) in ends.iter().enumerate() {
+            if from == to || !(several.get(from) == Some(&true) || several.get(to) == Some(&true)) {
+                continue;
+            }
+            let meeting = sources.iter().flat_map(|source| destinations.iter().map(move |to| (source, to)));
+            let sets = meeting
+                .filter(|(one, other)| is_ipv6(matrix, **one) == is_ipv6(matrix, **other))
+                .map(|(one, other)| matrix.ports(End::Inside(*one), End::Inside(*other)));
+            if let Some(open) = known.open(sets) {
+                found.push(Block { from: vec![from], to: vec![to], open });
+            }
+        }
+    }
+    found
 }
 
 /// Sets of ports, each once.
@@ -195,13 +249,13 @@ struct Known {
 }
 
 impl Known {
-    fn number(&mut self, set: PortSet) -> u32 {
-        if let Some(number) = self.numbers.get(&set) {
+    fn number(&mut self, set: &PortSet) -> u32 {
+        if let Some(number) = self.numbers.get(set) {
             return *number;
         }
         let number = u32::try_from(self.sets.len()).unwrap_or(u32::MAX);
         self.sets.push(set.clone());
-        self.numbers.insert(set, number);
+        self.numbers.insert(set.clone(), number);
         number
     }
 
@@ -221,8 +275,8 @@ impl Known {
             return None;
         }
         let alike = all == some;
-        let some = self.number(some);
-        Some(Open { all: if alike { some } else { self.number(all) }, some })
+        let some = self.number(&some);
+        Some(Open { all: if alike { some } else { self.number(&all) }, some })
     }
 }
 
@@ -256,18 +310,18 @@ fn overlay(ends: &[Vec<(AddressRange, PortSet)>], known: &mut Known) -> Vec<(Add
 
 /// The parts into which ranges cut each other.
 pub fn cuts<'a>(ranges: impl Iterator<Item = &'a AddressRange>) -> Vec<AddressRange> {
-    let mut points: BTreeMap<IpAddr, ()> = BTreeMap::new();
+    let mut points: BTreeSet<IpAddr> = BTreeSet::new();
     let mut last: Option<IpAddr> = None;
     for range in ranges {
-        points.insert(range.first, ());
+        points.insert(range.first);
         match next(range.last) {
             Some(after) => {
-                points.insert(after, ());
+                points.insert(after);
             }
             None => last = Some(range.last),
         }
     }
-    let points: Vec<IpAddr> = points.into_keys().collect();
+    let points: Vec<IpAddr> = points.into_iter().collect();
     let mut found: Vec<AddressRange> = points
         .windows(2)
         .filter_map(|pair| match pair {

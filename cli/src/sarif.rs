@@ -1,5 +1,7 @@
 //! SARIF 2.1.0, the form that code scanning takes.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 
 /// A sort of results.
@@ -64,10 +66,10 @@ fn uri(path: &str) -> String {
     for byte in path.bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' | b'~' => {
-                uri.push(char::from(byte))
+                uri.push(char::from(byte));
             }
             b'\\' => uri.push('/'),
-            other => uri.push_str(&format!("%{other:02X}")),
+            other => drop(write!(uri, "%{other:02X}")),
         }
     }
     uri

@@ -36,6 +36,8 @@ pub struct Reader {
     pub(crate) pods: Vec<Stored>,
     /// Places of pods by namespace and name. Of two, the last counts, as when they are applied in order.
     places: HashMap<(String, String), usize>,
+    /// Names of pods by their uids.
+    uids: HashMap<String, (String, String)>,
     pub(crate) templates: Vec<Template>,
     /// What controls a workload.
     pub(crate) owners: HashMap<WorkloadName, WorkloadName>,
@@ -151,7 +153,14 @@ impl Reader {
         let (namespace, name) = (head.namespace, head.name);
         match head.kind {
             "Pod" => {
-                let read = pod::pod(wrong, namespace, name, object);
+                let mut read = pod::pod(wrong, namespace, name, object);
+                // Who copies an object in a file copies its uid with it; the two are not one pod.
+                if !read.pod.uid.is_empty() {
+                    let named = (namespace.to_owned(), name.to_owned());
+                    if *self.uids.entry(read.pod.uid.clone()).or_insert_with(|| named.clone()) != named {
+                        read.pod.uid.clear();
+                    }
+                }
                 self.pod(Stored { pod: read.pod.into(), owner: read.owner, ready: read.ready });
             }
             "Namespace" => {

@@ -283,3 +283,11 @@ fn of_two_of_one_name_the_last_counts() {
     assert_eq!(workloads(&cluster), ["ledger/postgres-0 (Pod): postgres-0"]);
     assert_eq!(cluster.workloads[0].pods[0].ips[0].to_string(), "10.244.0.9");
 }
+
+#[test]
+fn copies_of_an_object_are_not_one_pod() {
+    let pod = |name: &str| format!("{{apiVersion: v1, kind: Pod, metadata: {{name: {name}, uid: u}}}}");
+    let cluster = read(&format!("{}\n---\n{}\n", pod("a"), pod("b")));
+    let pods: Vec<_> = cluster.workloads.iter().map(|workload| &workload.pods[0]).collect();
+    assert!(!pods[0].is_same(pods[1]), "{pods:?}");
+}

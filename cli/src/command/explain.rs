@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 use peerwalk_manifests::Cluster;
 use peerwalk_netpol::{Profile, evaluate};
 
-use crate::end::{self, Found, resolve};
+use crate::end::{self, Found, Role, resolve};
 use crate::exit::Exit;
 use crate::flows::{self, Flows};
 use crate::input::Input;
@@ -124,8 +124,8 @@ fn ask(arguments: &Arguments, cluster: &Cluster) -> Result<Asked> {
     let from = end::from(&arguments.from).with_context(|| format!("--from {}", arguments.from))?;
     let to = end::to(&arguments.to).with_context(|| format!("--to {}", arguments.to))?;
     let namespace = arguments.input.namespace();
-    let source = resolve(cluster, &from, namespace, None).context("--from")?;
-    let destination = resolve(cluster, &to.end, namespace, Some(to.port.as_ref())).context("--to")?;
+    let source = resolve(cluster, &from, namespace, Role::From).context("--from")?;
+    let destination = resolve(cluster, &to.end, namespace, Role::To(to.port.as_ref())).context("--to")?;
     let flows = flows::between(cluster, &source, &destination, to.port.as_ref(), to.protocol)
         .with_context(|| format!("--to {}", arguments.to))?;
     Ok(Asked { from: called(&source), to: called(&destination), flows })

@@ -106,11 +106,15 @@ fn text(findings: &[Finding]) -> String {
         let _ = writeln!(text, "  {}", print::clean(&finding.message));
         let _ = writeln!(text, "  → {}", print::clean(&finding.remedy));
     }
-    let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
-    let (errors, warnings, notes) = (count(Severity::Error), count(Severity::Warning), count(Severity::Note));
+    let count = |severity, one: &str| match findings.iter().filter(|of| of.severity == severity).count() {
+        1 => format!("1 {one}"),
+        many => format!("{many} {one}s"),
+    };
+    let counted =
+        [(Severity::Error, "error"), (Severity::Warning, "warning"), (Severity::Note, "note")].map(|(of, one)| count(of, one));
     let _ = match findings.len() {
         0 => writeln!(text, "nothing found"),
-        _ => writeln!(text, "{errors} errors, {warnings} warnings, {notes} notes"),
+        _ => writeln!(text, "{}", counted.join(", ")),
     };
     text
 }

@@ -1,5 +1,6 @@
 //! `peerwalk matrix`: who reaches whom, on which ports.
 
+mod blocks;
 mod draw;
 mod list;
 pub mod np_guard;
@@ -15,7 +16,7 @@ use crate::input::{self, Input};
 use crate::pairs::Pairs;
 use crate::progress::Progress;
 use crate::{print, profile};
-use wanted::Wanted;
+use wanted::{Filter, Wanted};
 
 /// What is asked.
 #[derive(Debug, Args)]
@@ -98,22 +99,17 @@ pub fn answer(arguments: &Arguments, cluster: &Cluster) -> Result<String> {
     if arguments.output == Output::NpGuard {
         return Ok(np_guard::rows(cluster, arguments.profile));
     }
-    let pairs = Pairs::new(cluster, arguments.profile, |_| true);
-    let mut rows = pairs.rows();
-    rows.retain(|(from, to, _)| {
-        wanted::fits(&arguments.from, from)
-            && wanted::fits(&arguments.to, to)
-            && arguments
-                .input
-                .namespace
-                .as_ref()
-                .is_none_or(|of| wanted::is_in(of, from) || wanted::is_in(of, to))
-    });
+    let pairs = Pairs::new(cluster, arguments.profile);
+    let namespace = arguments.input.namespace.as_deref();
+    let filter = Filter { from: &arguments.from, to: &arguments.to, namespace };
+    if arguments.output == Output::Json {
+        return blocks::json(&pairs, &filter, arguments.profile.name);
+    }
+    let rows = pairs.rows().into_iter().filter(|(from, to, _)| filter.holds(from, to));
     let rows: Vec<list::Row> =
-        rows.into_iter().map(|(from, to, open)| list::Row { from, to, ports: pairs.told(open) }).collect();
+        rows.map(|(from, to, open)| list::Row { from, to, ports: pairs.told(open) }).collect();
     Ok(match arguments.output {
         Output::Table => list::table(&rows),
-        Output::Json => list::json(&rows, arguments.profile.name)?,
         Output::Csv => list::csv(&rows),
         Output::Md => list::md(&rows),
         Output::Dot => draw::dot(&rows),
@@ -127,6 +123,6 @@ pub fn answer(arguments: &Arguments, cluster: &Cluster) -> Result<String> {
             }
             if arguments.output == Output::Svg { draw::svg(&grid) } else { draw::html(&grid) }
         }
-        Output::NpGuard => String::new(),
+        Output::Json | Output::NpGuard => String::new(),
     })
 }

@@ -27,6 +27,15 @@ pub enum Found<'a> {
     Unknown(String),
 }
 
+/// Which end it is.
+#[derive(Clone, Copy, Debug)]
+pub enum Role<'a> {
+    /// Who connects.
+    From,
+    /// Who is connected to, on which port.
+    To(Option<&'a Port>),
+}
+
 /// Nothing of this name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{what} {named} is not among what was read{remedy}")]
@@ -45,7 +54,7 @@ pub fn resolve<'a>(
     cluster: &'a Cluster,
     end: &End,
     namespace: &str,
-    to: Option<Option<&Port>>,
+    role: Role<'_>,
 ) -> Result<Found<'a>, NotFound> {
     match end {
         End::Address(address) => Ok(at(cluster, *address)),
@@ -57,7 +66,7 @@ pub fn resolve<'a>(
         }
         End::Object { kind, namespace: of, name } => {
             let namespace = of.as_deref().unwrap_or(namespace);
-            object(cluster, kind.as_deref(), namespace, name, to)
+            object(cluster, kind.as_deref(), namespace, name, role)
         }
     }
 }
@@ -67,15 +76,15 @@ fn object<'a>(
     kind: Option<&str>,
     namespace: &str,
     name: &str,
-    to: Option<Option<&Port>>,
+    role: Role<'_>,
 ) -> Result<Found<'a>, NotFound> {
     let service =
         cluster.services.iter().find(|service| service.namespace == namespace && service.name == name);
     let workloads = workloads(cluster, kind, namespace, name);
-    let meant = service.filter(|service| match (kind, to) {
+    let meant = service.filter(|service| match (kind, role) {
         (Some("Service"), _) => true,
-        (Some(_), _) | (None, None) => false,
-        (None, Some(port)) => workloads.is_empty() || port.is_none_or(|port| has(service, port)),
+        (Some(_), _) | (None, Role::From) => false,
+        (None, Role::To(port)) => workloads.is_empty() || port.is_none_or(|port| has(service, port)),
     });
     if let Some(service) = meant {
         return Ok(Found::Service(service));

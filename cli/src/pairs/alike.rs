@@ -1,7 +1,7 @@
 //! Pods of one workload that no policy of a cluster tells apart.
 
 use std::collections::HashSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -11,6 +11,9 @@ use peerwalk_netpol::{ClusterPeer, Direction, NamedPort, Pod, Profile, RulePeer}
 /// With more blocks than these, addresses are compared themselves.
 const BLOCKS: usize = 1000;
 
+const NO_IPV4: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+const NO_IPV6: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+
 /// Tells pods apart.
 pub struct Alike {
     /// Every block of a rule.
@@ -18,6 +21,8 @@ pub struct Alike {
     /// Whether it matters on which node a pod is.
     nodes: bool,
     profile: Profile,
+    /// Where pods stand that have no address.
+    unknown: Vec<IpAddr>,
 }
 
 /// What policies see of a pod.
@@ -54,13 +59,23 @@ impl Alike {
                 }
             }
         }
+        let ipv6 = profile.ipv6 && blocks.iter().any(|block| matches!(block, IpNet::V6(_)));
         blocks.retain(|block| block.prefix_len() > 0);
         let mut pods = cluster.workloads.iter().flat_map(|workload| &workload.pods);
         Self {
             blocks: blocks.into_iter().collect(),
             nodes: !cluster.nodes.is_empty() || pods.any(|pod| pod.host_network),
             profile,
+            unknown: if ipv6 { vec![NO_IPV4, NO_IPV6] } else { vec![NO_IPV4] },
         }
+    }
+
+    /// A pod at its addresses; one that has none at one that only blocks of everything hold.
+    pub fn placed(&self, pod: &Arc<Pod>) -> Arc<Pod> {
+        if pod.ips.is_empty() {
+            return Arc::new(Pod { ips: self.unknown.clone(), ..Pod::clone(pod) });
+        }
+        Arc::clone(pod)
     }
 
     /// Of pods that are alike, the first.

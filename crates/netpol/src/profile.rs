@@ -165,3 +165,16 @@ impl Default for Profile {
         Self::UPSTREAM
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_lead_back() {
+        for profile in Profile::ALL {
+            assert_eq!(Profile::by_name(profile.name), Some(profile));
+        }
+        assert_eq!(Profile::by_name("weave"), None);
+    }
+}

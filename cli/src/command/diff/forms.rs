@@ -69,7 +69,11 @@ pub fn text(changes: &Changes) -> String {
 fn summary(changes: &Changes) -> String {
     let count = |became| changes.pairs.iter().filter(|change| change.became == became).count();
     let [added, removed, changed] = [Became::Added, Became::Removed, Became::Changed].map(count);
-    format!("{} pairs differ: {added} added, {removed} removed, {changed} changed", changes.pairs.len())
+    let pairs = match changes.pairs.len() {
+        1 => "1 pair differs".to_owned(),
+        many => format!("{many} pairs differ"),
+    };
+    format!("{pairs}: {added} added, {removed} removed, {changed} changed")
 }
 
 /// For programs.
@@ -100,6 +104,9 @@ fn named(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
 
+/// Which ports of a change are told.
+type Set = fn(&Change) -> PortSet;
+
 /// For comments: what is opened first.
 pub fn md(changes: &Changes) -> String {
     if changes.pairs.is_empty() {
@@ -107,20 +114,29 @@ pub fn md(changes: &Changes) -> String {
     }
     let mut text = format!("### Who reaches whom: {}\n", summary(changes));
     if !changes.policies.is_empty() {
-        let policies: Vec<String> =
-            changes.policies.iter().map(|(policy, became)| format!("{} `{}`", word(*became), cell(policy))).collect();
+        let policies: Vec<String> = changes
+            .policies
+            .iter()
+            .map(|(policy, became)| format!("{} `{}`", word(*became), cell(policy)))
+            .collect();
         let _ = writeln!(text, "\nPolicies: {}", policies.join(", "));
     }
-    type Set = fn(&Change) -> PortSet;
     let sorts: [(&str, &str, Set); 2] =
         [("Opened", "now open", Change::opened), ("Closed", "no longer open", Change::closed)];
     for (title, column, set) in sorts {
-        let rows: Vec<(&Change, PortSet)> =
-            changes.pairs.iter().map(|change| (change, set(change))).filter(|(_, set)| !set.is_empty()).collect();
+        let rows: Vec<(&Change, PortSet)> = changes
+            .pairs
+            .iter()
+            .map(|change| (change, set(change)))
+            .filter(|(_, set)| !set.is_empty())
+            .collect();
         if rows.is_empty() {
             continue;
         }
-        let _ = writeln!(text, "\n#### {title}\n\n| From | To | {column} | before | after |\n|---|---|---|---|---|");
+        let _ = writeln!(
+            text,
+            "\n#### {title}\n\n| From | To | {column} | before | after |\n|---|---|---|---|---|"
+        );
         for (change, set) in rows.iter().take(ROWS) {
             let _ = writeln!(
                 text,
@@ -154,10 +170,13 @@ pub fn sarif(changes: &Changes, before: &Cluster, after: &Cluster, beside: &str)
     let mut results = Vec::new();
     for change in &changes.pairs {
         let policies: Vec<&PolicyRef> = changes.behind(change).map(|(policy, _)| policy).collect();
-        let source = policies.iter().find_map(|policy| origin(policy)).cloned().unwrap_or_else(|| beside.to_owned());
+        let source =
+            policies.iter().find_map(|policy| origin(policy)).cloned().unwrap_or_else(|| beside.to_owned());
         let names: Vec<String> = policies.iter().map(ToString::to_string).collect();
         let by = if names.is_empty() { String::new() } else { format!(" (by {})", names.join(", ")) };
-        for (rule, level, set) in [("opened", "warning", change.opened()), ("closed", "note", change.closed())] {
+        for (rule, level, set) in
+            [("opened", "warning", change.opened()), ("closed", "note", change.closed())]
+        {
             if set.is_empty() {
                 continue;
             }

@@ -1,10 +1,6 @@
-//! Rows as texts: a table, JSON, CSV and Markdown.
+//! Rows as texts: a table, CSV and Markdown.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
-
-use anyhow::Result;
-use serde::Serialize;
 
 use crate::pairs::Peer;
 use crate::print;
@@ -32,42 +28,6 @@ pub fn table(rows: &[Row]) -> String {
 
 fn clean(peer: &Peer) -> String {
     print::clean(&peer.to_string())
-}
-
-/// Sources, each of which reaches each of the destinations.
-#[derive(Serialize)]
-struct Block {
-    from: Vec<String>,
-    to: Vec<String>,
-    ports: String,
-}
-
-/// The JSON form.
-#[derive(Serialize)]
-struct Document<'a> {
-    profile: &'a str,
-    rows: Vec<Block>,
-}
-
-/// Sources that reach the same destinations on the same ports are told together.
-pub fn json(rows: &[Row], profile: &str) -> Result<String> {
-    let mut by_source: BTreeMap<(&Peer, &str), Vec<&Peer>> = BTreeMap::new();
-    for row in rows {
-        by_source.entry((&row.from, &row.ports)).or_default().push(&row.to);
-    }
-    let mut alike: BTreeMap<(&str, Vec<&Peer>), Vec<&Peer>> = BTreeMap::new();
-    for ((from, ports), to) in by_source {
-        alike.entry((ports, to)).or_default().push(from);
-    }
-    let mut blocks: Vec<(Vec<&Peer>, Vec<&Peer>, &str)> =
-        alike.into_iter().map(|((ports, to), from)| (from, to, ports)).collect();
-    blocks.sort();
-    let named = |peers: Vec<&Peer>| peers.into_iter().map(ToString::to_string).collect();
-    let rows = blocks
-        .into_iter()
-        .map(|(from, to, ports)| Block { from: named(from), to: named(to), ports: ports.to_owned() })
-        .collect();
-    Ok(serde_json::to_string_pretty(&Document { profile, rows })? + "\n")
 }
 
 /// Comma-separated values (RFC 4180).

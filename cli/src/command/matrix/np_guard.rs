@@ -54,7 +54,7 @@ pub fn pairs(cluster: &Cluster, profile: Profile) -> Vec<Pair> {
         })
         .collect();
     let pods = representatives.values().map(|pod| (*pod).clone()).collect();
-    let matrix = Matrix::new(&Objects { pods, nodes: Vec::new(), ..objects(cluster) }, profile);
+    let matrix = Matrix::new(&Objects { nodes: Vec::new(), ..objects(cluster, pods) }, profile);
     let mut places: HashMap<(&str, &str, &str), EndId> = HashMap::new();
     for (id, member) in matrix.ends() {
         if let Some(pod) = member.as_pod() {
@@ -109,7 +109,9 @@ fn externals(cluster: &Cluster, direction: Direction) -> Vec<(String, End)> {
     for policy in &cluster.cluster_policies {
         for peer in policy.rules(direction).iter().flat_map(|rule| &rule.peers) {
             if let ClusterPeer::Networks(networks) = peer {
-                networks.iter().for_each(|network| cut(network, &[]));
+                for network in networks {
+                    cut(network, &[]);
+                }
             }
         }
     }

@@ -55,12 +55,38 @@ impl Wanted {
     }
 }
 
-/// Whether an end is one of those that are wanted; all are, where none is named.
-pub fn fits(wanted: &[Wanted], peer: &Peer) -> bool {
-    wanted.is_empty() || wanted.iter().any(|wanted| wanted.holds(peer))
+/// Which pairs are wanted.
+pub struct Filter<'a> {
+    /// From one of these; from all, where none is named.
+    pub from: &'a [Wanted],
+    /// To one of these; to all, where none is named.
+    pub to: &'a [Wanted],
+    /// With an end in this namespace.
+    pub namespace: Option<&'a str>,
 }
 
-/// Whether an end is in a namespace.
-pub fn is_in(namespace: &str, peer: &Peer) -> bool {
-    matches!(peer, Peer::Workload(of) if of.namespace == namespace)
+impl Filter<'_> {
+    /// Whether a pair is wanted.
+    pub fn holds(&self, from: &Peer, to: &Peer) -> bool {
+        self.starts(from) && self.ends(to) && (self.is_home(from) || self.is_home(to))
+    }
+
+    /// Whether pairs from there may be wanted.
+    pub fn starts(&self, peer: &Peer) -> bool {
+        fits(self.from, peer)
+    }
+
+    /// Whether pairs to there may be wanted.
+    pub fn ends(&self, peer: &Peer) -> bool {
+        fits(self.to, peer)
+    }
+
+    /// Whether an end is in the namespace, or any will do.
+    pub fn is_home(&self, peer: &Peer) -> bool {
+        self.namespace.is_none_or(|namespace| matches!(peer, Peer::Workload(of) if of.namespace == namespace))
+    }
+}
+
+fn fits(wanted: &[Wanted], peer: &Peer) -> bool {
+    wanted.is_empty() || wanted.iter().any(|wanted| wanted.holds(peer))
 }
