@@ -4,7 +4,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
@@ -79,8 +79,8 @@ impl Server {
                     return Config::incluster().context("the account of this pod cannot be used");
                 }
                 Err(error) => {
-                    return Err(error)
-                        .context("there is no kubeconfig to read: give --kubeconfig, or set KUBECONFIG");
+                    // It has its source in its words already.
+                    bail!("there is no kubeconfig to read, give --kubeconfig or set KUBECONFIG ({error})")
                 }
             },
         };

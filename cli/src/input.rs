@@ -99,8 +99,8 @@ impl Input {
     fn live(&self, reader: Reader, progress: &mut Progress) -> Result<Live> {
         block_on(async {
             let session = self.server.session(self.namespace.as_deref()).await.context(
-                "no manifests are named (-f deploy/, or `kustomize build | peerwalk … -f -`), and there is no live cluster \
-                 to ask",
+                "no manifests are named, as in `-f deploy/` or `kustomize build | peerwalk … -f -`, and no live cluster can be \
+                 asked",
             )?;
             let _ = self.of_context.set(session.namespace.clone());
             live::read(&session, reader, progress).await

@@ -26,13 +26,14 @@ use said::{Before, Said};
 /// What is waited for, and how long.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Only what is said of the present generation counts. That may have been found before the command began: a status is
-written when something changes, and not with every walk. With --fresh a copy of the check is made, walked and judged
-anew, and deleted again (the right to create and delete checks is needed); where it cannot be made, only a change of
-Ready after the command began counts.
+Only what is said of the present generation counts. That may have been found before the command
+began: a status is written when something changes, and not with every walk. With --fresh a copy of
+the check is made, walked and judged anew, and deleted again (this takes the rights to create and
+delete checks); where it cannot be made, only a change of Ready after the command began counts.
 
 Examples:
-  kubectl -n shop rollout status deployment/web && peerwalk wait storefront -n shop --for ready --timeout 2m
+  peerwalk wait storefront -n shop --for ready --timeout 2m
+                              after `kubectl -n shop rollout status deployment/web`
   peerwalk wait shop/storefront --for ready --fresh --timeout 60s
 
 Exit codes: 0 ready; 1 failed, with the reason; 2 neither, in time or at all.")]
