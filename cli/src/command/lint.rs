@@ -110,8 +110,8 @@ fn text(findings: &[Finding]) -> String {
         1 => format!("1 {one}"),
         many => format!("{many} {one}s"),
     };
-    let counted =
-        [(Severity::Error, "error"), (Severity::Warning, "warning"), (Severity::Note, "note")].map(|(of, one)| count(of, one));
+    let counted = [(Severity::Error, "error"), (Severity::Warning, "warning"), (Severity::Note, "note")]
+        .map(|(of, one)| count(of, one));
     let _ = match findings.len() {
         0 => writeln!(text, "nothing found"),
         _ => writeln!(text, "{}", counted.join(", ")),

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use peerwalk_model::{Direction, Protocol};
 use peerwalk_netpol::{
-    Cause, Caveat, Decision, DirectionDecision, NearestMiss, Peer, PeerDifference, PolicyRef, PolicyStep, RuleStep, Verdict,
+    Cause, Caveat, Decision, DirectionDecision, NearestMiss, Peer, PeerDifference, PolicyRef, PolicyStep,
+    RuleStep, Verdict,
 };
 use serde::Serialize;
 use serde_json::Value;

@@ -41,9 +41,11 @@ pub fn json(pairs: &Pairs, filter: &Filter<'_>, profile: &str) -> Result<String>
     let chosen = Chosen::new(&peers, filter);
     let mut all = inside(pairs, &chosen);
     let outside = outside(pairs, &ranges);
-    all.extend(outside.iter().flat_map(|(from, to, open)| {
-        chosen.parts(from, to).into_iter().map(|(from, to)| (from, to, *open))
-    }));
+    all.extend(
+        outside.iter().flat_map(|(from, to, open)| {
+            chosen.parts(from, to).into_iter().map(|(from, to)| (from, to, *open))
+        }),
+    );
     all.sort();
     let mut sets: BTreeMap<Open, String> = BTreeMap::new();
     for (.., open) in &all {
@@ -118,7 +120,7 @@ impl Chosen {
         let (home, elsewhere): (Vec<usize>, Vec<usize>) = from.partition(|place| is(&self.home, place));
         let at_home: Vec<usize> = to.iter().filter(|place| is(&self.home, place)).copied().collect();
         let mut parts = vec![(home, to), (elsewhere, at_home)];
-        parts.retain(|(from, to)| !from.is_empty() && !to.is_empty() && !(from.len() == 1 && from == to));
+        parts.retain(|(from, to)| !from.is_empty() && !to.is_empty() && (from.len() > 1 || from != to));
         parts
     }
 }
