@@ -10,6 +10,7 @@ use clap::Args;
 use peerwalk_manifests::{Cluster, Limits, Reader};
 
 use crate::connect::{Server, block_on};
+use crate::exit::Exit;
 use crate::live::{self, Live};
 use crate::print;
 use crate::progress::Progress;
@@ -94,6 +95,20 @@ impl Input {
             "not all of the cluster may be read, so what is not in it cannot be told\n{}",
             live::told(&live.missing)
         );
+    }
+
+    /// How a command ends that answered about all pairs of a cluster: undecided where policies of a live one may decide
+    /// that were not read, which is then said.
+    pub fn end(&self, cluster: &Cluster) -> Exit {
+        if !self.files.is_empty() || cluster.unreadable.is_empty() {
+            return Exit::Done;
+        }
+        let policies: Vec<String> = cluster.unreadable.iter().map(ToString::to_string).collect();
+        print::note(&format!(
+            "undecided: this holds only where none of these says otherwise, which were not read: {}",
+            print::clean(&policies.join(", "))
+        ));
+        Exit::Undecided
     }
 
     fn live(&self, reader: Reader, progress: &mut Progress) -> Result<Live> {

@@ -261,8 +261,11 @@ async fn without_policies_nothing_is_certain_that_one_could_turn(client: &Client
     ]);
     ask::grant(client, user, &all_but_policies).await?;
     let live = read_as(Some(user), None).await;
+    let explained = ask::peerwalk_as(user, &EXPLAIN).await;
+    let linted = ask::peerwalk_as(user, &["lint"]).await;
+    let listed = ask::peerwalk_as(user, &["matrix"]).await;
     ask::revoke(client, user).await?;
-    let live = live?;
+    let (live, explained, linted, listed) = (live?, explained?, linted?, listed?);
     let missing: Vec<&str> = live.missing.iter().map(|missing| missing.kind.as_str()).collect();
     ensure!(missing == ["NetworkPolicy"], "exactly that is missing: {:?}", live.missing);
     ensure!(web_to_db(&live.cluster) == Some(vec![Caveat::UnreadablePolicy]), "{}", shown(&live.cluster));
@@ -272,6 +275,13 @@ async fn without_policies_nothing_is_certain_that_one_could_turn(client: &Client
         role.contains("apiGroups: [\"networking.k8s.io\"]\n  resources: [\"networkpolicies\"]"),
         "{role}"
     );
+    // The rule admits it, and NetworkPolicies only add: that another cannot be read changes nothing.
+    ensure!(explained.code == 0, "{explained:?}");
+    ensure!(explained.error.contains("networkpolicies.networking.k8s.io cannot be listed"), "{explained:?}");
+    ensure!(linted.code == 2 && linted.error.contains("not all of the cluster may be read"), "{linted:?}");
+    ensure!(listed.code == 3 && listed.error.contains("undecided: this holds only where none"), "{listed:?}");
+    let listed = ask::peerwalk(&["matrix", "-n", LEDGER]).await?;
+    ensure!(listed.code == 0 && listed.out.contains("cli-live-ledger/db"), "{listed:?}");
     Ok(())
 }
 
