@@ -27,6 +27,10 @@ pub enum Command {
     Diff(command::diff::Arguments),
     /// Finds policies that do nothing, or not what they seem to
     Lint(command::lint::Arguments),
+    /// Shows what live checks say, and all that they know of one
+    Status(command::status::Arguments),
+    /// Waits until a live check is ready: 0 ready, 1 failed, 2 neither
+    Wait(command::wait::Arguments),
     /// Prints what a shell needs to complete the command line
     Completions(command::completions::Completions),
     /// Prints a page of the manual
@@ -40,6 +44,8 @@ pub fn main() -> ExitCode {
         Command::Matrix(arguments) => command::matrix::run(&arguments),
         Command::Diff(arguments) => command::diff::run(&arguments),
         Command::Lint(arguments) => command::lint::run(&arguments),
+        Command::Status(arguments) => command::status::run(&arguments),
+        Command::Wait(arguments) => command::wait::run(&arguments),
         Command::Completions(arguments) => command::completions::run(&arguments, Args::command()),
         Command::Man(arguments) => command::completions::man(&arguments, Args::command()),
     };

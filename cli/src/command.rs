@@ -6,3 +6,5 @@ pub mod diff;
 pub mod explain;
 pub mod lint;
 pub mod matrix;
+pub mod status;
+pub mod wait;

@@ -1,6 +1,7 @@
 //! What is wrong with policies although they can be read: they do nothing, or not what they seem to.
 
 mod dns;
+mod hub;
 mod pods;
 mod rules;
 mod select;
@@ -68,11 +69,13 @@ pub enum Code {
     EqualPriority,
     /// Pods may connect to something, but not ask for its name.
     NoDns,
+    /// Sidecars cannot reach the hub.
+    CutsOffHub,
 }
 
 impl Code {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Unreadable,
         Self::SelectsNothing,
         Self::PeerMatchesNothing,
@@ -82,6 +85,7 @@ impl Code {
         Self::Shadowed,
         Self::EqualPriority,
         Self::NoDns,
+        Self::CutsOffHub,
     ];
 
     /// Its name, as it is printed.
@@ -96,6 +100,7 @@ impl Code {
             Self::Shadowed => "shadowed",
             Self::EqualPriority => "equal-priority",
             Self::NoDns => "no-dns",
+            Self::CutsOffHub => "cuts-off-hub",
         }
     }
 
@@ -117,6 +122,9 @@ impl Code {
             Self::Shadowed => "Earlier rules decide everything that this one is about.",
             Self::EqualPriority => "Which of two policies of one priority is asked first is not defined.",
             Self::NoDns => "The pods may connect somewhere, but not ask DNS for its address.",
+            Self::CutsOffHub => {
+                "The sidecars of Peerwalk cannot reach its hub, so their checks say NotReporting."
+            }
         }
     }
 }
@@ -135,6 +143,7 @@ pub fn findings(cluster: &Cluster) -> Vec<Finding> {
     rules::check(&mut found, &pods);
     shadow::check(&mut found, &pods);
     dns::check(&mut found, &pods);
+    hub::check(&mut found);
     let mut all = found.all;
     all.sort();
     all.dedup();

@@ -32,6 +32,7 @@ Findings:
   shadowed                  earlier rules of the cluster's policies decide all of it
   equal-priority            two policies of one priority: which is asked first is not defined
   no-dns                    pods may connect somewhere, but not ask DNS
+  cuts-off-hub              sidecars of Peerwalk cannot reach its hub
 
 Exit codes: 0 nothing but notes; 1 something; 2 the command line or the input cannot be used.")]
 pub struct Arguments {
@@ -61,7 +62,7 @@ pub enum Output {
 pub fn run(arguments: &Arguments) -> Result<Exit> {
     let mut progress = Progress::default();
     // What cannot be read is among the findings.
-    let cluster = arguments.input.quietly(&mut progress)?;
+    let cluster = arguments.input.whole(&mut progress)?;
     let (text, exit) = answer(arguments, &cluster)?;
     drop(progress);
     print::out(&text)?;

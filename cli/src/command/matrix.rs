@@ -88,7 +88,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
     let text = answer(arguments, &cluster)?;
     drop(progress);
     print::out(&text)?;
-    Ok(Exit::Done)
+    Ok(arguments.input.end(&cluster))
 }
 
 /// What is printed about a cluster.

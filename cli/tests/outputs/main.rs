@@ -14,6 +14,8 @@ pub fn peerwalk(arguments: &[&str]) -> Output {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
     let mut command = Command::new(env!("CARGO_BIN_EXE_peerwalk"));
     command.args(arguments).current_dir(folder).env_remove("CLICOLOR_FORCE").env("COLUMNS", "100");
+    // Nobody's cluster is asked.
+    command.env("KUBECONFIG", "no-such-kubeconfig").env_remove("KUBERNETES_SERVICE_HOST");
     command.output().unwrap()
 }
 
@@ -36,6 +38,8 @@ fn outputs_are_as_before() {
         ("help-matrix", vec!["matrix", "--help"]),
         ("help-diff", vec!["diff", "--help"]),
         ("help-lint", vec!["lint", "--help"]),
+        ("help-status", vec!["status", "--help"]),
+        ("help-wait", vec!["wait", "--help"]),
         ("explain", explain(&[])),
         ("explain-yaml", explain(&["-o", "yaml"])),
         ("explain-expected", explain(&["--expect", "denied"])),

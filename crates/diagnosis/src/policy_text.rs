@@ -57,10 +57,7 @@ pub(crate) fn fixes(decision: &Decision) -> Vec<Because> {
 
 /// The same, each also as it is written in a policy.
 pub(crate) fn fixes_to_copy(decision: &Decision) -> Vec<Because> {
-    fixes_as(decision, |rule| {
-        let (namespace, direction) = (&rule.namespace, rule.direction);
-        format!("; in spec.{direction} of a NetworkPolicy of namespace {namespace}: {}", rule.item())
-    })
+    fixes_as(decision, |rule| format!("; {}", rule.to_copy()))
 }
 
 fn fixes_as(decision: &Decision, more: impl Fn(&AdmittingRule) -> String) -> Vec<Because> {

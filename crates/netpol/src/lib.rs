@@ -19,6 +19,7 @@ mod evaluate;
 #[cfg(test)]
 mod fixture;
 mod flow;
+pub mod foreign;
 mod index;
 #[cfg(feature = "k8s")]
 pub mod lower;

@@ -304,6 +304,13 @@ impl AdmittingRule {
         format!(r#"{{"{way}":[{{{peer}}}],"ports":[{{"port":{port},"protocol":"{protocol}"}}]}}"#)
     }
 
+    /// Where the item goes, and the item. Prints as
+    /// `in spec.egress of a NetworkPolicy of namespace shop: {"to":…}`.
+    pub fn to_copy(&self) -> impl Display {
+        let (namespace, direction) = (&self.namespace, self.direction);
+        format!("in spec.{direction} of a NetworkPolicy of namespace {namespace}: {}", self.item())
+    }
+
     /// The rule as a `NetworkPolicy` that holds nothing else, in the same form.
     pub fn object(&self) -> impl Display {
         let way = match self.direction {
