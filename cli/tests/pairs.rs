@@ -3,21 +3,23 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may, in its helpers too")]
 
+#[path = "support/given.rs"]
+mod given;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Parser as _;
 use peerwalk_cli::args::{Args, Command};
 use peerwalk_cli::changes::{Became, Changes};
 use peerwalk_cli::command::matrix;
-use peerwalk_cli::input;
 use peerwalk_cli::pairs::{Pairs, Peer};
-use peerwalk_cli::progress::Progress;
-use peerwalk_manifests::{Cluster, Limits, Reader};
+use peerwalk_manifests::Cluster;
 use peerwalk_netpol::{Flow, Pod, PolicyIndex, PortSet, Profile, Protocol, evaluate};
 use serde_json::Value;
+
+use given::clusters;
 
 const PORTS: [(Protocol, u16); 6] = [
     (Protocol::Tcp, 80),
@@ -27,26 +29,6 @@ const PORTS: [(Protocol, u16); 6] = [
     (Protocol::Udp, 53),
     (Protocol::Sctp, 1),
 ];
-
-fn read(path: &Path) -> Cluster {
-    input::read(&[path.to_owned()], Reader::new(Limits::default()), &mut Progress::default()).unwrap()
-}
-
-fn clusters() -> Vec<(String, Cluster)> {
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
-    let mut folders: Vec<PathBuf> =
-        ["shop", "shop-after", "tiers", "lint"].map(|name| data.join(name)).to_vec();
-    let root = std::env::var_os("PEERWALK_CONFORMANCE").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/conformance"),
-        PathBuf::from,
-    );
-    if let Ok(entries) = std::fs::read_dir(root.join("netpol/np-guard")) {
-        folders.extend(
-            entries.map(|entry| entry.unwrap().path().join("manifests")).filter(|path| path.is_dir()),
-        );
-    }
-    folders.into_iter().map(|folder| (folder.display().to_string(), read(&folder))).collect()
-}
 
 fn at(pod: &Arc<Pod>) -> peerwalk_netpol::Peer {
     let ip = pod.ips.first().copied().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
@@ -106,9 +88,8 @@ fn a_workload_whose_pods_differ_says_so() {
     let policy = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: p, namespace: shop}, spec: \
                   {podSelector: {matchLabels: {v: new}}, ingress: [{ports: [{port: 80}]}]}}\n---\n";
     let client = "{apiVersion: v1, kind: Pod, metadata: {name: client, namespace: shop}}\n";
-    let mut reader = Reader::new(Limits::default());
-    reader.text("t", format!("{}{}{policy}{client}", pod("db-0", "old"), pod("db-1", "new")).as_bytes());
-    let pairs = Pairs::new(&reader.finish(), Profile::UPSTREAM);
+    let cluster = given::of(&format!("{}{}{policy}{client}", pod("db-0", "old"), pod("db-1", "new")));
+    let pairs = Pairs::new(&cluster, Profile::UPSTREAM);
     let rows: Vec<String> =
         pairs.rows().iter().map(|(from, to, open)| format!("{from} {to} {}", pairs.told(*open))).collect();
     let expected = "shop/client[Pod] shop/db[StatefulSet] TCP 80 (some pods: All Connections)";
@@ -217,12 +198,8 @@ fn addresses_outside_differ_in_parts() {
              {{apiVersion: v1, kind: Pod, metadata: {{name: web}}}}\n"
         )
     };
-    let read = |text: &str| {
-        let mut reader = Reader::new(Limits::default());
-        reader.text("t", text.as_bytes());
-        reader.finish()
-    };
-    let changes = Changes::new(&read(&policy("10.0.0.0/8")), &read(&policy("10.0.0.0/9")), Profile::UPSTREAM);
+    let changes =
+        Changes::new(&given::of(&policy("10.0.0.0/8")), &given::of(&policy("10.0.0.0/9")), Profile::UPSTREAM);
     let told: Vec<String> = changes
         .pairs
         .iter()

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use peerwalk_manifests::Cluster;
-use peerwalk_netpol::{Profile, evaluate};
+use peerwalk_netpol::{PeerKind, Profile, evaluate};
 
 use crate::end::{self, Found, Role, resolve};
 use crate::exit::Exit;
@@ -136,7 +136,8 @@ fn called(found: &Found<'_>) -> String {
         Found::Pods(name, _) | Found::Unknown(name) => name.clone(),
         Found::Service(service) => format!("{}/{} (Service)", service.namespace, service.name),
         Found::Node(node) => format!("node {}", node.name),
-        Found::Outside(address) => format!("{address} (outside the cluster)"),
+        Found::Address(peer) if peer.kind == PeerKind::External => format!("{peer} (outside the cluster)"),
+        Found::Address(peer) => format!("{} ({peer})", peer.ip),
     }
 }
 
