@@ -10,6 +10,9 @@ pub struct Profile {
     pub name: &'static str,
     /// Whether an `ipBlock` of a NetworkPolicy applies to the addresses of pods.
     pub ip_block_matches_pods: bool,
+    /// Whether an `ipBlock` of a NetworkPolicy applies to the addresses of nodes, and so of host-network pods that count as
+    /// their nodes.
+    pub ip_block_matches_nodes: bool,
     /// Whether `networks` of a policy of the cluster apply to the addresses of pods, as its API requires.
     pub networks_match_pods: bool,
     /// What a host-network pod is to a policy.
@@ -80,6 +83,7 @@ impl Profile {
     pub const UPSTREAM: Self = Self {
         name: "upstream",
         ip_block_matches_pods: true,
+        ip_block_matches_nodes: true,
         networks_match_pods: true,
         host_network: HostNetwork::AsNode,
         own_node: true,
@@ -96,6 +100,7 @@ impl Profile {
     pub const NP_GUARD: Self = Self {
         name: "np-guard",
         ip_block_matches_pods: false,
+        ip_block_matches_nodes: true,
         networks_match_pods: false,
         host_network: HostNetwork::Ignored,
         own_node: false,
@@ -110,9 +115,14 @@ impl Profile {
     /// count (projectcalico/calico#8885), of which those that end are not known here.
     pub const CALICO: Self = Self { name: "calico", ..Self::UPSTREAM };
 
-    /// Cilium: an `ipBlock` selects no identity of the cluster, so no pod (cilium/cilium#9209,
-    /// `Documentation/network/kubernetes/policy.rst`).
-    pub const CILIUM: Self = Self { name: "cilium", ip_block_matches_pods: false, ..Self::UPSTREAM };
+    /// Cilium: an `ipBlock` selects no identity of the cluster, so no pod and no node (cilium/cilium#9209,
+    /// `Documentation/network/kubernetes/policy.rst`; nodes with `--policy-cidr-match-mode=nodes`, which is not the default).
+    pub const CILIUM: Self = Self {
+        name: "cilium",
+        ip_block_matches_pods: false,
+        ip_block_matches_nodes: false,
+        ..Self::UPSTREAM
+    };
 
     /// Antrea: port names are those of `spec.containers`
     /// (`pkg/controller/networkpolicy/networkpolicy_controller.go`).

@@ -7,7 +7,7 @@ use super::answer::Answer;
 use crate::caveat::Caveat;
 use crate::cluster::{NamedPort, Pod};
 use crate::cluster_policy::ClusterPort;
-use crate::decision::{ListedPort, PortDifference, PortReason};
+use crate::difference::{ListedPort, PortDifference, PortReason};
 use crate::policy::{Ports, RulePort};
 use crate::profile::NamedPorts;
 

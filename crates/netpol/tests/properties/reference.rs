@@ -86,7 +86,7 @@ fn admits(
 
 fn is_pod(pod: &Pod, profile: Profile) -> bool {
     let as_node = matches!(profile.host_network, HostNetwork::AsNode | HostNetwork::InEveryNamespace);
-    !pod.finished && !(pod.host_network && as_node)
+    !(pod.finished || pod.host_network && as_node)
 }
 
 fn own_node(pod: &Pod, peer: &Peer, profile: Profile) -> bool {
@@ -141,7 +141,14 @@ fn peer_matches(
     };
     if let Some(block) = &item.ip_block {
         let except = block.except.clone().unwrap_or_default();
-        return (pod.is_none() || profile.ip_block_matches_pods)
+        let of_node = match &peer.kind {
+            PeerKind::Node(_) => true,
+            PeerKind::Pod(pod) => !pod.finished && !is_pod(pod, profile),
+            PeerKind::External => false,
+        };
+        let of_pod = matches!(&peer.kind, PeerKind::Pod(pod) if is_pod(pod, profile));
+        return (!of_pod || profile.ip_block_matches_pods)
+            && (!of_node || profile.ip_block_matches_nodes)
             && (peer.ip.is_ipv4() || profile.ipv6)
             && within(&block.cidr, peer.ip)
             && !except.iter().any(|part| within(part, peer.ip));
