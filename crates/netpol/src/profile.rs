@@ -38,6 +38,10 @@ pub enum NamedPorts {
     All,
     /// The first, in the order of containers.
     First,
+    /// The first of the protocol, in the order of containers.
+    FirstOfProtocol,
+    /// Not read in NetworkPolicies: every port of the protocol. The API requires otherwise.
+    Unread,
 }
 
 /// Where egress policies see a connection to a Service.
@@ -129,20 +133,29 @@ impl Profile {
     pub const ANTREA: Self = Self { name: "antrea", init_container_ports: false, ..Self::UPSTREAM };
 
     /// OVN-Kubernetes: ACLs on the CIDR of a block hold pods too; an empty `namespaceSelector` holds host-network traffic
-    /// as well (ovn-org/ovn-kubernetes#3669).
-    pub const OVN_KUBERNETES: Self =
-        Self { name: "ovn-kubernetes", host_network: HostNetwork::InEveryNamespace, ..Self::UPSTREAM };
+    /// as well (ovn-org/ovn-kubernetes#3669); the name of a port is read as the number 0, which is every port of the protocol
+    /// (`addPortPolicy` in `go-controller/pkg/ovn/gress_policy.go`; ovn-kubernetes/ovn-kubernetes#2117).
+    pub const OVN_KUBERNETES: Self = Self {
+        name: "ovn-kubernetes",
+        host_network: HostNetwork::InEveryNamespace,
+        named_ports: NamedPorts::Unread,
+        ..Self::UPSTREAM
+    };
 
     /// kube-router: blocks are sets of networks that hold pods too, and a rule of its own lets the local node in
-    /// (`pkg/controllers/netpol/pod.go`).
-    pub const KUBE_ROUTER: Self = Self { name: "kube-router", ..Self::UPSTREAM };
+    /// (`pkg/controllers/netpol/pod.go`); port names are those of `spec.containers` (`grabNamedPortFromPod` in
+    /// `pkg/controllers/netpol/policy.go`).
+    pub const KUBE_ROUTER: Self = Self { name: "kube-router", init_container_ports: false, ..Self::UPSTREAM };
 
     /// The AWS VPC CNI: its controller counts host-network pods among the peers and not among the subjects
     /// (`endpoints.go` of amazon-network-policy-controller-k8s), and its agent filters egress at the pod's own interface,
-    /// before the translation of a Service's address.
+    /// before the translation of a Service's address; of a port's name the first of the protocol in `spec.containers` counts
+    /// (`LookupContainerPortAndName` in `pkg/k8s/pod_utils.go`).
     pub const AWS_VPC_CNI: Self = Self {
         name: "aws-vpc-cni",
         host_network: HostNetwork::AsPeer,
+        init_container_ports: false,
+        named_ports: NamedPorts::FirstOfProtocol,
         service_address: ServiceAddress::Original,
         ..Self::UPSTREAM
     };

@@ -173,6 +173,7 @@ fn port_matches(item: &NetworkPolicyPort, number: u16, flow: &Flow, egress: bool
         Some(IntOrString::Int(first)) => {
             (*first..=item.end_port.unwrap_or(*first)).contains(&i32::from(number))
         }
+        Some(IntOrString::String(_)) if profile.named_ports == NamedPorts::Unread => true,
         Some(IntOrString::String(name)) => match &flow.destination.kind {
             PeerKind::Pod(pod) if !pod.finished && (!egress || is_pod(pod, profile)) => {
                 name_stands_for(pod, name, flow, profile)
@@ -187,8 +188,13 @@ fn name_stands_for(pod: &Pod, name: &str, flow: &Flow, profile: Profile) -> bool
     let named = pod.named_ports.iter().filter(|port| port.name == *name);
     let mut counted: Vec<&NamedPort> =
         named.filter(|port| profile.init_container_ports || !port.init).collect();
-    if profile.named_ports == NamedPorts::First {
-        counted.truncate(1);
+    match profile.named_ports {
+        NamedPorts::All | NamedPorts::Unread => {}
+        NamedPorts::First => counted.truncate(1),
+        NamedPorts::FirstOfProtocol => {
+            counted.retain(|port| port.protocol == flow.protocol);
+            counted.truncate(1);
+        }
     }
     counted.iter().any(|port| port.protocol == flow.protocol && port.number == flow.port)
 }
