@@ -36,3 +36,6 @@ impl RollUp {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

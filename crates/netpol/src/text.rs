@@ -5,11 +5,9 @@ use std::fmt::{self, Display, Formatter};
 
 use peerwalk_model::Direction;
 
-use crate::admit::{AdmittingPeer, AdmittingRule};
-use crate::decision::{
-    Cause, Decision, Difference, Exemption, ListedPort, NearestMiss, PeerDifference, PortDifference,
-    PortReason, RuleRef, Verdict,
-};
+use crate::admit::{AdmittingPeer, AdmittingRule, Fix};
+use crate::decision::{Cause, Decision, Exemption, PolicyStep, RuleRef, Verdict};
+use crate::difference::{Difference, ListedPort, NearestMiss, PeerDifference, PortDifference, PortReason};
 use crate::selector::Requirement;
 
 /// How many policies or rules a sentence names before it only counts them.
@@ -58,7 +56,10 @@ impl Display for Sentence<'_> {
         }
         let decided = self.decision.direction(self.direction);
         match decided.cause {
-            Cause::RuleMatch => write!(f, "is {} by {}", decided.verdict, Listed(&decided.decided_by())),
+            Cause::RuleMatch => {
+                write!(f, "is {} by {}", decided.verdict, Listed(&decided.decided_by()))?;
+                self.unknown(f)
+            }
             Cause::NoRuleMatches => write!(
                 f,
                 "is isolated by {}; no rule admits {} on port {}/{}",
@@ -70,6 +71,21 @@ impl Display for Sentence<'_> {
             Cause::Default if decided.steps.is_empty() => f.write_str("is not isolated by any NetworkPolicy"),
             Cause::Default => f.write_str("is allowed by default: no policy that selects it decides"),
             Cause::Exempt(exemption) => write!(f, "is not subject to policies: {exemption}"),
+        }
+    }
+}
+
+impl Sentence<'_> {
+    /// The fields for which the rule that decided fails closed.
+    fn unknown(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let decided = self.decision.direction(self.direction);
+        let steps = decided.steps.iter().filter(|step| Some(step.tier) == decided.tier);
+        let rule = steps.flat_map(PolicyStep::matching).next();
+        match rule {
+            Some(rule) if !rule.unknown.is_empty() => {
+                write!(f, ", which has {}, unknown here, and fails closed", Joined(&rule.unknown))
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -169,6 +185,9 @@ impl Display for PeerDifference {
             Self::PodAddress { cidr, address } => {
                 write!(f, "{address} in {cidr} is a pod's, and blocks do not apply to pods here")
             }
+            Self::NodeAddress { cidr, address } => {
+                write!(f, "{address} in {cidr} is a node's, and blocks do not apply to nodes here")
+            }
             Self::OutsideNetworks { networks, address } => {
                 write!(f, "{address} is in none of {}", Joined(networks))
             }
@@ -235,6 +254,21 @@ impl Display for PortDifference {
                 let numbers: Vec<String> = numbers.iter().map(ToString::to_string).collect();
                 write!(f, " (which is {} at the destination)", numbers.join(", "))
             }
+        }
+    }
+}
+
+impl Display for Fix {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Add(rule) if rule.isolates => {
+                write!(f, "{rule} (the first that isolates the pods: everything else is denied then)")
+            }
+            Self::Add(rule) => write!(f, "{rule}"),
+            Self::Change { direction, rule } => write!(
+                f,
+                "no NetworkPolicy can admit it for {direction}: {rule} denies it and would have to change"
+            ),
         }
     }
 }

@@ -236,11 +236,7 @@ fn rule(
 }
 
 fn action(errors: &mut Errors, rule: &Object<'_>, shape: &Shape) -> Option<Action> {
-    if !rule.has("action") {
-        let problem = Problem::Word { given: String::new(), words: shape.actions_told };
-        errors.add(rule.at("action"), problem);
-        return None;
-    }
+    rule.required(errors, "action", "say what the rule does, such as Deny")?;
     let given = rule.text(errors, "action")?;
     let known = shape.actions.iter().find(|(name, _)| *name == given);
     if known.is_none() {
@@ -249,3 +245,6 @@ fn action(errors: &mut Errors, rule: &Object<'_>, shape: &Shape) -> Option<Actio
     }
     known.map(|(_, action)| *action)
 }
+
+#[cfg(test)]
+mod tests;

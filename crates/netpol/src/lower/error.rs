@@ -14,13 +14,24 @@ impl fmt::Display for LowerErrors {
 }
 
 /// One thing that the API server would refuse.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{field}: {problem}")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LowerError {
-    /// Path of the field, such as `spec.ingress[0].from[1].ipBlock.cidr`.
+    /// Path of the field, such as `spec.ingress[0].from[1].ipBlock.cidr`; empty for the object itself.
     pub field: String,
     /// What is wrong with it.
     pub problem: Problem,
+}
+
+impl std::error::Error for LowerError {}
+
+impl fmt::Display for LowerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.field.is_empty() {
+            write!(f, "{}", self.problem)
+        } else {
+            write!(f, "{}: {}", self.field, self.problem)
+        }
+    }
 }
 
 /// What is wrong with a field.

@@ -198,10 +198,13 @@ impl Ends {
         let mut found: Vec<Named> = Vec::with_capacity(pod.named_ports.len());
         for port in &pod.named_ports {
             let name = self.words.number(&port.name);
-            let again = found.iter().any(|known| known.name == name);
-            if (port.init && !self.profile.init_container_ports)
-                || (again && self.profile.named_ports == NamedPorts::First)
-            {
+            let mut before = found.iter().filter(|known| known.name == name);
+            let counts = match self.profile.named_ports {
+                NamedPorts::All | NamedPorts::Unread => true,
+                NamedPorts::First => before.next().is_none(),
+                NamedPorts::FirstOfProtocol => before.all(|known| known.protocol != port.protocol),
+            };
+            if !counts || (port.init && !self.profile.init_container_ports) {
                 continue;
             }
             found.push(Named { name, protocol: port.protocol, number: port.number });

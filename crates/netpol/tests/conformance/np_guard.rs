@@ -1,7 +1,8 @@
-//! Runs the cases of np-guard/netpol-analyzer, and compares every row.
+//! Runs the cases of np-guard/netpol-analyzer, and compares every row and every reason.
 //!
-//! The data is `netpol/np-guard/<case>/{manifests,expected.txt}`.
+//! The data is `netpol/np-guard/<case>/{manifests,expected.txt,expected_explain.txt}`.
 
+mod explain;
 mod manifests;
 mod rows;
 
@@ -33,6 +34,26 @@ fn rows_of_np_guard() {
     eprintln!("compared {compared} cases of np-guard");
     assert!(compared > 0, "the folder {} should hold cases", folder.display());
     assert!(wrong.is_empty(), "np-guard expects other rows:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn reasons_of_np_guard() {
+    let Some(folder) = crate::given("netpol/np-guard") else { return };
+    let mut compared = 0;
+    let mut wrong = Vec::new();
+    for case in cases(&folder) {
+        let Ok(expected) = fs::read_to_string(case.join("expected_explain.txt")) else { continue };
+        let name = case.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let manifests = Manifests::read(&case.join("manifests"));
+        let (index, ends) = (rows::index(&manifests), rows::ends(&manifests));
+        let ports = rows::elementary_ports(&manifests);
+        let (differences, blocks) = explain::compare(&expected, &index, &ends, &ports);
+        wrong.extend(differences.into_iter().map(|difference| format!("{name}: {difference}")));
+        compared += blocks;
+    }
+    eprintln!("compared {compared} reasons of np-guard");
+    assert!(compared > 0, "the folder {} should hold reasons", folder.display());
+    assert!(wrong.is_empty(), "np-guard gives other reasons:\n{}", wrong.join("\n"));
 }
 
 fn cases(folder: &Path) -> Vec<PathBuf> {

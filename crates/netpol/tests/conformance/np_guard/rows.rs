@@ -1,6 +1,6 @@
 //! All pairs of a folder as rows of np-guard's text format, `SRC => DST : CONN`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 
@@ -16,8 +16,7 @@ use super::manifests::Manifests;
 type Addresses = (u32, u32);
 
 pub fn rows(manifests: &Manifests) -> BTreeSet<String> {
-    let index = PolicyIndex::new(manifests.namespaces.iter().cloned(), manifests.policies.iter().cloned())
-        .with_cluster_policies(manifests.of_cluster.iter().cloned());
+    let index = index(manifests);
     let ports = elementary_ports(manifests);
     let workloads: Vec<(String, Peer)> = manifests
         .workloads
@@ -45,6 +44,19 @@ pub fn rows(manifests: &Manifests) -> BTreeSet<String> {
         }
     }
     rows
+}
+
+pub fn index(manifests: &Manifests) -> PolicyIndex {
+    PolicyIndex::new(manifests.namespaces.iter().cloned(), manifests.policies.iter().cloned())
+        .with_cluster_policies(manifests.of_cluster.iter().cloned())
+}
+
+/// Workloads and blocks of addresses by their names.
+pub fn ends(manifests: &Manifests) -> BTreeMap<String, Peer> {
+    let workloads = manifests.workloads.iter();
+    let workloads = workloads.map(|(name, pod)| (name.clone(), Peer::pod(pod.clone(), pod.ips[0])));
+    let outside = [Direction::Ingress, Direction::Egress].into_iter();
+    workloads.chain(outside.flat_map(|direction| externals(manifests, direction))).collect()
 }
 
 /// The blocks that the rules of one direction cut the addresses into.
@@ -105,7 +117,7 @@ fn without(block: Addresses, except: &[IpNet]) -> Vec<Addresses> {
 }
 
 /// The ranges of ports between which no rule and no port name makes a difference.
-fn elementary_ports(manifests: &Manifests) -> Vec<RangeInclusive<u16>> {
+pub fn elementary_ports(manifests: &Manifests) -> Vec<RangeInclusive<u16>> {
     let mut starts = BTreeSet::from([1]);
     let mut cut = |range: RangeInclusive<u16>| {
         starts.insert((*range.start()).max(1));
