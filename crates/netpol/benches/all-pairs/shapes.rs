@@ -100,6 +100,7 @@ impl Shape {
                 let port = 8000 + random.below(100);
                 let spec = json!({
                     "podSelector": app(server),
+                    "policyTypes": ["Ingress"],
                     "ingress": [{ "from": [{ "podSelector": app(3 * link) }], "ports": [{ "port": port }] }],
                 });
                 self.policy(&namespace, &format!("link-{link}"), spec);
@@ -107,6 +108,7 @@ impl Shape {
             let other = random.below(namespaces);
             let spec = json!({
                 "podSelector": app(random.below(10)),
+                "policyTypes": ["Ingress"],
                 "ingress": [{
                     "from": [{
                         "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": name(other) } },
@@ -141,6 +143,7 @@ impl Shape {
             let everyone = json!({ "matchLabels": { "app": "scale" } });
             let spec = json!({
                 "podSelector": everyone,
+                "policyTypes": ["Ingress"],
                 "ingress": [{ "from": [{ "podSelector": everyone }], "ports": [{ "port": 1000 + policy }] }],
             });
             self.policy(&namespace, &format!("policy-{policy}"), spec);
@@ -258,6 +261,7 @@ pub fn pair_spec(pair: u32, port: u16) -> Value {
     let app = |side: &str| json!({ "matchLabels": { "app": format!("{side}-{pair}") } });
     json!({
         "podSelector": app("server"),
+        "policyTypes": ["Ingress"],
         "ingress": [{ "from": [{ "podSelector": app("client") }], "ports": [{ "port": port }] }],
     })
 }

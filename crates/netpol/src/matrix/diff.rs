@@ -67,7 +67,7 @@ impl Matrix {
         }
         let diff = Diff { before: self, after, same: self.table.translation(&after.table) };
         let mut found = Vec::new();
-        if ends.values().all(|places| places.before == places.after) && self.profile() == after.profile() {
+        if self.has_the_ends_of(after) {
             for (source, destination) in diff.candidates() {
                 let [source, destination] =
                     [source, destination].map(|place| Places { before: Some(place), after: Some(place) });
@@ -82,6 +82,26 @@ impl Matrix {
             diff.outside(*end, &mut found);
         }
         found
+    }
+}
+
+impl Matrix {
+    /// Whether the same pods and nodes stand at the same places of both; labels of nodes are no matter of places.
+    fn has_the_ends_of(&self, other: &Self) -> bool {
+        let is_same = |one: &Member, other: &Member| match (&one.owner, &other.owner) {
+            (Owner::Pod(one), Owner::Pod(other)) => Arc::ptr_eq(one, other) || one == other,
+            (Owner::Node(one), Owner::Node(other)) => one.name == other.name,
+            _ => false,
+        };
+        let mut others = other.ends();
+        let all = self.ends().all(|(place, member)| {
+            others.next().is_some_and(|(other_place, other)| {
+                place == other_place
+                    && (member.ip, member.class) == (other.ip, other.class)
+                    && is_same(member, other)
+            })
+        });
+        all && others.next().is_none() && self.profile() == other.profile()
     }
 }
 
