@@ -302,6 +302,18 @@ fn every_error_is_reported() {
 }
 
 #[test]
+fn what_is_read_of_hostile_lists_is_bounded() {
+    let networks: Vec<String> = (0..100_000).map(|_| "10.0.0.0/8".to_owned()).collect();
+    let keys: Vec<Value> = (0..100_000).map(|_| json!({ "key": "", "operator": "?" })).collect();
+    let object = json!({ "metadata": { "name": "a" }, "spec": {
+        "tier": "Admin", "priority": 1, "subject": { "namespaces": { "matchExpressions": keys } },
+        "egress": [{ "action": "Deny", "to": [{ "networks": networks }] }],
+    } });
+    let errors = cluster_network_policy(&object).expect_err("nothing of it is right");
+    assert_eq!(errors.0.len(), 100);
+}
+
+#[test]
 fn what_is_no_policy_is_refused() {
     let table = [
         (json!([]), "is a list; write an object"),
