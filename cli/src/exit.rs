@@ -8,7 +8,7 @@ pub enum Exit {
     Done = 0,
     /// Not as expected: another verdict, a difference, a failed check, a finding.
     Otherwise = 1,
-    /// The command line or the input cannot be used.
+    /// The command line or the input cannot be used; for `wait` also: no answer in time.
     Usage = 2,
     /// Nothing could be decided.
     Undecided = 3,

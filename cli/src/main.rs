@@ -1,8 +1,7 @@
 //! `peerwalk`.
 
-use clap::Parser as _;
-use peerwalk_cli::args::Args;
+use std::process::ExitCode;
 
-fn main() {
-    match Args::parse().command {}
+fn main() -> ExitCode {
+    peerwalk_cli::args::main()
 }

@@ -50,7 +50,7 @@ pub(crate) struct Arguments {
 enum Only {
     /// Format, lints, tests that need nothing but Rust, the programs as released, generated files
     Unit,
-    /// Tests on etcd and an API server, and of the chart by Helm (e2e/tests/api_*)
+    /// Tests on etcd and an API server, and of the chart by Helm (e2e/tests/api_*, cli/tests/api_*)
     ControlPlane,
     /// Tests on two nodes (e2e/tests/nodes_*), of the cluster itself, and the fault lab
     Nodes,

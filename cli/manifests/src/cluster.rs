@@ -1,11 +1,13 @@
 //! What was read.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use peerwalk_model::Protocol;
-use peerwalk_netpol::{ClusterPolicy, Namespace, Node, Pod, Policy, PolicyRef};
+use peerwalk_netpol::{ClusterPolicy, Namespace, Node, Pod, Policy, PolicyIndex, PolicyRef};
 
 /// A cluster, as far as policies are concerned.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +18,8 @@ pub struct Cluster {
     pub workloads: Vec<Workload>,
     /// Nodes.
     pub nodes: Vec<Arc<Node>>,
+    /// `spec.podCIDRs` of the nodes.
+    pub pod_networks: Vec<IpNet>,
     /// Services with what stands behind them.
     pub services: Vec<Service>,
     /// NetworkPolicies.
@@ -24,8 +28,19 @@ pub struct Cluster {
     pub cluster_policies: Vec<Arc<ClusterPolicy>>,
     /// Policies that are there and could not be read.
     pub unreadable: Vec<PolicyRef>,
+    /// Where policies came from: as [`ObjectProblem::source`].
+    pub origins: HashMap<PolicyRef, String>,
     /// Everything that could not be read, in the order of input.
     pub problems: Vec<ObjectProblem>,
+}
+
+impl Cluster {
+    /// Its policies and namespaces, arranged for questions.
+    pub fn index(&self) -> PolicyIndex {
+        PolicyIndex::new(self.namespaces.iter().cloned(), self.policies.iter().cloned())
+            .with_cluster_policies(self.cluster_policies.iter().cloned())
+            .with_unreadable(self.unreadable.iter().cloned())
+    }
 }
 
 /// A workload and its pods. One that is only a template has one pod, made of it, without addresses.

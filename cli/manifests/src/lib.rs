@@ -4,8 +4,15 @@
 //! can see of it, and every object that could not be read, with its source, its field and the remedy. Nothing here opens
 //! a file or speaks to a cluster.
 
+mod assemble;
 mod cluster;
+mod fields;
+mod pod;
+mod policy;
+mod prune;
 mod reader;
+mod service;
+mod text;
 
 pub use cluster::{Cluster, Endpoint, ObjectProblem, Service, ServicePort, Workload, WorkloadName};
 pub use reader::{Limits, Reader};

@@ -1,8 +1,7 @@
 //! `kubectl peerwalk`: kubectl runs programs of its plugins' names.
 
-use clap::Parser as _;
-use peerwalk_cli::args::Args;
+use std::process::ExitCode;
 
-fn main() {
-    match Args::parse().command {}
+fn main() -> ExitCode {
+    peerwalk_cli::args::main()
 }

@@ -2,19 +2,24 @@
 
 use peerwalk_model::verdict::{PolicyCause, Topic};
 use peerwalk_model::{Because, Direction};
-use peerwalk_netpol::{AdmittingRule, Decision};
+use peerwalk_netpol::{AdmittingRule, Decision, Fix};
 
-/// The policy behind a denial, as the status shows it: the only one that isolates, or else the only one that admits
-/// nothing at all. `None` when no single object can be named.
+/// The policy behind a denial, as the status shows it: the rule of the cluster that denies, or of NetworkPolicies the only
+/// one that isolates, or else the only one that admits nothing at all. `None` when no single object can be named.
 pub(crate) fn cause(decision: &Decision, direction: Direction) -> Option<PolicyCause> {
-    let steps = &decision.direction(direction).steps;
-    let without_rules = || only(steps.iter().filter(|step| step.rules.is_empty()));
-    let policy = &only(steps.iter()).or_else(without_rules)?.policy;
+    let decided = decision.direction(direction);
+    let isolating = || decided.steps.iter().filter(|step| Some(step.tier) == decided.tier);
+    let without_rules = || only(isolating().filter(|step| step.rules.is_empty()));
+    let by_rule = decided.decided_by().into_iter().find(|by| by.rule.is_some());
+    let (policy, rule) = match by_rule {
+        Some(by) => (by.policy, by.rule),
+        None => (only(isolating()).or_else(without_rules)?.policy.clone(), None),
+    };
     Some(PolicyCause {
         kind: policy.kind.to_string(),
         namespace: policy.namespace.to_string(),
         name: policy.name.to_string(),
-        rule: None,
+        rule: rule.and_then(|rule| u32::try_from(rule).ok()),
         direction,
     })
 }
@@ -52,18 +57,26 @@ pub(crate) fn fixes(decision: &Decision) -> Vec<Because> {
 
 /// The same, each also as it is written in a policy.
 pub(crate) fn fixes_to_copy(decision: &Decision) -> Vec<Because> {
-    fixes_as(decision, |rule| {
-        let (namespace, direction) = (&rule.namespace, rule.direction);
-        format!("; in spec.{direction} of a NetworkPolicy of namespace {namespace}: {}", rule.item())
-    })
+    fixes_as(decision, |rule| format!("; {}", rule.to_copy()))
 }
 
 fn fixes_as(decision: &Decision, more: impl Fn(&AdmittingRule) -> String) -> Vec<Because> {
-    let rules = decision.admitting_rules();
-    let both = rules.len() > 1;
-    let text = |rule: &AdmittingRule| {
-        let lead = if both { "rules that would admit it, all needed" } else { "a rule that would admit it" };
-        format!("{lead}: {rule}{}", more(rule))
+    let fixes = decision.fixes();
+    let both = fixes.len() > 1;
+    let text = |fix: &Fix| match fix {
+        Fix::Add(rule) => {
+            let lead =
+                if both { "rules that would admit it, all needed" } else { "a rule that would admit it" };
+            format!("{lead}: {fix}{}", more(rule))
+        }
+        Fix::Change { direction, rule } => {
+            format!(
+                "no NetworkPolicy can admit it for {direction}: {rule} denies it and would have to change"
+            )
+        }
     };
-    rules.iter().map(|rule| Because::new(Topic::Fix, text(rule))).collect()
+    fixes.iter().map(|fix| Because::new(Topic::Fix, text(fix))).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! The smallest rule that would admit a denied flow.
+//! What would admit a denied flow: the smallest rule, or the rule of the cluster that stands in its way.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,8 @@ use ipnet::IpNet;
 use peerwalk_model::{Direction, Protocol};
 
 use crate::cluster::Pod;
-use crate::decision::Decision;
+use crate::cluster_policy::Tier;
+use crate::decision::{Cause, Decision, RuleRef};
 use crate::flow::PeerKind;
 
 /// Labels by which people name an application. When a pod has any of them, they alone are used.
@@ -43,6 +44,24 @@ pub struct AdmittingRule {
     pub protocol: Protocol,
     /// Port of the one item of `ports`.
     pub port: u16,
+    /// No NetworkPolicy isolates the subject so far: the first one also ends everything else in this direction that its
+    /// rules do not admit.
+    pub isolates: bool,
+}
+
+/// What would let a flow pass in a direction that denies it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fix {
+    /// A rule of a NetworkPolicy, added.
+    Add(AdmittingRule),
+    /// No NetworkPolicy can admit it, because a policy of the cluster denies before they are asked: that rule would have
+    /// to change, or one before it accept the flow.
+    Change {
+        /// Ingress or egress.
+        direction: Direction,
+        /// The rule that denies.
+        rule: RuleRef,
+    },
 }
 
 /// Whom the rule would admit.
@@ -60,10 +79,36 @@ pub enum AdmittingPeer {
 }
 
 impl Decision {
-    /// For each direction that denies, the rule that would admit the flow; all of them are needed. Only the
-    /// labels by which people name an application are used, so that the rule holds for all replicas.
+    /// For each direction that denies, what would let the flow pass; all of them are needed. Only the labels by which
+    /// people name an application are used in rules, so that they hold for all replicas.
+    pub fn fixes(&self) -> Vec<Fix> {
+        self.denying_directions().filter_map(|direction| self.fix(direction)).collect()
+    }
+
+    /// The rules among the fixes.
     pub fn admitting_rules(&self) -> Vec<AdmittingRule> {
-        self.denying_directions().filter_map(|direction| self.admitting_rule(direction)).collect()
+        let rules = self.fixes().into_iter().filter_map(|fix| match fix {
+            Fix::Add(rule) => Some(rule),
+            Fix::Change { .. } => None,
+        });
+        rules.collect()
+    }
+
+    fn fix(&self, direction: Direction) -> Option<Fix> {
+        let decided = self.direction(direction);
+        // What NetworkPolicies are not asked about, they cannot admit. A pod is not subject to its own either.
+        let beyond = decided.tier == Some(Tier::Admin) || self.is_to_itself();
+        match decided.decided_by().into_iter().next() {
+            Some(rule) if decided.cause == Cause::RuleMatch && beyond => {
+                Some(Fix::Change { direction, rule })
+            }
+            _ => self.admitting_rule(direction).map(Fix::Add),
+        }
+    }
+
+    fn is_to_itself(&self) -> bool {
+        let ends = self.flow.source.as_pod().zip(self.flow.destination.as_pod());
+        ends.is_some_and(|(one, other)| one.is_same(other))
     }
 
     fn admitting_rule(&self, direction: Direction) -> Option<AdmittingRule> {
@@ -75,6 +120,7 @@ impl Decision {
             peer: self.admitting_peer(direction),
             protocol: self.flow.protocol,
             port: self.flow.port,
+            isolates: self.direction(direction).tier != Some(Tier::NetworkPolicy),
         })
     }
 

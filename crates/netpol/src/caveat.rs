@@ -35,9 +35,36 @@ pub enum Caveat {
     /// A port beyond the first of a range decided. Data planes without support for `endPort` enforce only the
     /// first one.
     EndPort,
-    /// The namespace of the subject holds a policy that could not be read; see
+    /// The namespace of the subject, or the cluster, holds a policy that could not be read; see
     /// [`PolicyIndex::with_unreadable`](crate::PolicyIndex::with_unreadable).
     UnreadablePolicy,
+    /// A rule of a policy of the cluster lists domain names. Which addresses they stand for is not known here; they are
+    /// read as none. Names of pods are those of the cluster's DNS alone.
+    DomainNames,
+    /// A rule of a policy of the cluster has a field of a later version of the API. It fails closed, as the API says,
+    /// where the data plane does not know the field either.
+    UnknownField,
+    /// Two policies of the cluster with one priority match and disagree. Which of them is applied is not defined; the
+    /// first by name is taken.
+    EqualPriority,
+    /// `networks` of a policy of the cluster hold the address of a pod. The API requires the match; the profile says
+    /// otherwise.
+    NetworksOnPodAddress,
+    /// `nodes` of a policy of the cluster, an experimental field that the profile does not read.
+    NodePeer,
+    /// `nodes` of a policy of the cluster, and the labels of the host-network pod's node are not known.
+    UnknownNode,
+    /// A network of IPv6, which the profile does not read.
+    Ipv6,
+    /// A port's name in a NetworkPolicy. The API requires that it is resolved; the profile reads every port instead.
+    PortName,
+}
+
+impl Caveat {
+    /// Whether no choice of a data plane answers it, because it is about what cannot be known here.
+    pub fn is_unknowable(self) -> bool {
+        matches!(self, Self::UnreadablePolicy | Self::DomainNames | Self::UnknownNode)
+    }
 }
 
 impl fmt::Display for Caveat {
@@ -54,6 +81,14 @@ impl fmt::Display for Caveat {
             Self::TranslatedAddress => "whether a rule sees the address and port before or after translation",
             Self::EndPort => "whether a range of ports counts beyond its first port",
             Self::UnreadablePolicy => "what a policy that could not be read says",
+            Self::DomainNames => "which addresses the domain names of a rule stand for",
+            Self::UnknownField => "what a field of a later version of the API means to a rule",
+            Self::EqualPriority => "which of two policies with one priority is applied",
+            Self::NetworksOnPodAddress => "whether networks apply to the address of a pod",
+            Self::NodePeer => "whether a rule about nodes is read",
+            Self::UnknownNode => "which labels the node of a host-network pod has",
+            Self::Ipv6 => "whether networks of IPv6 are read",
+            Self::PortName => "whether the name of a port is read",
         })
     }
 }

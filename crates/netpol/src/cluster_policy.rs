@@ -29,7 +29,7 @@ pub struct ClusterPolicy {
     /// `Admin` or `Baseline`.
     pub tier: Tier,
     /// `spec.priority`, 0 to 1000; the lowest is asked first. Which of two with one priority is asked first is not
-    /// defined by the API.
+    /// defined by the API. The BaselineAdminNetworkPolicy has none and is asked last.
     pub priority: u16,
     /// The pods that it applies to. Host-network pods are never among them.
     pub subject: PodSet,
@@ -84,8 +84,9 @@ pub enum ClusterPeer {
     Nodes(Selector),
     /// `domainNames`, with a leading `*.` for one or more labels. Which addresses they stand for is not known here.
     DomainNames(Vec<String>),
-    /// An item of a later version of the API, with the names of its fields: with it, `Accept` matches nobody by this
-    /// item, and every other action denies everybody ("fail closed", network-policy-api `apis/v1alpha2`).
+    /// An item of a later version of the API, with the names of its fields. A rule with one fails closed: `Accept`
+    /// matches nothing, and every other action denies everything ("treat the rule as a 'Deny all' rule",
+    /// network-policy-api `apis/v1alpha2`).
     Unknown(Vec<String>),
 }
 
@@ -96,7 +97,8 @@ pub enum ClusterPort {
     Numbers(RulePort),
     /// The number and protocol that the destination pod gives this name.
     Named(String),
-    /// An item of a later version of the API, with the names of its fields; read as an unknown peer is.
+    /// An item of a later version of the API, with the names of its fields; its rule fails closed as with an unknown
+    /// peer.
     Unknown(Vec<String>),
 }
 

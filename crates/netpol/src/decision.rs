@@ -1,17 +1,15 @@
 //! The answer: what was decided, by whom, and how nearly otherwise.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
-use std::sync::Arc;
 
-use ipnet::IpNet;
 use peerwalk_model::Direction;
 
 use crate::caveat::Caveat;
+use crate::cluster_policy::{Action, Tier};
+use crate::difference::{NearestMiss, PeerDifference, PortDifference, PortReason};
 use crate::flow::Flow;
-use crate::policy::{PolicyRef, RulePort};
+use crate::policy::PolicyRef;
 use crate::profile::Profile;
-use crate::selector::Requirement;
 
 /// Whether policies let a connection pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,7 +51,11 @@ pub struct DirectionDecision {
     pub verdict: Verdict,
     /// Why.
     pub cause: Cause,
-    /// Every policy that selects the subject in this direction, ordered by name; empty when exempt.
+    /// The tier that decided; `None` by default and when exempt.
+    pub tier: Option<Tier>,
+    /// Every policy that was asked, which are those that select the subject in this direction: by tier, and there in
+    /// the order of evaluation (NetworkPolicies by name). A tier that the one before did not leave the answer to is not
+    /// asked, nor are policies of the cluster after the one that decided or passed, except for those of its priority.
     pub steps: Vec<PolicyStep>,
     /// For a denial: the rules that would have admitted the flow but for one thing, nearest first.
     pub nearest_misses: Vec<NearestMiss>,
@@ -65,11 +67,12 @@ pub struct DirectionDecision {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "camelCase"))]
 pub enum Cause {
-    /// Policies isolate the subject, and a rule admits the flow.
+    /// A rule decides: of NetworkPolicies that isolate the subject one that admits the flow, or the first that matches
+    /// of a policy of the cluster.
     RuleMatch,
-    /// Policies isolate the subject, and no rule admits the flow.
+    /// NetworkPolicies isolate the subject, and no rule admits the flow.
     NoRuleMatches,
-    /// No policy isolates the subject in this direction.
+    /// No NetworkPolicy isolates the subject in this direction, and no rule of a policy of the cluster decides.
     Default,
     /// Policies do not apply to this subject, or not to this pair.
     Exempt(Exemption),
@@ -96,8 +99,25 @@ pub enum Exemption {
 pub struct PolicyStep {
     /// Which policy.
     pub policy: PolicyRef,
-    /// Its rules of this direction, in order; empty when it has none and so admits nothing.
+    /// Where it stands.
+    pub tier: Tier,
+    /// Its rules of this direction, in order; empty for a NetworkPolicy that has none and so admits nothing. Those of a
+    /// policy of the cluster end with the first that matches.
     pub rules: Vec<RuleStep>,
+}
+
+/// Why no rule of a policy matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "camelCase"))]
+pub enum Mismatch {
+    /// It has none: a NetworkPolicy that isolates and admits nothing.
+    NoRules,
+    /// None is about the other end.
+    Peer,
+    /// Those about the other end list other ports.
+    Port,
+    /// Those about the other end list names alone, which the destination does not give to this port.
+    NamedPort,
 }
 
 /// How one rule compares with the flow.
@@ -105,6 +125,13 @@ pub struct PolicyStep {
 pub struct RuleStep {
     /// Position in the policy, from 1.
     pub index: usize,
+    /// Its name; empty where it has none, as in NetworkPolicies.
+    pub name: String,
+    /// What it does with what it matches: NetworkPolicies accept. Where a field is not known, a rule that does not
+    /// accept denies.
+    pub action: Action,
+    /// Its fields of a later version of the API: it fails closed.
+    pub unknown: Vec<String>,
     /// Empty when the peer matches; else what separates it from the nearest item of `from` or `to`.
     pub peer: Vec<PeerDifference>,
     /// Empty when the port matches; else why not, for each item of `ports`.
@@ -116,137 +143,70 @@ pub struct RuleStep {
 pub struct RuleRef {
     /// Which policy.
     pub policy: PolicyRef,
-    /// The rule that admits, from 1; `None` when the policy isolates and no rule admits.
+    /// The rule that decides, from 1; `None` when the policy isolates and no rule admits.
     pub rule: Option<usize>,
-}
-
-/// A rule that would have admitted the flow but for one thing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NearestMiss {
-    /// Which policy.
-    pub policy: PolicyRef,
-    /// The rule, from 1.
-    pub rule: usize,
-    /// The one thing.
-    pub difference: Difference,
-}
-
-/// The one thing that kept a rule from matching.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Difference {
-    /// The peer is not the right one.
-    Peer(PeerDifference),
-    /// The port is not among those listed.
-    Port(Vec<PortDifference>),
-}
-
-/// What separates a peer from an item of `from` or `to`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PeerDifference {
-    /// The item selects pods, and the other end is none: an address outside, a node, or a finished pod.
-    NotAPod,
-    /// The item selects pods, and the other end is a host-network pod, which the profile treats as its node.
-    HostNetworkPod,
-    /// The item has no `namespaceSelector`, so it selects pods of the policy's own namespace.
-    OtherNamespace {
-        /// The policy's namespace.
-        admitted: Arc<str>,
-        /// The pod's namespace.
-        actual: String,
-    },
-    /// The labels of the pod's namespace do not meet a requirement.
-    NamespaceLabel {
-        /// The pod's namespace.
-        namespace: String,
-        /// What is required.
-        requirement: Requirement,
-        /// The value it has.
-        actual: Option<String>,
-    },
-    /// The labels of the pod do not meet a requirement.
-    PodLabel {
-        /// What is required.
-        requirement: Requirement,
-        /// The value it has.
-        actual: Option<String>,
-    },
-    /// The address is not in the block.
-    OutsideBlock {
-        /// The block.
-        cidr: IpNet,
-        /// The address.
-        address: IpAddr,
-    },
-    /// The address is in an exception of the block.
-    Excepted {
-        /// The block.
-        cidr: IpNet,
-        /// The exception.
-        except: IpNet,
-        /// The address.
-        address: IpAddr,
-    },
-    /// The block holds the address, but it is a pod's, and the profile says that blocks do not apply to pods.
-    PodAddress {
-        /// The block.
-        cidr: IpNet,
-        /// The address.
-        address: IpAddr,
-    },
-    /// In the words of who evaluated it: this decision was read from a file.
-    Told(String),
-}
-
-/// Why an item of `ports` does not match.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PortDifference {
-    /// What the rule lists.
-    pub listed: RulePort,
-    /// Why it is not the flow's port.
-    pub reason: PortReason,
-}
-
-/// Why an item of `ports` does not match.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PortReason {
-    /// Another protocol; the number fits.
-    OtherProtocol,
-    /// Another number (and perhaps another protocol too).
-    OtherNumber,
-    /// The destination has no port of this name and protocol, or is no pod.
-    NameUnresolved,
-    /// The destination gives this name other numbers (and perhaps the protocol differs too).
-    NameResolvesTo(Vec<u16>),
+    /// The name of the rule; empty where it has none.
+    pub name: String,
 }
 
 impl RuleStep {
-    /// Whether the rule admits the flow.
-    pub fn admits(&self) -> bool {
+    /// Whether the rule matches the flow.
+    pub fn matches(&self) -> bool {
         self.peer.is_empty() && self.port.is_empty()
     }
 }
 
 impl PolicyStep {
-    /// The rules that admit the flow, from 1.
-    pub fn admitting(&self) -> impl Iterator<Item = usize> + '_ {
-        self.rules.iter().filter(|rule| rule.admits()).map(|rule| rule.index)
+    /// The rules that match the flow.
+    pub fn matching(&self) -> impl Iterator<Item = &RuleStep> + '_ {
+        self.rules.iter().filter(|rule| rule.matches())
+    }
+
+    /// Why none of the rules matches; `None` when one does.
+    pub fn mismatch(&self) -> Option<Mismatch> {
+        if self.matching().next().is_some() {
+            return None;
+        }
+        let by_name = |difference: &PortDifference| {
+            matches!(difference.reason, PortReason::NameUnresolved | PortReason::NameResolvesTo(_))
+        };
+        let mut of_port = self.rules.iter().filter(|rule| rule.peer.is_empty()).peekable();
+        Some(if self.rules.is_empty() {
+            Mismatch::NoRules
+        } else if of_port.peek().is_none() {
+            Mismatch::Peer
+        } else if of_port.all(|rule| rule.port.iter().all(by_name)) {
+            Mismatch::NamedPort
+        } else {
+            Mismatch::Port
+        })
+    }
+
+    fn reference(&self, rule: Option<&RuleStep>) -> RuleRef {
+        let name = rule.map(|rule| rule.name.clone()).unwrap_or_default();
+        RuleRef { policy: self.policy.clone(), rule: rule.map(|rule| rule.index), name }
     }
 }
 
 impl DirectionDecision {
-    /// Who decided: for a rule match every rule that admits, for a denial every policy that isolates, each
-    /// without a rule, and nobody otherwise.
+    /// Who decided: for a rule match of NetworkPolicies every rule that admits, for one of policies of the cluster the
+    /// first rule that matches, for a denial because no rule does every NetworkPolicy that isolates, each without a
+    /// rule, and nobody otherwise.
     pub fn decided_by(&self) -> Vec<RuleRef> {
-        let reference = |step: &PolicyStep, rule| RuleRef { policy: step.policy.clone(), rule };
-        match self.cause {
-            Cause::RuleMatch => self
-                .steps
-                .iter()
-                .flat_map(|step| step.admitting().map(move |rule| reference(step, Some(rule))))
-                .collect(),
-            Cause::NoRuleMatches => self.steps.iter().map(|step| reference(step, None)).collect(),
-            Cause::Default | Cause::Exempt(_) => Vec::new(),
+        let steps = || self.steps.iter().filter(|step| Some(step.tier) == self.tier);
+        let mut matching = steps().flat_map(|step| step.matching().map(|rule| step.reference(Some(rule))));
+        match (self.cause, self.tier) {
+            (Cause::RuleMatch, Some(Tier::NetworkPolicy)) => matching.collect(),
+            (Cause::RuleMatch, _) => matching.next().into_iter().collect(),
+            (Cause::NoRuleMatches, _) => steps().map(|step| step.reference(None)).collect(),
+            (Cause::Default | Cause::Exempt(_), _) => Vec::new(),
         }
+    }
+
+    /// The steps tier by tier, in the order of evaluation.
+    pub fn chain(&self) -> impl Iterator<Item = (Tier, &[PolicyStep])> + '_ {
+        let tiers = self.steps.chunk_by(|one, other| one.tier == other.tier);
+        tiers.filter_map(|steps| Some((steps.first()?.tier, steps)))
     }
 
     /// The nearest of the misses.
@@ -286,6 +246,12 @@ impl Decision {
         self.caveats.is_empty()
     }
 
+    /// Whether the verdict hangs on what cannot be known here, such as what a domain name stands for: it is the default
+    /// reading then, and not an answer.
+    pub fn is_undecided(&self) -> bool {
+        self.caveats.iter().any(|caveat| caveat.is_unknowable())
+    }
+
     /// Whether both have the same effect on packets, and rest on the API's text equally: the verdicts of both
     /// directions and the caveats. The policies behind them may differ; where that matters too, compare with
     /// `==`.
@@ -295,3 +261,6 @@ impl Decision {
             && self.caveats == other.caveats
     }
 }
+
+#[cfg(test)]
+mod tests;

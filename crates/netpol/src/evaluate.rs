@@ -1,13 +1,17 @@
 //! From a flow to its decision.
 //!
-//! For each direction: which policies of the subject's namespace select it, and whether any of their rules
-//! admits the other end on this port. Policies only add; their order is irrelevant.
+//! For each direction the tiers are asked in turn: policies of the cluster of the tier `Admin`, NetworkPolicies, policies
+//! of the cluster of the tier `Baseline`. NetworkPolicies of the subject's namespace only add, and decide where one
+//! isolates it; of policies of the cluster the first rule that matches decides.
 
 mod answer;
+mod cluster;
 mod exempt;
+mod isolate;
 mod near;
 mod peer;
 mod port;
+mod tiers;
 mod translation;
 
 use std::borrow::Cow;
@@ -17,13 +21,14 @@ use peerwalk_model::Direction;
 
 use crate::caveat::Caveat;
 use crate::cluster::Pod;
-use crate::decision::{Cause, Decision, DirectionDecision, Exemption, PolicyStep, RuleStep, Verdict};
+use crate::cluster_policy::{Action, Tier};
+use crate::decision::{Cause, Decision, DirectionDecision, Exemption, Verdict};
 use crate::flow::{Flow, Peer};
 use crate::index::PolicyIndex;
-use crate::policy::{Policy, Rule};
+use crate::policy::PolicyKind;
 use crate::profile::Profile;
 use answer::Answer;
-use exempt::Standing;
+use exempt::{Applies, Standing};
 
 /// Decides a flow: whether the egress policies of its source and the ingress policies of its destination let
 /// it pass, and why.
@@ -60,29 +65,26 @@ fn decide(index: &PolicyIndex, flow: &Flow, profile: Profile, direction: Directi
         Some(pod) => pod,
     };
     let question = Question::new(index, flow, profile, direction);
-    let mut judged = question.judge(pod);
-    match exempt::standing(flow, profile, direction, pod) {
-        Standing::Exempt { exemption, unless } => {
-            let admitted_anyway = judged.verdict == Verdict::Allowed && judged.caveats.is_empty();
-            exempt(exemption, if admitted_anyway { BTreeSet::new() } else { unless })
-        }
-        Standing::Subject { unless } => {
-            if judged.verdict == Verdict::Denied {
-                judged.caveats.extend(unless);
-            }
-            judged
-        }
+    let mut decided = question.judge(pod, exempt::standing(flow, profile, direction, pod));
+    if decided.verdict == Verdict::Denied {
+        decided.nearest_misses = near::misses(&decided.steps, question.peer_is_pod());
     }
+    decided
 }
 
-fn exempt(exemption: Exemption, caveats: BTreeSet<Caveat>) -> DirectionDecision {
+fn undecided(cause: Cause, caveats: BTreeSet<Caveat>) -> DirectionDecision {
     DirectionDecision {
         verdict: Verdict::Allowed,
-        cause: Cause::Exempt(exemption),
+        cause,
+        tier: None,
         steps: Vec::new(),
         nearest_misses: Vec::new(),
         caveats,
     }
+}
+
+fn exempt(exemption: Exemption, caveats: BTreeSet<Caveat>) -> DirectionDecision {
+    undecided(Cause::Exempt(exemption), caveats)
 }
 
 /// What is asked of the rules of one direction.
@@ -104,57 +106,97 @@ impl<'a> Question<'a> {
         Self { flow, profile, direction, index, peer, namespace_labels }
     }
 
-    /// Applies the policies of the subject's namespace to it.
-    fn judge(&self, subject: &Pod) -> DirectionDecision {
-        let mut answer = Answer::certain(false);
-        let mut steps = Vec::new();
-        for policy in self.index.policies(&subject.namespace) {
-            let Some(rules) = policy.rules(self.direction) else { continue };
-            if policy.subject.matches(&subject.labels) {
-                let (step, admits) = self.step(policy, rules);
-                answer = answer.or(admits);
-                steps.push(step);
+    /// Asks tier after tier.
+    fn judge(&self, subject: &Pod, standing: Standing) -> DirectionDecision {
+        let Standing { policies, of_cluster } = standing;
+        if !of_cluster {
+            return self.network_policies(subject, policies, |decided| decided);
+        }
+        let mut decided = self.through(subject, Tier::Admin, || {
+            self.network_policies(subject, policies, |decided| {
+                let mut decided = self.through(subject, Tier::Baseline, || decided);
+                self.doubt_unreadable(&mut decided, true);
+                decided
+            })
+        });
+        self.doubt_unreadable(&mut decided, false);
+        decided
+    }
+
+    /// Asks the policies of the cluster of a tier, and what is below them where they do not decide.
+    fn through(
+        &self,
+        subject: &Pod,
+        tier: Tier,
+        below: impl FnOnce() -> DirectionDecision,
+    ) -> DirectionDecision {
+        let mut asked = self.ask(subject, tier);
+        if asked.steps.is_empty() {
+            return below();
+        }
+        let below = if asked.is_settled() { undecided(Cause::Default, BTreeSet::new()) } else { below() };
+        let answer = asked.answer(&answer_of(&below));
+        if matches!(asked.end, Some(Action::Accept | Action::Deny)) {
+            return DirectionDecision {
+                verdict: verdict(answer.holds),
+                cause: Cause::RuleMatch,
+                tier: Some(tier),
+                steps: asked.steps,
+                nearest_misses: Vec::new(),
+                caveats: answer.doubts,
+            };
+        }
+        asked.steps.extend(below.steps);
+        DirectionDecision { steps: asked.steps, caveats: answer.doubts, ..below }
+    }
+
+    /// Asks the NetworkPolicies of the subject's namespace, and what is below them where none isolates it.
+    fn network_policies(
+        &self,
+        subject: &Pod,
+        applies: Applies,
+        below: impl FnOnce(DirectionDecision) -> DirectionDecision,
+    ) -> DirectionDecision {
+        let isolated = self.isolated(subject);
+        match (isolated, applies) {
+            (Some(mut judged), Applies::To { unless }) => {
+                if judged.verdict == Verdict::Denied {
+                    judged.caveats.extend(unless);
+                }
+                judged
             }
-        }
-        let cause = if steps.is_empty() {
-            answer = Answer::certain(true);
-            Cause::Default
-        } else if answer.holds {
-            Cause::RuleMatch
-        } else {
-            Cause::NoRuleMatches
-        };
-        // A policy that cannot be read may isolate or admit, but never undoes what a rule admits.
-        if cause != Cause::RuleMatch && self.index.unreadable(&subject.namespace).next().is_some() {
-            answer.doubts.insert(Caveat::UnreadablePolicy);
-        }
-        let nearest_misses = match cause {
-            Cause::NoRuleMatches => near::misses(&steps, self.peer_is_pod()),
-            _ => Vec::new(),
-        };
-        DirectionDecision {
-            verdict: verdict(answer.holds),
-            cause,
-            steps,
-            nearest_misses,
-            caveats: answer.doubts,
+            (Some(judged), Applies::Not { exemption, unless }) => {
+                let admitted_anyway = judged.verdict == Verdict::Allowed && judged.caveats.is_empty();
+                exempt(exemption, if admitted_anyway { BTreeSet::new() } else { unless })
+            }
+            (None, applies) => {
+                let unreadable = self.index.unreadable(&subject.namespace).next().is_some();
+                let (decided, doubts) = match applies {
+                    Applies::To { .. } => {
+                        let doubts = BTreeSet::from([Caveat::UnreadablePolicy]);
+                        (undecided(Cause::Default, BTreeSet::new()), doubts)
+                    }
+                    Applies::Not { exemption, unless } => (exempt(exemption, BTreeSet::new()), unless),
+                };
+                let mut decided = below(decided);
+                if unreadable {
+                    decided.caveats.extend(doubts);
+                    // One that isolates would leave nothing to what is below.
+                    if decided.verdict == Verdict::Denied {
+                        decided.caveats.insert(Caveat::UnreadablePolicy);
+                    }
+                }
+                decided
+            }
         }
     }
 
-    fn step(&self, policy: &Policy, rules: &[Rule]) -> (PolicyStep, Answer) {
-        let mut answer = Answer::certain(false);
-        let mut steps = Vec::with_capacity(rules.len());
-        for (position, rule) in rules.iter().enumerate() {
-            let (peer_answer, peer) = self.peers(&policy.reference.namespace, &rule.peers);
-            let (port_answer, port) = self.ports(&rule.ports);
-            let mut admits = peer_answer.and(port_answer);
-            if self.translation_decides(&policy.reference.namespace, rule, admits.holds) {
-                admits.doubts.insert(Caveat::TranslatedAddress);
-            }
-            answer = answer.or(admits);
-            steps.push(RuleStep { index: position + 1, peer, port });
+    /// What a policy of the cluster that cannot be read says comes before everything, or after NetworkPolicies alone.
+    fn doubt_unreadable(&self, decided: &mut DirectionDecision, baseline: bool) {
+        let baseline_only = |kind| kind == PolicyKind::BaselineAdminNetworkPolicy;
+        if self.index.unreadable("").any(|policy| baseline_only(policy.kind) == baseline) {
+            decided.caveats.insert(Caveat::UnreadablePolicy);
         }
-        (PolicyStep { policy: policy.reference.clone(), rules: steps }, answer)
     }
 
     /// Whether selectors can see the other end.

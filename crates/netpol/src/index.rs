@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::cluster::{NAMESPACE_NAME_LABEL, Namespace};
+use crate::cluster::{NAMESPACE_NAME_LABEL, Namespace, Node, Pod};
 use crate::cluster_policy::{ClusterPolicy, Tier};
 use crate::policy::{Policy, PolicyRef};
 
@@ -23,6 +24,8 @@ struct Inner {
     unreadable: BTreeSet<PolicyRef>,
     /// In the order of evaluation.
     of_cluster: Vec<Arc<ClusterPolicy>>,
+    nodes: HashMap<String, Arc<Node>>,
+    nodes_by_address: HashMap<IpAddr, Arc<Node>>,
 }
 
 impl PolicyIndex {
@@ -44,12 +47,7 @@ impl PolicyIndex {
         for (reference, policy) in by_name {
             by_namespace.entry(reference.namespace).or_default().push(policy);
         }
-        Self(Arc::new(Inner {
-            policies: by_namespace,
-            namespaces: namespaces.collect(),
-            unreadable: BTreeSet::new(),
-            of_cluster: Vec::new(),
-        }))
+        Self(Arc::new(Inner { policies: by_namespace, namespaces: namespaces.collect(), ..Inner::default() }))
     }
 
     /// The same, with policies of the cluster. Of two of one kind and name, the last counts.
@@ -64,14 +62,32 @@ impl PolicyIndex {
         Self(Arc::new(inner))
     }
 
+    /// The same, with nodes: what `nodes` of policies of the cluster say of host-network pods.
+    pub fn with_nodes(self, nodes: impl IntoIterator<Item = Arc<Node>>) -> Self {
+        let mut inner = Arc::unwrap_or_clone(self.0);
+        for node in nodes {
+            for address in &node.addresses {
+                inner.nodes_by_address.insert(address.to_canonical(), Arc::clone(&node));
+            }
+            inner.nodes.insert(node.name.clone(), node);
+        }
+        Self(Arc::new(inner))
+    }
+
+    /// The node of a host-network pod: by its name, else by an address of the pod.
+    pub fn node_of(&self, pod: &Pod) -> Option<&Arc<Node>> {
+        let named = pod.node.as_ref().and_then(|name| self.0.nodes.get(name));
+        named.or_else(|| pod.ips.iter().find_map(|ip| self.0.nodes_by_address.get(&ip.to_canonical())))
+    }
+
     /// The policies of the cluster of a tier, in the order of evaluation.
     pub fn cluster_policies(&self, tier: Tier) -> impl Iterator<Item = &Arc<ClusterPolicy>> {
         self.0.of_cluster.iter().filter(move |policy| policy.tier == tier)
     }
 
     /// The same, with policies that exist but could not be read (see `lower`). What they say is unknown, so
-    /// every decision about a pod of their namespaces carries
-    /// [`Caveat::UnreadablePolicy`](crate::Caveat::UnreadablePolicy).
+    /// every decision about a pod of their namespaces (of any namespace, for a policy of the cluster) that they could
+    /// turn carries [`Caveat::UnreadablePolicy`](crate::Caveat::UnreadablePolicy).
     pub fn with_unreadable(self, policies: impl IntoIterator<Item = PolicyRef>) -> Self {
         let mut inner = Arc::unwrap_or_clone(self.0);
         inner.unreadable.extend(policies);
@@ -83,7 +99,7 @@ impl PolicyIndex {
         self.0.policies.get(namespace).map_or(&[], Vec::as_slice)
     }
 
-    /// The policies of a namespace that could not be read.
+    /// The policies of a namespace that could not be read; with an empty namespace, those of the cluster.
     pub fn unreadable<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = &'a PolicyRef> + 'a {
         self.0.unreadable.iter().filter(move |policy| *policy.namespace == *namespace)
     }

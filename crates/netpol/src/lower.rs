@@ -1,12 +1,19 @@
-//! From `networking.k8s.io/v1` NetworkPolicy to [`Policy`]: defaulting and validation as the API server does.
+//! From objects of Kubernetes to policies: defaulting and validation as the API server does.
 //!
-//! Defaulting follows `pkg/apis/networking/v1/defaults.go`, validation `pkg/apis/networking/validation`. An
-//! object that the API server would refuse is refused here too, with every reason. When a server holds such
-//! an object all the same (its version allows more than we know), pass its name to
+//! - [`network_policy`]: `networking.k8s.io/v1`. Defaulting follows `pkg/apis/networking/v1/defaults.go`, validation
+//!   `pkg/apis/networking/validation`.
+//! - [`cluster_network_policy`]: `policy.networking.k8s.io/v1alpha2`; [`admin_network_policy`] and
+//!   [`baseline_admin_network_policy`]: `policy.networking.k8s.io/v1alpha1`. They follow the schemas and the CEL of
+//!   their CRDs (experimental channel, releases v0.2.0 and v0.1.7 of kubernetes-sigs/network-policy-api).
+//!
+//! An object that the API server would refuse is refused here too, with every reason. When a server holds such an
+//! object all the same (its version allows more than we know), pass its name to
 //! [`PolicyIndex::with_unreadable`](crate::PolicyIndex::with_unreadable): nothing is guessed.
 
 mod block;
+mod cluster;
 mod error;
+mod object;
 mod peer;
 mod port;
 mod selector;
@@ -15,6 +22,9 @@ use k8s_openapi::api::networking::v1::{
     NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
 };
 
+use serde_json::Value;
+
+use crate::cluster_policy::ClusterPolicy;
 use crate::policy::{Policy, PolicyRef, Rule};
 use crate::selector::Selector;
 pub use error::{LowerError, LowerErrors, Problem};
@@ -54,6 +64,30 @@ pub fn network_policy(object: &NetworkPolicy) -> Result<Policy, LowerErrors> {
         egress: active.egress.then_some(egress),
     };
     errors.none_or(policy)
+}
+
+/// Reads a ClusterNetworkPolicy, as the server or a file has it.
+///
+/// # Errors
+/// Every field that the API server would refuse, with its path, its value and what to write instead.
+pub fn cluster_network_policy(object: &Value) -> Result<ClusterPolicy, LowerErrors> {
+    cluster::policy(object, &cluster::CLUSTER_NETWORK_POLICY)
+}
+
+/// Reads an AdminNetworkPolicy, as the server or a file has it.
+///
+/// # Errors
+/// As [`cluster_network_policy`].
+pub fn admin_network_policy(object: &Value) -> Result<ClusterPolicy, LowerErrors> {
+    cluster::policy(object, &cluster::ADMIN_NETWORK_POLICY)
+}
+
+/// Reads the BaselineAdminNetworkPolicy, as the server or a file has it. It has the lowest priority of its tier.
+///
+/// # Errors
+/// As [`cluster_network_policy`].
+pub fn baseline_admin_network_policy(object: &Value) -> Result<ClusterPolicy, LowerErrors> {
+    cluster::policy(object, &cluster::BASELINE_ADMIN_NETWORK_POLICY)
 }
 
 struct Active {
@@ -97,13 +131,18 @@ fn rule(
     }
 }
 
+/// How many problems of one object are told. Nobody corrects more at a time, and hostile objects have any number.
+const TOLD: usize = 100;
+
 /// The problems found so far. What is read after one is thrown away in the end.
 #[derive(Default)]
 struct Errors(Vec<LowerError>);
 
 impl Errors {
     fn add(&mut self, field: impl Into<String>, problem: Problem) {
-        self.0.push(LowerError { field: field.into(), problem });
+        if self.0.len() < TOLD {
+            self.0.push(LowerError { field: field.into(), problem });
+        }
     }
 
     fn none_or<T>(self, value: T) -> Result<T, LowerErrors> {

@@ -107,7 +107,7 @@ pub struct Rule {
 }
 
 /// One item of `from` or `to`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RulePeer {
     /// Pods by their labels and the labels of their namespaces.
     Pods {

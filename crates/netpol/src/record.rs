@@ -13,10 +13,9 @@ use thiserror::Error;
 use crate::admit::telling_labels;
 use crate::caveat::Caveat;
 use crate::cluster::{Node, Pod};
-use crate::decision::{
-    Cause, Decision, Difference, DirectionDecision, Exemption, NearestMiss, PeerDifference, PolicyStep,
-    RuleStep, Verdict,
-};
+use crate::cluster_policy::{Action, Tier};
+use crate::decision::{Cause, Decision, DirectionDecision, Exemption, PolicyStep, RuleStep, Verdict};
+use crate::difference::{Difference, NearestMiss, PeerDifference};
 use crate::evaluate::decision;
 use crate::flow::{Flow, Peer, PeerKind};
 use crate::policy::PolicyRef;
@@ -46,6 +45,9 @@ pub(crate) struct Record {
 struct Way {
     verdict: Verdict,
     cause: Cause,
+    /// The tier that decided. It follows from the cause and the steps.
+    #[serde(default)]
+    tier: Option<Tier>,
     #[serde(default)]
     steps: Vec<Step>,
     #[serde(default)]
@@ -59,6 +61,8 @@ struct Way {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Step {
     policy: PolicyRef,
+    #[serde(default = "network_policy", skip_serializing_if = "is_network_policy")]
+    tier: Tier,
     #[serde(default)]
     rules: Vec<Compared>,
 }
@@ -68,6 +72,12 @@ struct Step {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Compared {
     index: usize,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    name: String,
+    #[serde(default = "accept", skip_serializing_if = "is_accept")]
+    action: Action,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    unknown_fields: Vec<String>,
     /// Why it does not match; `None` when it does.
     differs: Option<String>,
 }
@@ -78,7 +88,27 @@ struct Compared {
 struct Miss {
     policy: PolicyRef,
     rule: usize,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    name: String,
     difference: String,
+}
+
+fn network_policy() -> Tier {
+    Tier::NetworkPolicy
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_network_policy(tier: &Tier) -> bool {
+    *tier == Tier::NetworkPolicy
+}
+
+fn accept() -> Action {
+    Action::Accept
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_accept(action: &Action) -> bool {
+    *action == Action::Accept
 }
 
 /// One end of the connection. With neither pod nor node it is outside the cluster.
@@ -113,9 +143,14 @@ pub(crate) enum Inconsistent {
     )]
     Caveats { given: BTreeSet<Caveat>, follows: BTreeSet<Caveat> },
     #[error(
-        "{way}.verdict is {verdict:?}, which the cause {cause:?} contradicts; noRuleMatches denies, every other cause allows"
+        "{way}.verdict is {verdict:?}, which the cause {cause:?} contradicts; noRuleMatches denies, a rule that matches \
+         does what its action says, and every other cause allows"
     )]
     Cause { way: &'static str, verdict: Verdict, cause: Cause },
+    #[error(
+        "{way}.tier is {given:?}, and the steps make it {follows:?}; correct one of them or leave tier out"
+    )]
+    Tier { way: &'static str, given: Option<Tier>, follows: Option<Tier> },
     #[error("{way}.steps do not fit the cause {cause:?}: {remedy}")]
     Steps { way: &'static str, cause: Cause, remedy: &'static str },
 }
@@ -147,10 +182,8 @@ impl TryFrom<Record> for Decision {
             port: record.port,
             service: record.service,
         };
-        let egress = DirectionDecision::from(record.egress);
-        let ingress = DirectionDecision::from(record.ingress);
-        fits("egress", &egress)?;
-        fits("ingress", &ingress)?;
+        let egress = record.egress.read("egress")?;
+        let ingress = record.ingress.read("ingress")?;
         let made = decision(flow, Profile::UPSTREAM, egress, ingress);
         match (record.verdict, record.caveats) {
             (Some(given), _) if given != made.verdict => {
@@ -164,21 +197,49 @@ impl TryFrom<Record> for Decision {
     }
 }
 
-/// Whether verdict, cause and steps of a direction are of one decision.
-fn fits(way: &'static str, decided: &DirectionDecision) -> Result<(), Inconsistent> {
-    let DirectionDecision { verdict, cause, steps, .. } = decided;
-    let (verdict, cause) = (*verdict, *cause);
-    if (verdict == Verdict::Denied) != (cause == Cause::NoRuleMatches) {
-        return Err(Inconsistent::Cause { way, verdict, cause });
-    }
-    let admits = steps.iter().flat_map(PolicyStep::admitting).next().is_some();
-    let wrong = |remedy| Err(Inconsistent::Steps { way, cause, remedy });
-    match cause {
-        Cause::RuleMatch if !admits => wrong("name the policy and the rule that admits"),
-        Cause::NoRuleMatches if steps.is_empty() => wrong("name the policies that isolate"),
-        Cause::NoRuleMatches if admits => wrong("a rule that differs in nothing admits"),
-        Cause::Default | Cause::Exempt(_) if !steps.is_empty() => wrong("no policy takes part"),
-        _ => Ok(()),
+/// Who decides by the steps alone: the tier, and what its first rule that matches does. NetworkPolicies decide where one is
+/// among the steps and no tier before them does.
+fn decider(steps: &[PolicyStep]) -> Option<(Tier, Option<Action>)> {
+    let tiers = steps.chunk_by(|one, other| one.tier == other.tier);
+    let mut deciding = tiers.filter_map(|steps| {
+        let tier = steps.first()?.tier;
+        let action = steps.iter().flat_map(PolicyStep::matching).next().map(|rule| rule.action);
+        match (tier, action) {
+            (Tier::Admin | Tier::Baseline, None | Some(Action::Pass)) => None,
+            _ => Some((tier, action)),
+        }
+    });
+    deciding.next()
+}
+
+impl Way {
+    /// The direction, if verdict, cause, tier and steps are of one decision.
+    fn read(self, way: &'static str) -> Result<DirectionDecision, Inconsistent> {
+        let (given, told) = (self.tier, DirectionDecision::from(self));
+        let (verdict, cause) = (told.verdict, told.cause);
+        let decider = decider(&told.steps);
+        let denies = match (cause, decider) {
+            (Cause::RuleMatch, Some((_, Some(action)))) => action == Action::Deny,
+            (cause, _) => cause == Cause::NoRuleMatches,
+        };
+        if (verdict == Verdict::Denied) != denies {
+            return Err(Inconsistent::Cause { way, verdict, cause });
+        }
+        let wrong = |remedy| Err(Inconsistent::Steps { way, cause, remedy });
+        match (cause, decider) {
+            (Cause::RuleMatch, Some((_, Some(_))))
+            | (Cause::NoRuleMatches, Some((Tier::NetworkPolicy, None)))
+            | (Cause::Default | Cause::Exempt(_), None) => {}
+            (Cause::RuleMatch, _) => return wrong("name the policy and the rule that admits"),
+            (Cause::NoRuleMatches, None) => return wrong("name the policies that isolate"),
+            (Cause::NoRuleMatches, Some(_)) => return wrong("a rule that differs in nothing admits"),
+            (Cause::Default | Cause::Exempt(_), Some(_)) => return wrong("no policy takes part"),
+        }
+        let tier = decider.map(|(tier, _)| tier);
+        if given.is_some() && given != tier {
+            return Err(Inconsistent::Tier { way, given, follows: tier });
+        }
+        Ok(DirectionDecision { tier, ..told })
     }
 }
 
@@ -188,10 +249,12 @@ impl From<DirectionDecision> for Way {
         Self {
             verdict: decided.verdict,
             cause: decided.cause,
+            tier: decided.tier,
             steps: decided.steps.into_iter().map(Step::from).collect(),
             nearest_miss: miss.map(|miss| Miss {
                 policy: miss.policy,
                 rule: miss.rule,
+                name: miss.name,
                 difference: miss.difference.to_string(),
             }),
             caveats: decided.caveats,
@@ -204,11 +267,13 @@ impl From<Way> for DirectionDecision {
         let miss = way.nearest_miss.map(|miss| NearestMiss {
             policy: miss.policy,
             rule: miss.rule,
+            name: miss.name,
             difference: Difference::Peer(PeerDifference::Told(miss.difference)),
         });
         Self {
             verdict: way.verdict,
             cause: way.cause,
+            tier: way.tier,
             steps: way.steps.into_iter().map(PolicyStep::from).collect(),
             nearest_misses: miss.into_iter().collect(),
             caveats: way.caveats,
@@ -223,9 +288,11 @@ impl From<PolicyStep> for Step {
             let port = (!rule.port.is_empty()).then_some(Difference::Port(rule.port));
             let differs: Vec<String> = peer.chain(port).map(|difference| difference.to_string()).collect();
             let differs = (!differs.is_empty()).then(|| differs.join("; "));
-            Compared { index: rule.index, differs }
+            let (index, name, action) = (rule.index, rule.name, rule.action);
+            Compared { index, name, action, unknown_fields: rule.unknown, differs }
         };
-        Self { policy: step.policy, rules: step.rules.into_iter().map(compared).collect() }
+        let rules = step.rules.into_iter().map(compared).collect();
+        Self { policy: step.policy, tier: step.tier, rules }
     }
 }
 
@@ -233,10 +300,14 @@ impl From<Step> for PolicyStep {
     fn from(step: Step) -> Self {
         let compared = |rule: Compared| RuleStep {
             index: rule.index,
+            name: rule.name,
+            action: rule.action,
+            unknown: rule.unknown_fields,
             peer: rule.differs.into_iter().map(PeerDifference::Told).collect(),
             port: Vec::new(),
         };
-        Self { policy: step.policy, rules: step.rules.into_iter().map(compared).collect() }
+        let rules = step.rules.into_iter().map(compared).collect();
+        Self { policy: step.policy, tier: step.tier, rules }
     }
 }
 

@@ -5,11 +5,9 @@ use std::fmt::{self, Display, Formatter};
 
 use peerwalk_model::Direction;
 
-use crate::admit::{AdmittingPeer, AdmittingRule};
-use crate::decision::{
-    Cause, Decision, Difference, Exemption, NearestMiss, PeerDifference, PortDifference, PortReason, RuleRef,
-    Verdict,
-};
+use crate::admit::{AdmittingPeer, AdmittingRule, Fix};
+use crate::decision::{Cause, Decision, Exemption, PolicyStep, RuleRef, Verdict};
+use crate::difference::{Difference, ListedPort, NearestMiss, PeerDifference, PortDifference, PortReason};
 use crate::selector::Requirement;
 
 /// How many policies or rules a sentence names before it only counts them.
@@ -58,7 +56,10 @@ impl Display for Sentence<'_> {
         }
         let decided = self.decision.direction(self.direction);
         match decided.cause {
-            Cause::RuleMatch => write!(f, "is allowed by {}", Listed(&decided.decided_by())),
+            Cause::RuleMatch => {
+                write!(f, "is {} by {}", decided.verdict, Listed(&decided.decided_by()))?;
+                self.unknown(f)
+            }
             Cause::NoRuleMatches => write!(
                 f,
                 "is isolated by {}; no rule admits {} on port {}/{}",
@@ -67,8 +68,24 @@ impl Display for Sentence<'_> {
                 flow.port,
                 flow.protocol
             ),
-            Cause::Default => f.write_str("is not isolated by any NetworkPolicy"),
+            Cause::Default if decided.steps.is_empty() => f.write_str("is not isolated by any NetworkPolicy"),
+            Cause::Default => f.write_str("is allowed by default: no policy that selects it decides"),
             Cause::Exempt(exemption) => write!(f, "is not subject to policies: {exemption}"),
+        }
+    }
+}
+
+impl Sentence<'_> {
+    /// The fields for which the rule that decided fails closed.
+    fn unknown(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let decided = self.decision.direction(self.direction);
+        let steps = decided.steps.iter().filter(|step| Some(step.tier) == decided.tier);
+        let rule = steps.flat_map(PolicyStep::matching).next();
+        match rule {
+            Some(rule) if !rule.unknown.is_empty() => {
+                write!(f, ", which has {}, unknown here, and fails closed", Joined(&rule.unknown))
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -97,9 +114,19 @@ impl Display for Listed<'_> {
 impl Display for RuleRef {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self.rule {
-            Some(rule) => write!(f, "rule {rule} of {}", self.policy),
+            Some(rule) => write!(f, "{} of {}", RuleName(rule, &self.name), self.policy),
             None => write!(f, "{}", self.policy),
         }
+    }
+}
+
+/// `rule 1`, or `rule 1 (allow-dns)`.
+struct RuleName<'a>(usize, &'a str);
+
+impl Display for RuleName<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "rule {}", self.0)?;
+        if self.1.is_empty() { Ok(()) } else { write!(f, " ({})", self.1) }
     }
 }
 
@@ -118,7 +145,8 @@ impl Display for Exemption {
 impl Display for NearestMiss {
     /// `rule 1 of NetworkPolicy ledger/allow-web would admit it, but it lists only port 80/TCP`.
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "rule {} of {} would admit it, but {}", self.rule, self.policy, self.difference)
+        let rule = RuleName(self.rule, &self.name);
+        write!(f, "{rule} of {} would admit it, but {}", self.policy, self.difference)
     }
 }
 
@@ -157,7 +185,37 @@ impl Display for PeerDifference {
             Self::PodAddress { cidr, address } => {
                 write!(f, "{address} in {cidr} is a pod's, and blocks do not apply to pods here")
             }
+            Self::NodeAddress { cidr, address } => {
+                write!(f, "{address} in {cidr} is a node's, and blocks do not apply to nodes here")
+            }
+            Self::OutsideNetworks { networks, address } => {
+                write!(f, "{address} is in none of {}", Joined(networks))
+            }
+            Self::NotANode => f.write_str("it selects nodes, and the other end is none"),
+            Self::NodeLabel { requirement, actual } => {
+                write!(f, "the node's labels do not meet {requirement} ")?;
+                write_actual(f, requirement, actual.as_deref())
+            }
+            Self::DomainNames(names) => {
+                write!(f, "which addresses {} stand for is not known here", Joined(names))
+            }
+            Self::UnknownFields(fields) => {
+                write!(f, "it has {}, unknown here: such a rule accepts nothing", Joined(fields))
+            }
+            Self::ServiceAddress(service) => {
+                write!(f, "it is applied to the Service's address {service}, which it does not admit")
+            }
         }
+    }
+}
+
+/// All of a list.
+struct Joined<'a, T>(&'a [T]);
+
+impl<T: Display> Display for Joined<'_, T> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let items: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&items.join(", "))
     }
 }
 
@@ -173,8 +231,16 @@ struct Ports<'a>(&'a [PortDifference]);
 
 impl Display for Ports<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let listed: Vec<String> = self.0.iter().map(ToString::to_string).collect();
-        write!(f, "it lists only {}", listed.join(", "))
+        write!(f, "it lists only {}", Joined(self.0))
+    }
+}
+
+impl Display for ListedPort {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Port(port) => write!(f, "{port}"),
+            Self::Named(name) => f.write_str(name),
+        }
     }
 }
 
@@ -188,6 +254,21 @@ impl Display for PortDifference {
                 let numbers: Vec<String> = numbers.iter().map(ToString::to_string).collect();
                 write!(f, " (which is {} at the destination)", numbers.join(", "))
             }
+        }
+    }
+}
+
+impl Display for Fix {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Add(rule) if rule.isolates => {
+                write!(f, "{rule} (the first that isolates the pods: everything else is denied then)")
+            }
+            Self::Add(rule) => write!(f, "{rule}"),
+            Self::Change { direction, rule } => write!(
+                f,
+                "no NetworkPolicy can admit it for {direction}: {rule} denies it and would have to change"
+            ),
         }
     }
 }
@@ -215,19 +296,59 @@ impl AdmittingRule {
             AdmittingPeer::IpBlock(cidr) => format!(r#""ipBlock":{{"cidr":"{cidr}"}}"#),
             AdmittingPeer::Pods { namespace, labels } => {
                 let of = [("kubernetes.io/metadata.name".to_owned(), namespace.clone())].into();
-                let pods = if labels.is_empty() { String::new() } else { selector(",", "pod", labels) };
-                selector("", "namespace", &of) + &pods
+                let pods =
+                    if labels.is_empty() { String::new() } else { format!(",{}", selector("pod", labels)) };
+                selector("namespace", &of) + &pods
             }
         };
         let (port, protocol) = (self.port, self.protocol);
         format!(r#"{{"{way}":[{{{peer}}}],"ports":[{{"port":{port},"protocol":"{protocol}"}}]}}"#)
     }
+
+    /// Where the item goes, and the item. Prints as
+    /// `in spec.egress of a NetworkPolicy of namespace shop: {"to":…}`.
+    pub fn to_copy(&self) -> impl Display {
+        let (namespace, direction) = (&self.namespace, self.direction);
+        format!("in spec.{direction} of a NetworkPolicy of namespace {namespace}: {}", self.item())
+    }
+
+    /// The rule as a `NetworkPolicy` that holds nothing else, in the same form.
+    pub fn object(&self) -> impl Display {
+        let way = match self.direction {
+            Direction::Egress => ("egress", "Egress"),
+            Direction::Ingress => ("ingress", "Ingress"),
+        };
+        let metadata = format!(r#"{{"name":"{}","namespace":"{}"}}"#, self.name(), self.namespace);
+        let subject = if self.subject.is_empty() {
+            r#""podSelector":{}"#.to_owned()
+        } else {
+            selector("pod", &self.subject)
+        };
+        let spec = format!(r#"{{{subject},"policyTypes":["{}"],"{}":[{}]}}"#, way.1, way.0, self.item());
+        format!(
+            r#"{{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{metadata},"spec":{spec}}}"#
+        )
+    }
+
+    /// A name for that object, such as `allow-ingress-shop-web-5432`.
+    pub fn name(&self) -> String {
+        let peer = match &self.peer {
+            AdmittingPeer::IpBlock(cidr) => cidr.addr().to_string(),
+            AdmittingPeer::Pods { namespace, labels } => {
+                let values: Vec<&str> = labels.values().map(String::as_str).collect();
+                format!("{namespace}-{}", values.join("-"))
+            }
+        };
+        let text = format!("allow-{}-{peer}", self.direction).to_lowercase();
+        let kept = text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(200);
+        format!("{}-{}", kept.collect::<String>().trim_end_matches('-'), self.port)
+    }
 }
 
-/// A selector of a peer. Keys and values of labels have nothing in them that JSON would escape.
-fn selector(before: &str, of: &str, labels: &BTreeMap<String, String>) -> String {
+/// A selector. Keys and values of labels have nothing in them that JSON would escape.
+fn selector(of: &str, labels: &BTreeMap<String, String>) -> String {
     let labels: Vec<String> = labels.iter().map(|(key, value)| format!(r#""{key}":"{value}""#)).collect();
-    format!(r#"{before}"{of}Selector":{{"matchLabels":{{{}}}}}"#, labels.join(","))
+    format!(r#""{of}Selector":{{"matchLabels":{{{}}}}}"#, labels.join(","))
 }
 
 impl Display for AdmittingPeer {

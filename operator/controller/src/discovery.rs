@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use kube::Client;
+use peerwalk_netpol::foreign;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tracing::warn;
@@ -15,27 +16,8 @@ const AGAIN: Duration = Duration::from_secs(15);
 /// For one discovery request.
 const REQUEST: Duration = Duration::from_secs(10);
 
-/// API groups of network plugins, and the kinds in them that decide whether a connection passes.
-const FOREIGN: [(&str, &[&str]); 13] = [
-    ("cilium.io", &["CiliumNetworkPolicy", "CiliumClusterwideNetworkPolicy"]),
-    ("crd.projectcalico.org", &["NetworkPolicy", "GlobalNetworkPolicy"]),
-    ("projectcalico.org", &["NetworkPolicy", "GlobalNetworkPolicy"]),
-    ("crd.antrea.io", &["NetworkPolicy", "ClusterNetworkPolicy"]),
-    ("security.antrea.tanzu.vmware.com", &["NetworkPolicy", "ClusterNetworkPolicy"]),
-    // NSX, with and without VPC.
-    ("crd.nsx.vmware.com", &["SecurityPolicy"]),
-    ("nsx.vmware.com", &["SecurityPolicy"]),
-    // A subnet may be private, and has ACLs.
-    ("kubeovn.io", &["Subnet", "SecurityGroup"]),
-    ("networking.gke.io", &["FQDNNetworkPolicy"]),
-    ("network.openshift.io", &["EgressNetworkPolicy"]),
-    ("networking.k8s.aws", &["ClusterNetworkPolicy", "ApplicationNetworkPolicy"]),
-    (
-        "policy.networking.k8s.io",
-        &["ClusterNetworkPolicy", "AdminNetworkPolicy", "BaselineAdminNetworkPolicy"],
-    ),
-    ("k8s.ovn.org", &["EgressFirewall"]),
-];
+/// The kinds of the cluster's policies of Kubernetes itself, which the engine is not yet given.
+const OF_KUBERNETES: &[&str] = &["ClusterNetworkPolicy", "AdminNetworkPolicy", "BaselineAdminNetworkPolicy"];
 
 /// Tells which foreign kinds the cluster serves, now and whenever that changes, until the channel closes.
 pub async fn watch(client: Client, found: mpsc::Sender<Vec<String>>) {
@@ -84,7 +66,7 @@ enum Error {
 async fn look(client: &Client) -> Result<Vec<Group>, Error> {
     let served = timeout(REQUEST, client.list_api_groups()).await??;
     let mut groups = Vec::new();
-    for group in served.groups.into_iter().filter(|group| foreign(&group.name).is_some()) {
+    for group in served.groups.into_iter().filter(|group| kinds_that_decide(&group.name).is_some()) {
         // Each version serves the kinds it has; the preferred one need not have all.
         let versions: Vec<String> = group.versions.into_iter().map(|v| v.group_version).collect();
         let kinds = kinds_of(client, &versions).await;
@@ -105,8 +87,9 @@ async fn kinds_of(client: &Client, versions: &[String]) -> Result<Vec<String>, E
     Ok(kinds)
 }
 
-fn foreign(group: &str) -> Option<&'static [&'static str]> {
-    FOREIGN.iter().find(|(name, _)| *name == group).map(|(_, kinds)| *kinds)
+fn kinds_that_decide(group: &str) -> Option<&'static [&'static str]> {
+    let others = foreign::KINDS.iter().find(|(name, _)| *name == group).map(|(_, kinds)| *kinds);
+    if group == foreign::OF_KUBERNETES { Some(OF_KUBERNETES) } else { others }
 }
 
 /// What the policy engine cannot read, in words: the foreign kinds that are served, and the groups of which
@@ -116,7 +99,7 @@ fn unreadable(groups: &[Group]) -> Vec<String> {
     for Group { name, kinds } in groups {
         match kinds {
             Ok(kinds) => {
-                let wanted = foreign(name).unwrap_or_default();
+                let wanted = kinds_that_decide(name).unwrap_or_default();
                 let served = kinds.iter().filter(|kind| wanted.contains(&kind.as_str()));
                 found.extend(served.map(|kind| format!("{kind}.{name}")));
             }

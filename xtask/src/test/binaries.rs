@@ -47,7 +47,7 @@ fn test_binary(artifact: Artifact) -> Option<TestBinary> {
     let package = folder.strip_prefix(tree::root()).unwrap_or(&folder).display().to_string();
     let target = artifact.target?.name;
     let level = match (package.as_str(), target.as_str()) {
-        ("e2e", t) if t.starts_with("api_") => Level::ControlPlane,
+        ("cli" | "e2e", t) if t.starts_with("api_") => Level::ControlPlane,
         ("e2e", t) if t.starts_with("nodes_") => Level::Nodes,
         ("e2e/cluster", "lifecycle") => Level::Cluster,
         _ => Level::Unit,

@@ -37,7 +37,25 @@ impl Answer {
         self.negated().or(other.negated()).negated()
     }
 
+    /// `then` where the condition holds, else `otherwise`. A doubt of the condition counts where the other branch
+    /// answers, or could answer, otherwise.
+    pub fn choose(condition: &Self, then: Self, otherwise: Self) -> Self {
+        let (mut taken, other) = if condition.holds { (then, otherwise) } else { (otherwise, then) };
+        if condition.doubts.is_empty() {
+            return taken;
+        }
+        if taken.holds != other.holds {
+            taken.doubts.extend(&condition.doubts);
+        } else if !other.doubts.is_empty() {
+            taken.doubts.extend(condition.doubts.iter().chain(&other.doubts));
+        }
+        taken
+    }
+
     fn negated(self) -> Self {
         Self { holds: !self.holds, doubts: self.doubts }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use super::answer::Answer;
 use super::{Question, near};
 use crate::caveat::Caveat;
 use crate::cluster::Pod;
-use crate::decision::PeerDifference;
+use crate::difference::PeerDifference;
 use crate::flow::PeerKind;
 use crate::policy::RulePeer;
 use crate::profile::HostNetwork;
@@ -27,19 +27,10 @@ impl Question<'_> {
         if items.is_empty() {
             return (Answer::certain(true), Vec::new());
         }
-        let mut answer = Answer::certain(false);
-        let mut nearest: Option<Vec<PeerDifference>> = None;
-        for item in items {
-            let (matches, differences) = match item {
-                RulePeer::Pods { namespaces, pods } => self.pods(policy_namespace, namespaces.as_ref(), pods),
-                RulePeer::IpBlock { cidr, except } => self.block(item, *cidr, except),
-            };
-            answer = answer.or(matches);
-            if nearest.as_ref().is_none_or(|nearest| near::distance(&differences) < near::distance(nearest)) {
-                nearest = Some(differences);
-            }
-        }
-        (answer, nearest.unwrap_or_default())
+        any_of(items.iter().map(|item| match item {
+            RulePeer::Pods { namespaces, pods } => self.pods(policy_namespace, namespaces.as_ref(), pods),
+            RulePeer::IpBlock { cidr, except } => self.block(item, *cidr, except),
+        }))
     }
 
     pub(super) fn pods(
@@ -63,7 +54,12 @@ impl Question<'_> {
         if !pod.host_network {
             return (Answer::certain(selected), differences);
         }
-        let as_pod = self.profile.host_network == HostNetwork::AsPod;
+        let everybody = || {
+            namespaces.is_some_and(|namespaces| namespaces.requirements.is_empty())
+                && pods.requirements.is_empty()
+        };
+        let in_every_namespace = self.profile.host_network == HostNetwork::InEveryNamespace;
+        let as_pod = self.profile.host_network.is_peer() || (in_every_namespace && everybody());
         if !as_pod {
             differences.insert(0, PeerDifference::HostNetworkPod);
         }
@@ -76,12 +72,22 @@ impl Question<'_> {
         let address = self.peer.ip.to_canonical();
         let held = item.holds(address);
         let is_pod = self.peer_is_pod();
-        let holds = held && (!is_pod || self.profile.ip_block_matches_pods);
+        let read = self.reads(address);
+        let nodes = self.node_addresses();
+        let applies = if is_pod {
+            self.profile.ip_block_matches_pods
+        } else {
+            nodes.is_empty() || self.profile.ip_block_matches_nodes
+        };
+        let holds = held && read && applies;
         let mut answer = Answer::certain(holds);
+        if held && !read {
+            answer.doubts.insert(Caveat::Ipv6);
+        }
         if is_pod && held {
             answer.doubts.insert(Caveat::IpBlockOnPodAddress);
         }
-        if self.node_addresses().iter().any(|address| item.holds(*address)) {
+        if nodes.iter().any(|address| item.holds(*address)) {
             answer.doubts.insert(Caveat::IpBlockOnNodeAddress);
         }
         // A source outside the pod network may come through a Service with a node's address instead of its own.
@@ -90,12 +96,19 @@ impl Question<'_> {
         }
         let differences = if holds {
             Vec::new()
-        } else if held {
+        } else if held && is_pod {
             vec![PeerDifference::PodAddress { cidr, address }]
+        } else if held && read {
+            vec![PeerDifference::NodeAddress { cidr, address }]
         } else {
             vec![block_difference(cidr, except, address)]
         };
         (answer, differences)
+    }
+
+    /// Whether networks of the family of an address are read.
+    pub(super) fn reads(&self, address: IpAddr) -> bool {
+        address.is_ipv4() || self.profile.ipv6
     }
 
     /// When the other end is a node, or seen as one: the address used and all that it is known to have.
@@ -107,6 +120,21 @@ impl Question<'_> {
         };
         std::iter::once(self.peer.ip).chain(known.iter().copied()).collect()
     }
+}
+
+/// Whether one of the items matches; if none does, what separates the nearest.
+pub(super) fn any_of(
+    items: impl Iterator<Item = (Answer, Vec<PeerDifference>)>,
+) -> (Answer, Vec<PeerDifference>) {
+    let mut answer = Answer::certain(false);
+    let mut nearest: Option<Vec<PeerDifference>> = None;
+    for (matches, differences) in items {
+        answer = answer.or(matches);
+        if nearest.as_ref().is_none_or(|nearest| near::distance(&differences) < near::distance(nearest)) {
+            nearest = Some(differences);
+        }
+    }
+    (answer, nearest.unwrap_or_default())
 }
 
 fn namespace_differences(

@@ -3,37 +3,27 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use peerwalk_model::Direction;
-
 use super::Question;
 use crate::policy::{Ports, Rule, RulePeer, RulePort};
 
 impl Question<'_> {
-    /// Whether a rule that says `admits` of the endpoint would say otherwise of the Service's own address and
-    /// port. Some data planes apply egress policies where the pod's packets still carry these (the AWS VPC CNI
-    /// filters at the pod's own interface); selectors are resolved to Services there, so that they see the same.
-    pub(super) fn translation_decides(&self, namespace: &Arc<str>, rule: &Rule, admits: bool) -> bool {
-        match self.flow.service {
-            Some(service) if self.direction == Direction::Egress => {
-                self.admits_before(namespace, rule, service) != admits
-            }
-            _ => false,
-        }
-    }
-
-    fn admits_before(&self, namespace: &Arc<str>, rule: &Rule, service: SocketAddr) -> bool {
+    /// Whether a rule admits the Service's own address and port. Some data planes apply egress policies where the
+    /// pod's packets still carry these (the AWS VPC CNI filters at the pod's own interface); selectors are resolved to
+    /// Services there, so that they see the same.
+    pub(super) fn admits_before(&self, namespace: &Arc<str>, rule: &Rule, service: SocketAddr) -> bool {
         let selected = |item: &RulePeer| match item {
             RulePeer::Pods { namespaces, pods } => self.pods(namespace, namespaces.as_ref(), pods).0.holds,
             RulePeer::IpBlock { .. } => false,
         };
         let by_label = rule.peers.iter().any(selected) && self.ports(&rule.ports).0.holds;
-        let held = rule.peers.is_empty() || rule.peers.iter().any(|item| item.holds(service.ip()));
+        let read = self.reads(service.ip().to_canonical());
+        let held = rule.peers.is_empty() || rule.peers.iter().any(|item| read && item.holds(service.ip()));
         let listed = |item: &RulePort| self.lists_before(item, service.port());
         by_label || (held && (rule.ports.is_empty() || rule.ports.iter().any(listed)))
     }
 
     /// A name stands for a port of the destination pod, wherever the rule is applied.
-    fn lists_before(&self, item: &RulePort, port: u16) -> bool {
+    pub(super) fn lists_before(&self, item: &RulePort, port: u16) -> bool {
         match &item.ports {
             Ports::All => item.protocol == self.flow.protocol,
             Ports::Numbers(range) => item.protocol == self.flow.protocol && range.contains(&port),

@@ -23,6 +23,20 @@ pub(super) fn parse(text: &str) -> Option<IpNet> {
     })
 }
 
+/// Reads a CIDR as `isCIDR` of Kubernetes' CEL (`netip.ParsePrefix`), which validates `networks`: host bits may be set,
+/// but no number has leading zeros, and networks of IPv4 in IPv6 are none.
+pub(super) fn parse_strictly(text: &str) -> Option<IpNet> {
+    let (address, length) = text.split_once('/')?;
+    let address: IpAddr = address.parse().ok()?;
+    let mapped = address.to_canonical() != address;
+    let digits =
+        length == "0" || (!length.starts_with('0') && length.bytes().all(|byte| byte.is_ascii_digit()));
+    if mapped || !digits {
+        return None;
+    }
+    Some(IpNet::new(address, length.parse().ok()?).ok()?.trunc())
+}
+
 fn ipv4(text: &str) -> Option<Ipv4Addr> {
     let mut octets = [0; 4];
     let mut parts = text.split('.');

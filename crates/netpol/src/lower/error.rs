@@ -1,8 +1,8 @@
-//! What a NetworkPolicy can have wrong, and what to write instead.
+//! What a policy can have wrong, and what to write instead.
 
 use std::fmt;
 
-/// Everything wrong with one policy, in the order of its fields.
+/// Everything wrong with one policy, in the order of its fields, up to a hundred.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct LowerErrors(pub Vec<LowerError>);
 
@@ -14,13 +14,24 @@ impl fmt::Display for LowerErrors {
 }
 
 /// One thing that the API server would refuse.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{field}: {problem}")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LowerError {
-    /// Path of the field, such as `spec.ingress[0].from[1].ipBlock.cidr`.
+    /// Path of the field, such as `spec.ingress[0].from[1].ipBlock.cidr`; empty for the object itself.
     pub field: String,
     /// What is wrong with it.
     pub problem: Problem,
+}
+
+impl std::error::Error for LowerError {}
+
+impl fmt::Display for LowerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.field.is_empty() {
+            write!(f, "{}", self.problem)
+        } else {
+            write!(f, "{}: {}", self.field, self.problem)
+        }
+    }
 }
 
 /// What is wrong with a field.
@@ -89,4 +100,78 @@ pub enum Problem {
     /// A requirement without key.
     #[error("missing; name the label")]
     KeyMissing,
+    /// A field that every policy of the kind has.
+    #[error("missing; {0}")]
+    Missing(&'static str),
+    /// A value of another type.
+    #[error("is {given}; write {wanted}")]
+    Type {
+        /// What is there.
+        given: &'static str,
+        /// What belongs there.
+        wanted: &'static str,
+    },
+    /// A field that the kind does not have: what it means is not known.
+    #[error("unknown field; correct its name, or remove it")]
+    UnknownField,
+    /// An object of which exactly one field must be set.
+    #[error("sets {given} fields; set exactly one of {fields}")]
+    OneOf {
+        /// How many are set.
+        given: usize,
+        /// Those that there are.
+        fields: &'static str,
+    },
+    /// Not one of a few words.
+    #[error("{given:?} is none of its values; use {words}")]
+    Word {
+        /// What is there.
+        given: String,
+        /// Those that there are.
+        words: &'static str,
+    },
+    /// A list without items.
+    #[error("is empty; list at least one item{0}")]
+    Empty(&'static str),
+    /// A list that is too long.
+    #[error("has {given} items; list at most {most}")]
+    TooMany {
+        /// How many there are.
+        given: usize,
+        /// How many there may be.
+        most: usize,
+    },
+    /// The same item twice in a list that is a set.
+    #[error("{0:?} is listed twice; remove one of them")]
+    Twice(String),
+    /// A number that is not in its range.
+    #[error("{given} is outside its range; use a number from {low} to {high}")]
+    Range {
+        /// What is there.
+        given: String,
+        /// The lowest.
+        low: u16,
+        /// The highest.
+        high: u16,
+    },
+    /// A name of a rule that is too long.
+    #[error("has {0} characters; use at most 100")]
+    RuleNameLength(usize),
+    /// A BaselineAdminNetworkPolicy of another name.
+    #[error("{0:?} is refused; the only BaselineAdminNetworkPolicy is called default")]
+    NotDefault(String),
+    /// Not a domain name.
+    #[error("{0:?} is not a domain name; write it as example.com or *.example.com")]
+    DomainName(String),
+    /// A named port beside peers that have none.
+    #[error("networks, nodes and domainNames have no named ports; list numbers, or make two rules")]
+    NamedPortOfNoPod,
+    /// A range of ports that does not end after its start.
+    #[error("{end} is not above start {start}; use a higher number, or a single port")]
+    RangeEnd {
+        /// `start`.
+        start: u16,
+        /// `end`.
+        end: u16,
+    },
 }

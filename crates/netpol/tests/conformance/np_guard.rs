@@ -1,8 +1,8 @@
-//! Runs the cases of np-guard/netpol-analyzer that have no policies but NetworkPolicy, and compares every row.
+//! Runs the cases of np-guard/netpol-analyzer, and compares every row and every reason.
 //!
-//! The data is looked for in `PEERWALK_CONFORMANCE` (or `../shared/conformance` beside the workspace), in
-//! `netpol/np-guard/<case>/{manifests,expected.txt}`. Without it, the test says so and passes.
+//! The data is `netpol/np-guard/<case>/{manifests,expected.txt,expected_explain.txt}`.
 
+mod explain;
 mod manifests;
 mod rows;
 
@@ -14,12 +14,7 @@ use manifests::Manifests;
 
 #[test]
 fn rows_of_np_guard() {
-    let Some(folder) = folder() else {
-        eprintln!(
-            "SKIPPED: no np-guard data; set PEERWALK_CONFORMANCE to the folder that holds netpol/np-guard"
-        );
-        return;
-    };
+    let Some(folder) = crate::given("netpol/np-guard") else { return };
     let mut compared = 0;
     let mut wrong = Vec::new();
     for case in cases(&folder) {
@@ -29,9 +24,6 @@ fn rows_of_np_guard() {
             continue;
         };
         let manifests = Manifests::read(&case.join("manifests"));
-        if manifests.has_other_policies {
-            continue;
-        }
         let expected: BTreeSet<String> =
             expected.lines().filter(|row| !row.contains("{ingress-controller}")).map(str::to_owned).collect();
         let ours = rows::rows(&manifests);
@@ -40,17 +32,28 @@ fn rows_of_np_guard() {
         compared += 1;
     }
     eprintln!("compared {compared} cases of np-guard");
-    assert!(compared > 0, "the folder {} should hold cases with NetworkPolicy alone", folder.display());
+    assert!(compared > 0, "the folder {} should hold cases", folder.display());
     assert!(wrong.is_empty(), "np-guard expects other rows:\n{}", wrong.join("\n"));
 }
 
-fn folder() -> Option<PathBuf> {
-    let root = std::env::var_os("PEERWALK_CONFORMANCE").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance"),
-        PathBuf::from,
-    );
-    let folder = root.join("netpol/np-guard");
-    folder.is_dir().then_some(folder)
+#[test]
+fn reasons_of_np_guard() {
+    let Some(folder) = crate::given("netpol/np-guard") else { return };
+    let mut compared = 0;
+    let mut wrong = Vec::new();
+    for case in cases(&folder) {
+        let Ok(expected) = fs::read_to_string(case.join("expected_explain.txt")) else { continue };
+        let name = case.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let manifests = Manifests::read(&case.join("manifests"));
+        let (index, ends) = (rows::index(&manifests), rows::ends(&manifests));
+        let ports = rows::elementary_ports(&manifests);
+        let (differences, blocks) = explain::compare(&expected, &index, &ends, &ports);
+        wrong.extend(differences.into_iter().map(|difference| format!("{name}: {difference}")));
+        compared += blocks;
+    }
+    eprintln!("compared {compared} reasons of np-guard");
+    assert!(compared > 0, "the folder {} should hold reasons", folder.display());
+    assert!(wrong.is_empty(), "np-guard gives other reasons:\n{}", wrong.join("\n"));
 }
 
 fn cases(folder: &Path) -> Vec<PathBuf> {

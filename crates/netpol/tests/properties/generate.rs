@@ -1,5 +1,7 @@
 //! Random small clusters, in which policies meet pods often.
 
+mod of_cluster;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -11,12 +13,13 @@ use k8s_openapi::api::networking::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use peerwalk_netpol::{
-    Flow, NamedPort, Namespace, Node, Peer, Pod, Policy, PolicyIndex, Protocol, Rule, lower,
+    ClusterPolicy, Flow, NamedPort, Namespace, Node, Peer, Pod, Policy, PolicyIndex, Protocol, Rule, lower,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option::weighted;
 use proptest::prelude::*;
 use proptest::sample::{Index, select, subsequence};
+use serde_json::Value;
 
 use super::up_to;
 
@@ -40,7 +43,10 @@ const BLOCKS: [(&str, &[&str]); 7] = [
 #[derive(Clone, Debug)]
 pub struct Cluster {
     pub namespaces: Vec<Namespace>,
+    pub nodes: Vec<Arc<Node>>,
     pub objects: Vec<NetworkPolicy>,
+    /// In one half of the clusters, none.
+    pub of_cluster: Vec<Value>,
     pub flows: Vec<Flow>,
 }
 
@@ -50,8 +56,28 @@ impl Cluster {
         lowered.collect::<Result<_, _>>().expect("generated policies are valid")
     }
 
+    pub fn cluster_policies(&self) -> Vec<ClusterPolicy> {
+        let lowered = self.of_cluster.iter().map(|object| match object["kind"].as_str() {
+            Some("AdminNetworkPolicy") => lower::admin_network_policy(object),
+            Some("BaselineAdminNetworkPolicy") => lower::baseline_admin_network_policy(object),
+            _ => lower::cluster_network_policy(object),
+        });
+        lowered.collect::<Result<_, _>>().expect("generated policies are valid")
+    }
+
     pub fn index(&self) -> PolicyIndex {
-        PolicyIndex::new(self.namespaces.iter().cloned(), self.policies().into_iter().map(Arc::new))
+        self.indexed(self.policies(), self.cluster_policies())
+    }
+
+    /// The same cluster with other policies.
+    pub fn indexed(
+        &self,
+        policies: impl IntoIterator<Item = Policy>,
+        of_cluster: impl IntoIterator<Item = ClusterPolicy>,
+    ) -> PolicyIndex {
+        PolicyIndex::new(self.namespaces.iter().cloned(), policies.into_iter().map(Arc::new))
+            .with_cluster_policies(of_cluster.into_iter().map(Arc::new))
+            .with_nodes(self.nodes.iter().cloned())
     }
 }
 
@@ -66,8 +92,15 @@ pub fn cluster() -> impl Strategy<Value = Cluster> {
         }
         objects
     });
-    (namespaces, objects, ends(), vec((any::<Index>(), any::<Index>(), port(), service()), 12)).prop_map(
-        |(namespaces, objects, ends, flows)| {
+    let of_cluster = prop_oneof![Just(Vec::new()), of_cluster::objects()];
+    let nodes = vec(labels(), NODES.len()).prop_map(|labels| {
+        let numbered = labels.into_iter().enumerate();
+        numbered.map(|(number, labels)| Arc::new(node(number, labels))).collect::<Vec<_>>()
+    });
+    let ends = nodes.prop_flat_map(|nodes| (Just(nodes.clone()), ends(nodes)));
+    let flows = vec((any::<Index>(), any::<Index>(), port(), service()), 12);
+    (namespaces, objects, of_cluster, ends, flows).prop_map(
+        |(namespaces, objects, of_cluster, (nodes, ends), flows)| {
             let flows = flows.iter().map(|(source, destination, (protocol, port), service)| Flow {
                 source: source.get(&ends).clone(),
                 destination: destination.get(&ends).clone(),
@@ -76,7 +109,7 @@ pub fn cluster() -> impl Strategy<Value = Cluster> {
                 service: *service,
             });
             let flows = flows.collect();
-            Cluster { namespaces, objects, flows }
+            Cluster { namespaces, nodes, objects, of_cluster, flows }
         },
     )
 }
@@ -112,18 +145,11 @@ fn service() -> impl Strategy<Value = Option<SocketAddr>> {
 }
 
 /// Pods of every sort in both families, nodes, and addresses outside.
-fn ends() -> impl Strategy<Value = Vec<Peer>> {
-    vec(pod(), 1..7).prop_map(|pods| {
+fn ends(nodes: Vec<Arc<Node>>) -> impl Strategy<Value = Vec<Peer>> {
+    vec(pod(), 1..7).prop_map(move |pods| {
         let mut ends: Vec<Peer> =
             OUTSIDE.iter().map(|ip| Peer::external(ip.parse().expect("an address"))).collect();
-        for (number, name) in NODES.iter().enumerate() {
-            let addresses = node_addresses(number);
-            let ip = addresses[0];
-            ends.push(Peer::node(
-                Arc::new(Node { name: (*name).to_owned(), addresses, ..Node::default() }),
-                ip,
-            ));
-        }
+        ends.extend(nodes.iter().map(|node| Peer::node(Arc::clone(node), node.addresses[0])));
         for (number, mut pod) in pods.into_iter().enumerate() {
             pod.name = format!("pod-{number}");
             pod.ips =
@@ -139,6 +165,10 @@ fn ends() -> impl Strategy<Value = Vec<Peer>> {
         }
         ends
     })
+}
+
+fn node(number: usize, labels: BTreeMap<String, String>) -> Node {
+    Node { name: NODES[number].to_owned(), labels, addresses: node_addresses(number) }
 }
 
 fn node_addresses(number: usize) -> Vec<IpAddr> {

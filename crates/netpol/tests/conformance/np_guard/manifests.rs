@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use peerwalk_netpol::{NamedPort, Namespace, Pod, Policy, Protocol, lower};
+use peerwalk_netpol::{ClusterPolicy, NamedPort, Namespace, Pod, Policy, Protocol, lower};
 use serde_json::Value;
 
 /// What a folder describes.
@@ -17,8 +17,7 @@ pub struct Manifests {
     pub policies: Vec<Arc<Policy>>,
     /// One pod for each owner, by the owner's name as np-guard prints it.
     pub workloads: BTreeMap<String, Arc<Pod>>,
-    /// There are policies of the policy.networking.k8s.io group.
-    pub has_other_policies: bool,
+    pub of_cluster: Vec<Arc<ClusterPolicy>>,
 }
 
 impl Manifests {
@@ -43,8 +42,12 @@ impl Manifests {
                 let policy = lower::network_policy(&policy).expect("np-guard's policies are valid");
                 self.policies.push(Arc::new(policy));
             }
-            "AdminNetworkPolicy" | "BaselineAdminNetworkPolicy" | "ClusterNetworkPolicy" => {
-                self.has_other_policies = true;
+            "AdminNetworkPolicy" | "BaselineAdminNetworkPolicy" => {
+                let lowered = match kind.as_str() {
+                    "AdminNetworkPolicy" => lower::admin_network_policy(&object),
+                    _ => lower::baseline_admin_network_policy(&object),
+                };
+                self.of_cluster.push(Arc::new(lowered.expect("np-guard's policies are valid")));
             }
             "Namespace" => self.namespaces.push(Namespace {
                 name: text(&object["metadata"]["name"]),

@@ -1,25 +1,22 @@
 //! All pairs of a folder as rows of np-guard's text format, `SRC => DST : CONN`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 
 use ipnet::{IpNet, Ipv4Net};
 use peerwalk_netpol::{
-    Direction, Flow, HostNetwork, Peer, PolicyIndex, Ports, Profile, Protocol, RulePeer, evaluate,
+    ClusterPeer, ClusterPort, Direction, Flow, Peer, PolicyIndex, Ports, Profile, Protocol, RulePeer,
+    evaluate,
 };
 
 use super::manifests::Manifests;
-
-/// Blocks never apply to pods, and host networking is ignored.
-const PROFILE: Profile =
-    Profile { ip_block_matches_pods: false, host_network: HostNetwork::AsPod, ..Profile::UPSTREAM };
 
 /// Both ends included.
 type Addresses = (u32, u32);
 
 pub fn rows(manifests: &Manifests) -> BTreeSet<String> {
-    let index = PolicyIndex::new(manifests.namespaces.iter().cloned(), manifests.policies.iter().cloned());
+    let index = index(manifests);
     let ports = elementary_ports(manifests);
     let workloads: Vec<(String, Peer)> = manifests
         .workloads
@@ -49,15 +46,41 @@ pub fn rows(manifests: &Manifests) -> BTreeSet<String> {
     rows
 }
 
+pub fn index(manifests: &Manifests) -> PolicyIndex {
+    PolicyIndex::new(manifests.namespaces.iter().cloned(), manifests.policies.iter().cloned())
+        .with_cluster_policies(manifests.of_cluster.iter().cloned())
+}
+
+/// Workloads and blocks of addresses by their names.
+pub fn ends(manifests: &Manifests) -> BTreeMap<String, Peer> {
+    let workloads = manifests.workloads.iter();
+    let workloads = workloads.map(|(name, pod)| (name.clone(), Peer::pod(pod.clone(), pod.ips[0])));
+    let outside = [Direction::Ingress, Direction::Egress].into_iter();
+    workloads.chain(outside.flat_map(|direction| externals(manifests, direction))).collect()
+}
+
 /// The blocks that the rules of one direction cut the addresses into.
 fn externals(manifests: &Manifests, direction: Direction) -> Vec<(String, Peer)> {
     let mut starts = BTreeSet::from([0]);
-    let rules = manifests.policies.iter().filter_map(|policy| policy.rules(direction)).flatten();
-    for peer in rules.flat_map(|rule| &rule.peers) {
-        let RulePeer::IpBlock { cidr: IpNet::V4(cidr), except } = peer else { continue };
-        for (first, last) in without(range(*cidr), except) {
+    let mut cut = |cidr: Ipv4Net, except: &[IpNet]| {
+        for (first, last) in without(range(cidr), except) {
             starts.insert(first);
             starts.extend(last.checked_add(1));
+        }
+    };
+    let rules = manifests.policies.iter().filter_map(|policy| policy.rules(direction)).flatten();
+    for peer in rules.flat_map(|rule| &rule.peers) {
+        if let RulePeer::IpBlock { cidr: IpNet::V4(cidr), except } = peer {
+            cut(*cidr, except);
+        }
+    }
+    let rules = manifests.of_cluster.iter().flat_map(|policy| policy.rules(direction));
+    for peer in rules.flat_map(|rule| &rule.peers) {
+        let ClusterPeer::Networks(networks) = peer else { continue };
+        for network in networks {
+            if let IpNet::V4(cidr) = network {
+                cut(*cidr, &[]);
+            }
         }
     }
     let starts: Vec<u32> = starts.into_iter().collect();
@@ -94,7 +117,7 @@ fn without(block: Addresses, except: &[IpNet]) -> Vec<Addresses> {
 }
 
 /// The ranges of ports between which no rule and no port name makes a difference.
-fn elementary_ports(manifests: &Manifests) -> Vec<RangeInclusive<u16>> {
+pub fn elementary_ports(manifests: &Manifests) -> Vec<RangeInclusive<u16>> {
     let mut starts = BTreeSet::from([1]);
     let mut cut = |range: RangeInclusive<u16>| {
         starts.insert((*range.start()).max(1));
@@ -104,6 +127,16 @@ fn elementary_ports(manifests: &Manifests) -> Vec<RangeInclusive<u16>> {
         let rules = [Direction::Ingress, Direction::Egress].into_iter().filter_map(|way| policy.rules(way));
         for port in rules.flatten().flat_map(|rule| &rule.ports) {
             if let Ports::Numbers(range) = &port.ports {
+                cut(range.clone());
+            }
+        }
+    }
+    for policy in &manifests.of_cluster {
+        let rules = [Direction::Ingress, Direction::Egress].into_iter().flat_map(|way| policy.rules(way));
+        for port in rules.flat_map(|rule| &rule.ports) {
+            if let ClusterPort::Numbers(port) = port
+                && let Ports::Numbers(range) = &port.ports
+            {
                 cut(range.clone());
             }
         }
@@ -126,7 +159,7 @@ fn connections(
     let allowed = |protocol, port| {
         let (source, destination) = (source.clone(), destination.clone());
         let flow = Flow { source, destination, protocol, port, service: None };
-        evaluate(index, &flow, &PROFILE).is_allowed()
+        evaluate(index, &flow, &Profile::NP_GUARD).is_allowed()
     };
     let mut groups = Vec::new();
     let mut everything = true;

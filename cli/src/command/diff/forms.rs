@@ -1,0 +1,193 @@
+//! How differences are printed.
+
+use std::fmt::Write as _;
+
+use anstyle::{AnsiColor, Style};
+use anyhow::Result;
+use peerwalk_manifests::Cluster;
+use peerwalk_netpol::{PolicyRef, PortSet};
+use serde_json::{Value, json};
+
+use crate::changes::{Became, Change, Changes};
+use crate::print::clean;
+use crate::sarif;
+
+/// How many rows a comment holds; a forge takes no longer ones.
+const ROWS: usize = 200;
+
+fn sign(became: Became) -> (char, AnsiColor) {
+    match became {
+        Became::Added => ('+', AnsiColor::Green),
+        Became::Removed => ('-', AnsiColor::Red),
+        Became::Changed => ('~', AnsiColor::Yellow),
+    }
+}
+
+fn word(became: Became) -> &'static str {
+    match became {
+        Became::Added => "added",
+        Became::Removed => "removed",
+        Became::Changed => "changed",
+    }
+}
+
+/// Ports, and where only some pods have them, those as well.
+fn ports((all, some): &(PortSet, PortSet)) -> String {
+    if all == some { all.to_string() } else { format!("{all} (some pods: {some})") }
+}
+
+/// Lines for people.
+pub fn text(changes: &Changes) -> String {
+    let mut text = String::new();
+    for (policy, became) in &changes.policies {
+        let (sign, _) = sign(*became);
+        let _ = writeln!(text, "{sign} {}", clean(&policy.to_string()));
+    }
+    if changes.pairs.is_empty() {
+        text.push_str("no pair changes\n");
+        return text;
+    }
+    if !changes.policies.is_empty() {
+        text.push('\n');
+    }
+    for change in &changes.pairs {
+        let (sign, colour) = sign(change.became);
+        let style = Style::new().fg_color(Some(colour.into()));
+        let ends = clean(&format!("{} → {}", change.from, change.to));
+        let said = match change.became {
+            Became::Added => ports(&change.after),
+            Became::Removed => ports(&change.before),
+            Became::Changed => format!("{} → {}", ports(&change.before), ports(&change.after)),
+        };
+        let beside = if change.other_ends { "  (a workload of one side alone)" } else { "" };
+        let _ = writeln!(text, "{style}{sign} {ends}: {said}{style:#}{beside}");
+    }
+    let _ = writeln!(text, "\n{}", summary(changes));
+    text
+}
+
+fn summary(changes: &Changes) -> String {
+    let count = |became| changes.pairs.iter().filter(|change| change.became == became).count();
+    let [added, removed, changed] = [Became::Added, Became::Removed, Became::Changed].map(count);
+    let pairs = match changes.pairs.len() {
+        1 => "1 pair differs".to_owned(),
+        many => format!("{many} pairs differ"),
+    };
+    format!("{pairs}: {added} added, {removed} removed, {changed} changed")
+}
+
+/// For programs.
+pub fn json(changes: &Changes) -> Result<String> {
+    let policies: Vec<Value> = changes
+        .policies
+        .iter()
+        .map(|(policy, became)| {
+            json!({"kind": policy.kind.to_string(), "namespace": named(&policy.namespace), "name": &*policy.name,
+                   "change": word(*became)})
+        })
+        .collect();
+    let pairs: Vec<Value> = changes
+        .pairs
+        .iter()
+        .map(|change| {
+            json!({"from": change.from.to_string(), "to": change.to.to_string(), "change": word(change.became),
+                   "before": ports(&change.before), "after": ports(&change.after),
+                   "opened": change.opened().to_string(), "closed": change.closed().to_string(),
+                   "otherEnds": change.other_ends})
+        })
+        .collect();
+    let document = json!({"changed": !changes.pairs.is_empty(), "policies": policies, "pairs": pairs});
+    Ok(serde_json::to_string_pretty(&document)? + "\n")
+}
+
+fn named(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+/// Which ports of a change are told.
+type Set = fn(&Change) -> PortSet;
+
+/// For comments: what is opened first.
+pub fn md(changes: &Changes) -> String {
+    if changes.pairs.is_empty() {
+        return "### Who reaches whom: no change\n".to_owned();
+    }
+    let mut text = format!("### Who reaches whom: {}\n", summary(changes));
+    if !changes.policies.is_empty() {
+        let policies: Vec<String> = changes
+            .policies
+            .iter()
+            .map(|(policy, became)| format!("{} `{}`", word(*became), cell(policy)))
+            .collect();
+        let _ = writeln!(text, "\nPolicies: {}", policies.join(", "));
+    }
+    let sorts: [(&str, &str, Set); 2] =
+        [("Opened", "now open", Change::opened), ("Closed", "no longer open", Change::closed)];
+    for (title, column, set) in sorts {
+        let rows: Vec<(&Change, PortSet)> = changes
+            .pairs
+            .iter()
+            .map(|change| (change, set(change)))
+            .filter(|(_, set)| !set.is_empty())
+            .collect();
+        if rows.is_empty() {
+            continue;
+        }
+        let _ = writeln!(
+            text,
+            "\n#### {title}\n\n| From | To | {column} | before | after |\n|---|---|---|---|---|"
+        );
+        for (change, set) in rows.iter().take(ROWS) {
+            let _ = writeln!(
+                text,
+                "| `{}` | `{}` | {set} | {} | {} |",
+                cell(&change.from),
+                cell(&change.to),
+                ports(&change.before),
+                ports(&change.after)
+            );
+        }
+        if rows.len() > ROWS {
+            let _ = writeln!(text, "\nand {} more", rows.len() - ROWS);
+        }
+    }
+    text
+}
+
+/// Nothing in it ends a cell.
+fn cell(what: &impl ToString) -> String {
+    clean(&what.to_string()).replace('`', "'").replace('|', "\\|")
+}
+
+const RULES: [sarif::Rule; 2] = [
+    sarif::Rule { id: "opened", meaning: "A pair is open on ports that were closed before." },
+    sarif::Rule { id: "closed", meaning: "A pair is closed on ports that were open before." },
+];
+
+/// For code scanning: each pair at a policy that changed with it, where there is one.
+pub fn sarif(changes: &Changes, before: &Cluster, after: &Cluster, beside: &str) -> Value {
+    let origin = |policy: &PolicyRef| after.origins.get(policy).or_else(|| before.origins.get(policy));
+    let mut results = Vec::new();
+    for change in &changes.pairs {
+        let policies: Vec<&PolicyRef> = changes.behind(change).map(|(policy, _)| policy).collect();
+        let source =
+            policies.iter().find_map(|policy| origin(policy)).cloned().unwrap_or_else(|| beside.to_owned());
+        let names: Vec<String> = policies.iter().map(ToString::to_string).collect();
+        let by = if names.is_empty() { String::new() } else { format!(" (by {})", names.join(", ")) };
+        for (rule, level, set) in
+            [("opened", "warning", change.opened()), ("closed", "note", change.closed())]
+        {
+            if set.is_empty() {
+                continue;
+            }
+            results.push(sarif::Found {
+                rule,
+                level,
+                message: format!("{} → {}: {rule} {set}{by}", change.from, change.to),
+                object: names.first().cloned().unwrap_or_default(),
+                source: source.clone(),
+            });
+        }
+    }
+    sarif::log(&RULES, &results)
+}

@@ -1,0 +1,178 @@
+//! What is asked about: manifests (`-f`), or the live cluster.
+
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use peerwalk_manifests::{Cluster, Limits, Reader};
+
+use crate::connect::{Server, block_on};
+use crate::exit::Exit;
+use crate::live::{self, Live};
+use crate::print;
+use crate::progress::Progress;
+
+/// How deep folders are followed. Links may lead around in circles.
+const FOLDERS: usize = 32;
+
+/// Files with these endings are read in folders; one that is named is read whatever its ending.
+const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
+
+/// What is asked about.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Input {
+    /// Manifests: a folder, read with all that is in it, a file, or - for the standard input. May be given several times. Without it the live cluster is asked
+    #[arg(short = 'f', long = "filename", value_name = "DIR|FILE|-")]
+    pub files: Vec<PathBuf>,
+    /// The namespace of ends that name none
+    #[arg(short, long, value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+    /// The live cluster, where no manifests are named.
+    #[command(flatten)]
+    pub server: Server,
+    /// The namespace of the cluster's context, once it is known.
+    #[arg(skip)]
+    of_context: OnceLock<String>,
+}
+
+impl Input {
+    /// The namespace of ends that name none.
+    pub fn namespace(&self) -> &str {
+        let of_context = || self.of_context.get().map_or("default", String::as_str);
+        self.namespace.as_deref().unwrap_or_else(of_context)
+    }
+
+    /// Reads what was named, and says on the standard error what of it cannot be read.
+    ///
+    /// # Errors
+    /// Where it cannot be opened, or nothing in it is an object, or the cluster does not answer.
+    pub fn cluster(&self, progress: &mut Progress) -> Result<Cluster> {
+        let cluster = self.quietly(progress)?;
+        tell(&cluster);
+        Ok(cluster)
+    }
+
+    /// Reads what was named, and says nothing of what of it cannot be read.
+    ///
+    /// # Errors
+    /// As [`cluster`](Self::cluster).
+    pub fn quietly(&self, progress: &mut Progress) -> Result<Cluster> {
+        self.with(Reader::new(Limits::default()), progress)
+    }
+
+    /// Reads what was named with a reader of its own.
+    ///
+    /// # Errors
+    /// As [`cluster`](Self::cluster).
+    pub fn with(&self, reader: Reader, progress: &mut Progress) -> Result<Cluster> {
+        if !self.files.is_empty() {
+            return read(&self.files, reader, progress);
+        }
+        let live = self.live(reader, progress)?;
+        let told = live::told(&live.missing);
+        if !told.is_empty() {
+            print::note(told.trim_end());
+        }
+        Ok(live.cluster)
+    }
+
+    /// The same, where an answer about a part would be wrong: what is not there can only be told from everything.
+    ///
+    /// # Errors
+    /// As [`cluster`](Self::cluster), and where something of a live cluster may not be read.
+    pub fn whole(&self, progress: &mut Progress) -> Result<Cluster> {
+        if !self.files.is_empty() {
+            return self.quietly(progress);
+        }
+        let live = self.live(Reader::new(Limits::default()), progress)?;
+        if live.is_whole() {
+            return Ok(live.cluster);
+        }
+        bail!(
+            "not all of the cluster may be read, so what is not in it cannot be told\n{}",
+            live::told(&live.missing)
+        );
+    }
+
+    /// How a command ends that answered about all pairs of a cluster: undecided where policies of a live one may decide
+    /// that were not read, which is then said.
+    pub fn end(&self, cluster: &Cluster) -> Exit {
+        if !self.files.is_empty() || cluster.unreadable.is_empty() {
+            return Exit::Done;
+        }
+        let policies: Vec<String> = cluster.unreadable.iter().map(ToString::to_string).collect();
+        print::note(&format!(
+            "undecided: this holds only where none of these says otherwise, which were not read: {}",
+            print::clean(&policies.join(", "))
+        ));
+        Exit::Undecided
+    }
+
+    fn live(&self, reader: Reader, progress: &mut Progress) -> Result<Live> {
+        block_on(async {
+            let session = self.server.session(self.namespace.as_deref()).await.context(
+                "no manifests are named, as in `-f deploy/` or `kustomize build | peerwalk … -f -`, and no live cluster can be \
+                 asked",
+            )?;
+            let _ = self.of_context.set(session.namespace.clone());
+            live::read(&session, reader, progress).await
+        })
+    }
+}
+
+/// Reads files and folders.
+///
+/// # Errors
+/// Where one cannot be opened, or there is nothing in all of them.
+pub fn read(paths: &[PathBuf], mut reader: Reader, progress: &mut Progress) -> Result<Cluster> {
+    for path in paths {
+        if path.as_os_str() == "-" {
+            let mut text = Vec::new();
+            io::stdin().lock().read_to_end(&mut text).context("the standard input cannot be read")?;
+            reader.text("standard input", &text);
+            continue;
+        }
+        let mut files = Vec::new();
+        find(path, 0, &mut files).with_context(|| format!("{} cannot be read", path.display()))?;
+        if files.is_empty() {
+            bail!("{} holds no file that ends in .yaml, .yml or .json: name another folder", path.display());
+        }
+        for file in files {
+            progress.says(format!("reading {}", file.display()));
+            let text = fs::read(&file).with_context(|| format!("{} cannot be read", file.display()))?;
+            reader.text(&file.display().to_string(), &text);
+        }
+    }
+    Ok(reader.finish())
+}
+
+/// Says what could not be read.
+pub fn tell(cluster: &Cluster) {
+    for problem in &cluster.problems {
+        print::note(&format!("warning: {}", print::clean(&problem.to_string())));
+    }
+}
+
+/// The files of a folder and of those in it, in the order of their names.
+fn find(path: &Path, depth: usize, found: &mut Vec<PathBuf>) -> io::Result<()> {
+    if !fs::metadata(path)?.is_dir() {
+        found.push(path.to_owned());
+        return Ok(());
+    }
+    if depth == FOLDERS {
+        return Ok(());
+    }
+    let mut entries = fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    entries.sort();
+    for entry in entries {
+        let wanted = entry.extension().and_then(|ending| ending.to_str());
+        let wanted = wanted.is_some_and(|ending| ENDINGS.contains(&ending));
+        if wanted || entry.is_dir() {
+            find(&entry, depth + 1, found)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,194 @@
+//! What is wrong with policies although they can be read: they do nothing, or not what they seem to.
+
+mod dns;
+mod hub;
+mod pods;
+mod rules;
+mod select;
+mod shadow;
+
+use std::fmt;
+
+use peerwalk_manifests::Cluster;
+use peerwalk_netpol::PolicyRef;
+use serde::Serialize;
+
+use pods::Pods;
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What it is.
+    pub code: Code,
+    /// The object, as `NetworkPolicy shop/web`.
+    pub object: String,
+    /// Where it came from: a file, with its line where there are several objects in it.
+    pub source: String,
+    /// Path of the field; may be empty.
+    pub field: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Severity {
+    /// The API server refuses it.
+    Error,
+    /// It does not do what it says, or what is hardly wanted.
+    Warning,
+    /// It may be meant so.
+    Note,
+}
+
+/// Sorts of findings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Code {
+    /// The object cannot be read.
+    Unreadable,
+    /// A policy selects no pod.
+    SelectsNothing,
+    /// An item of `from` or `to` stands for nobody.
+    PeerMatchesNothing,
+    /// No pod that the rule is about has a port of this name.
+    NamedPortWithoutOwner,
+    /// An `ipBlock` holds addresses of pods, which not every data plane applies it to.
+    BlockOverPods,
+    /// A block holds only the address of a Service, which policies do not see.
+    BlockOfService,
+    /// A rule that an earlier one leaves nothing to.
+    Shadowed,
+    /// Two policies of one priority apply to one pod: which is asked first is not defined.
+    EqualPriority,
+    /// Pods may connect to something, but not ask for its name.
+    NoDns,
+    /// Sidecars cannot reach the hub.
+    CutsOffHub,
+}
+
+impl Code {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Unreadable,
+        Self::SelectsNothing,
+        Self::PeerMatchesNothing,
+        Self::NamedPortWithoutOwner,
+        Self::BlockOverPods,
+        Self::BlockOfService,
+        Self::Shadowed,
+        Self::EqualPriority,
+        Self::NoDns,
+        Self::CutsOffHub,
+    ];
+
+    /// Its name, as it is printed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unreadable => "unreadable",
+            Self::SelectsNothing => "selects-nothing",
+            Self::PeerMatchesNothing => "peer-matches-nothing",
+            Self::NamedPortWithoutOwner => "named-port-without-owner",
+            Self::BlockOverPods => "block-over-pods",
+            Self::BlockOfService => "block-of-service",
+            Self::Shadowed => "shadowed",
+            Self::EqualPriority => "equal-priority",
+            Self::NoDns => "no-dns",
+            Self::CutsOffHub => "cuts-off-hub",
+        }
+    }
+
+    /// What it means, in a sentence.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Unreadable => "The object cannot be read, so it does nothing.",
+            Self::SelectsNothing => "The policy selects no pod, so it does nothing.",
+            Self::PeerMatchesNothing => "An item of from or to selects nobody, so it does nothing.",
+            Self::NamedPortWithoutOwner => {
+                "No destination of the rule has a port of this name, so the item matches nothing."
+            }
+            Self::BlockOverPods => {
+                "The block holds addresses of pods. Data planes differ in whether blocks apply to pods."
+            }
+            Self::BlockOfService => {
+                "The block holds the address of a Service. Policies see the pods behind it instead."
+            }
+            Self::Shadowed => "Earlier rules decide everything that this one is about.",
+            Self::EqualPriority => "Which of two policies of one priority is asked first is not defined.",
+            Self::NoDns => "The pods may connect somewhere, but not ask DNS for its address.",
+            Self::CutsOffHub => {
+                "The sidecars of Peerwalk cannot reach its hub, so their checks say NotReporting."
+            }
+        }
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Everything that is wrong, the worst first.
+pub fn findings(cluster: &Cluster) -> Vec<Finding> {
+    let pods = Pods::new(cluster);
+    let mut found = Findings { cluster, all: unreadable(cluster) };
+    select::check(&mut found, &pods);
+    rules::check(&mut found, &pods);
+    shadow::check(&mut found, &pods);
+    dns::check(&mut found, &pods);
+    hub::check(&mut found);
+    let mut all = found.all;
+    all.sort();
+    all.dedup();
+    all
+}
+
+fn unreadable(cluster: &Cluster) -> Vec<Finding> {
+    let problems = cluster.problems.iter().map(|problem| {
+        let (message, remedy) = problem.reason.split_once("; ").unwrap_or((&problem.reason, "correct it"));
+        Finding {
+            severity: Severity::Error,
+            code: Code::Unreadable,
+            object: problem.object.clone().unwrap_or_default(),
+            source: problem.source.clone(),
+            field: problem.field.clone(),
+            message: message.to_owned(),
+            remedy: remedy.to_owned(),
+        }
+    });
+    problems.collect()
+}
+
+/// What was found so far.
+struct Findings<'a> {
+    cluster: &'a Cluster,
+    all: Vec<Finding>,
+}
+
+impl Findings<'_> {
+    fn add(
+        &mut self,
+        severity: Severity,
+        code: Code,
+        (of, field): (&PolicyRef, impl Into<String>),
+        message: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
+        self.all.push(Finding {
+            severity,
+            code,
+            object: of.to_string(),
+            source: self.cluster.origins.get(of).cloned().unwrap_or_default(),
+            field: field.into(),
+            message: message.into(),
+            remedy: remedy.into(),
+        });
+    }
+}

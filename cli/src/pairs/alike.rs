@@ -1,0 +1,110 @@
+//! Pods of one workload that no policy of a cluster tells apart.
+
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use peerwalk_manifests::Cluster;
+use peerwalk_netpol::{ClusterPeer, Direction, NamedPort, Pod, Profile, RulePeer};
+
+/// With more blocks than these, addresses are compared themselves.
+const BLOCKS: usize = 1000;
+
+const NO_IPV4: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+const NO_IPV6: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+
+/// Tells pods apart.
+pub struct Alike {
+    /// Every block of a rule.
+    blocks: Vec<IpNet>,
+    /// Whether it matters on which node a pod is.
+    nodes: bool,
+    profile: Profile,
+    /// Where pods stand that have no address.
+    unknown: Vec<IpAddr>,
+}
+
+/// What policies see of a pod.
+#[derive(PartialEq, Eq, Hash)]
+struct Seen<'a> {
+    labels: Vec<(&'a str, &'a str)>,
+    ports: Vec<(&'a str, u16, u8, bool)>,
+    host_network: bool,
+    node: Option<&'a str>,
+    families: (usize, usize),
+    blocks: Vec<usize>,
+    ips: Vec<IpAddr>,
+}
+
+impl Alike {
+    pub fn new(cluster: &Cluster, profile: Profile) -> Self {
+        let ways = [Direction::Ingress, Direction::Egress];
+        let rules = cluster.policies.iter().flat_map(|policy| {
+            ways.into_iter()
+                .flat_map(|way| policy.rules(way).unwrap_or_default())
+                .flat_map(|rule| &rule.peers)
+        });
+        let mut blocks: HashSet<IpNet> = HashSet::new();
+        for peer in rules {
+            if let RulePeer::IpBlock { cidr, except } = peer {
+                blocks.insert(*cidr);
+                blocks.extend(except);
+            }
+        }
+        for policy in &cluster.cluster_policies {
+            for peer in ways.into_iter().flat_map(|way| policy.rules(way)).flat_map(|rule| &rule.peers) {
+                if let ClusterPeer::Networks(networks) = peer {
+                    blocks.extend(networks);
+                }
+            }
+        }
+        let ipv6 = profile.ipv6 && blocks.iter().any(|block| matches!(block, IpNet::V6(_)));
+        blocks.retain(|block| block.prefix_len() > 0);
+        let mut pods = cluster.workloads.iter().flat_map(|workload| &workload.pods);
+        Self {
+            blocks: blocks.into_iter().collect(),
+            nodes: !cluster.nodes.is_empty() || pods.any(|pod| pod.host_network),
+            profile,
+            unknown: if ipv6 { vec![NO_IPV4, NO_IPV6] } else { vec![NO_IPV4] },
+        }
+    }
+
+    /// A pod at its addresses; one that has none at one that only blocks of everything hold.
+    pub fn placed(&self, pod: &Arc<Pod>) -> Arc<Pod> {
+        if pod.ips.is_empty() {
+            return Arc::new(Pod { ips: self.unknown.clone(), ..Pod::clone(pod) });
+        }
+        Arc::clone(pod)
+    }
+
+    /// Of pods that are alike, the first.
+    pub fn distinct<'a>(&self, pods: &'a [Arc<Pod>]) -> Vec<&'a Arc<Pod>> {
+        if pods.len() <= 1 {
+            return pods.iter().collect();
+        }
+        let mut known = HashSet::new();
+        pods.iter().filter(|pod| known.insert(self.seen(pod))).collect()
+    }
+
+    fn seen<'a>(&self, pod: &'a Pod) -> Seen<'a> {
+        let port = |port: &'a NamedPort| (port.name.as_str(), port.number, port.protocol as u8, port.init);
+        let many = self.blocks.len() > BLOCKS;
+        let held = |block: &IpNet| pod.ips.iter().any(|ip| block.contains(ip));
+        let matter =
+            pod.host_network || self.profile.ip_block_matches_pods || self.profile.networks_match_pods;
+        let blocks = self.blocks.iter().enumerate().filter(|(_, block)| matter && !many && held(block));
+        Seen {
+            labels: pod.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect(),
+            ports: pod.named_ports.iter().map(port).collect(),
+            host_network: pod.host_network,
+            node: pod.node.as_deref().filter(|_| self.nodes),
+            families: (
+                pod.ips.iter().filter(|ip| ip.is_ipv4()).count(),
+                pod.ips.iter().filter(|ip| ip.is_ipv6()).count(),
+            ),
+            blocks: blocks.map(|(place, _)| place).collect(),
+            ips: if many && matter { pod.ips.clone() } else { Vec::new() },
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Whether a rule of a policy of the cluster matches.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+use peerwalk_model::Direction;
+
+use super::Question;
+use super::answer::Answer;
+use super::peer::any_of;
+use crate::caveat::Caveat;
+use crate::cluster_policy::{Action, ClusterPeer, ClusterPort, ClusterRule, PodSet};
+use crate::decision::RuleStep;
+use crate::difference::PeerDifference;
+use crate::flow::PeerKind;
+use crate::profile::{HostNetwork, ServiceAddress};
+use crate::selector::Selector;
+
+impl Question<'_> {
+    /// How a rule compares with the flow, and whether it matches.
+    pub(super) fn cluster_rule(&self, index: usize, rule: &ClusterRule) -> (RuleStep, Answer) {
+        let unknown = unknown_fields(rule);
+        let step = |action, peer, port| RuleStep {
+            index,
+            name: rule.name.clone(),
+            action,
+            unknown: unknown.clone(),
+            peer,
+            port,
+        };
+        match rule.action {
+            Action::Accept if !unknown.is_empty() => {
+                let why = vec![PeerDifference::UnknownFields(unknown.clone())];
+                (step(Action::Accept, why, Vec::new()), Answer::doubtful(false, Caveat::UnknownField))
+            }
+            Action::Deny | Action::Pass if !unknown.is_empty() => {
+                (step(Action::Deny, Vec::new(), Vec::new()), Answer::doubtful(true, Caveat::UnknownField))
+            }
+            action => {
+                let (by_peer, mut peer) = any_of(rule.peers.iter().map(|item| self.cluster_peer(item)));
+                let (by_port, mut port) = self.cluster_ports(&rule.ports);
+                let mut matches = by_peer.and(by_port);
+                if let Some(service) = self.flow.service
+                    && self.direction == Direction::Egress
+                {
+                    let before = self.matches_before(rule, service);
+                    self.translated(service, before, &mut matches, &mut peer, &mut port);
+                }
+                (step(action, peer, port), matches)
+            }
+        }
+    }
+
+    fn cluster_peer(&self, item: &ClusterPeer) -> (Answer, Vec<PeerDifference>) {
+        match item {
+            ClusterPeer::Pods(set) => self.pod_set(set),
+            ClusterPeer::Networks(networks) => self.networks(networks),
+            ClusterPeer::Nodes(selector) => self.nodes(selector),
+            ClusterPeer::DomainNames(names) => {
+                let why = PeerDifference::DomainNames(names.clone());
+                // A pod is found by the names that the cluster's DNS makes for it, and by no other (NPEP-133).
+                let of_pods = self.peer.as_pod().is_some_and(|pod| !pod.finished && !pod.host_network);
+                let answer = if of_pods && !names.iter().any(|name| may_name_a_pod(name)) {
+                    Answer::certain(false)
+                } else {
+                    Answer::doubtful(false, Caveat::DomainNames)
+                };
+                (answer, vec![why])
+            }
+            ClusterPeer::Unknown(_) => (Answer::certain(false), Vec::new()),
+        }
+    }
+
+    /// Host-network pods are never selected, says the API.
+    fn pod_set(&self, set: &PodSet) -> (Answer, Vec<PeerDifference>) {
+        let (Some(pod), Some(labels)) = (self.peer.as_pod(), &self.namespace_labels) else {
+            return (Answer::certain(false), vec![PeerDifference::NotAPod]);
+        };
+        if pod.finished {
+            return (Answer::certain(false), vec![PeerDifference::NotAPod]);
+        }
+        let mut differences = Vec::new();
+        if pod.host_network && self.profile.host_network != HostNetwork::Ignored {
+            differences.push(PeerDifference::HostNetworkPod);
+        }
+        differences.extend(set.namespaces.unmet(labels).map(|requirement| PeerDifference::NamespaceLabel {
+            namespace: pod.namespace.clone(),
+            requirement: requirement.clone(),
+            actual: labels.get(&requirement.key).cloned(),
+        }));
+        differences.extend(set.pods.unmet(&pod.labels).map(|requirement| PeerDifference::PodLabel {
+            requirement: requirement.clone(),
+            actual: pod.labels.get(&requirement.key).cloned(),
+        }));
+        (Answer::certain(differences.is_empty()), differences)
+    }
+
+    /// Those of pods as well: "cluster-internal traffic will be checked against the rule as well".
+    fn networks(&self, networks: &[IpNet]) -> (Answer, Vec<PeerDifference>) {
+        let address = self.peer.ip.to_canonical();
+        let Some(cidr) = holding(networks, address) else {
+            let why = PeerDifference::OutsideNetworks { networks: networks.to_vec(), address };
+            return (Answer::certain(false), vec![why]);
+        };
+        if !self.reads(address) {
+            let why = PeerDifference::OutsideNetworks { networks: networks.to_vec(), address };
+            return (Answer::doubtful(false, Caveat::Ipv6), vec![why]);
+        }
+        if self.peer_is_pod() && !self.profile.networks_match_pods {
+            let why = PeerDifference::PodAddress { cidr, address };
+            return (Answer::doubtful(false, Caveat::NetworksOnPodAddress), vec![why]);
+        }
+        (Answer::certain(true), Vec::new())
+    }
+
+    /// Nodes at the addresses of their status, and so the host-network pods on them.
+    fn nodes(&self, selector: &Selector) -> (Answer, Vec<PeerDifference>) {
+        let not_a_node = || vec![PeerDifference::NotANode];
+        let node = match &self.peer.kind {
+            PeerKind::Node(node) if node.addresses.contains(&self.peer.ip) => Some(node),
+            PeerKind::Pod(pod) if pod.host_network && !pod.finished => self.index.node_of(pod),
+            PeerKind::Pod(_) | PeerKind::Node(_) | PeerKind::External => {
+                return (Answer::certain(false), not_a_node());
+            }
+        };
+        let differences: Vec<PeerDifference> = match node {
+            Some(node) => {
+                let unmet = selector.unmet(&node.labels);
+                unmet
+                    .map(|requirement| PeerDifference::NodeLabel {
+                        requirement: requirement.clone(),
+                        actual: node.labels.get(&requirement.key).cloned(),
+                    })
+                    .collect()
+            }
+            None if selector.requirements.is_empty() => Vec::new(),
+            None => return (Answer::doubtful(false, Caveat::UnknownNode), not_a_node()),
+        };
+        if self.profile.nodes || !differences.is_empty() {
+            return (Answer::certain(differences.is_empty()), differences);
+        }
+        (Answer::doubtful(false, Caveat::NodePeer), not_a_node())
+    }
+
+    /// What the rule says of the Service's own address and port; selectors see the pods behind it.
+    fn matches_before(&self, rule: &ClusterRule, service: SocketAddr) -> bool {
+        let selected = |item: &ClusterPeer| match item {
+            ClusterPeer::Pods(_) | ClusterPeer::Nodes(_) => self.cluster_peer(item).0.holds,
+            _ => false,
+        };
+        let held = |item: &ClusterPeer| match item {
+            ClusterPeer::Networks(networks) => {
+                let address = service.ip().to_canonical();
+                self.reads(address) && holding(networks, address).is_some()
+            }
+            _ => false,
+        };
+        let listed = |item: &ClusterPort| match item {
+            ClusterPort::Numbers(item) => self.lists_before(item, service.port()),
+            ClusterPort::Named(_) | ClusterPort::Unknown(_) => false,
+        };
+        let by_label = rule.peers.iter().any(selected) && self.cluster_ports(&rule.ports).0.holds;
+        by_label || (rule.peers.iter().any(held) && (rule.ports.is_empty() || rule.ports.iter().any(listed)))
+    }
+
+    /// Takes in what a rule says of the Service's own address and port: a doubt where it is otherwise, and the answer
+    /// where the profile says that rules are applied there.
+    pub(super) fn translated(
+        &self,
+        service: SocketAddr,
+        before: bool,
+        matches: &mut Answer,
+        peer: &mut Vec<PeerDifference>,
+        port: &mut Vec<crate::difference::PortDifference>,
+    ) {
+        if before == matches.holds {
+            return;
+        }
+        matches.doubts.insert(Caveat::TranslatedAddress);
+        if self.profile.service_address == ServiceAddress::Original {
+            matches.holds = before;
+            peer.clear();
+            port.clear();
+            if !before {
+                peer.push(PeerDifference::ServiceAddress(service));
+            }
+        }
+    }
+}
+
+fn holding(networks: &[IpNet], address: IpAddr) -> Option<IpNet> {
+    networks.iter().find(|network| network.contains(&address)).copied()
+}
+
+/// Whether a domain name could be a record of a pod or a headless Service: `….pod.DOMAIN`, `….svc.DOMAIN`, or whatever is
+/// above these.
+fn may_name_a_pod(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    let of_cluster = name == "*.local" || name.ends_with(".cluster.local");
+    of_cluster || name.split('.').any(|label| label == "svc" || label == "pod")
+}
+
+/// The fields that nobody knows, of all peers and ports of a rule.
+fn unknown_fields(rule: &ClusterRule) -> Vec<String> {
+    let peers = rule.peers.iter().filter_map(|peer| match peer {
+        ClusterPeer::Unknown(fields) => Some(fields),
+        _ => None,
+    });
+    let ports = rule.ports.iter().filter_map(|port| match port {
+        ClusterPort::Unknown(fields) => Some(fields),
+        _ => None,
+    });
+    peers.chain(ports).flatten().cloned().collect()
+}
