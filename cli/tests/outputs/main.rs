@@ -132,3 +132,14 @@ fn wrong_command_lines_are_refused() {
         );
     }
 }
+
+/// What the README shows is what is printed.
+#[test]
+fn the_readme_shows_real_answers() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")).unwrap();
+    for arguments in [&EXPLAIN[..], &["diff", "shop", "shop-after"]] {
+        let printed = String::from_utf8(peerwalk(arguments).stdout).unwrap();
+        let shown = format!("```console\n$ peerwalk {}\n{}\n```\n", arguments.join(" "), printed.trim_end());
+        assert!(readme.contains(&shown), "README.md shows:\n{shown}");
+    }
+}
