@@ -38,7 +38,7 @@ impl Answer {
     }
 
     /// `then` where the condition holds, else `otherwise`. A doubt of the condition counts where the other branch
-    /// answers, or could answer, otherwise.
+    /// answers otherwise, or could for a doubt that is not there anyway.
     pub fn choose(condition: &Self, then: Self, otherwise: Self) -> Self {
         let (mut taken, other) = if condition.holds { (then, otherwise) } else { (otherwise, then) };
         if condition.doubts.is_empty() {
@@ -46,7 +46,7 @@ impl Answer {
         }
         if taken.holds != other.holds {
             taken.doubts.extend(&condition.doubts);
-        } else if !other.doubts.is_empty() {
+        } else if !other.doubts.is_subset(&taken.doubts) {
             taken.doubts.extend(condition.doubts.iter().chain(&other.doubts));
         }
         taken

@@ -8,12 +8,13 @@ use peerwalk_model::Direction;
 use super::Question;
 use super::answer::Answer;
 use super::peer::any_of;
+use super::translation::any;
 use crate::caveat::Caveat;
 use crate::cluster_policy::{Action, ClusterPeer, ClusterPort, ClusterRule, PodSet};
 use crate::decision::RuleStep;
 use crate::difference::PeerDifference;
 use crate::flow::PeerKind;
-use crate::profile::{HostNetwork, ServiceAddress};
+use crate::profile::HostNetwork;
 use crate::selector::Selector;
 
 impl Question<'_> {
@@ -44,7 +45,7 @@ impl Question<'_> {
                     && self.direction == Direction::Egress
                 {
                     let before = self.matches_before(rule, service);
-                    self.translated(service, before, &mut matches, &mut peer, &mut port);
+                    matches = self.translated(service, before, matches, &mut peer, &mut port);
                 }
                 (step(action, peer, port), matches)
             }
@@ -143,48 +144,31 @@ impl Question<'_> {
     }
 
     /// What the rule says of the Service's own address and port; selectors see the pods behind it.
-    fn matches_before(&self, rule: &ClusterRule, service: SocketAddr) -> bool {
-        let selected = |item: &ClusterPeer| match item {
-            ClusterPeer::Pods(_) | ClusterPeer::Nodes(_) => self.cluster_peer(item).0.holds,
-            _ => false,
-        };
-        let held = |item: &ClusterPeer| match item {
+    fn matches_before(&self, rule: &ClusterRule, service: SocketAddr) -> Answer {
+        let selected = rule.peers.iter().map(|item| match item {
+            ClusterPeer::Pods(_) | ClusterPeer::Nodes(_) | ClusterPeer::DomainNames(_) => {
+                self.cluster_peer(item).0
+            }
+            ClusterPeer::Networks(_) | ClusterPeer::Unknown(_) => Answer::certain(false),
+        });
+        let held = rule.peers.iter().any(|item| match item {
             ClusterPeer::Networks(networks) => {
                 let address = service.ip().to_canonical();
                 self.reads(address) && holding(networks, address).is_some()
             }
             _ => false,
-        };
-        let listed = |item: &ClusterPort| match item {
-            ClusterPort::Numbers(item) => self.lists_before(item, service.port()),
-            ClusterPort::Named(_) | ClusterPort::Unknown(_) => false,
-        };
-        let by_label = rule.peers.iter().any(selected) && self.cluster_ports(&rule.ports).0.holds;
-        by_label || (rule.peers.iter().any(held) && (rule.ports.is_empty() || rule.ports.iter().any(listed)))
-    }
-
-    /// Takes in what a rule says of the Service's own address and port: a doubt where it is otherwise, and the answer
-    /// where the profile says that rules are applied there.
-    pub(super) fn translated(
-        &self,
-        service: SocketAddr,
-        before: bool,
-        matches: &mut Answer,
-        peer: &mut Vec<PeerDifference>,
-        port: &mut Vec<crate::difference::PortDifference>,
-    ) {
-        if before == matches.holds {
-            return;
-        }
-        matches.doubts.insert(Caveat::TranslatedAddress);
-        if self.profile.service_address == ServiceAddress::Original {
-            matches.holds = before;
-            peer.clear();
-            port.clear();
-            if !before {
-                peer.push(PeerDifference::ServiceAddress(service));
+        });
+        let listed = any(rule.ports.iter().map(|item| match item {
+            ClusterPort::Numbers(item) => {
+                let mut listed = self.lists_before(item, service.port());
+                listed.doubts.remove(&Caveat::EndPort);
+                listed
             }
-        }
+            ClusterPort::Named(_) | ClusterPort::Unknown(_) => Answer::certain(false),
+        }));
+        let listed = if rule.ports.is_empty() { Answer::certain(true) } else { listed };
+        let by_label = any(selected).and(self.cluster_ports(&rule.ports).0);
+        by_label.or(Answer::certain(held).and(listed))
     }
 }
 

@@ -52,7 +52,7 @@ impl Question<'_> {
                 && self.direction == Direction::Egress
             {
                 let before = self.admits_before(namespace, rule, service);
-                self.translated(service, before, &mut admits, &mut peer, &mut port);
+                admits = self.translated(service, before, admits, &mut peer, &mut port);
             }
             answer = answer.or(admits);
             let (name, unknown) = (String::new(), Vec::new());
