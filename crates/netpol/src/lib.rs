@@ -5,6 +5,9 @@
 //! the implementation ([`Caveat`]). Nothing here does I/O, knows the time or speaks to a cluster. With the
 //! feature `k8s`, [`lower`] reads the Kubernetes types; with `serde`, a decision has a form for files.
 //!
+//! [`Matrix`] answers for all pairs of a cluster at once, by sets and without reasons: who reaches whom, what differs
+//! between two sets of policies, and which decisions a change of one object changes.
+//!
 //! The semantics are those of `networking.k8s.io/v1` (`staging/src/k8s.io/api/networking/v1/types.go`, its
 //! defaulting and validation, the NetworkPolicy page of kubernetes.io, and the sig-network e2e tests), and of
 //! `policy.networking.k8s.io` v1alpha2 and v1alpha1 (the types and conformance tests of

@@ -220,3 +220,6 @@ fn place(direction: Direction) -> usize {
         Direction::Ingress => 1,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -212,7 +212,8 @@ impl<'a> Rules<'a> {
         let ends = self.ends;
         let query = Query::new(pods, &ends.words);
         let chosen = self.namespaces(namespaces);
-        let mut spans = if query.is_everything() && namespaces.requirements.is_empty() {
+        // The selector itself is empty; one that happens to select every pod is not the same to host-network pods.
+        let mut spans = if pods.requirements.is_empty() && namespaces.requirements.is_empty() {
             span::normal(ends.everywhere())
         } else {
             ends.spans(ends.select_among(&chosen, &query))

@@ -1,13 +1,16 @@
 //! All pairs at once against flow by flow.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use peerwalk_netpol::{End, EndId, Flow, Matrix, Node, Objects, Peer, PeerKind, PortSet, Profile, evaluate};
+use peerwalk_netpol::{
+    Direction, End, EndId, Flow, Matrix, Node, Objects, Peer, PeerKind, PortSet, Profile, evaluate,
+};
 use proptest::prelude::*;
 
-use super::PROFILES;
 use super::generate::{Cluster, cluster};
+use super::{DIRECTIONS, PROFILES};
 
 /// The cluster as the matrix takes it, with every end that its flows have.
 pub fn objects(cluster: &Cluster) -> Objects {
@@ -100,6 +103,16 @@ proptest! {
     }
 
     #[test]
+    fn questions_about_one_end_are_answered_by_its_pairs(cluster in cluster()) {
+        let objects = objects(&cluster);
+        for profile in [Profile::UPSTREAM, Profile::NP_GUARD, Profile::OVN_KUBERNETES] {
+            let matrix = Matrix::new(&objects, profile);
+            queries_agree(&matrix)?;
+            parts_agree(&matrix)?;
+        }
+    }
+
+    #[test]
     fn every_pair_is_in_one_block(cluster in cluster()) {
         let objects = objects(&cluster);
         for profile in PROFILES.iter().chain(&Profile::ALL) {
@@ -107,6 +120,55 @@ proptest! {
             blocks_agree(&matrix)?;
         }
     }
+}
+
+/// What one end reaches, who reaches it, and its exposure are what pairs say.
+fn queries_agree(matrix: &Matrix) -> Result<(), TestCaseError> {
+    let outside: [IpAddr; 6] =
+        ["192.0.2.7", "10.96.0.10", "10.97.0.1", "255.255.255.255", "2001:db8::7", "::1"]
+            .map(|ip| ip.parse().expect("an address"));
+    for (end, member) in matrix.ends() {
+        let end = End::Inside(end);
+        for (reach, away) in [(matrix.reached_from(end), true), (matrix.reaching(end), false)] {
+            let pair = |other: End| if away { matrix.ports(end, other) } else { matrix.ports(other, end) };
+            let held = |other: EndId| {
+                let mut runs = reach.inside.iter().filter(|run| run.first <= other && other <= run.last);
+                (runs.next().map(|run| run.ports.clone()).unwrap_or_default(), runs.count())
+            };
+            for (other, _) in matrix.ends() {
+                prop_assert_eq!(held(other), (pair(End::Inside(other)), 0), "{:?} and {:?}", member, other);
+            }
+            for ip in outside {
+                let mut parts =
+                    reach.outside.iter().filter(|(range, _)| range.first <= ip && ip <= range.last);
+                let ports = parts.next().map(|(_, ports)| ports.clone()).unwrap_or_default();
+                if member.as_pod().is_some() {
+                    prop_assert_eq!(ports, pair(End::Outside(ip)), "{:?} and {}", member, ip);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The parts of the outside lie side by side, and no pod tells two addresses of one apart.
+fn parts_agree(matrix: &Matrix) -> Result<(), TestCaseError> {
+    for side in DIRECTIONS {
+        let parts = matrix.outside(side);
+        for pair in parts.windows(2).filter(|pair| pair[0].last.is_ipv4() == pair[1].first.is_ipv4()) {
+            prop_assert!(pair[0].last < pair[1].first, "{:?}", pair);
+        }
+        for part in &parts {
+            for (end, member) in matrix.ends() {
+                let [first, last] = [part.first, part.last].map(|ip| match side {
+                    Direction::Egress => matrix.ports(End::Inside(end), End::Outside(ip)),
+                    Direction::Ingress => matrix.ports(End::Outside(ip), End::Inside(end)),
+                });
+                prop_assert_eq!(first, last, "{:?} and {:?}", member, part);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Every pair of ends is in one block with its ports, or in none when it has no port.
