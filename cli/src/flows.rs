@@ -125,7 +125,7 @@ fn sources(from: &Found<'_>, undecided: &mut Vec<String>) -> Vec<Peer> {
         Found::Node(node) => {
             node.addresses.iter().map(|address| Peer::node(Arc::clone(node), *address)).collect()
         }
-        Found::Outside(address) => vec![Peer::external(*address)],
+        Found::Address(peer) => vec![peer.clone()],
         Found::Unknown(host) => {
             undecided.push(unknown(host));
             Vec::new()
@@ -169,9 +169,15 @@ fn directly(
                 add(Peer::node(Arc::clone(node), *address), number, protocol.unwrap_or_default());
             }
         }
-        Found::Outside(address) => {
-            let number = number(port).ok_or_else(|| no_port(&address.to_string(), port))?;
-            add(Peer::external(*address), number, protocol.unwrap_or_default());
+        Found::Address(peer) => {
+            let named = peer.as_pod().map_or_else(Vec::new, |pod| ports_of(pod, port, protocol));
+            let given = number(port).map(|number| (number, protocol.unwrap_or_default()));
+            for (number, of) in given.map_or(named, |given| vec![given]) {
+                add(peer.clone(), number, of);
+            }
+            if found.is_empty() {
+                return Err(no_port(&peer.ip.to_string(), port));
+            }
         }
         Found::Service(_) | Found::Unknown(_) => {}
     }
@@ -278,7 +284,7 @@ fn peer(cluster: &Cluster, endpoint: &Endpoint) -> Peer {
         return Peer::pod(Arc::clone(pod), ip);
     }
     match resolve(cluster, &End::Address(ip), "", Role::From) {
-        Ok(Found::Node(node)) => Peer::node(node, ip),
+        Ok(Found::Address(peer)) => peer,
         _ => Peer::external(ip),
     }
 }

@@ -1,6 +1,8 @@
 //! `cargo xtask bench`: what is measured, and how to measure it again. Results are tables in Markdown, for
 //! `docs/benchmarks.md`.
 
+mod analyzer;
+
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -18,7 +20,7 @@ use crate::tree;
 #[derive(Args)]
 #[command(
     after_help = "Each measures the programs as released (profile dist), on a cluster of its own that it ends, or in \
-network namespaces.\n\n\
+network namespaces; `netpol` measures the policy engine and needs neither.\n\n\
 Examples:\n  cargo xtask bench\n  cargo xtask bench change\n  PEERWALK_BENCH_MINUTES=1 cargo xtask bench steady hour"
 )]
 pub(crate) struct Arguments {
@@ -42,10 +44,13 @@ enum What {
     Probe,
     /// The sidecar's memory with 200 targets (an hour; PEERWALK_BENCH_MINUTES sets the time)
     Hour,
+    /// Every pair of large clusters, changes and explanations, beside network-config-analyzer (a few minutes)
+    Netpol,
 }
 
 impl What {
-    const ALL: [Self; 6] = [Self::Size, Self::Scale, Self::Change, Self::Steady, Self::Probe, Self::Hour];
+    const ALL: [Self; 7] =
+        [Self::Size, Self::Scale, Self::Change, Self::Steady, Self::Probe, Self::Hour, Self::Netpol];
 
     /// Where it is measured.
     fn place(self) -> Place {
@@ -56,6 +61,7 @@ impl What {
             Self::Steady => Place::Cluster { bench: "steady", nodes: 2 },
             Self::Probe => Place::Namespaces { part: None },
             Self::Hour => Place::Namespaces { part: Some("hour") },
+            Self::Netpol => Place::Library,
         }
     }
 }
@@ -65,6 +71,8 @@ impl What {
 enum Place {
     /// On the binaries themselves.
     Files,
+    /// In the policy engine: the bench of `crates/netpol/benches/all-pairs`.
+    Library,
     /// In network namespaces: the bench of `sidecar/benches/probe`, or one part of it.
     Namespaces { part: Option<&'static str> },
     /// On a cluster with so many nodes: a bench of `e2e/benches`.
@@ -80,10 +88,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let all = if arguments.what.is_empty() { &What::ALL[..] } else { &arguments.what };
     let progress = &mut Terminal::default();
     install(all, progress)?;
-    let archives = images::build(Profile::Dist, progress)?;
+    let released = all.iter().any(|what| what.place() != Place::Library);
+    let archives = if released { images::build(Profile::Dist, progress)? } else { Vec::new() };
     for what in all {
         match what.place() {
             Place::Files => sizes()?,
+            Place::Library => all_pairs()?,
             Place::Namespaces { part } => in_namespaces(part)?,
             Place::Cluster { bench, nodes } => on_cluster(bench, nodes, &archives)?,
         }
@@ -94,13 +104,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 /// Installs what the benchmarks need and is not there.
 fn install(all: &[What], progress: &mut Terminal) -> Result<()> {
     let places: Vec<Place> = all.iter().map(|what| what.place()).collect();
-    if places.iter().all(|place| *place == Place::Files) {
+    if places.iter().all(|place| matches!(place, Place::Files | Place::Library)) {
         return Ok(());
     }
     peerwalk_cluster::check_rights()?;
     let nodes = places.iter().filter_map(|place| match place {
         Place::Cluster { nodes, .. } => Some(*nodes),
-        Place::Files | Place::Namespaces { .. } => None,
+        Place::Files | Place::Library | Place::Namespaces { .. } => None,
     });
     let mut missing = Vec::new();
     if let Some(nodes) = nodes.max() {
@@ -124,6 +134,23 @@ fn in_namespaces(part: Option<&str>) -> Result<()> {
     let bench = build("peerwalk-sidecar", "probe", &profile)?;
     let sidecar = images::binaries(Profile::Dist).join("peerwalk-sidecar");
     tree::must(Command::new(bench).args(part).env("PEERWALK_SIDECAR", sidecar))
+}
+
+/// The engine alone, the command line that asks it, and what others offer.
+fn all_pairs() -> Result<()> {
+    let bench = build("peerwalk-netpol", "all-pairs", &["--release"])?;
+    let mut bench = Command::new(bench);
+    let mut cargo = tree::cargo();
+    cargo.args(["build", "--release", "--package", "peerwalk-cli", "--bin", "peerwalk"]);
+    let built = artifacts::build(&mut cargo)?;
+    if let Some(cli) = built.into_iter().filter_map(|artifact| artifact.executable).next_back() {
+        bench.env("PEERWALK_CLI", cli);
+    }
+    match analyzer::install() {
+        Ok(program) => drop(bench.env("PEERWALK_NCA", program)),
+        Err(error) => tree::complain(&error),
+    }
+    tree::must(&mut bench)
 }
 
 fn sizes() -> Result<()> {

@@ -8,6 +8,7 @@ mod faultlab;
 mod generate;
 mod images;
 mod own_cluster;
+mod properties;
 mod soak;
 mod test;
 mod tree;
@@ -50,6 +51,8 @@ enum Command {
     Helm,
     /// Measure what docs/benchmarks.md tells: sizes, memory, CPU, times
     Bench(bench::Arguments),
+    /// Hold the policy engine's answers against each other over a million random flows (some minutes)
+    NetpolProperties(properties::Arguments),
     /// Make everything around Peerwalk fail, one thing after another, and count what it says of it (about an hour)
     Soak(soak::Arguments),
     /// Run everything that has to pass: format, lints, unit, control-plane and node tests
@@ -78,6 +81,7 @@ fn run(command: Command) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::NetpolProperties(arguments) => properties::run(&arguments),
         Command::Soak(arguments) => soak::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
     }

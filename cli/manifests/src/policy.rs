@@ -1,5 +1,7 @@
 //! Policies: from values to what the engine lowers.
 
+mod unknown;
+
 use k8s_openapi::api::networking::v1::{
     NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
 };
@@ -56,6 +58,7 @@ pub(crate) fn network_policy(
     } else {
         spec
     };
+    unknown::fields(wrong, spec);
     let spec = match NetworkPolicySpec::deserialize(spec) {
         Ok(spec) => spec,
         Err(error) => {

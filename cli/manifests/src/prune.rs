@@ -39,8 +39,9 @@ const UNREAD: [&str; 30] = [
     "volumes",
 ];
 
-/// Fields whose keys are people's own.
-const LABELS: [&str; 3] = ["labels", "matchLabels", "selector"];
+/// Fields within which keys may be people's own: labels, or what is taken for them.
+const LABELS: [&str; 7] =
+    ["egress", "ingress", "labels", "namespaceSelector", "podSelector", "selector", "subject"];
 
 /// Reads a value of at most this many levels.
 #[derive(Clone, Copy)]

@@ -135,6 +135,11 @@ impl Reader {
             let reason = "not evaluated: a kind of one data plane's own; the answers are those without it";
             return self.problem(source, Some(head.shown()), "", reason.to_owned());
         }
+        if (group, kind) == ("kustomize.config.k8s.io", "Kustomization") {
+            let reason = "not built here, and the files beside it are read as they are; give what `kustomize build` \
+                          prints, with -f -";
+            return self.problem(source, Some(head.shown()), "", reason.to_owned());
+        }
         if !fits(group, version, kind) {
             return;
         }

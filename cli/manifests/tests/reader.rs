@@ -228,7 +228,8 @@ fn kinds_of_the_same_name_are_told_apart() {
         ("cluster.x-k8s.io/v1", "Node", 0),
         ("projectcalico.org/v3", "NetworkPolicy", 1),
         ("cilium.io/v2", "CiliumNetworkPolicy", 1),
-        ("kustomize.config.k8s.io/v1", "Kustomization", 0),
+        ("kustomize.config.k8s.io/v1", "Kustomization", 1),
+        ("kustomize.toolkit.fluxcd.io/v1", "Kustomization", 0),
     ];
     for (version, kind, said) in table {
         let cluster =
@@ -290,4 +291,24 @@ fn copies_of_an_object_are_not_one_pod() {
     let cluster = read(&format!("{}\n---\n{}\n", pod("a"), pod("b")));
     let pods: Vec<_> = cluster.workloads.iter().map(|workload| &workload.pods[0]).collect();
     assert!(!pods[0].is_same(pods[1]), "{pods:?}");
+}
+
+#[test]
+fn fields_that_there_are_not_are_told_and_the_rest_counts() {
+    let spec = "{podSelector: {matchlabels: {a: b}, env: prod}, ingres: [], ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/8, \
+                exept: []}}], prots: [{port: 80}]}], egress: [{to: [{podSelector: {matchExpressions: [{key: a, operator: \
+                Exists, valeus: []}]}}], ports: [{port: 80, endport: 90}]}]}";
+    let cluster = read(&format!("{POLICY}{spec}}}"));
+    let fields: Vec<&str> = cluster.problems.iter().map(|problem| problem.field.as_str()).collect();
+    let expected = [
+        "spec.ingres",
+        "spec.podSelector.env",
+        "spec.podSelector.matchlabels",
+        "spec.ingress[0].prots",
+        "spec.ingress[0].from[0].ipBlock.exept",
+        "spec.egress[0].to[0].podSelector.matchExpressions[0].valeus",
+        "spec.egress[0].ports[0].endport",
+    ];
+    assert_eq!(fields, expected);
+    assert_eq!(cluster.policies.len(), 1, "a server keeps the object without them");
 }

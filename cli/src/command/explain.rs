@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use peerwalk_manifests::Cluster;
-use peerwalk_netpol::{Profile, evaluate};
+use peerwalk_netpol::{PeerKind, Profile, evaluate};
 
 use crate::end::{self, Found, Role, resolve};
 use crate::exit::Exit;
@@ -24,20 +24,20 @@ pub use report::{Report, Rollup};
 #[command(after_help = "\
 Examples:
   peerwalk explain -f deploy/ --from shop/web --to ledger/postgres:5432
-                              a workload or pod as NAMESPACE/NAME, and a port
+      a workload or pod as NAMESPACE/NAME, and a port
   peerwalk explain -f deploy/ --from shop/web --to ledger/postgres
-                              without a port: every port of the Service, or every named port of the pods
-  kustomize build prod | peerwalk explain -f - --from deploy/shop/web --to svc/kube-system/kube-dns:53/UDP
-                              with its kind, where several objects have one name
+      without a port: every port of the Service, or every named port of the pods
+  kustomize build prod | peerwalk explain -f - --from deploy/shop/web --to svc/shop/cart:80/TCP
+      with its kind, where several objects have one name
   peerwalk explain -f deploy/ --from 203.0.113.7 --to https://web.shop.svc
-                              addresses and URLs; what is nobody's in the cluster is outside
-  peerwalk explain -f deploy/ --from shop/web --to ledger/postgres:5432 -o json | jq .fix | kubectl apply -f -
-                              adds the rule that is missing
-  peerwalk explain -f deploy/ --from shop/web --to ledger/postgres:5432 --expect denied
-                              in a pipeline: fails where it is not so
+      addresses and URLs; what is nobody's in the cluster is outside
+  peerwalk explain -f deploy/ --from shop/web --to ledger/postgres -o json | jq .fix
+      the rule to add, for kubectl apply -f -
+  peerwalk explain -f deploy/ --from shop/web --to ledger/postgres --expect denied
+      in a pipeline: fails where it is not so
 
-A connection is allowed when the egress policies of the one and the ingress policies of the other let it pass. A Service
-is resolved to what stands behind it, as data planes do before they look at policies.
+A connection is allowed when the egress policies of the one and the ingress policies of the other let it pass. \
+A Service is resolved to what stands behind it, as data planes do before they look at policies.
 
 Exit codes: 0 decided; 1 not as --expect says; 2 the command line or the input cannot be used; 3 undecided.")]
 pub struct Arguments {
@@ -136,7 +136,8 @@ fn called(found: &Found<'_>) -> String {
         Found::Pods(name, _) | Found::Unknown(name) => name.clone(),
         Found::Service(service) => format!("{}/{} (Service)", service.namespace, service.name),
         Found::Node(node) => format!("node {}", node.name),
-        Found::Outside(address) => format!("{address} (outside the cluster)"),
+        Found::Address(peer) if peer.kind == PeerKind::External => format!("{peer} (outside the cluster)"),
+        Found::Address(peer) => format!("{} ({peer})", peer.ip),
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use peerwalk_manifests::{Cluster, Service, Workload};
-use peerwalk_netpol::{Node, Pod};
+use peerwalk_netpol::{Node, Peer, Pod};
 use thiserror::Error;
 
 use super::{End, Port};
@@ -21,8 +21,8 @@ pub enum Found<'a> {
     Service(&'a Service),
     /// A node.
     Node(Arc<Node>),
-    /// Nobody's address in the cluster.
-    Outside(IpAddr),
+    /// One address: a pod's or a node's, or nobody's in the cluster.
+    Address(Peer),
     /// A name whose addresses are not known here.
     Unknown(String),
 }
@@ -61,8 +61,7 @@ pub fn resolve<'a>(
         End::Host(host) => Ok(host_of(cluster, host, namespace)),
         End::Object { kind: Some(kind), name, .. } if kind == "Node" => {
             let found = cluster.nodes.iter().find(|node| node.name == *name);
-            let missing = || missing(cluster, "a node", format!("node/{name}"), "");
-            found.map(|node| Found::Node(Arc::clone(node))).ok_or_else(missing)
+            found.map(|node| Found::Node(Arc::clone(node))).ok_or_else(|| no_node(cluster, name))
         }
         End::Object { kind, namespace: of, name } => {
             let namespace = of.as_deref().unwrap_or(namespace);
@@ -142,13 +141,12 @@ fn at(cluster: &Cluster, address: IpAddr) -> Found<'_> {
     };
     let node = cluster.nodes.iter().find(|node| node.addresses.contains(&address));
     let pod = pods().find(|pod| !pod.finished && !pod.host_network);
-    let found =
-        |pod: &Arc<Pod>| Found::Pods(format!("{}/{} (Pod)", pod.namespace, pod.name), vec![Arc::clone(pod)]);
-    match (pod, node) {
-        (Some(pod), _) => found(pod),
-        (None, Some(node)) => Found::Node(Arc::clone(node)),
-        (None, None) => pods().next().map_or(Found::Outside(address), found),
-    }
+    let of_pod = |pod: &Arc<Pod>| Peer::pod(Arc::clone(pod), address);
+    Found::Address(match (pod, node) {
+        (Some(pod), _) => of_pod(pod),
+        (None, Some(node)) => Peer::node(Arc::clone(node), address),
+        (None, None) => pods().next().map_or_else(|| Peer::external(address), of_pod),
+    })
 }
 
 /// `web`, `web.shop`, `web.shop.svc`, `web.shop.svc.cluster.local`, or a name of anywhere.
@@ -161,6 +159,16 @@ fn host_of<'a>(cluster: &'a Cluster, host: &str, namespace: &str) -> Found<'a> {
         (Some(service), None | Some("svc")) => Found::Service(service),
         _ => Found::Unknown(host.to_owned()),
     }
+}
+
+fn no_node(cluster: &Cluster, name: &str) -> NotFound {
+    let names: Vec<&str> = cluster.nodes.iter().map(|node| node.name.as_str()).take(SIMILAR).collect();
+    let remedy = if names.is_empty() {
+        ", and no other node is".to_owned()
+    } else {
+        format!("; there are nodes such as {}", names.join(", "))
+    };
+    NotFound { named: name.to_owned(), what: "node", remedy }
 }
 
 fn missing(cluster: &Cluster, what: &'static str, named: String, name: &str) -> NotFound {

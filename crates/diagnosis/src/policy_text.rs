@@ -67,7 +67,7 @@ fn fixes_as(decision: &Decision, more: impl Fn(&AdmittingRule) -> String) -> Vec
         Fix::Add(rule) => {
             let lead =
                 if both { "rules that would admit it, all needed" } else { "a rule that would admit it" };
-            format!("{lead}: {rule}{}", more(rule))
+            format!("{lead}: {fix}{}", more(rule))
         }
         Fix::Change { direction, rule } => {
             format!(
@@ -77,3 +77,6 @@ fn fixes_as(decision: &Decision, more: impl Fn(&AdmittingRule) -> String) -> Vec
     };
     fixes.iter().map(|fix| Because::new(Topic::Fix, text(fix))).collect()
 }
+
+#[cfg(test)]
+mod tests;

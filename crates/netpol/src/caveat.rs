@@ -56,6 +56,8 @@ pub enum Caveat {
     UnknownNode,
     /// A network of IPv6, which the profile does not read.
     Ipv6,
+    /// A port's name in a NetworkPolicy. The API requires that it is resolved; the profile reads every port instead.
+    PortName,
 }
 
 impl Caveat {
@@ -86,6 +88,7 @@ impl fmt::Display for Caveat {
             Self::NodePeer => "whether a rule about nodes is read",
             Self::UnknownNode => "which labels the node of a host-network pod has",
             Self::Ipv6 => "whether networks of IPv6 are read",
+            Self::PortName => "whether the name of a port is read",
         })
     }
 }

@@ -1,18 +1,15 @@
 //! The answer: what was decided, by whom, and how nearly otherwise.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
-use ipnet::IpNet;
 use peerwalk_model::Direction;
 
 use crate::caveat::Caveat;
 use crate::cluster_policy::{Action, Tier};
+use crate::difference::{NearestMiss, PeerDifference, PortDifference, PortReason};
 use crate::flow::Flow;
-use crate::policy::{PolicyRef, RulePort};
+use crate::policy::PolicyRef;
 use crate::profile::Profile;
-use crate::selector::Requirement;
 
 /// Whether policies let a connection pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -109,6 +106,20 @@ pub struct PolicyStep {
     pub rules: Vec<RuleStep>,
 }
 
+/// Why no rule of a policy matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "camelCase"))]
+pub enum Mismatch {
+    /// It has none: a NetworkPolicy that isolates and admits nothing.
+    NoRules,
+    /// None is about the other end.
+    Peer,
+    /// Those about the other end list other ports.
+    Port,
+    /// Those about the other end list names alone, which the destination does not give to this port.
+    NamedPort,
+}
+
 /// How one rule compares with the flow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleStep {
@@ -138,138 +149,6 @@ pub struct RuleRef {
     pub name: String,
 }
 
-/// A rule that would have admitted the flow but for one thing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NearestMiss {
-    /// Which policy.
-    pub policy: PolicyRef,
-    /// The rule, from 1.
-    pub rule: usize,
-    /// Its name; empty where it has none.
-    pub name: String,
-    /// The one thing.
-    pub difference: Difference,
-}
-
-/// The one thing that kept a rule from matching.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Difference {
-    /// The peer is not the right one.
-    Peer(PeerDifference),
-    /// The port is not among those listed.
-    Port(Vec<PortDifference>),
-}
-
-/// What separates a peer from an item of `from` or `to`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PeerDifference {
-    /// The item selects pods, and the other end is none: an address outside, a node, or a finished pod.
-    NotAPod,
-    /// The item selects pods, and the other end is a host-network pod, which the profile treats as its node.
-    HostNetworkPod,
-    /// The item has no `namespaceSelector`, so it selects pods of the policy's own namespace.
-    OtherNamespace {
-        /// The policy's namespace.
-        admitted: Arc<str>,
-        /// The pod's namespace.
-        actual: String,
-    },
-    /// The labels of the pod's namespace do not meet a requirement.
-    NamespaceLabel {
-        /// The pod's namespace.
-        namespace: String,
-        /// What is required.
-        requirement: Requirement,
-        /// The value it has.
-        actual: Option<String>,
-    },
-    /// The labels of the pod do not meet a requirement.
-    PodLabel {
-        /// What is required.
-        requirement: Requirement,
-        /// The value it has.
-        actual: Option<String>,
-    },
-    /// The address is not in the block.
-    OutsideBlock {
-        /// The block.
-        cidr: IpNet,
-        /// The address.
-        address: IpAddr,
-    },
-    /// The address is in an exception of the block.
-    Excepted {
-        /// The block.
-        cidr: IpNet,
-        /// The exception.
-        except: IpNet,
-        /// The address.
-        address: IpAddr,
-    },
-    /// The block or network holds the address, but it is a pod's, and the profile says that they do not apply to pods.
-    PodAddress {
-        /// The block or network.
-        cidr: IpNet,
-        /// The address.
-        address: IpAddr,
-    },
-    /// The address is in none of the networks.
-    OutsideNetworks {
-        /// The networks.
-        networks: Vec<IpNet>,
-        /// The address.
-        address: IpAddr,
-    },
-    /// The item selects nodes, and the other end is none, or none that the profile sees.
-    NotANode,
-    /// The labels of the node do not meet a requirement.
-    NodeLabel {
-        /// What is required.
-        requirement: Requirement,
-        /// The value it has.
-        actual: Option<String>,
-    },
-    /// The item lists domain names, and which addresses they stand for is not known.
-    DomainNames(Vec<String>),
-    /// The rule has fields of a later version of the API: it accepts nothing.
-    UnknownFields(Vec<String>),
-    /// The rule is applied to the Service's own address and port, and does not admit these.
-    ServiceAddress(SocketAddr),
-    /// In the words of who evaluated it: this decision was read from a file.
-    Told(String),
-}
-
-/// Why an item of `ports` does not match.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PortDifference {
-    /// What the rule lists.
-    pub listed: ListedPort,
-    /// Why it is not the flow's port.
-    pub reason: PortReason,
-}
-
-/// An item of `ports`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ListedPort {
-    /// Ports of one protocol.
-    Port(RulePort),
-    /// A port of the destination pod by its name alone.
-    Named(String),
-}
-
-/// Why an item of `ports` does not match.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PortReason {
-    /// Another protocol; the number fits.
-    OtherProtocol,
-    /// Another number (and perhaps another protocol too).
-    OtherNumber,
-    /// The destination has no port of this name and protocol, or is no pod.
-    NameUnresolved,
-    /// The destination gives this name other numbers (and perhaps the protocol differs too).
-    NameResolvesTo(Vec<u16>),
-}
-
 impl RuleStep {
     /// Whether the rule matches the flow.
     pub fn matches(&self) -> bool {
@@ -281,6 +160,26 @@ impl PolicyStep {
     /// The rules that match the flow.
     pub fn matching(&self) -> impl Iterator<Item = &RuleStep> + '_ {
         self.rules.iter().filter(|rule| rule.matches())
+    }
+
+    /// Why none of the rules matches; `None` when one does.
+    pub fn mismatch(&self) -> Option<Mismatch> {
+        if self.matching().next().is_some() {
+            return None;
+        }
+        let by_name = |difference: &PortDifference| {
+            matches!(difference.reason, PortReason::NameUnresolved | PortReason::NameResolvesTo(_))
+        };
+        let mut of_port = self.rules.iter().filter(|rule| rule.peer.is_empty()).peekable();
+        Some(if self.rules.is_empty() {
+            Mismatch::NoRules
+        } else if of_port.peek().is_none() {
+            Mismatch::Peer
+        } else if of_port.all(|rule| rule.port.iter().all(by_name)) {
+            Mismatch::NamedPort
+        } else {
+            Mismatch::Port
+        })
     }
 
     fn reference(&self, rule: Option<&RuleStep>) -> RuleRef {
@@ -362,3 +261,6 @@ impl Decision {
             && self.caveats == other.caveats
     }
 }
+
+#[cfg(test)]
+mod tests;

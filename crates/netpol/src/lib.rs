@@ -15,6 +15,7 @@ mod caveat;
 mod cluster;
 mod cluster_policy;
 mod decision;
+mod difference;
 mod evaluate;
 #[cfg(test)]
 mod fixture;
@@ -39,15 +40,15 @@ pub use caveat::Caveat;
 pub use cluster::{NamedPort, Namespace, Node, Pod};
 pub use cluster_policy::{Action, ClusterPeer, ClusterPolicy, ClusterPort, ClusterRule, PodSet, Tier};
 pub use decision::{
-    Cause, Decision, Difference, DirectionDecision, Exemption, ListedPort, NearestMiss, PeerDifference,
-    PolicyStep, PortDifference, PortReason, RuleRef, RuleStep, Verdict,
+    Cause, Decision, DirectionDecision, Exemption, Mismatch, PolicyStep, RuleRef, RuleStep, Verdict,
 };
+pub use difference::{Difference, ListedPort, NearestMiss, PeerDifference, PortDifference, PortReason};
 pub use evaluate::evaluate;
 pub use flow::{Flow, Peer, PeerKind};
 pub use index::PolicyIndex;
 pub use matrix::{
     AddressRange, Block, Change, Changed, ChangedDecisions, Changes, End, EndId, Matrix, Member, Objects,
-    Owner, PortsId, Reach, Reached,
+    Owner, PairDifference, Party, PortsId, Reach, Reached,
 };
 pub use peerwalk_model::{Direction, Protocol};
 pub use policy::{Policy, PolicyKind, PolicyRef, Ports, Rule, RulePeer, RulePort};

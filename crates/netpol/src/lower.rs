@@ -131,13 +131,18 @@ fn rule(
     }
 }
 
+/// How many problems of one object are told. Nobody corrects more at a time, and hostile objects have any number.
+const TOLD: usize = 100;
+
 /// The problems found so far. What is read after one is thrown away in the end.
 #[derive(Default)]
 struct Errors(Vec<LowerError>);
 
 impl Errors {
     fn add(&mut self, field: impl Into<String>, problem: Problem) {
-        self.0.push(LowerError { field: field.into(), problem });
+        if self.0.len() < TOLD {
+            self.0.push(LowerError { field: field.into(), problem });
+        }
     }
 
     fn none_or<T>(self, value: T) -> Result<T, LowerErrors> {

@@ -11,6 +11,7 @@
 mod blocks;
 mod build;
 mod change;
+mod diff;
 mod ends;
 mod pairs;
 mod query;
@@ -26,6 +27,7 @@ use peerwalk_model::Direction;
 
 pub use blocks::AddressRange;
 pub use change::{Change, Changed, ChangedDecisions, Changes};
+pub use diff::{PairDifference, Party};
 pub use ends::{EndId, Member, Owner};
 pub use pairs::Block;
 pub use query::{Reach, Reached};

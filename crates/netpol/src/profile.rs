@@ -10,6 +10,9 @@ pub struct Profile {
     pub name: &'static str,
     /// Whether an `ipBlock` of a NetworkPolicy applies to the addresses of pods.
     pub ip_block_matches_pods: bool,
+    /// Whether an `ipBlock` of a NetworkPolicy applies to the addresses of nodes, and so of host-network pods that count as
+    /// their nodes.
+    pub ip_block_matches_nodes: bool,
     /// Whether `networks` of a policy of the cluster apply to the addresses of pods, as its API requires.
     pub networks_match_pods: bool,
     /// What a host-network pod is to a policy.
@@ -35,6 +38,10 @@ pub enum NamedPorts {
     All,
     /// The first, in the order of containers.
     First,
+    /// The first of the protocol, in the order of containers.
+    FirstOfProtocol,
+    /// Not read in NetworkPolicies: every port of the protocol. The API requires otherwise.
+    Unread,
 }
 
 /// Where egress policies see a connection to a Service.
@@ -80,6 +87,7 @@ impl Profile {
     pub const UPSTREAM: Self = Self {
         name: "upstream",
         ip_block_matches_pods: true,
+        ip_block_matches_nodes: true,
         networks_match_pods: true,
         host_network: HostNetwork::AsNode,
         own_node: true,
@@ -96,6 +104,7 @@ impl Profile {
     pub const NP_GUARD: Self = Self {
         name: "np-guard",
         ip_block_matches_pods: false,
+        ip_block_matches_nodes: true,
         networks_match_pods: false,
         host_network: HostNetwork::Ignored,
         own_node: false,
@@ -110,29 +119,43 @@ impl Profile {
     /// count (projectcalico/calico#8885), of which those that end are not known here.
     pub const CALICO: Self = Self { name: "calico", ..Self::UPSTREAM };
 
-    /// Cilium: an `ipBlock` selects no identity of the cluster, so no pod (cilium/cilium#9209,
-    /// `Documentation/network/kubernetes/policy.rst`).
-    pub const CILIUM: Self = Self { name: "cilium", ip_block_matches_pods: false, ..Self::UPSTREAM };
+    /// Cilium: an `ipBlock` selects no identity of the cluster, so no pod and no node (cilium/cilium#9209,
+    /// `Documentation/network/kubernetes/policy.rst`; nodes with `--policy-cidr-match-mode=nodes`, which is not the default).
+    pub const CILIUM: Self = Self {
+        name: "cilium",
+        ip_block_matches_pods: false,
+        ip_block_matches_nodes: false,
+        ..Self::UPSTREAM
+    };
 
     /// Antrea: port names are those of `spec.containers`
     /// (`pkg/controller/networkpolicy/networkpolicy_controller.go`).
     pub const ANTREA: Self = Self { name: "antrea", init_container_ports: false, ..Self::UPSTREAM };
 
     /// OVN-Kubernetes: ACLs on the CIDR of a block hold pods too; an empty `namespaceSelector` holds host-network traffic
-    /// as well (ovn-org/ovn-kubernetes#3669).
-    pub const OVN_KUBERNETES: Self =
-        Self { name: "ovn-kubernetes", host_network: HostNetwork::InEveryNamespace, ..Self::UPSTREAM };
+    /// as well (ovn-org/ovn-kubernetes#3669); the name of a port is read as the number 0, which is every port of the protocol
+    /// (`addPortPolicy` in `go-controller/pkg/ovn/gress_policy.go`; ovn-kubernetes/ovn-kubernetes#2117).
+    pub const OVN_KUBERNETES: Self = Self {
+        name: "ovn-kubernetes",
+        host_network: HostNetwork::InEveryNamespace,
+        named_ports: NamedPorts::Unread,
+        ..Self::UPSTREAM
+    };
 
     /// kube-router: blocks are sets of networks that hold pods too, and a rule of its own lets the local node in
-    /// (`pkg/controllers/netpol/pod.go`).
-    pub const KUBE_ROUTER: Self = Self { name: "kube-router", ..Self::UPSTREAM };
+    /// (`pkg/controllers/netpol/pod.go`); port names are those of `spec.containers` (`grabNamedPortFromPod` in
+    /// `pkg/controllers/netpol/policy.go`).
+    pub const KUBE_ROUTER: Self = Self { name: "kube-router", init_container_ports: false, ..Self::UPSTREAM };
 
     /// The AWS VPC CNI: its controller counts host-network pods among the peers and not among the subjects
     /// (`endpoints.go` of amazon-network-policy-controller-k8s), and its agent filters egress at the pod's own interface,
-    /// before the translation of a Service's address.
+    /// before the translation of a Service's address; of a port's name the first of the protocol in `spec.containers` counts
+    /// (`LookupContainerPortAndName` in `pkg/k8s/pod_utils.go`).
     pub const AWS_VPC_CNI: Self = Self {
         name: "aws-vpc-cni",
         host_network: HostNetwork::AsPeer,
+        init_container_ports: false,
+        named_ports: NamedPorts::FirstOfProtocol,
         service_address: ServiceAddress::Original,
         ..Self::UPSTREAM
     };

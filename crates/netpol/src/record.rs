@@ -14,10 +14,8 @@ use crate::admit::telling_labels;
 use crate::caveat::Caveat;
 use crate::cluster::{Node, Pod};
 use crate::cluster_policy::{Action, Tier};
-use crate::decision::{
-    Cause, Decision, Difference, DirectionDecision, Exemption, NearestMiss, PeerDifference, PolicyStep,
-    RuleStep, Verdict,
-};
+use crate::decision::{Cause, Decision, DirectionDecision, Exemption, PolicyStep, RuleStep, Verdict};
+use crate::difference::{Difference, NearestMiss, PeerDifference};
 use crate::evaluate::decision;
 use crate::flow::{Flow, Peer, PeerKind};
 use crate::policy::PolicyRef;

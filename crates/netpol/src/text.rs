@@ -6,10 +6,8 @@ use std::fmt::{self, Display, Formatter};
 use peerwalk_model::Direction;
 
 use crate::admit::{AdmittingPeer, AdmittingRule, Fix};
-use crate::decision::{
-    Cause, Decision, Difference, Exemption, ListedPort, NearestMiss, PeerDifference, PolicyStep,
-    PortDifference, PortReason, RuleRef, Verdict,
-};
+use crate::decision::{Cause, Decision, Exemption, PolicyStep, RuleRef, Verdict};
+use crate::difference::{Difference, ListedPort, NearestMiss, PeerDifference, PortDifference, PortReason};
 use crate::selector::Requirement;
 
 /// How many policies or rules a sentence names before it only counts them.
@@ -186,6 +184,9 @@ impl Display for PeerDifference {
             }
             Self::PodAddress { cidr, address } => {
                 write!(f, "{address} in {cidr} is a pod's, and blocks do not apply to pods here")
+            }
+            Self::NodeAddress { cidr, address } => {
+                write!(f, "{address} in {cidr} is a node's, and blocks do not apply to nodes here")
             }
             Self::OutsideNetworks { networks, address } => {
                 write!(f, "{address} is in none of {}", Joined(networks))

@@ -56,3 +56,6 @@ impl Answer {
         Self { holds: !self.holds, doubts: self.doubts }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,8 @@ use super::answer::Answer;
 use super::peer::any_of;
 use crate::caveat::Caveat;
 use crate::cluster_policy::{Action, ClusterPeer, ClusterPort, ClusterRule, PodSet};
-use crate::decision::{PeerDifference, RuleStep};
+use crate::decision::RuleStep;
+use crate::difference::PeerDifference;
 use crate::flow::PeerKind;
 use crate::profile::{HostNetwork, ServiceAddress};
 use crate::selector::Selector;
@@ -170,7 +171,7 @@ impl Question<'_> {
         before: bool,
         matches: &mut Answer,
         peer: &mut Vec<PeerDifference>,
-        port: &mut Vec<crate::decision::PortDifference>,
+        port: &mut Vec<crate::difference::PortDifference>,
     ) {
         if before == matches.holds {
             return;

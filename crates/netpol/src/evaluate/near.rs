@@ -1,7 +1,8 @@
 //! How nearly a rule matched.
 
 use crate::cluster_policy::Action;
-use crate::decision::{Difference, NearestMiss, PeerDifference, PolicyStep};
+use crate::decision::PolicyStep;
+use crate::difference::{Difference, NearestMiss, PeerDifference};
 
 /// The rules that would have admitted the flow but for one thing, nearest first, then in the order of
 /// policies and rules.
@@ -49,6 +50,7 @@ fn rank(difference: &PeerDifference) -> u8 {
         | PeerDifference::OtherNamespace { .. } => 2,
         PeerDifference::Excepted { .. }
         | PeerDifference::PodAddress { .. }
+        | PeerDifference::NodeAddress { .. }
         | PeerDifference::ServiceAddress(_)
         | PeerDifference::HostNetworkPod
         | PeerDifference::DomainNames(_) => 3,

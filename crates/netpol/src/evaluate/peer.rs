@@ -11,7 +11,7 @@ use super::answer::Answer;
 use super::{Question, near};
 use crate::caveat::Caveat;
 use crate::cluster::Pod;
-use crate::decision::PeerDifference;
+use crate::difference::PeerDifference;
 use crate::flow::PeerKind;
 use crate::policy::RulePeer;
 use crate::profile::HostNetwork;
@@ -73,7 +73,13 @@ impl Question<'_> {
         let held = item.holds(address);
         let is_pod = self.peer_is_pod();
         let read = self.reads(address);
-        let holds = held && read && (!is_pod || self.profile.ip_block_matches_pods);
+        let nodes = self.node_addresses();
+        let applies = if is_pod {
+            self.profile.ip_block_matches_pods
+        } else {
+            nodes.is_empty() || self.profile.ip_block_matches_nodes
+        };
+        let holds = held && read && applies;
         let mut answer = Answer::certain(holds);
         if held && !read {
             answer.doubts.insert(Caveat::Ipv6);
@@ -81,7 +87,7 @@ impl Question<'_> {
         if is_pod && held {
             answer.doubts.insert(Caveat::IpBlockOnPodAddress);
         }
-        if self.node_addresses().iter().any(|address| item.holds(*address)) {
+        if nodes.iter().any(|address| item.holds(*address)) {
             answer.doubts.insert(Caveat::IpBlockOnNodeAddress);
         }
         // A source outside the pod network may come through a Service with a node's address instead of its own.
@@ -90,8 +96,10 @@ impl Question<'_> {
         }
         let differences = if holds {
             Vec::new()
-        } else if held {
+        } else if held && is_pod {
             vec![PeerDifference::PodAddress { cidr, address }]
+        } else if held && read {
+            vec![PeerDifference::NodeAddress { cidr, address }]
         } else {
             vec![block_difference(cidr, except, address)]
         };

@@ -7,7 +7,7 @@ use super::answer::Answer;
 use crate::caveat::Caveat;
 use crate::cluster::{NamedPort, Pod};
 use crate::cluster_policy::ClusterPort;
-use crate::decision::{ListedPort, PortDifference, PortReason};
+use crate::difference::{ListedPort, PortDifference, PortReason};
 use crate::policy::{Ports, RulePort};
 use crate::profile::NamedPorts;
 
@@ -41,7 +41,7 @@ impl Question<'_> {
         let fits = match &item.ports {
             Ports::All => true,
             Ports::Numbers(range) => range.contains(&self.flow.port),
-            Ports::Named(name) => return self.named_port(name, Some(item.protocol)),
+            Ports::Named(name) => return self.rule_named_port(item.protocol, name),
         };
         let reason = match (fits, same_protocol) {
             (true, true) => None,
@@ -56,6 +56,19 @@ impl Question<'_> {
             answer.doubts.insert(Caveat::EndPort);
         }
         (answer, reason)
+    }
+
+    /// A name in a NetworkPolicy, which not everybody reads.
+    fn rule_named_port(&self, protocol: Protocol, name: &str) -> (Answer, Option<PortReason>) {
+        let (mut resolved, reason) = self.named_port(name, Some(protocol));
+        if self.profile.named_ports != NamedPorts::Unread {
+            return (resolved, reason);
+        }
+        let fits = protocol == self.flow.protocol;
+        if fits != resolved.holds || !resolved.doubts.is_empty() {
+            resolved = Answer::doubtful(fits, Caveat::PortName);
+        }
+        (resolved, if fits { None } else { reason.or(Some(PortReason::OtherProtocol)) })
     }
 
     /// A name is resolved against the destination pod, in both directions; in a NetworkPolicy only for the item's
@@ -99,7 +112,8 @@ impl Question<'_> {
         if fitting().all(|port| port.init) {
             answer.doubts.insert(Caveat::InitContainerPort);
         }
-        let first_only = self.profile.named_ports == NamedPorts::First && !counted;
+        let first_only =
+            matches!(self.profile.named_ports, NamedPorts::First | NamedPorts::FirstOfProtocol) && !counted;
         if first_only || declared.iter().any(|port| port.number != self.flow.port) {
             answer.doubts.insert(Caveat::AmbiguousNamedPort);
         }
@@ -112,8 +126,11 @@ impl Question<'_> {
             |port: &&NamedPort| port.name == name && (self.profile.init_container_ports || !port.init);
         let mut ports = pod.named_ports.iter().filter(counted);
         match self.profile.named_ports {
-            NamedPorts::All => ports.any(fits),
+            NamedPorts::All | NamedPorts::Unread => ports.any(fits),
             NamedPorts::First => ports.next().is_some_and(fits),
+            NamedPorts::FirstOfProtocol => {
+                ports.find(|port| port.protocol == self.flow.protocol).is_some_and(fits)
+            }
         }
     }
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use crate::caveat::Caveat;
 use crate::cluster::Pod;
-use crate::decision::{Cause, Decision, Exemption, PeerDifference, Verdict};
+use crate::decision::{Cause, Decision, Exemption, Verdict};
+use crate::difference::PeerDifference;
 use crate::evaluate;
 use crate::fixture::*;
 use crate::flow::{Flow, Peer};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Everything wrong with one policy, in the order of its fields.
+/// Everything wrong with one policy, in the order of its fields, up to a hundred.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct LowerErrors(pub Vec<LowerError>);
 

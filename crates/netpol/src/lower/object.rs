@@ -91,7 +91,7 @@ impl<'a> Object<'a> {
         number
     }
 
-    /// The items of a list, each with its path; none where it is absent.
+    /// The items of a list, each with its path; none where it is absent, and of one that is too long the first.
     pub fn list(&self, errors: &mut Errors, name: &str, most: usize) -> Vec<(String, &'a Value)> {
         let path = self.at(name);
         let items = match self.get(name) {
@@ -105,7 +105,8 @@ impl<'a> Object<'a> {
         if items.len() > most {
             errors.add(path.as_str(), Problem::TooMany { given: items.len(), most });
         }
-        items.iter().enumerate().map(|(index, item)| (format!("{path}[{index}]"), item)).collect()
+        let kept = items.iter().take(most).enumerate();
+        kept.map(|(index, item)| (format!("{path}[{index}]"), item)).collect()
     }
 
     /// The same, of a list that must have an item.

@@ -53,10 +53,11 @@ impl Held {
         Self { v4: span::normal(all.v4), v6: span::normal(all.v6) }
     }
 
-    /// Everybody at these addresses.
-    pub fn peers(self, ends: &Ends, pods: bool) -> Peers {
+    /// Everybody at these addresses, pods and nodes among them or not.
+    pub fn peers(self, ends: &Ends, pods: bool, nodes: bool) -> Peers {
         let mut places = Vec::new();
-        for addresses in [pods.then_some(&ends.of_pods), Some(&ends.of_nodes)].into_iter().flatten() {
+        let inside = [pods.then_some(&ends.of_pods), nodes.then_some(&ends.of_nodes)];
+        for addresses in inside.into_iter().flatten() {
             self.places(addresses, &mut places);
         }
         Peers { inside: span::of_values(places), v4: self.v4, v6: self.v6 }

@@ -12,7 +12,7 @@ use super::blocks::AddressRange;
 use super::build::{Builder, Rows, in_order};
 use super::ends::{EndId, Member};
 use super::row::{Row, Steps};
-use super::table::{ALL, PortsId};
+use super::table::PortsId;
 use super::words::Query;
 use super::{Matrix, place};
 use crate::cluster::{Namespace, Pod};
@@ -264,7 +264,7 @@ impl Matrix {
 }
 
 fn changes(before: &Steps<u32>, after: &Steps<u32>) -> Vec<Changes<EndId>> {
-    let parts = before.differences(after).into_iter();
+    let parts = before.differences(after, |one, other| one == other).into_iter();
     let change =
         |((first, last), before, after)| Changes { first: EndId(first), last: EndId(last), before, after };
     parts.map(change).collect()
@@ -275,7 +275,7 @@ fn outside<T: Coordinate>(
     after: &Steps<T>,
     ip: impl Fn(T) -> IpAddr,
 ) -> impl Iterator<Item = (AddressRange, PortsId, PortsId)> {
-    let parts = before.differences(after).into_iter();
+    let parts = before.differences(after, |one, other| one == other).into_iter();
     parts.map(move |((first, last), before, after)| {
         (AddressRange { first: ip(first), last: ip(last) }, before, after)
     })
@@ -289,12 +289,4 @@ type Alike = (Rows, Rows, Vec<u32>);
 
 fn key(row: Option<&Arc<Row>>) -> RowKey {
     row.map(Arc::as_ptr)
-}
-
-impl Row {
-    /// That of a subject which nothing selects.
-    fn open() -> Self {
-        let (inside, v4, v6) = (Steps::constant(ALL), Steps::constant(ALL), Steps::constant(ALL));
-        Self { own_node: inside.clone(), inside, v4, v6 }
-    }
 }

@@ -1,6 +1,9 @@
 //! The ends of connections inside the cluster, each at a place on a line: pods that selectors cannot tell apart stand side
 //! by side, and namespaces as well, so that sets of ends are few intervals.
 
+mod member;
+mod select;
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,57 +11,18 @@ use std::sync::Arc;
 use peerwalk_model::Protocol;
 
 use super::Objects;
-use super::words::{Label, Labelled, Query, Words};
+use super::words::{Label, Labelled, Words};
 use crate::cluster::{NAMESPACE_NAME_LABEL, Namespace, Node, Pod};
 use crate::profile::{HostNetwork, NamedPorts, Profile};
 use crate::span::{self, Span};
+
+pub(super) use member::Addresses;
+pub use member::{EndId, Member, Owner};
 
 /// Where the half of the line begins that holds host-network pods and nodes.
 pub(super) const HOSTS: u32 = 1 << 31;
 /// All other pods, those to come as well.
 pub(super) const PODS: Span<u32> = (0, HOSTS - 1);
-
-/// A place on the line: a pod or a node at one of its addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EndId(pub(super) u32);
-
-/// A pod or a node at one of its addresses.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// Whose place it is.
-    pub owner: Owner,
-    /// The address; `None` for a pod that has none yet, or is only a template. No block holds it.
-    pub ip: Option<IpAddr>,
-    /// What selectors see of it; `None` for nodes and host-network pods that count as their nodes.
-    pub(super) class: Option<u32>,
-}
-
-/// Whose place it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Owner {
-    /// A pod; a host-network pod too.
-    Pod(Arc<Pod>),
-    /// A node itself.
-    Node(Arc<Node>),
-}
-
-impl Member {
-    /// The pod, if it is one.
-    pub fn as_pod(&self) -> Option<&Arc<Pod>> {
-        match &self.owner {
-            Owner::Pod(pod) => Some(pod),
-            Owner::Node(_) => None,
-        }
-    }
-
-    /// Whether both are places of one pod.
-    pub fn is_same_pod(&self, other: &Self) -> bool {
-        match (&self.owner, &other.owner) {
-            (Owner::Pod(one), Owner::Pod(other)) => one.is_same(other),
-            _ => false,
-        }
-    }
-}
 
 /// Pods that selectors and named ports cannot tell apart.
 #[derive(Clone, Debug)]
@@ -109,33 +73,6 @@ pub(super) struct Ends {
     pub nodes: HashMap<String, Arc<Node>>,
 }
 
-/// Who has which address, ascending.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Addresses {
-    pub v4: Vec<(u32, u32)>,
-    pub v6: Vec<(u128, u32)>,
-}
-
-impl Addresses {
-    fn push(&mut self, ip: Option<IpAddr>, place: u32) {
-        match ip.map(|ip| ip.to_canonical()) {
-            Some(IpAddr::V4(ip)) => self.v4.push((ip.into(), place)),
-            Some(IpAddr::V6(ip)) => self.v6.push((ip.into(), place)),
-            None => {}
-        }
-    }
-
-    fn sort(&mut self) {
-        self.v4.sort_unstable();
-        self.v6.sort_unstable();
-    }
-
-    fn remove(&mut self, place: u32) {
-        self.v4.retain(|entry| entry.1 != place);
-        self.v6.retain(|entry| entry.1 != place);
-    }
-}
-
 impl Ends {
     pub fn new(objects: &Objects, profile: Profile) -> Self {
         let mut ends = Self { profile, ..Self::default() };
@@ -146,6 +83,8 @@ impl Ends {
             objects.namespaces.iter().map(|namespace| namespace.name.as_str()).collect();
         names.extend(objects.pods.iter().map(|pod| pod.namespace.as_str()));
         names.extend(objects.policies.iter().map(|policy| &*policy.reference.namespace));
+        // Objects of a namespace mostly come together.
+        names.dedup();
         names.sort_unstable();
         names.dedup();
         for name in names {
@@ -161,25 +100,26 @@ impl Ends {
             }
         }
         for (namespace, pods) in (0..).zip(&by_namespace) {
-            let mut known: HashMap<Key, Vec<&Arc<Pod>>> = HashMap::new();
-            let mut order = Vec::new();
+            let mut known: HashMap<Key, usize> = HashMap::with_capacity(pods.len());
+            let mut members: Vec<Vec<&Arc<Pod>>> = Vec::new();
             for pod in pods {
                 if !ends.has_class(pod) {
                     ends.place(pod, None);
                     continue;
                 }
                 let key = (ends.words.labels(&pod.labels), ends.named(pod), pod.host_network);
-                let members = known.entry(key).or_insert_with_key(|key| {
-                    order.push(key.clone());
-                    Vec::new()
-                });
-                members.push(pod);
+                let class = *known.entry(key).or_insert(members.len());
+                if class == members.len() {
+                    members.push(Vec::new());
+                }
+                members[class].push(pod);
             }
-            for key in order {
-                let members = known.remove(&key).unwrap_or_default();
-                let class = ends.new_class(namespace, key);
-                for pod in members {
-                    ends.place(pod, Some(class));
+            let mut keys: Vec<(Key, usize)> = known.into_iter().collect();
+            keys.sort_unstable_by_key(|(_, class)| *class);
+            for (key, class) in keys {
+                let number = ends.new_class(namespace, key);
+                for pod in &members[class] {
+                    ends.place(pod, Some(number));
                 }
             }
         }
@@ -258,10 +198,13 @@ impl Ends {
         let mut found: Vec<Named> = Vec::with_capacity(pod.named_ports.len());
         for port in &pod.named_ports {
             let name = self.words.number(&port.name);
-            let again = found.iter().any(|known| known.name == name);
-            if (port.init && !self.profile.init_container_ports)
-                || (again && self.profile.named_ports == NamedPorts::First)
-            {
+            let mut before = found.iter().filter(|known| known.name == name);
+            let counts = match self.profile.named_ports {
+                NamedPorts::All | NamedPorts::Unread => true,
+                NamedPorts::First => before.next().is_none(),
+                NamedPorts::FirstOfProtocol => before.all(|known| known.protocol != port.protocol),
+            };
+            if !counts || (port.init && !self.profile.init_container_ports) {
                 continue;
             }
             found.push(Named { name, protocol: port.protocol, number: port.number });
@@ -394,46 +337,24 @@ impl Ends {
         pods.chain((HOSTS..).zip(&self.hosts)).filter_map(|(place, member)| Some((place, member.as_ref()?)))
     }
 
+    /// Those of a part of the line.
+    pub fn members_in(&self, span: Span<u32>) -> impl Iterator<Item = (u32, &Member)> {
+        let part = |line: &'_ [Option<Member>], first: u32| {
+            let from = span.0.saturating_sub(first) as usize;
+            let to = (span.1.saturating_sub(first) as usize).saturating_add(1);
+            let reaches = span.1 >= first;
+            let to = if reaches { to.min(line.len()) } else { 0 };
+            from.min(to)..to
+        };
+        let (pods, hosts) = (part(&self.pods, 0), part(&self.hosts, HOSTS));
+        let pods = pods.clone().zip(&self.pods[pods]).map(|(place, member)| (place, 0, member));
+        let hosts = hosts.clone().zip(&self.hosts[hosts]).map(|(place, member)| (place, HOSTS, member));
+        pods.chain(hosts)
+            .filter_map(|(place, first, member)| Some((first + u32::try_from(place).ok()?, member.as_ref()?)))
+    }
+
     pub fn hosts(&self) -> impl Iterator<Item = (u32, &Member)> {
         (HOSTS..).zip(&self.hosts).filter_map(|(place, member)| Some((place, member.as_ref()?)))
-    }
-
-    /// The classes of a namespace that a selector selects, ascending.
-    pub fn select_in(&self, namespace: u32, selector: &Query) -> Vec<u32> {
-        let all = self.namespaces.get(namespace as usize).map_or(&[][..], |of| &of.classes);
-        if selector.is_everything() {
-            return all.to_vec();
-        }
-        let chosen = |class: &u32| self.class_labels.matches(*class, selector);
-        match self.class_labels.candidates(selector) {
-            Some(few) if few.len() < all.len() => few
-                .iter()
-                .copied()
-                .filter(|class| self.classes[*class as usize].namespace == namespace && chosen(class))
-                .collect(),
-            _ => all.iter().copied().filter(chosen).collect(),
-        }
-    }
-
-    /// Every class of these namespaces that a selector selects.
-    pub fn select_among(&self, namespaces: &[u32], selector: &Query) -> Vec<u32> {
-        match self.class_labels.candidates(selector) {
-            Some(few) if few.len() < namespaces.len() => few
-                .iter()
-                .copied()
-                .filter(|class| {
-                    namespaces.binary_search(&self.classes[*class as usize].namespace).is_ok()
-                        && self.class_labels.matches(*class, selector)
-                })
-                .collect(),
-            _ => namespaces.iter().flat_map(|namespace| self.select_in(*namespace, selector)).collect(),
-        }
-    }
-
-    /// Where these classes stand.
-    pub fn spans(&self, classes: impl IntoIterator<Item = u32>) -> Vec<Span<u32>> {
-        let of = |class: u32| self.classes.get(class as usize).map_or(&[][..], |class| &class.spans);
-        span::normal(classes.into_iter().flat_map(|class| of(class).iter().copied()).collect())
     }
 }
 

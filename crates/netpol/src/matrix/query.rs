@@ -34,6 +34,11 @@ pub struct Reached<T> {
 }
 
 impl EndId {
+    /// Its number: pods of their own network count from 0 in the order of [`Matrix::ends`].
+    pub fn number(self) -> u32 {
+        self.0
+    }
+
     /// All places from this one to another.
     pub fn to(self, last: Self) -> impl Iterator<Item = Self> {
         (self.0..=last.0).map(Self)
@@ -90,7 +95,7 @@ impl Matrix {
                 |row| self.pieces(&row.v4, |ip| Ipv4Addr::from(ip).into()),
             ));
         }
-        if family != Some(true) && self.ends.profile.ipv6 {
+        if family != Some(true) {
             found.extend(row.map_or_else(
                 || all(Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::from(u128::MAX).into()),
                 |row| self.pieces(&row.v6, |ip| Ipv6Addr::from(ip).into()),

@@ -21,6 +21,16 @@ pub(super) struct Row {
 }
 
 impl Row {
+    /// That of a subject which nothing selects.
+    pub fn open() -> Self {
+        Self::constant(ALL)
+    }
+
+    pub fn constant(value: PortsId) -> Self {
+        let (inside, own_node) = (Steps::constant(value), Steps::constant(value));
+        Self { inside, v4: Steps::constant(value), v6: Steps::constant(value), own_node }
+    }
+
     pub fn at(&self, ip: IpAddr) -> PortsId {
         match ip.to_canonical() {
             IpAddr::V4(ip) => self.v4.at(ip.into()),
@@ -63,12 +73,16 @@ impl<T: Coordinate> Steps<T> {
         begins.zip(ends).map(|((begin, value), end)| ((begin, end), value))
     }
 
-    /// Where two lines have other values.
-    pub fn differences(&self, other: &Self) -> Vec<(Span<T>, PortsId, PortsId)> {
+    /// Where two lines have other values, by whether two of them are the same.
+    pub fn differences(
+        &self,
+        other: &Self,
+        same: impl Fn(PortsId, PortsId) -> bool,
+    ) -> Vec<(Span<T>, PortsId, PortsId)> {
         let (mut left, mut right) = (self.pieces().peekable(), other.pieces().peekable());
         let mut found: Vec<(Span<T>, PortsId, PortsId)> = Vec::new();
         while let (Some((a, before)), Some((b, after))) = (left.peek(), right.peek()) {
-            if before != after {
+            if !same(*before, *after) {
                 found.push(((a.0.max(b.0), a.1.min(b.1)), *before, *after));
             }
             let (a, b) = (a.1, b.1);

@@ -12,6 +12,7 @@ use super::words::Query;
 use crate::cluster_policy::{Action, ClusterPeer, ClusterPolicy, ClusterPort, ClusterRule, PodSet, Tier};
 use crate::policy::{Policy, Ports, Rule, RulePeer};
 use crate::port_set::PortSet;
+use crate::profile::NamedPorts;
 use crate::selector::Selector;
 use crate::span::{self, Span};
 
@@ -191,7 +192,11 @@ impl<'a> Rules<'a> {
                 }
                 let profile = self.ends.profile;
                 let held = Held::new(*cidr, except, profile.ipv6);
-                let peers = Arc::new(held.peers(self.ends, profile.ip_block_matches_pods));
+                let peers = Arc::new(held.peers(
+                    self.ends,
+                    profile.ip_block_matches_pods,
+                    profile.ip_block_matches_nodes,
+                ));
                 self.blocks.insert(peer, Arc::clone(&peers));
                 peers
             }
@@ -230,13 +235,19 @@ impl<'a> Rules<'a> {
         if rule.ports.is_empty() {
             return (PortSet::all(), Vec::new());
         }
-        let names = rule.ports.iter().filter_map(|port| match &port.ports {
-            Ports::Named(name) => {
-                Some(Name { name: self.ends.words.find(name)?, protocol: Some(port.protocol) })
-            }
+        let named = rule.ports.iter().filter_map(|port| match &port.ports {
+            Ports::Named(name) => Some((port.protocol, name)),
             _ => None,
         });
-        (PortSet::listed(&rule.ports), names.collect())
+        let numbers = PortSet::listed(&rule.ports);
+        if self.ends.profile.named_ports == NamedPorts::Unread {
+            let whole: PortSet = named.map(|(protocol, _)| (protocol, 1..=u16::MAX)).collect();
+            return (numbers.union(&whole), Vec::new());
+        }
+        let names = named.filter_map(|(protocol, name)| {
+            Some(Name { name: self.ends.words.find(name)?, protocol: Some(protocol) })
+        });
+        (numbers, names.collect())
     }
 
     /// Adds a rule. Names of ports in rules for egress stand for something else of each peer.
@@ -312,9 +323,12 @@ impl<'a> Rules<'a> {
         for rule in rules {
             let unknown = rule.peers.iter().any(|peer| matches!(peer, ClusterPeer::Unknown(_)))
                 || rule.ports.iter().any(|port| matches!(port, ClusterPort::Unknown(_)));
-            if unknown && rule.action != Action::Accept {
-                let peers = Arc::clone(&self.everybody);
-                self.share(&mut shares, &peers, PortSet::all(), Vec::new(), Action::Deny, direction);
+            if unknown {
+                // It fails closed: what would accept matches nobody, anything else denies everybody.
+                if rule.action != Action::Accept {
+                    let peers = Arc::clone(&self.everybody);
+                    self.share(&mut shares, &peers, PortSet::all(), Vec::new(), Action::Deny, direction);
+                }
                 continue;
             }
             let sets: Vec<Arc<Peers>> = rule.peers.iter().map(|peer| self.cluster_peer(peer)).collect();
@@ -348,7 +362,7 @@ impl<'a> Rules<'a> {
             }
             ClusterPeer::Networks(networks) => {
                 let held = Held::networks(networks, profile.ipv6);
-                Arc::new(held.peers(self.ends, profile.networks_match_pods))
+                Arc::new(held.peers(self.ends, profile.networks_match_pods, true))
             }
             ClusterPeer::Nodes(selector) if profile.nodes => Arc::new(self.nodes(selector)),
             ClusterPeer::Nodes(_) | ClusterPeer::DomainNames(_) | ClusterPeer::Unknown(_) => Arc::default(),

@@ -46,6 +46,11 @@ impl Table {
         self.sets.get(id.0 as usize).unwrap_or(all)
     }
 
+    /// For each number of another table, the one of the same set in this one.
+    pub fn translation(&self, other: &Self) -> Vec<Option<PortsId>> {
+        other.sets.iter().map(|set| self.ids.get(set).copied()).collect()
+    }
+
     /// What is in both sets.
     pub fn both(&self, one: PortsId, other: PortsId) -> PortSet {
         match (one, other) {

@@ -86,7 +86,7 @@ fn admits(
 
 fn is_pod(pod: &Pod, profile: Profile) -> bool {
     let as_node = matches!(profile.host_network, HostNetwork::AsNode | HostNetwork::InEveryNamespace);
-    !pod.finished && !(pod.host_network && as_node)
+    !(pod.finished || pod.host_network && as_node)
 }
 
 fn own_node(pod: &Pod, peer: &Peer, profile: Profile) -> bool {
@@ -141,7 +141,14 @@ fn peer_matches(
     };
     if let Some(block) = &item.ip_block {
         let except = block.except.clone().unwrap_or_default();
-        return (pod.is_none() || profile.ip_block_matches_pods)
+        let of_node = match &peer.kind {
+            PeerKind::Node(_) => true,
+            PeerKind::Pod(pod) => !pod.finished && !is_pod(pod, profile),
+            PeerKind::External => false,
+        };
+        let of_pod = matches!(&peer.kind, PeerKind::Pod(pod) if is_pod(pod, profile));
+        return (!of_pod || profile.ip_block_matches_pods)
+            && (!of_node || profile.ip_block_matches_nodes)
             && (peer.ip.is_ipv4() || profile.ipv6)
             && within(&block.cidr, peer.ip)
             && !except.iter().any(|part| within(part, peer.ip));
@@ -166,6 +173,7 @@ fn port_matches(item: &NetworkPolicyPort, number: u16, flow: &Flow, egress: bool
         Some(IntOrString::Int(first)) => {
             (*first..=item.end_port.unwrap_or(*first)).contains(&i32::from(number))
         }
+        Some(IntOrString::String(_)) if profile.named_ports == NamedPorts::Unread => true,
         Some(IntOrString::String(name)) => match &flow.destination.kind {
             PeerKind::Pod(pod) if !pod.finished && (!egress || is_pod(pod, profile)) => {
                 name_stands_for(pod, name, flow, profile)
@@ -180,8 +188,13 @@ fn name_stands_for(pod: &Pod, name: &str, flow: &Flow, profile: Profile) -> bool
     let named = pod.named_ports.iter().filter(|port| port.name == *name);
     let mut counted: Vec<&NamedPort> =
         named.filter(|port| profile.init_container_ports || !port.init).collect();
-    if profile.named_ports == NamedPorts::First {
-        counted.truncate(1);
+    match profile.named_ports {
+        NamedPorts::All | NamedPorts::Unread => {}
+        NamedPorts::First => counted.truncate(1),
+        NamedPorts::FirstOfProtocol => {
+            counted.retain(|port| port.protocol == flow.protocol);
+            counted.truncate(1);
+        }
     }
     counted.iter().any(|port| port.protocol == flow.protocol && port.number == flow.port)
 }

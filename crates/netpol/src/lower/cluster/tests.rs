@@ -137,13 +137,28 @@ fn networks_are_read_strictly() {
 }
 
 /// Every message names the field, the value where it has one, and the remedy.
+fn refused(table: &[((&str, Lower), String, &str)]) {
+    for (kind, spec, message) in table {
+        let errors = lowered(*kind, spec).expect_err(&format!("{} {spec} should be refused", kind.0));
+        assert_eq!(errors.to_string(), *message, "{} {spec}", kind.0);
+    }
+}
+
+fn rule(rest: &str) -> String {
+    format!("{{egress: [{{action: Deny, {rest}}}]}}")
+}
+
+fn to(peer: &str) -> String {
+    rule(&format!("to: [{peer}]"))
+}
+
+fn protocol(item: &str) -> String {
+    rule(&format!("to: [{{namespaces: {{}}}}], protocols: [{item}]"))
+}
+
 #[test]
-fn wrong_fields_are_refused() {
-    let rule = |rest: &str| format!("{{egress: [{{action: Deny, {rest}}}]}}");
-    let to = |peer: &str| rule(&format!("to: [{peer}]"));
-    let protocol = |item: &str| rule(&format!("to: [{{namespaces: {{}}}}], protocols: [{item}]"));
-    let many: String = vec!["{namespaces: {}}"; 26].join(", ");
-    let table: Vec<((&str, Lower), String, &str)> = vec![
+fn wrong_fields_of_the_spec_are_refused() {
+    refused(&[
         (CNP, "{tier: admin}".into(), "spec.tier: \"admin\" is none of its values; use Admin or Baseline"),
         (CNP, "{tier: null}".into(), "spec.tier: missing; use Admin or Baseline"),
         (
@@ -176,6 +191,13 @@ fn wrong_fields_are_refused() {
             "{subject: {namespaces: {matchLabels: {a: 1}}}}".into(),
             "spec.subject.namespaces.matchLabels.a: is a number; write a text",
         ),
+    ]);
+}
+
+#[test]
+fn wrong_rules_are_refused() {
+    let many: String = vec!["{namespaces: {}}"; 26].join(", ");
+    refused(&[
         (CNP, "{egress: {}}".into(), "spec.egress: is an object; write a list"),
         (
             ANP,
@@ -210,6 +232,17 @@ fn wrong_fields_are_refused() {
             rule(&format!("name: {}, to: [{{namespaces: {{}}}}]", "n".repeat(101))),
             "spec.egress[0].name: has 101 characters; use at most 100",
         ),
+        (
+            CNP,
+            rule("to: [{networks: [10.0.0.0/8]}], protocols: [{destinationNamedPort: http}]"),
+            "spec.egress[0]: networks, nodes and domainNames have no named ports; list numbers, or make two rules",
+        ),
+    ]);
+}
+
+#[test]
+fn wrong_peers_and_ports_are_refused() {
+    refused(&[
         (
             CNP,
             to("{}"),
@@ -254,16 +287,7 @@ fn wrong_fields_are_refused() {
             rule("to: [{namespaces: {}}], ports: [{portNumber: {protocol: ICMP, port: 8}}]"),
             "spec.egress[0].ports[0].portNumber.protocol: \"ICMP\" is not a protocol; use TCP, UDP or SCTP",
         ),
-        (
-            CNP,
-            rule("to: [{networks: [10.0.0.0/8]}], protocols: [{destinationNamedPort: http}]"),
-            "spec.egress[0]: networks, nodes and domainNames have no named ports; list numbers, or make two rules",
-        ),
-    ];
-    for (kind, spec, message) in table {
-        let errors = lowered(kind, &spec).expect_err(&format!("{} {spec} should be refused", kind.0));
-        assert_eq!(errors.to_string(), message, "{} {spec}", kind.0);
-    }
+    ]);
 }
 
 #[test]
@@ -275,6 +299,18 @@ fn every_error_is_reported() {
         fields,
         ["spec.priority", "spec.ingress[0].from[0]", "spec.egress[0].action", "spec.egress[0].to"]
     );
+}
+
+#[test]
+fn what_is_read_of_hostile_lists_is_bounded() {
+    let networks: Vec<String> = (0..100_000).map(|_| "10.0.0.0/8".to_owned()).collect();
+    let keys: Vec<Value> = (0..100_000).map(|_| json!({ "key": "", "operator": "?" })).collect();
+    let object = json!({ "metadata": { "name": "a" }, "spec": {
+        "tier": "Admin", "priority": 1, "subject": { "namespaces": { "matchExpressions": keys } },
+        "egress": [{ "action": "Deny", "to": [{ "networks": networks }] }],
+    } });
+    let errors = cluster_network_policy(&object).expect_err("nothing of it is right");
+    assert_eq!(errors.0.len(), 100);
 }
 
 #[test]

@@ -140,11 +140,9 @@ fn port_matches(item: &Value, flow: &Flow, number: u16, profile: Profile) -> boo
         (&item["portRange"], &item["portNumber"]["port"])
     };
     let number = u64::from(number);
-    match single.as_u64() {
-        Some(single) => single == number,
-        None => {
-            let end = |name: &str| range[name].as_u64().expect("an end of a range");
-            (end("start")..=end("end")).contains(&number)
-        }
+    if let Some(single) = single.as_u64() {
+        return single == number;
     }
+    let end = |name: &str| range[name].as_u64().expect("an end of a range");
+    (end("start")..=end("end")).contains(&number)
 }
