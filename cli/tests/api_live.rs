@@ -275,8 +275,7 @@ async fn without_policies_nothing_is_certain_that_one_could_turn(client: &Client
         role.contains("apiGroups: [\"networking.k8s.io\"]\n  resources: [\"networkpolicies\"]"),
         "{role}"
     );
-    // The rule admits it, and NetworkPolicies only add: that another cannot be read changes nothing.
-    ensure!(explained.code == 0, "{explained:?}");
+    ensure!(explained.code == 3, "{explained:?}");
     ensure!(explained.error.contains("networkpolicies.networking.k8s.io cannot be listed"), "{explained:?}");
     ensure!(linted.code == 2 && linted.error.contains("not all of the cluster may be read"), "{linted:?}");
     ensure!(listed.code == 3 && listed.error.contains("undecided: this holds only where none"), "{listed:?}");
