@@ -154,7 +154,8 @@ fn unreadable(cluster: &Cluster) -> Vec<Finding> {
     let problems = cluster.problems.iter().map(|problem| {
         let (message, remedy) = problem.reason.split_once("; ").unwrap_or((&problem.reason, "correct it"));
         Finding {
-            severity: Severity::Error,
+            // What is no object at all may be another file of the folder.
+            severity: if problem.field == "kind" { Severity::Note } else { Severity::Error },
             code: Code::Unreadable,
             object: problem.object.clone().unwrap_or_default(),
             source: problem.source.clone(),

@@ -104,7 +104,12 @@ impl Reader {
         let kind = object["kind"].as_str().unwrap_or(implied_kind);
         let version = object["apiVersion"].as_str().unwrap_or(implied_version);
         if kind.is_empty() {
+            // Folders hold other files too; each is told of once.
             let reason = "missing; nothing but objects of Kubernetes is read here".to_owned();
+            let last = self.cluster.problems.last();
+            if last.is_some_and(|last| last.source == source && last.reason == reason) {
+                return;
+            }
             return self.problem(source, None, "kind", reason);
         }
         if let (Some(of), Some(items)) = (kind.strip_suffix("List"), object["items"].as_array()) {

@@ -312,3 +312,12 @@ fn fields_that_there_are_not_are_told_and_the_rest_counts() {
     assert_eq!(fields, expected);
     assert_eq!(cluster.policies.len(), 1, "a server keeps the object without them");
 }
+
+#[test]
+fn a_file_of_something_else_is_told_of_once() {
+    let cluster = read(r#"[{"src":"a","dst":"b"},{"src":"b","dst":"a"}]"#);
+    assert_eq!(
+        problems(&cluster),
+        ["shop.yaml: kind: missing; nothing but objects of Kubernetes is read here"]
+    );
+}

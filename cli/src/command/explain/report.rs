@@ -117,6 +117,7 @@ struct Link {
     #[serde(flatten)]
     policy: Policy,
     outcome: String,
+    mismatch: Option<String>,
     rule: Option<Rule>,
     rules: Vec<Compared>,
 }
@@ -293,6 +294,7 @@ fn link(step: &PolicyStep) -> Link {
             None if step.tier == peerwalk_netpol::Tier::NetworkPolicy => "Isolates".to_owned(),
             None => "NoRuleMatches".to_owned(),
         },
+        mismatch: step.mismatch().map(|mismatch| format!("{mismatch:?}")),
         rule: matched.map(|rule| Rule { index: rule.index, name: named(&rule.name) }),
         rules: step.rules.iter().map(compared).collect(),
     }
