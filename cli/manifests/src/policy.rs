@@ -6,6 +6,7 @@ use k8s_openapi::api::networking::v1::{
     NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use peerwalk_netpol::foreign::KINDS;
 use peerwalk_netpol::lower::{self, LowerErrors};
 use peerwalk_netpol::{ClusterPolicy, Policy, PolicyKind};
 use serde::Deserialize;
@@ -13,21 +14,9 @@ use serde_json::{Value, json};
 
 use crate::fields::{Wrong, shown};
 
-/// Kinds of data planes' own whose policies decide beside those of Kubernetes.
-const FOREIGN: [(&str, &str); 8] = [
-    ("crd.projectcalico.org", "GlobalNetworkPolicy"),
-    ("crd.projectcalico.org", "NetworkPolicy"),
-    ("projectcalico.org", "GlobalNetworkPolicy"),
-    ("projectcalico.org", "NetworkPolicy"),
-    ("cilium.io", "CiliumClusterwideNetworkPolicy"),
-    ("cilium.io", "CiliumNetworkPolicy"),
-    ("crd.antrea.io", "ClusterNetworkPolicy"),
-    ("crd.antrea.io", "NetworkPolicy"),
-];
-
-/// Whether an object is a policy that nothing here evaluates.
+/// Whether an object is a policy of a data plane's own that nothing here evaluates.
 pub(crate) fn is_foreign(group: &str, kind: &str) -> bool {
-    FOREIGN.contains(&(group, kind))
+    KINDS.iter().any(|(name, kinds)| *name == group && kinds.contains(&kind))
 }
 
 /// The kind of the cluster's policies of this name.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use ipnet::IpNet;
-use peerwalk_netpol::{Namespace, Node, PolicyRef};
+use peerwalk_netpol::{Namespace, Node, PolicyKind, PolicyRef};
 use serde_json::Value;
 
 use crate::assemble::{Stored, Template, assemble};
@@ -137,7 +137,11 @@ impl Reader {
         let namespace = namespace.filter(|name| !name.is_empty()).unwrap_or("default");
         let head = Head { source, kind, namespace, name, of_cluster };
         if policy::is_foreign(group, kind) {
-            let reason = "not evaluated: a kind of one data plane's own; the answers are those without it";
+            // It may deny whatever is allowed, and comes before everything in some data planes.
+            let any = PolicyRef::of_cluster(PolicyKind::ClusterNetworkPolicy, format!("({})", head.shown()));
+            self.cluster.unreadable.push(any);
+            let reason =
+                "not evaluated: a kind of one data plane's own; answers that it may change are undecided";
             return self.problem(source, Some(head.shown()), "", reason.to_owned());
         }
         if (group, kind) == ("kustomize.config.k8s.io", "Kustomization") {

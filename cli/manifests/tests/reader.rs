@@ -194,6 +194,22 @@ fn policies_are_read_or_refused_with_the_field() {
     }
 }
 
+/// They may deny what is allowed.
+#[test]
+fn policies_of_a_data_planes_own_kinds_cannot_be_read() {
+    for (version, kind) in [("cilium.io/v2", "CiliumNetworkPolicy"), ("k8s.ovn.org/v1", "EgressFirewall")] {
+        let text =
+            format!("{{apiVersion: {version}, kind: {kind}, metadata: {{name: own, namespace: shop}}}}");
+        let cluster = read(&text);
+        let unreadable: Vec<String> = cluster.unreadable.iter().map(ToString::to_string).collect();
+        assert_eq!(unreadable, [format!("ClusterNetworkPolicy ({kind} shop/own)")]);
+        let told = problems(&cluster);
+        assert!(told[0].contains(kind) && told[0].contains("undecided"), "{told:?}");
+    }
+    let other = read("{apiVersion: cilium.io/v2, kind: CiliumNode, metadata: {name: n1}}");
+    assert_eq!((other.unreadable.len(), other.problems.len()), (0, 0), "of no connection");
+}
+
 #[test]
 fn an_empty_item_of_rules_admits_everybody() {
     let cluster = read(&format!("{POLICY}{{ingress: [null]}}}}"));
