@@ -248,7 +248,7 @@ impl<'a> Scene<'a> {
             Ok((self.api(object)?, name.to_owned(), object["kind"].clone()))
         });
         let life = Life::of(named.collect::<Result<_>>()?);
-        life.up_to_now().await?;
+        life.begun().await?;
         Ok(life)
     }
 

@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use futures::StreamExt as _;
 use kube::api::{Api, DynamicObject};
-use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::runtime::watcher::{self, Event, watcher};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::object::with;
 
@@ -23,6 +25,8 @@ pub(super) type Watched = (Api<DynamicObject>, String, Value);
 pub struct Life {
     objects: Vec<Watched>,
     seen: Arc<Mutex<BTreeMap<u64, Value>>>,
+    /// How many of the objects' watches have begun.
+    begun: watch::Receiver<usize>,
     watching: Vec<JoinHandle<()>>,
 }
 
@@ -34,14 +38,25 @@ fn version(object: &DynamicObject) -> Option<u64> {
 impl Life {
     pub(super) fn of(objects: Vec<Watched>) -> Self {
         let seen = Arc::new(Mutex::new(BTreeMap::new()));
+        let (listed, begun) = watch::channel(0);
         let watching = objects.iter().map(|(api, name, kind)| {
             let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
             let (api, kind, writer) = (api.clone(), kind.clone(), Arc::clone(&seen));
+            let mut listed = Some(listed.clone());
             tokio::spawn(async move {
-                let mut changes = watcher(api, config).applied_objects().boxed();
+                let mut changes = watcher(api, config).boxed();
                 while let Some(change) = changes.next().await {
-                    // The watcher begins again by itself after an error.
-                    let Ok(object) = change else { continue };
+                    let object = match change {
+                        Ok(Event::Apply(object) | Event::InitApply(object)) => object,
+                        Ok(Event::InitDone) => {
+                            if let Some(listed) = listed.take() {
+                                listed.send_modify(|number| *number += 1);
+                            }
+                            continue;
+                        }
+                        // The watcher begins again by itself after an error.
+                        Ok(Event::Init | Event::Delete(_)) | Err(_) => continue,
+                    };
                     if let (Some(version), Ok(value)) = (version(&object), serde_json::to_value(&object)) {
                         let value = with(value, &json!({ "kind": kind }));
                         writer.lock().unwrap_or_else(PoisonError::into_inner).insert(version, value);
@@ -50,7 +65,15 @@ impl Life {
             })
         });
         let watching = watching.collect();
-        Self { objects, seen, watching }
+        Self { objects, seen, begun, watching }
+    }
+
+    /// Waits until nothing that is stored from now on can be missed: a list that comes after two versions has one.
+    pub(super) async fn begun(&self) -> Result<()> {
+        let (mut begun, all) = (self.begun.clone(), self.objects.len());
+        let listed = timeout(BEHIND, begun.wait_for(|number| *number == all)).await;
+        listed.context("not every watch has begun")?.context("a watch has ended")?;
+        Ok(())
     }
 
     /// All versions up to now, those that are stored at this moment among them.
