@@ -26,10 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["peerwalk-api", "peerwalk-controller", "peerwalk-hub", "peerwalk-model", "peerwalk-webhook"],
     ),
     ("peerwalk-manifests", &["peerwalk-model", "peerwalk-netpol"]),
-    (
-        "peerwalk-cli",
-        &["peerwalk-api", "peerwalk-diagnosis", "peerwalk-manifests", "peerwalk-model", "peerwalk-netpol"],
-    ),
+    ("peerwalk-cli", &["peerwalk-api", "peerwalk-manifests", "peerwalk-model", "peerwalk-netpol"]),
     ("peerwalk-cluster", &[]),
     // Hub and judge in process: what is proven there is what they say of real kernels.
     ("peerwalk-faultlab", &["peerwalk-api", "peerwalk-controller", "peerwalk-hub", "peerwalk-model"]),

@@ -65,8 +65,8 @@ pub(super) fn partial_loss(view: &View) -> Option<Verdict> {
         let silent = address.protocol == Protocol::Tcp && address.answer == Answer::Silent;
         silent && trail.answered().is_some() && !trail.is_too_short()
     };
-    let all = failing.iter().copied().chain(view.service_addresses());
-    if !failing.is_empty() && all.into_iter().any(|address| answered_otherwise(&address)) {
+    let mut all = failing.iter().copied().chain(view.service_addresses());
+    if !failing.is_empty() && all.any(|address| answered_otherwise(&address)) {
         let mut because = about_policy(view, &failing);
         let text =
             "whether the next walk is answered would tell a path that came back from packets that are lost";

@@ -175,3 +175,24 @@ fn what_was_found_before_walks_that_could_not_run_grows_old() {
     assert_eq!(said[0], "Reachable confirmed", "{said:?}");
     assert_eq!(said[7], "ProbeStarved suspected", "{said:?}");
 }
+
+/// Walk after walk finds the same, so heartbeats alone tell of them.
+#[test]
+fn it_grows_old_as_well_where_heartbeats_tell_of_such_walks() {
+    let mut world = attached();
+    world.walk("web-1", super::peers::connected());
+    world.settle();
+    world.pass(5);
+    world.walk_with("web-1", silent(52000), starved);
+    world.settle();
+    let mut said = Vec::new();
+    for _ in 0..120 {
+        world.pass(2);
+        world.heartbeat("web-1");
+        world.tick();
+        world.settle();
+        said.push(world.verdict());
+    }
+    assert_eq!(said[0], "Reachable confirmed");
+    assert_eq!(said[119], "ProbeStarved suspected", "{said:?}");
+}
