@@ -8,12 +8,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
-use k8s_openapi::api::core::v1::Namespace;
+use anyhow::{Context as _, Result, bail, ensure};
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::Client;
-use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Request};
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Request};
 use kube::runtime::wait::{await_condition, conditions};
+use kube::{Client, ResourceExt as _};
 use peerwalk_cli::connect::Server;
 use peerwalk_cli::live::{self, Live, remedy};
 use peerwalk_cli::progress::Progress;
@@ -72,15 +73,15 @@ async fn put_as(client: &Client, object: &Value, plural: Option<&str>) -> Result
     Ok(serde_json::to_value(put)?)
 }
 
-fn pod(namespace: &str, name: &str, app: &str, ip: &str, owner: Option<Value>) -> Value {
+fn pod(namespace: &str, name: &str, app: &str) -> Value {
     let mut pod = unscheduled(namespace, name, app);
     pod["metadata"]["labels"]["pod-template-hash"] = json!("5d4");
-    if let Some(owner) = owner {
-        pod["metadata"]["ownerReferences"] = json!([owner]);
-    }
     pod["spec"]["containers"][0]["ports"] = json!([{ "name": "web", "containerPort": 8080 }]);
-    pod["status"] = json!({ "phase": "Running", "podIP": ip, "podIPs": [{ "ip": ip }] });
     pod
+}
+
+fn running(ip: &str) -> Value {
+    json!({ "phase": "Running", "podIP": ip, "podIPs": [{ "ip": ip }] })
 }
 
 fn owner(of: &Value) -> Value {
@@ -89,8 +90,8 @@ fn owner(of: &Value) -> Value {
 }
 
 fn replica_set(name: &str, app: &str, owner: Option<Value>) -> Value {
-    let container = json!({ "name": "app", "image": "none" });
-    let template = json!({ "metadata": { "labels": { "app": app } }, "spec": { "containers": [container] } });
+    let pod = pod(SHOP, name, app);
+    let template = json!({ "metadata": { "labels": pod["metadata"]["labels"] }, "spec": pod["spec"] });
     let mut set = json!({
         "apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": { "namespace": SHOP, "name": name },
         "spec": { "replicas": 1, "selector": { "matchLabels": { "app": app } }, "template": template },
@@ -99,6 +100,39 @@ fn replica_set(name: &str, app: &str, owner: Option<Value>) -> Value {
         set["metadata"]["ownerReferences"] = json!([owner]);
     }
     set
+}
+
+/// Puts the ReplicaSet into the cluster and lets its pod run. The pod is the one that the controller makes: of one
+/// made beside it either could be deleted as one too many.
+async fn put_with_its_pod(client: &Client, set: &Value, ip: &str) -> Result<()> {
+    put(client, set).await?;
+    let name = set["metadata"]["name"].as_str().context("a name")?;
+    let sets: Api<ReplicaSet> = Api::namespaced(client.clone(), SHOP);
+    let made = await_condition(sets, name, |set: Option<&ReplicaSet>| {
+        set.and_then(|set| set.status.as_ref()).is_some_and(|status| status.replicas == 1)
+    });
+    timeout(WITHIN, made).await.with_context(|| format!("{name} has no pod"))??;
+    let app = set["spec"]["selector"]["matchLabels"]["app"].as_str().context("a label")?;
+    let pods: Api<Pod> = Api::namespaced(client.clone(), SHOP);
+    let of_set = pods.list(&ListParams::default().labels(&format!("app={app}"))).await?.items;
+    let [pod] = of_set.as_slice() else { bail!("one pod of {name}: {of_set:?}") };
+    let status = json!({ "apiVersion": "v1", "kind": "Pod", "status": running(ip) });
+    let apply = PatchParams::apply("peerwalk-cli-tests").force();
+    pods.patch_status(&pod.name_any(), &apply, &Patch::Apply(status)).await?;
+    Ok(())
+}
+
+/// Waits for what other tests have deleted to be gone: it would be in one reading and not in the next.
+async fn settled(client: &Client) -> Result<()> {
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    for namespace in namespaces.list(&ListParams::default()).await? {
+        if namespace.metadata.deletion_timestamp.is_some() {
+            let (name, uid) = (namespace.name_any(), namespace.uid().context("a uid")?);
+            let gone = await_condition(namespaces.clone(), &name, conditions::is_deleted(&uid));
+            timeout(WITHIN, gone).await.with_context(|| format!("{name} is not deleted"))??;
+        }
+    }
+    Ok(())
 }
 
 /// Two namespaces with pods of every kind of owner, a Service and policies.
@@ -118,15 +152,11 @@ async fn fill(client: &Client) -> Result<()> {
     .await?;
     // Of a kind that is not served, so that nobody looks after it.
     let rollout = json!({ "apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": { "name": "web", "uid": "r" } });
-    let named = put(client, &replica_set("web-5d4", "web", Some(owner(&rollout)))).await?;
-    let alone = put(client, &replica_set("alone", "alone", None)).await?;
-    for pod in [
-        pod(SHOP, "web-5d4-a", "web", "10.244.0.11", Some(owner(&named))),
-        pod(SHOP, "alone-a", "alone", "10.244.0.12", Some(owner(&alone))),
-        pod(LEDGER, "db", "db", "10.244.0.21", None),
-    ] {
-        put(client, &pod).await?;
-    }
+    put_with_its_pod(client, &replica_set("web-5d4", "web", Some(owner(&rollout))), "10.244.0.11").await?;
+    put_with_its_pod(client, &replica_set("alone", "alone", None), "10.244.0.12").await?;
+    let mut database = pod(LEDGER, "db", "db");
+    database["status"] = running("10.244.0.21");
+    put(client, &database).await?;
     put(client, &json!({
         "apiVersion": "v1", "kind": "Service", "metadata": { "namespace": LEDGER, "name": "db" },
         "spec": { "selector": { "app": "db" }, "ports": [{ "name": "sql", "port": 5432, "targetPort": "web" }] },
@@ -160,6 +190,7 @@ async fn fill(client: &Client) -> Result<()> {
 #[tokio::test]
 async fn what_is_read_of_a_live_cluster() -> Result<()> {
     let Some(client) = crd::connect().await? else { return Ok(()) };
+    settled(&client).await?;
     fill(&client).await?;
     // What is read is the whole cluster: one after the other.
     let result = async {
@@ -198,7 +229,7 @@ async fn read_as(user: Option<&str>, namespace: Option<&str>) -> Result<Live> {
 async fn of_files(client: &Client) -> Result<Cluster> {
     let mut reader = Reader::default();
     for path in PATHS {
-        let request = Request::new(path).list(&kube::api::ListParams::default())?;
+        let request = Request::new(path).list(&ListParams::default())?;
         reader.text(path, client.request_text(request).await?.as_bytes());
     }
     Ok(reader.finish())
@@ -215,14 +246,13 @@ fn shown(cluster: &Cluster) -> String {
 
 /// What is decided of the web pod's way to the database, if both are known.
 fn web_to_db(cluster: &Cluster) -> Option<Vec<Caveat>> {
-    let pod = |name: &str| {
-        let pods = cluster.workloads.iter().flat_map(|workload| &workload.pods);
-        pods.into_iter().find(|pod| pod.name == name).map(Arc::clone)
+    let end = |ip: IpAddr| {
+        let mut pods = cluster.workloads.iter().flat_map(|workload| &workload.pods);
+        pods.find(|pod| pod.ips.contains(&ip)).map(|pod| Peer::pod(Arc::clone(pod), ip))
     };
-    let end = |name: &str, ip: IpAddr| pod(name).map(|pod| Peer::pod(pod, ip));
     let flow = Flow {
-        source: end("web-5d4-a", [10, 244, 0, 11].into())?,
-        destination: end("db", [10, 244, 0, 21].into())?,
+        source: end([10, 244, 0, 11].into())?,
+        destination: end([10, 244, 0, 21].into())?,
         protocol: Protocol::Tcp,
         // No rule admits it, so that other policies might.
         port: 8081,
@@ -311,28 +341,6 @@ async fn with_rights_in_one_namespace_it_knows_that_one(client: &Client) -> Resu
 const EXPLAIN: [&str; 7] =
     ["explain", "--from", "cli-live-shop/web", "--to", "cli-live-ledger/db:5432", "-o", "json"];
 
-/// Has the server serve a kind whose objects may have anything in them.
-async fn serve(
-    client: &Client,
-    (group, version, kind, plural): (&str, &str, &str, &str),
-    scope: &str,
-) -> Result<()> {
-    let schema = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
-    let name = format!("{plural}.{group}");
-    let definition = json!({
-        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": { "name": name, "annotations": { "api-approved.kubernetes.io": "unapproved, for a test" } },
-        "spec": {
-            "group": group, "scope": scope, "names": { "kind": kind, "plural": plural },
-            "versions": [{ "name": version, "served": true, "storage": true, "schema": { "openAPIV3Schema": schema } }],
-        },
-    });
-    put(client, &definition).await?;
-    let established = await_condition(Api::all(client.clone()), &name, conditions::is_crd_established());
-    timeout(WITHIN, established).await.context("the kind is not served")??;
-    Ok(())
-}
-
 /// Explains the way until the answer is as expected: what is served is told a moment after it is.
 async fn explained(verdict: &str) -> Result<Value> {
     let asking = async {
@@ -349,7 +357,8 @@ async fn explained(verdict: &str) -> Result<Value> {
 }
 
 async fn policies_of_other_kinds_count_where_there_are_any(client: &Client) -> Result<()> {
-    serve(client, ("cilium.io", "v2", "CiliumNetworkPolicy", "ciliumnetworkpolicies"), "Namespaced").await?;
+    let kind = ("cilium.io", "v2", "CiliumNetworkPolicy", "ciliumnetworkpolicies");
+    crd::serve(client, kind, "Namespaced").await?;
     let live = read_as(None, None).await?;
     ensure!(live.cluster.unreadable.is_empty(), "none is there: {:?}", live.cluster.unreadable);
     explained("Allowed").await?;
@@ -367,8 +376,7 @@ async fn policies_of_other_kinds_count_where_there_are_any(client: &Client) -> R
 }
 
 async fn policies_of_the_cluster_decide(client: &Client) -> Result<()> {
-    let kind = ("policy.networking.k8s.io", "v1alpha2", "ClusterNetworkPolicy", "clusternetworkpolicies");
-    serve(client, kind, "Cluster").await?;
+    crd::serve(client, crd::CLUSTER_POLICIES[0], "Cluster").await?;
     let front = json!({ "namespaces": { "matchLabels": { "team": "front" } } });
     let policy = json!({
         "apiVersion": "policy.networking.k8s.io/v1alpha2", "kind": "ClusterNetworkPolicy",

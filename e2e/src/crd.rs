@@ -10,6 +10,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::wait::{await_condition, conditions};
 use kube::{Client, Config};
 use peerwalk_cluster::{Cluster, Home};
+use serde_json::json;
 
 /// The longest wait for the API server to serve the resource.
 const ESTABLISHED_WITHIN: Duration = Duration::from_secs(30);
@@ -67,16 +68,47 @@ pub async fn own_cluster() -> Result<Option<(Client, Cluster)>> {
 
 /// Applies the CRD and waits until it is served.
 pub async fn install(client: &Client) -> Result<()> {
+    apply(client, &peerwalk_api::crd()).await
+}
+
+/// A kind of other people: its group, version, name, and its name in the plural.
+pub type Kind<'a> = (&'a str, &'a str, &'a str, &'a str);
+
+/// The policies of the cluster, which an API server need not serve.
+pub const CLUSTER_POLICIES: [Kind<'_>; 3] = [
+    (OF_KUBERNETES, "v1alpha2", "ClusterNetworkPolicy", "clusternetworkpolicies"),
+    (OF_KUBERNETES, "v1alpha1", "AdminNetworkPolicy", "adminnetworkpolicies"),
+    (OF_KUBERNETES, "v1alpha1", "BaselineAdminNetworkPolicy", "baselineadminnetworkpolicies"),
+];
+const OF_KUBERNETES: &str = "policy.networking.k8s.io";
+
+/// Has the API server serve a kind whose objects may have anything in them, `Namespaced` or `Cluster`.
+pub async fn serve(client: &Client, (group, version, kind, plural): Kind<'_>, scope: &str) -> Result<()> {
+    let schema = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {
+            "name": format!("{plural}.{group}"),
+            "annotations": { "api-approved.kubernetes.io": "unapproved, for a test" },
+        },
+        "spec": {
+            "group": group, "scope": scope, "names": { "kind": kind, "plural": plural },
+            "versions": [{ "name": version, "served": true, "storage": true, "schema": { "openAPIV3Schema": schema } }],
+        },
+    });
+    apply(client, &serde_json::from_value(definition)?).await
+}
+
+async fn apply(client: &Client, crd: &CustomResourceDefinition) -> Result<()> {
     let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let crd = peerwalk_api::crd();
-    let name = crd.metadata.name.clone().context("the CRD has a name")?;
-    crds.patch(&name, &PatchParams::apply("peerwalk-e2e").force(), &Patch::Apply(&crd))
+    let name = crd.metadata.name.clone().context("a CRD has a name")?;
+    crds.patch(&name, &PatchParams::apply("peerwalk-e2e").force(), &Patch::Apply(crd))
         .await
-        .context("cannot apply the CRD")?;
+        .with_context(|| format!("cannot apply the CRD {name}"))?;
     let established = await_condition(crds, &name, conditions::is_crd_established());
     tokio::time::timeout(ESTABLISHED_WITHIN, established)
         .await
-        .context("the CRD is not established")?
+        .with_context(|| format!("the CRD {name} is not established"))?
         .context("cannot watch the CRD")?;
     Ok(())
 }
