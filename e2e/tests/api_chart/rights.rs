@@ -13,6 +13,8 @@ const RIGHTS: &[&str] = &[
     "ClusterRole peerwalk: list watch batch/jobs",
     "ClusterRole peerwalk: list watch discovery.k8s.io/endpointslices",
     "ClusterRole peerwalk: list watch networking.k8s.io/networkpolicies",
+    "ClusterRole peerwalk: list watch policy.networking.k8s.io/clusternetworkpolicies \
+     policy.networking.k8s.io/adminnetworkpolicies policy.networking.k8s.io/baselineadminnetworkpolicies",
     "ClusterRole peerwalk: list watch peerwalk.dev/connectivitychecks",
     "ClusterRole peerwalk: list watch patch admissionregistration.k8s.io/mutatingwebhookconfigurations called peerwalk",
     // What it writes; an event that repeats is patched.

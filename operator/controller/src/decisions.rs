@@ -25,7 +25,7 @@ pub struct Decisions {
 }
 
 impl Decisions {
-    /// Policies or namespace labels changed: the arranged policies are made anew when next needed.
+    /// Policies, nodes or namespace labels changed: the arranged policies are made anew when next needed.
     pub fn forget_policies(&mut self) {
         self.policies = None;
     }
@@ -117,9 +117,16 @@ fn arrange(index: &Index) -> netpol::PolicyIndex {
     let namespaces = index
         .namespaces()
         .map(|(name, record)| netpol::Namespace { name: name.clone(), labels: record.labels.clone() });
+    let nodes = index.nodes().map(|(name, node)| flow::node_of(name, node));
+    let of_cluster = index.cluster_policies().filter_map(|(_, policy)| policy.as_ref().ok()).cloned();
     let unreadable = index
         .unreadable_policies()
         .keys()
         .map(|key| netpol::PolicyRef::network_policy(key.namespace.as_str(), key.name.as_str()));
-    netpol::PolicyIndex::new(namespaces, index.policies().cloned()).with_unreadable(unreadable)
+    let unreadable_of_cluster =
+        index.cluster_policies().filter(|(_, policy)| policy.is_err()).map(|(name, _)| name.clone());
+    netpol::PolicyIndex::new(namespaces, index.policies().cloned())
+        .with_cluster_policies(of_cluster)
+        .with_nodes(nodes)
+        .with_unreadable(unreadable.chain(unreadable_of_cluster))
 }

@@ -39,6 +39,7 @@ use crate::cluster::decode::Kind;
 use crate::cluster::record::ObjectKey;
 use crate::cluster::{Change, Index};
 use crate::decisions::Decisions;
+use crate::discovery::PolicyKinds;
 use crate::evidence::EvidenceStore;
 use crate::metrics::Metrics;
 use crate::publish::{EventRecord, StatusWrite, Written};
@@ -70,8 +71,6 @@ pub enum Input {
     Sidecar(SidecarEvent, Timestamp),
     /// A status write ended.
     Written(Written),
-    /// What discovery found that the engine cannot read: policy kinds, and groups that could not be listed.
-    UnreadableKinds(Vec<String>),
     /// What reading an entry of a ConfigMap came to that checks name for trusted roots.
     Roots(ObjectKey, String, RootsRead),
     /// The fingerprints of all roots by which pods can verify the hub.
@@ -150,7 +149,7 @@ pub struct Engine {
     checks: BTreeMap<ObjectKey, CheckState>,
     unreadable: BTreeMap<ObjectKey, Unreadable>,
     /// `None` until discovery has looked for the first time.
-    unreadable_kinds: Option<Vec<String>>,
+    policy_kinds: Option<PolicyKinds>,
     roots: Roots,
     hub_roots: HubRoots,
     touched: Touched,
@@ -238,7 +237,7 @@ impl Engine {
             plans: BTreeMap::new(),
             checks: BTreeMap::new(),
             unreadable: BTreeMap::new(),
-            unreadable_kinds: None,
+            policy_kinds: None,
             roots: Roots::new(now),
             hub_roots: HubRoots::default(),
             touched: Touched::default(),
@@ -250,7 +249,7 @@ impl Engine {
             injection: Injection::default(),
             opted_in: OptedIn::default(),
             interrupted: BTreeMap::new(),
-            unheard: Kind::ALL.into(),
+            unheard: Kind::REQUIRED.into(),
             set_at: None,
             lead: Lead::default(),
         }
@@ -270,10 +269,6 @@ impl Engine {
                 return if self.leads() { outputs } else { Vec::new() };
             }
             Input::Written(written) => return self.written(written, now).into_iter().collect(),
-            Input::UnreadableKinds(kinds) => {
-                self.touched.all |= self.unreadable_kinds.as_ref() != Some(&kinds);
-                self.unreadable_kinds = Some(kinds);
-            }
             Input::HubRoots(roots) => self.take_hub_roots(roots),
             Input::Roots(config_map, entry, read) => self.take_roots(config_map, entry, read),
             Input::Tick => return self.tick(now),
@@ -347,10 +342,32 @@ impl Engine {
                 }
                 gone.iter().map(|key| self.index.delete(kind, key)).collect()
             }
+            WatchEvent::PolicyKinds(kinds) => {
+                self.take_policy_kinds(kinds, now);
+                return;
+            }
+            WatchEvent::NotServed(kind) => {
+                self.unheard.remove(&kind);
+                self.touched.all |= self.interrupted.remove(&kind).is_some();
+                self.index.keys(kind).iter().map(|key| self.index.delete(kind, key)).collect()
+            }
         };
         for change in changes {
             self.touch(change, now);
         }
+    }
+
+    /// A kind that is served from now on may decide, and is not known before its first list is complete.
+    fn take_policy_kinds(&mut self, kinds: PolicyKinds, now: Timestamp) {
+        let known = self.policy_kinds.as_ref();
+        self.touched.all |= known != Some(&kinds);
+        for kind in &kinds.served {
+            if known.is_none_or(|known| !known.served.contains(kind)) {
+                self.unheard.insert(*kind);
+                self.interrupted.entry(*kind).or_insert(now);
+            }
+        }
+        self.policy_kinds = Some(kinds);
     }
 
     fn touch(&mut self, change: Change, now: Timestamp) {
@@ -378,16 +395,27 @@ impl Engine {
                 self.touch_service(new, now);
             }
             Change::Namespace(name) => {
-                self.decisions.forget_policies();
-                self.seen.namespace(&name, now);
                 self.opted_in.namespace(&self.index, &name, now);
-                self.touched.policies.insert(name.clone());
-                self.touched.namespaces.insert(name);
+                self.touch_policies([name], now);
             }
-            Change::Node => self.touched.all = true,
+            Change::ClusterPolicy(namespaces) => self.touch_policies(namespaces, now),
+            Change::Node => {
+                self.decisions.forget_policies();
+                self.touched.all = true;
+            }
             Change::Check(key) => {
                 self.touched.checks.insert(key);
             }
+        }
+    }
+
+    /// Policies that apply to pods of these namespaces, or what they are selected by.
+    fn touch_policies(&mut self, namespaces: impl IntoIterator<Item = String>, now: Timestamp) {
+        self.decisions.forget_policies();
+        for name in namespaces {
+            self.seen.namespace(&name, now);
+            self.touched.policies.insert(name.clone());
+            self.touched.namespaces.insert(name);
         }
     }
 

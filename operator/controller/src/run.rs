@@ -94,7 +94,6 @@ pub struct Controller {
 struct Channels {
     watch: mpsc::Receiver<watch::WatchEvent>,
     written: mpsc::Receiver<Written>,
-    kinds: mpsc::Receiver<Vec<String>>,
     roots: mpsc::Receiver<(ObjectKey, String, RootsRead)>,
     roots_sender: mpsc::Sender<(ObjectKey, String, RootsRead)>,
     events: mpsc::Sender<EventRecord>,
@@ -121,7 +120,6 @@ pub async fn run<F: FnMut(Output)>(
             Some(event) = channels.watch.recv() => inputs.push_back(Input::Watch(event)),
             Some((event, at)) = links.sidecars.recv() => inputs.push_back(Input::Sidecar(event, at)),
             Some(written) = channels.written.recv() => inputs.push_back(Input::Written(written)),
-            Some(kinds) = channels.kinds.recv() => inputs.push_back(Input::UnreadableKinds(kinds)),
             Some((map, entry, roots)) = channels.roots.recv() => {
                 inputs.push_back(Input::Roots(map, entry, roots));
             }
@@ -180,7 +178,7 @@ fn start(
     let Controller { client, metrics, .. } = controller;
     let (watch_sender, watch) = mpsc::channel(BATCH);
     let (written_sender, written) = mpsc::channel(BATCH);
-    let (kinds_sender, kinds) = mpsc::channel(1);
+    let (served_sender, served) = told::channel(BTreeSet::new());
     let (roots_sender, roots) = mpsc::channel(16);
     let (events, events_receiver) = mpsc::channel(EVENTS);
     let outbox = Outbox::default();
@@ -195,9 +193,9 @@ fn start(
     tasks.spawn(writer.map(|()| "writing statuses"));
     let publisher = publish_events(client.clone(), events_receiver, metrics.clone(), leading.clone());
     tasks.spawn(publisher.map(|()| "publishing events"));
-    tasks.spawn(discovery::watch(client.clone(), kinds_sender).map(|()| "discovery"));
-    watch::spawn(client, &watch_sender, tasks);
-    Channels { watch, written, kinds, roots, roots_sender, events, outbox }
+    tasks.spawn(discovery::watch(client.clone(), watch_sender.clone(), served_sender).map(|()| "discovery"));
+    watch::spawn(client, &watch_sender, &served, tasks);
+    Channels { watch, written, roots, roots_sender, events, outbox }
 }
 
 /// The first of the tasks to end, which none of them should.

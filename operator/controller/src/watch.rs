@@ -10,18 +10,19 @@ use std::time::Duration;
 use futures::{FutureExt as _, StreamExt as _};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::Api;
-use kube::core::DeserializeGuard;
+use kube::core::{DeserializeGuard, DynamicObject};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, ResourceExt as _};
 use serde::de::DeserializeOwned;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 use tracing::{Instrument as _, info_span, warn};
 
 use crate::cluster::decode::{
-    Decode, Kind, SlimEndpointSlice, SlimNamespace, SlimNode, SlimPod, SlimService, SomeCheck,
+    Decode, Kind, SlimEndpointSlice, SlimNamespace, SlimNode, SlimPod, SlimService, SomeCheck, cluster_policy,
 };
 use crate::cluster::record::{Named, Object, ObjectKey};
+use crate::discovery::PolicyKinds;
 use crate::run::Tasks;
 
 /// How long one watch request lasts, in seconds. A connection that died without a word is noticed 5 seconds
@@ -46,6 +47,10 @@ pub enum WatchEvent {
     Listed(Kind, BTreeSet<ObjectKey>),
     /// A kind cannot be heard of until its next list is complete.
     Interrupted(Kind),
+    /// Which kinds of policies discovery found. Those that are served are not heard of before they are listed.
+    PolicyKinds(PolicyKinds),
+    /// A kind is served no more, so there is nothing of it.
+    NotServed(Kind),
 }
 
 /// The configuration of a client whose watches notice within [`READ`] that the API server is silent: a request
@@ -60,8 +65,14 @@ pub fn bounded(mut config: kube::Config) -> kube::Config {
 }
 
 /// Starts a watch for each kind among `tasks`. They run until the channel closes. One that ends leaves its
-/// kind as it was for ever, so whoever holds the set has to look.
-pub(crate) fn spawn(client: &Client, events: &mpsc::Sender<WatchEvent>, tasks: &mut Tasks) {
+/// kind as it was for ever, so whoever holds the set has to look. Those that not every API server serves are watched
+/// while they are `served`.
+pub(crate) fn spawn(
+    client: &Client,
+    events: &mpsc::Sender<WatchEvent>,
+    served: &watch::Receiver<BTreeSet<Kind>>,
+    tasks: &mut Tasks,
+) {
     start::<SlimPod>(tasks, client, events);
     start::<SlimService>(tasks, client, events);
     start::<SlimEndpointSlice>(tasks, client, events);
@@ -69,33 +80,73 @@ pub(crate) fn spawn(client: &Client, events: &mpsc::Sender<WatchEvent>, tasks: &
     start::<SlimNode>(tasks, client, events);
     start::<DeserializeGuard<NetworkPolicy>>(tasks, client, events);
     start::<SomeCheck>(tasks, client, events);
+    for kind in Kind::OPTIONAL {
+        if let Some(resource) = kind.api_resource() {
+            let api = Api::<DynamicObject>::all_with(client.clone(), &resource);
+            let watched = Watched { api, kind, named: move |object| cluster_policy(kind, object) };
+            let span = info_span!("watch", ?kind);
+            let task = run_while_served(watched, events.clone(), served.clone());
+            tasks.spawn(task.map(|()| "watching").instrument(span));
+        }
+    }
 }
 
 fn start<K>(tasks: &mut Tasks, client: &Client, events: &mpsc::Sender<WatchEvent>)
 where
     K: Decode + kube::Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    let api = Api::<K>::all(client.clone());
-    let span = info_span!("watch", kind = %K::kind(&()));
-    tasks.spawn(run(api, events.clone()).map(|()| "watching").instrument(span));
+    let watched = Watched { api: Api::<K>::all(client.clone()), kind: K::KIND, named: K::named };
+    let span = info_span!("watch", kind = ?K::KIND);
+    let events = events.clone();
+    tasks.spawn(async move { run(&watched, &events).await }.map(|()| "watching").instrument(span));
+}
+
+/// What is watched, and what becomes of an object.
+struct Watched<K, F> {
+    api: Api<K>,
+    kind: Kind,
+    named: F,
+}
+
+/// Follows a kind whenever it is served.
+async fn run_while_served<K, F>(
+    watched: Watched<K, F>,
+    events: mpsc::Sender<WatchEvent>,
+    mut served: watch::Receiver<BTreeSet<Kind>>,
+) where
+    K: kube::Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+    F: Fn(K) -> Named<Object>,
+{
+    let kind = watched.kind;
+    // Discovery ends when nobody listens any more.
+    while served.wait_for(|kinds| kinds.contains(&kind)).await.is_ok() {
+        tokio::select! {
+            () = run(&watched, &events) => return,
+            gone = served.wait_for(|kinds| !kinds.contains(&kind)) => if gone.is_err() { return },
+        }
+        if events.send(WatchEvent::NotServed(kind)).await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Follows a kind until the channel closes. After an interruption it is told as such, and everything is listed
 /// anew: a watch that goes on where it was says nothing before the next change, so nobody would know that it is
 /// back.
-async fn run<K>(api: Api<K>, events: mpsc::Sender<WatchEvent>)
+async fn run<K, F>(watched: &Watched<K, F>, events: &mpsc::Sender<WatchEvent>)
 where
-    K: Decode + kube::Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+    K: kube::Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+    F: Fn(K) -> Named<Object>,
 {
     // It begins anew by itself when it was not asked for two minutes.
     let mut backoff = watcher::DefaultBackoff::default();
     loop {
-        match follow(api.clone(), &events).await {
+        match follow(watched, events).await {
             End::Closed => return,
             End::Interrupted(error) => {
                 let again = backoff.next().unwrap_or(LONGEST_WAIT);
                 warn!(%error, "watch interrupted, listing anew in {again:?}");
-                if events.send(WatchEvent::Interrupted(K::KIND)).await.is_err() {
+                if events.send(WatchEvent::Interrupted(watched.kind)).await.is_err() {
                     return;
                 }
                 sleep(again).await;
@@ -113,11 +164,13 @@ enum End {
 }
 
 /// Lists and watches a kind until that fails.
-async fn follow<K>(api: Api<K>, events: &mpsc::Sender<WatchEvent>) -> End
+async fn follow<K, F>(watched: &Watched<K, F>, events: &mpsc::Sender<WatchEvent>) -> End
 where
-    K: Decode + kube::Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+    K: kube::Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+    F: Fn(K) -> Named<Object>,
 {
-    let mut stream = watcher(api, watcher::Config::default().timeout(WATCH_SECONDS)).boxed();
+    let Watched { api, kind, named } = watched;
+    let mut stream = watcher(api.clone(), watcher::Config::default().timeout(WATCH_SECONDS)).boxed();
     let mut listed = BTreeSet::new();
     while let Some(event) = stream.next().await {
         let told = match event {
@@ -127,15 +180,15 @@ where
                 continue;
             }
             Ok(Event::InitApply(object)) => {
-                let object = object.named();
+                let object = named(object);
                 listed.insert(object.key.clone());
                 WatchEvent::Applied(object)
             }
-            Ok(Event::InitDone) => WatchEvent::Listed(K::KIND, std::mem::take(&mut listed)),
-            Ok(Event::Apply(object)) => WatchEvent::Applied(object.named()),
+            Ok(Event::InitDone) => WatchEvent::Listed(*kind, std::mem::take(&mut listed)),
+            Ok(Event::Apply(object)) => WatchEvent::Applied(named(object)),
             Ok(Event::Delete(object)) => {
                 let namespace = object.namespace().unwrap_or_default();
-                WatchEvent::Deleted(K::KIND, ObjectKey::new(namespace, object.name_any()))
+                WatchEvent::Deleted(*kind, ObjectKey::new(namespace, object.name_any()))
             }
         };
         if events.send(told).await.is_err() {

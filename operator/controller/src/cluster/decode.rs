@@ -1,6 +1,7 @@
 //! From watch events to records: partial types that decode only the fields we use.
 
 mod check;
+mod cluster_policy;
 mod network;
 mod pod;
 mod sidecar;
@@ -13,6 +14,7 @@ use peerwalk_netpol as netpol;
 use super::record::{Named, Object, ObjectKey};
 
 pub use check::SomeCheck;
+pub use cluster_policy::cluster_policy;
 pub use network::{SlimEndpointSlice, SlimNamespace, SlimNode, SlimService};
 pub use pod::SlimPod;
 
@@ -51,11 +53,18 @@ pub enum Kind {
     NetworkPolicy,
     /// `peerwalk.dev/v1alpha1 ConnectivityCheck`.
     Check,
+    /// `policy.networking.k8s.io/v1alpha2 ClusterNetworkPolicy`.
+    ClusterNetworkPolicy,
+    /// `policy.networking.k8s.io/v1alpha1 AdminNetworkPolicy`.
+    AdminNetworkPolicy,
+    /// `policy.networking.k8s.io/v1alpha1 BaselineAdminNetworkPolicy`.
+    BaselineAdminNetworkPolicy,
 }
 
 impl Kind {
-    /// Every kind; the index is complete once each has been listed.
-    pub const ALL: [Self; 7] = [
+    /// The kinds that every API server serves which the operator is installed at; the index is complete once each has
+    /// been listed.
+    pub const REQUIRED: [Self; 7] = [
         Self::Pod,
         Self::Service,
         Self::EndpointSlice,
@@ -64,6 +73,10 @@ impl Kind {
         Self::NetworkPolicy,
         Self::Check,
     ];
+
+    /// The kinds that are watched where discovery finds them.
+    pub const OPTIONAL: [Self; 3] =
+        [Self::ClusterNetworkPolicy, Self::AdminNetworkPolicy, Self::BaselineAdminNetworkPolicy];
 }
 
 impl Decode for DeserializeGuard<NetworkPolicy> {

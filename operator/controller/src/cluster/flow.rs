@@ -7,7 +7,7 @@ use peerwalk_model::Protocol;
 use peerwalk_netpol as netpol;
 
 use super::index::Index;
-use super::record::{EndpointSlice, Pod};
+use super::record::{EndpointSlice, Node, Pod};
 
 /// Where a connection goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,15 +65,17 @@ pub fn peer(index: &Index, address: SocketAddr, protocol: Protocol) -> netpol::P
     }
     index.node_at(ip).map_or_else(
         || netpol::Peer::external(ip),
-        |(name, node)| {
-            let node = netpol::Node {
-                name: name.clone(),
-                addresses: node.addresses.clone(),
-                ..netpol::Node::default()
-            };
-            netpol::Peer::node(Arc::new(node), ip)
-        },
+        |(name, node)| netpol::Peer::node(node_of(name, node), ip),
     )
+}
+
+/// A node, as policies see it.
+pub fn node_of(name: &str, node: &Node) -> Arc<netpol::Node> {
+    Arc::new(netpol::Node {
+        name: name.to_owned(),
+        labels: node.labels.clone(),
+        addresses: node.addresses.clone(),
+    })
 }
 
 /// The one of a node's host-network pods that listens at a port: it declares the port, or a Service has it as

@@ -36,6 +36,7 @@ pub struct Index {
     nodes: BTreeMap<String, Node>,
     policies: BTreeMap<ObjectKey, Arc<netpol::Policy>>,
     unreadable_policies: BTreeMap<ObjectKey, String>,
+    cluster_policies: BTreeMap<netpol::PolicyRef, Result<Arc<netpol::ClusterPolicy>, String>>,
     checks: BTreeMap<ObjectKey, ConnectivityCheck>,
     unreadable_checks: BTreeMap<ObjectKey, UnreadableCheck>,
     listed: BTreeSet<Kind>,
@@ -54,7 +55,10 @@ pub enum Change {
     Services(ObjectKey, ObjectKey),
     /// The policies or labels of a namespace: decisions of every pair with an end there.
     Namespace(String),
-    /// A node's addresses or readiness.
+    /// A policy of the cluster that applies or applied to pods of these namespaces: decisions of every pair with an end
+    /// there.
+    ClusterPolicy(BTreeSet<String>),
+    /// A node's labels, addresses or readiness.
     Node,
     /// A check's spec, or its removal.
     Check(ObjectKey),
@@ -97,6 +101,10 @@ impl Index {
                 let change = Change::Namespace(key.namespace.clone());
                 replace(&mut self.unreadable_policies, &key, error, change)
             }
+            Object::ClusterPolicy(kind, policy) => match kind.cluster_policy(&key.name) {
+                Some(reference) => self.set_cluster_policy(reference, Some(policy.map(Arc::from))),
+                None => Change::None,
+            },
             Object::Check(Ok(check)) => {
                 self.unreadable_checks.remove(&key);
                 self.checks.insert(key.clone(), *check);
@@ -148,13 +156,24 @@ impl Index {
                 let known = self.checks.remove(key).is_some() | self.unreadable_checks.remove(key).is_some();
                 if known { Change::Check(key.clone()) } else { Change::None }
             }
+            Kind::ClusterNetworkPolicy | Kind::AdminNetworkPolicy | Kind::BaselineAdminNetworkPolicy => {
+                match kind.cluster_policy(&key.name) {
+                    Some(reference) => self.set_cluster_policy(reference, None),
+                    None => Change::None,
+                }
+            }
         }
     }
 
     /// A list of a kind is complete: what it did not name is gone. Returns the keys to delete.
     pub fn finish_list(&mut self, kind: Kind, named: &BTreeSet<ObjectKey>) -> Vec<ObjectKey> {
         self.listed.insert(kind);
-        let keys: Vec<ObjectKey> = match kind {
+        self.keys(kind).into_iter().filter(|key| !named.contains(key)).collect()
+    }
+
+    /// The keys of all objects of a kind.
+    pub fn keys(&self, kind: Kind) -> Vec<ObjectKey> {
+        match kind {
             Kind::Pod => self.pods.keys().cloned().collect(),
             Kind::Service => self.services.keys().cloned().collect(),
             Kind::EndpointSlice => self.slices.keys().cloned().collect(),
@@ -164,13 +183,41 @@ impl Index {
                 self.policies.keys().chain(self.unreadable_policies.keys()).cloned().collect()
             }
             Kind::Check => self.checks.keys().chain(self.unreadable_checks.keys()).cloned().collect(),
-        };
-        keys.into_iter().filter(|key| !named.contains(key)).collect()
+            Kind::ClusterNetworkPolicy | Kind::AdminNetworkPolicy | Kind::BaselineAdminNetworkPolicy => {
+                let of_kind =
+                    |policy: &&netpol::PolicyRef| kind.cluster_policy(&policy.name).as_ref() == Some(policy);
+                let policies = self.cluster_policies.keys().filter(of_kind);
+                policies.map(|policy| ObjectKey::new("", &*policy.name)).collect()
+            }
+        }
     }
 
-    /// Every kind has been listed once. Before that nothing is judged and nothing is planned.
+    /// Every required kind has been listed once. Before that nothing is judged and nothing is planned.
     pub fn complete(&self) -> bool {
-        self.listed.len() == Kind::ALL.len()
+        Kind::REQUIRED.iter().all(|kind| self.listed.contains(kind))
+    }
+
+    /// What becomes of a policy of the cluster; `None` when it is gone.
+    fn set_cluster_policy(
+        &mut self,
+        reference: netpol::PolicyRef,
+        policy: Option<Result<Arc<netpol::ClusterPolicy>, String>>,
+    ) -> Change {
+        let old = match &policy {
+            Some(policy) => self.cluster_policies.insert(reference, policy.clone()),
+            None => self.cluster_policies.remove(&reference),
+        };
+        if old == policy {
+            return Change::None;
+        }
+        // Of one that cannot be read nobody knows whom it applies to.
+        let applies = |labels: &BTreeMap<String, String>| {
+            old.iter().chain(&policy).any(|policy| {
+                policy.as_ref().map_or(true, |policy| policy.subject.namespaces.matches(labels))
+            })
+        };
+        let namespaces = self.namespaces.iter().filter(|(_, namespace)| applies(&namespace.labels));
+        Change::ClusterPolicy(namespaces.map(|(name, _)| name.clone()).collect())
     }
 
     fn apply_pod(&mut self, key: ObjectKey, pod: Pod) -> Change {
@@ -321,6 +368,13 @@ impl Index {
     /// Policies that could not be read, with the reason.
     pub fn unreadable_policies(&self) -> &BTreeMap<ObjectKey, String> {
         &self.unreadable_policies
+    }
+
+    /// Every policy of the cluster; `Err` has the reason why one could not be read.
+    pub fn cluster_policies(
+        &self,
+    ) -> impl Iterator<Item = (&netpol::PolicyRef, &Result<Arc<netpol::ClusterPolicy>, String>)> {
+        self.cluster_policies.iter()
     }
 
     /// A check.

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use peerwalk_model::{PodRef, Protocol, Timestamp};
 use peerwalk_netpol as netpol;
 
+use super::decode::Kind;
 use super::sidecar::{Image, Sidecar};
 
 /// Namespace and name; the namespace is empty for what has none.
@@ -171,6 +172,8 @@ pub struct Namespace {
 /// A Node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Node {
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
     /// Its addresses.
     pub addresses: Vec<IpAddr>,
     /// `spec.podCIDRs`.
@@ -204,6 +207,8 @@ pub enum Object {
     /// A NetworkPolicy; `Err` tells why it could not be read, and then nothing about its namespace's pods
     /// is certain.
     NetworkPolicy(Result<Box<netpol::Policy>, String>),
+    /// A policy of the cluster, of one of the optional kinds; `Err` as above, and of the whole cluster.
+    ClusterPolicy(Kind, Result<Box<netpol::ClusterPolicy>, String>),
     /// A ConnectivityCheck, or what is known of one that could not be read.
     Check(Result<Box<peerwalk_api::ConnectivityCheck>, UnreadableCheck>),
 }

@@ -109,9 +109,12 @@ impl Engine {
 
     /// What policies may rest on and is not known here: kinds that nobody can read, and what was not heard of.
     pub(super) fn unreadable_policy_kinds(&self) -> Vec<String> {
-        let mut kinds = self.unreadable_kinds.clone().unwrap_or_else(|| vec![UNDISCOVERED.into()]);
+        let mut kinds = self
+            .policy_kinds
+            .as_ref()
+            .map_or_else(|| vec![UNDISCOVERED.into()], |kinds| kinds.unreadable.clone());
         let unheard = self.interrupted.keys();
-        kinds.extend(unheard.map(|kind| format!("any: the watch of {kind:?} is interrupted")));
+        kinds.extend(unheard.map(|kind| format!("any: {kind:?} is not heard of")));
         kinds
     }
 

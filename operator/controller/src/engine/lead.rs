@@ -112,7 +112,7 @@ impl Engine {
         let old = mem::replace(self, fresh);
         self.index = old.index;
         self.interrupted = old.interrupted;
-        self.unreadable_kinds = old.unreadable_kinds;
+        self.policy_kinds = old.policy_kinds;
         self.injection = old.injection;
         self.opted_in = old.opted_in;
         self.hub_roots = old.hub_roots;

@@ -10,8 +10,12 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use serde_json::json;
+use tokio::time::timeout;
 
 use super::*;
+
+/// Nothing more comes.
+const WITHIN: Duration = Duration::from_mins(1);
 
 /// What the API server does to requests, in turn.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +64,11 @@ async fn nodes(State(server): State<Arc<Server>>, RawQuery(query): RawQuery) -> 
     }
 }
 
+async fn follow_nodes(client: Client, events: mpsc::Sender<WatchEvent>) {
+    let watched = Watched { api: Api::<SlimNode>::all(client), kind: Kind::Node, named: SlimNode::named };
+    run(&watched, &events).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_interruption_is_told_and_ends_with_a_new_list() {
     use Does::{End, Fail, List};
@@ -67,15 +76,14 @@ async fn an_interruption_is_told_and_ends_with_a_new_list() {
     let server = Arc::new(Server { plan: Mutex::new(plan.into()), watches: Mutex::default() });
     let router = Router::new().route("/api/v1/nodes", get(nodes)).with_state(Arc::clone(&server));
     let (sender, mut events) = mpsc::channel(16);
-    let api = Api::<SlimNode>::all(Client::new(router, "default"));
-    let watching = tokio::spawn(run(api, sender));
+    let watching = tokio::spawn(follow_nodes(Client::new(router, "default"), sender));
     let mut told = Vec::new();
     while told.len() < 6 {
         told.push(match events.recv().await.expect("the watch goes on") {
             WatchEvent::Applied(node) => format!("applied {}", node.key),
             WatchEvent::Listed(kind, named) => format!("listed {} {kind:?}", named.len()),
             WatchEvent::Interrupted(kind) => format!("interrupted {kind:?}"),
-            other @ WatchEvent::Deleted(..) => panic!("{other:?}"),
+            other => panic!("{other:?}"),
         });
     }
     let expected = [
@@ -107,9 +115,54 @@ async fn an_api_server_that_accepts_and_says_nothing_is_an_interruption() {
     });
     let config = bounded(kube::Config::new(format!("http://{address}").parse().unwrap()));
     let (sender, mut events) = mpsc::channel(1);
-    let watching = tokio::spawn(run(Api::<SlimNode>::all(Client::try_from(config).unwrap()), sender));
-    let told = tokio::time::timeout(READ + CONNECT, events.recv()).await;
+    let watching = tokio::spawn(follow_nodes(Client::try_from(config).unwrap(), sender));
+    let told = timeout(READ + CONNECT, events.recv()).await;
     assert!(matches!(told, Ok(Some(WatchEvent::Interrupted(Kind::Node)))), "{told:?}");
     watching.abort();
     silent.abort();
+}
+
+/// Lists one policy of the cluster for ever, and nothing happens to it.
+async fn policies(RawQuery(query): RawQuery) -> Response {
+    if query.is_some_and(|query| query.contains("watch=true")) {
+        return std::future::pending().await;
+    }
+    let policy = json!({
+        "apiVersion": "policy.networking.k8s.io/v1alpha2", "kind": "ClusterNetworkPolicy",
+        "metadata": {"name": "isolate", "resourceVersion": "1"},
+        "spec": {"tier": "Admin", "priority": 1, "subject": {"namespaces": {}}},
+    });
+    let metadata = json!({"resourceVersion": "7"});
+    let list = json!({
+        "kind": "ClusterNetworkPolicyList", "apiVersion": "policy.networking.k8s.io/v1alpha2",
+        "metadata": metadata, "items": [policy],
+    });
+    Json(list).into_response()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kind_is_watched_while_it_is_served_and_told_when_it_is_no_more() {
+    let path = "/apis/policy.networking.k8s.io/v1alpha2/clusternetworkpolicies";
+    let client = Client::new(Router::new().route(path, get(policies)), "default");
+    let kind = Kind::ClusterNetworkPolicy;
+    let (serve, served) = watch::channel(BTreeSet::new());
+    let (sender, mut events) = mpsc::channel(16);
+    let api = Api::<DynamicObject>::all_with(client, &kind.api_resource().unwrap());
+    let watched = Watched { api, kind, named: move |object| cluster_policy(kind, object) };
+    let watching = tokio::spawn(run_while_served(watched, sender, served));
+    for turn in ["first", "again"] {
+        let early = timeout(WITHIN, events.recv()).await;
+        assert!(early.is_err(), "{turn}: it is not served: {early:?}");
+        serve.send_replace([kind, Kind::AdminNetworkPolicy].into());
+        let Some(WatchEvent::Applied(policy)) = events.recv().await else { panic!("{turn}: a policy") };
+        assert!(matches!(policy.value, Object::ClusterPolicy(of, Ok(_)) if of == kind), "{policy:?}");
+        let listed = events.recv().await;
+        assert!(matches!(&listed, Some(WatchEvent::Listed(of, named)) if *of == kind && named.len() == 1));
+        serve.send_replace([Kind::AdminNetworkPolicy].into());
+        let gone = events.recv().await;
+        assert!(matches!(gone, Some(WatchEvent::NotServed(of)) if of == kind), "{turn}: {gone:?}");
+    }
+    drop(serve);
+    let ended = timeout(WITHIN, watching).await;
+    assert!(ended.is_ok(), "it ends with discovery");
 }

@@ -212,6 +212,7 @@ impl Decode for SlimNode {
 
     fn decode(self) -> Object {
         Object::Node(Node {
+            labels: self.metadata.labels.unwrap_or_default(),
             addresses: self.status.addresses.iter().filter_map(|a| a.address.parse().ok()).collect(),
             pod_networks: self.spec.pod_cidrs.iter().filter_map(|cidr| cidr.parse().ok()).collect(),
             ready: is_true(&self.status.conditions, "Ready"),

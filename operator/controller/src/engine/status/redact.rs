@@ -1,5 +1,5 @@
 //! What a tenant's status leaves out of other namespaces, where the operator's configuration says so: their policies and
-//! what these say, names of their pods, and of nodes. The explanation, which only the operator's own people can
+//! what these say, those of the cluster too, names of their pods, and of nodes. The explanation, which only the operator's own people can
 //! read, stays whole.
 
 use std::borrow::Cow;
@@ -54,10 +54,13 @@ impl<'a> Discretion<'a> {
         let policy = verdict.policy.as_ref().filter(|policy| policy.namespace != self.own);
         let text = match policy {
             Some(policy) => {
-                Some(format!("an {} policy of namespace {} decides it", policy.direction, policy.namespace))
+                Some(format!("an {} policy of {} decides it", policy.direction, whose(&policy.namespace)))
             }
             None if of.is_empty() => None,
-            None => Some(format!("policies of namespace {} decide it", Vec::from_iter(of).join(", "))),
+            None => {
+                let of: Vec<String> = of.iter().map(|namespace| whose(namespace)).collect();
+                Some(format!("policies of {} decide it", of.join(", ")))
+            }
         };
         let text = text.map(|text| format!("{text}; names are shown to who may read there"));
         told.splice(0..0, text.map(|text| Because::new(Topic::Policy, text)));
@@ -65,7 +68,8 @@ impl<'a> Discretion<'a> {
         Cow::Owned(Verdict { policy, because: told, ..verdict.clone() })
     }
 
-    /// A text without the names of others, and the namespaces whose policies it names.
+    /// A text without the names of others, and the namespaces whose policies it names; an empty one for those of the
+    /// cluster.
     fn masked(&self, text: &str) -> (String, BTreeSet<String>) {
         let (mut masked, mut of, mut rest) = (String::new(), BTreeSet::new(), text);
         while let Some(begin) = rest.find(in_name) {
@@ -73,11 +77,15 @@ impl<'a> Discretion<'a> {
             let word = &rest[begin..begin + length];
             let name = word.trim_end_matches(['.', '/']);
             masked.push_str(&rest[..begin]);
+            let policy = masked.ends_with("Policy ");
+            if OF_CLUSTER.iter().any(|kind| masked.ends_with(kind)) {
+                of.insert(String::new());
+            }
             match self.hidden(name) {
                 Some(instead) => {
                     masked.push_str(&instead);
                     masked.push_str(&word[name.len()..]);
-                    if rest[..begin].ends_with("Policy ") {
+                    if policy {
                         of.extend(name.split_once('/').map(|(namespace, _)| namespace.to_owned()));
                     }
                 }
@@ -98,6 +106,14 @@ impl<'a> Discretion<'a> {
         let other = namespace != self.own && self.index.namespace(namespace).is_some();
         (other && !self.targets.contains(name)).then(|| format!("{namespace}/…"))
     }
+}
+
+/// What stands before the name of a policy of the cluster.
+const OF_CLUSTER: [&str; 2] = ["ClusterNetworkPolicy ", "AdminNetworkPolicy "];
+
+/// Whose policies those of a namespace are, of which those of the cluster have none.
+fn whose(namespace: &str) -> String {
+    if namespace.is_empty() { "the cluster".to_owned() } else { format!("namespace {namespace}") }
 }
 
 /// What names of Kubernetes are written with, and what joins them.

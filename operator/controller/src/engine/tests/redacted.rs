@@ -146,6 +146,8 @@ fn no_verdict_of_any_scenario_tells_names_of_other_namespaces() {
             told.collect::<Vec<_>>()
         };
         assert_eq!(told(&redacting.shown(&verdict)), [""; 0], "{}: {verdict:#?}", path.display());
+        let said = format!("{:?}", redacting.shown(&verdict).because);
+        assert!(!said.contains("Policy ledger/"), "{}: what their policies say: {said}", path.display());
         files += 1;
         hidden += usize::from(!told(&verdict).is_empty());
     }

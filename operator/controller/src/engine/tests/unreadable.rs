@@ -24,7 +24,7 @@ fn a_check_that_cannot_be_read_says_so_once_for_each_version() {
     assert_eq!(world.events.len(), 1, "told when it is stored: {:?}", world.events);
     assert_eq!(world.events[0].reason, "NotReadable");
     assert_eq!(world.live(60), vec![], "and then no more");
-    world.take(Input::UnreadableKinds(vec!["a".into()]));
+    world.policy_kinds(&["a"], &[]);
     assert_eq!(world.settle(), vec![], "whatever else happens");
 
     world.edit(|check| check["metadata"]["annotations"] = json!({"a": "b"}));

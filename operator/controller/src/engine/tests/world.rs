@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::cluster::decode::{
-    Decode, Kind, SlimEndpointSlice, SlimNamespace, SlimNode, SlimPod, SlimService, SomeCheck,
+    Decode, Kind, SlimEndpointSlice, SlimNamespace, SlimNode, SlimPod, SlimService, SomeCheck, cluster_policy,
 };
 use crate::cluster::sidecar::Image;
 use crate::metrics::WriteResult;
@@ -189,11 +189,18 @@ impl World {
     /// Every list is complete and names what was applied so far.
     pub fn list(&mut self) {
         let keys = self.keys();
-        for kind in Kind::ALL {
+        for kind in Kind::REQUIRED {
             let named = keys.iter().filter(|(k, _)| *k == kind).map(|(_, key)| key.clone()).collect();
             self.take(Input::Watch(WatchEvent::Listed(kind, named)));
         }
-        self.take(Input::UnreadableKinds(Vec::new()));
+        self.policy_kinds(&[], &[]);
+    }
+
+    /// Discovery found these.
+    pub fn policy_kinds(&mut self, unreadable: &[&str], served: &[Kind]) {
+        let unreadable = unreadable.iter().map(|kind| (*kind).to_owned()).collect();
+        let kinds = PolicyKinds { unreadable, served: served.iter().copied().collect() };
+        self.take(Input::Watch(WatchEvent::PolicyKinds(kinds)));
     }
 
     /// The same objects before a new engine, as after a restart of the operator.
@@ -361,6 +368,18 @@ impl World {
 
     pub fn policy_gone(&mut self, namespace: &str, name: &str) {
         self.take(Input::Watch(WatchEvent::Deleted(Kind::NetworkPolicy, ObjectKey::new(namespace, name))));
+    }
+
+    /// A policy of the cluster.
+    pub fn cluster_policy(&mut self, kind: Kind, name: &str, spec: &Value) {
+        let resource = kind.api_resource().unwrap();
+        let policy = json!({
+            "apiVersion": resource.api_version, "kind": resource.kind, "metadata": {"name": name}, "spec": spec,
+        });
+        self.take(Input::Watch(WatchEvent::Applied(cluster_policy(
+            kind,
+            serde_json::from_value(policy).unwrap(),
+        ))));
     }
 
     /// A check of pods `app=web` on Service ledger/db, with more or other fields of its spec.
@@ -615,6 +634,7 @@ fn kind_of(object: &crate::cluster::Object) -> Kind {
         Object::Namespace(_) => Kind::Namespace,
         Object::Node(_) => Kind::Node,
         Object::NetworkPolicy(_) => Kind::NetworkPolicy,
+        Object::ClusterPolicy(kind, _) => *kind,
         Object::Check(_) => Kind::Check,
     }
 }
