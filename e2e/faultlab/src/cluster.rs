@@ -17,7 +17,7 @@ use peerwalk_controller::cluster::decode::Kind;
 use peerwalk_controller::cluster::sidecar::Image;
 use peerwalk_controller::metrics::{Metrics, WriteResult};
 use peerwalk_controller::publish::Written;
-use peerwalk_controller::watch::WatchEvent;
+use peerwalk_controller::watch::{PolicyKinds, WatchEvent};
 use peerwalk_controller::{Allow, Details, Engine, Form, Input, Output, Settings, SidecarEvent};
 use peerwalk_hub::HubEvent;
 use peerwalk_model::{PodRef, Timestamp};
@@ -125,10 +125,10 @@ impl World {
             version: 1,
         };
         let mut named: Vec<(Kind, BTreeSet<ObjectKey>)> =
-            Kind::ALL.into_iter().map(|kind| (kind, BTreeSet::new())).collect();
+            Kind::REQUIRED.into_iter().map(|kind| (kind, BTreeSet::new())).collect();
         for object in objects::objects(case, setting)?.into_iter().chain([world.check.clone()]) {
             let object = objects::decoded(object)?;
-            let kind = objects::kind(&object.value);
+            let kind = object.value.kind();
             for (_, keys) in named.iter_mut().filter(|(of, _)| *of == kind) {
                 keys.insert(object.key.clone());
             }
@@ -137,7 +137,7 @@ impl World {
         for (kind, keys) in named {
             world.take(Input::Watch(WatchEvent::Listed(kind, keys)))?;
         }
-        world.take(Input::UnreadableKinds(Vec::new()))?;
+        world.take(Input::Watch(WatchEvent::PolicyKinds(PolicyKinds::default())))?;
         Ok(world)
     }
 

@@ -22,7 +22,7 @@ use crate::cluster::decode::{
     Decode, Kind, SlimEndpointSlice, SlimNamespace, SlimNode, SlimPod, SlimService, SomeCheck, cluster_policy,
 };
 use crate::cluster::record::{Named, Object, ObjectKey};
-use crate::discovery::PolicyKinds;
+pub use crate::discovery::PolicyKinds;
 use crate::run::Tasks;
 
 /// How long one watch request lasts, in seconds. A connection that died without a word is noticed 5 seconds

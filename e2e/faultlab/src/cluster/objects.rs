@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::core::DeserializeGuard;
 use peerwalk_controller::cluster::decode::{
-    Decode, Kind, SlimEndpointSlice, SlimNamespace, SlimNode, SlimPod, SlimService, SomeCheck,
+    Decode, SlimEndpointSlice, SlimNamespace, SlimNode, SlimPod, SlimService, SomeCheck,
 };
 use peerwalk_controller::cluster::{Named, Object};
 use serde_json::{Value, json};
@@ -172,17 +172,4 @@ fn decode(kind: &str, object: Value) -> Result<Named<Object>> {
         "ConnectivityCheck" => serde_json::from_value::<SomeCheck>(object)?.named(),
         other => bail!("{other:?} is no kind that is watched"),
     })
-}
-
-/// The kind of what was decoded.
-pub(super) fn kind(object: &Object) -> Kind {
-    match object {
-        Object::Pod(_) => Kind::Pod,
-        Object::Service(_) => Kind::Service,
-        Object::EndpointSlice(_) => Kind::EndpointSlice,
-        Object::Namespace(_) => Kind::Namespace,
-        Object::Node(_) => Kind::Node,
-        Object::NetworkPolicy(_) => Kind::NetworkPolicy,
-        Object::Check(_) => Kind::Check,
-    }
 }

@@ -213,6 +213,22 @@ pub enum Object {
     Check(Result<Box<peerwalk_api::ConnectivityCheck>, UnreadableCheck>),
 }
 
+impl Object {
+    /// Of which kind it is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Pod(_) => Kind::Pod,
+            Self::Service(_) => Kind::Service,
+            Self::EndpointSlice(_) => Kind::EndpointSlice,
+            Self::Namespace(_) => Kind::Namespace,
+            Self::Node(_) => Kind::Node,
+            Self::NetworkPolicy(_) => Kind::NetworkPolicy,
+            Self::ClusterPolicy(kind, _) => *kind,
+            Self::Check(_) => Kind::Check,
+        }
+    }
+}
+
 /// A ConnectivityCheck that does not fit our types, as far as it could be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnreadableCheck {

@@ -230,7 +230,7 @@ impl World {
             .objects
             .iter()
             .filter_map(|make| match make() {
-                WatchEvent::Applied(object) => Some((kind_of(&object.value), object.key)),
+                WatchEvent::Applied(object) => Some((object.value.kind(), object.key)),
                 _ => None,
             })
             .collect();
@@ -622,19 +622,5 @@ impl World {
             targets,
             transitions_lost: 0,
         }
-    }
-}
-
-fn kind_of(object: &crate::cluster::Object) -> Kind {
-    use crate::cluster::Object;
-    match object {
-        Object::Pod(_) => Kind::Pod,
-        Object::Service(_) => Kind::Service,
-        Object::EndpointSlice(_) => Kind::EndpointSlice,
-        Object::Namespace(_) => Kind::Namespace,
-        Object::Node(_) => Kind::Node,
-        Object::NetworkPolicy(_) => Kind::NetworkPolicy,
-        Object::ClusterPolicy(kind, _) => *kind,
-        Object::Check(_) => Kind::Check,
     }
 }
