@@ -103,6 +103,11 @@ pub enum ClusterPort {
 }
 
 impl ClusterPolicy {
+    /// By what policies of the cluster are ordered: the tier, the priority, and the name where those are equal.
+    pub(crate) fn order(&self) -> (Tier, u16, &PolicyRef) {
+        (self.tier, self.priority, &self.reference)
+    }
+
     /// The rules of a direction.
     pub fn rules(&self, direction: Direction) -> &[ClusterRule] {
         match direction {

@@ -7,11 +7,14 @@ use std::sync::Arc;
 
 use crate::cluster::{NAMESPACE_NAME_LABEL, Namespace, Node, Pod};
 use crate::cluster_policy::{ClusterPolicy, Tier};
-use crate::policy::{Policy, PolicyRef};
+use crate::matrix::Change;
+use crate::policy::{Policy, PolicyKind, PolicyRef};
 
-/// The policies and namespaces of a cluster at one moment. Immutable; a clone is one reference count.
+/// The policies and namespaces of a cluster at one moment. A clone is one reference count, and stays as it is whatever
+/// becomes of the other.
 ///
-/// Policies are kept by namespace, so a question touches only those that can select the pod.
+/// Policies are kept by namespace, so a question touches only those that can select the pod, and a change of one object
+/// those beside it.
 #[derive(Clone, Debug, Default)]
 pub struct PolicyIndex(Arc<Inner>);
 
@@ -26,6 +29,15 @@ struct Inner {
     of_cluster: Vec<Arc<ClusterPolicy>>,
     nodes: HashMap<String, Arc<Node>>,
     nodes_by_address: HashMap<IpAddr, Arc<Node>>,
+}
+
+impl Inner {
+    fn add_node(&mut self, node: Arc<Node>) {
+        for address in &node.addresses {
+            self.nodes_by_address.insert(address.to_canonical(), Arc::clone(&node));
+        }
+        self.nodes.insert(node.name.clone(), node);
+    }
 }
 
 impl PolicyIndex {
@@ -56,9 +68,7 @@ impl PolicyIndex {
         let given = policies.into_iter().map(|policy| (policy.reference.clone(), policy));
         let by_name: BTreeMap<PolicyRef, Arc<ClusterPolicy>> = given.collect();
         inner.of_cluster = by_name.into_values().collect();
-        inner
-            .of_cluster
-            .sort_by(|a, b| (a.tier, a.priority, &a.reference).cmp(&(b.tier, b.priority, &b.reference)));
+        inner.of_cluster.sort_by(|a, b| a.order().cmp(&b.order()));
         Self(Arc::new(inner))
     }
 
@@ -66,10 +76,7 @@ impl PolicyIndex {
     pub fn with_nodes(self, nodes: impl IntoIterator<Item = Arc<Node>>) -> Self {
         let mut inner = Arc::unwrap_or_clone(self.0);
         for node in nodes {
-            for address in &node.addresses {
-                inner.nodes_by_address.insert(address.to_canonical(), Arc::clone(&node));
-            }
-            inner.nodes.insert(node.name.clone(), node);
+            inner.add_node(node);
         }
         Self(Arc::new(inner))
     }
@@ -92,6 +99,65 @@ impl PolicyIndex {
         let mut inner = Arc::unwrap_or_clone(self.0);
         inner.unreadable.extend(policies);
         Self(Arc::new(inner))
+    }
+
+    /// Takes in what became of one object. Pods are none of this index's.
+    pub fn apply(&mut self, change: Change) {
+        let inner = Arc::make_mut(&mut self.0);
+        match change {
+            Change::Policy(reference, policy) => {
+                inner.unreadable.remove(&reference);
+                let policies = inner.policies.entry(Arc::clone(&reference.namespace)).or_default();
+                match (policies.binary_search_by(|known| known.reference.cmp(&reference)), policy) {
+                    (Ok(place), Some(policy)) => policies[place] = policy,
+                    (Ok(place), None) => drop(policies.remove(place)),
+                    (Err(place), Some(policy)) => policies.insert(place, policy),
+                    (Err(_), None) => {}
+                }
+                if policies.is_empty() {
+                    inner.policies.remove(&reference.namespace);
+                }
+            }
+            Change::ClusterPolicy(reference, policy) => {
+                inner.unreadable.remove(&reference);
+                inner.of_cluster.retain(|known| known.reference != reference);
+                if let Some(policy) = policy {
+                    let place = inner.of_cluster.partition_point(|known| known.order() < policy.order());
+                    inner.of_cluster.insert(place, policy);
+                }
+            }
+            Change::Namespace(Namespace { name, mut labels }) => {
+                labels.insert(NAMESPACE_NAME_LABEL.to_owned(), name.clone());
+                inner.namespaces.insert(name, labels);
+            }
+            Change::Pod { .. } => {}
+        }
+    }
+
+    /// Takes in that a policy exists and cannot be read; what it said before counts no more. See
+    /// [`with_unreadable`](Self::with_unreadable).
+    pub fn apply_unreadable(&mut self, policy: PolicyRef) {
+        self.apply(match policy.kind {
+            PolicyKind::NetworkPolicy => Change::Policy(policy.clone(), None),
+            _ => Change::ClusterPolicy(policy.clone(), None),
+        });
+        Arc::make_mut(&mut self.0).unreadable.insert(policy);
+    }
+
+    /// Takes in what became of a node, `None` when it is gone.
+    pub fn apply_node(&mut self, name: &str, node: Option<Arc<Node>>) {
+        let inner = Arc::make_mut(&mut self.0);
+        if let Some(known) = inner.nodes.remove(name) {
+            for address in known.addresses.iter().map(IpAddr::to_canonical) {
+                // Another node may have taken it over.
+                if inner.nodes_by_address.get(&address).is_some_and(|node| node.name == name) {
+                    inner.nodes_by_address.remove(&address);
+                }
+            }
+        }
+        if let Some(node) = node {
+            inner.add_node(node);
+        }
     }
 
     /// The policies of a namespace, ordered by name.

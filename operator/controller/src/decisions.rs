@@ -20,16 +20,10 @@ const HISTORY: usize = 8;
 /// Decisions by source pod and destination.
 #[derive(Debug, Default)]
 pub struct Decisions {
-    policies: Option<netpol::PolicyIndex>,
     pairs: BTreeMap<PodRef, BTreeMap<Destination, EndpointDecision>>,
 }
 
 impl Decisions {
-    /// Policies, nodes or namespace labels changed: the arranged policies are made anew when next needed.
-    pub fn forget_policies(&mut self) {
-        self.policies = None;
-    }
-
     /// Decides a pair anew. Returns whether the outcome changed at this very moment: whoever asks next, for
     /// another target that leads to the same address, is told as well.
     pub fn decide(
@@ -39,7 +33,7 @@ impl Decisions {
         to: Destination,
         now: Timestamp,
     ) -> bool {
-        let Some(decision) = self.once(index, source, to) else {
+        let Some(decision) = once(index, source, to) else {
             // An address that is translated by now is none that policies are asked about.
             if let Some(pairs) = self.pairs.get_mut(&source.id) {
                 pairs.remove(&to);
@@ -103,30 +97,11 @@ impl Decisions {
     pub fn remove(&mut self, source: &PodRef) {
         self.pairs.remove(source);
     }
-
-    /// One decision outside any history, such as that for the way to the hub. `None` when the source has no
-    /// address of the destination's family.
-    pub fn once(&mut self, index: &Index, source: &Pod, to: Destination) -> Option<netpol::Decision> {
-        let policies = self.policies.get_or_insert_with(|| arrange(index));
-        let flow = flow::new(index, source, to)?;
-        Some(netpol::evaluate(policies, &flow, &netpol::Profile::UPSTREAM))
-    }
 }
 
-fn arrange(index: &Index) -> netpol::PolicyIndex {
-    let namespaces = index
-        .namespaces()
-        .map(|(name, record)| netpol::Namespace { name: name.clone(), labels: record.labels.clone() });
-    let nodes = index.nodes().map(|(name, node)| flow::node_of(name, node));
-    let of_cluster = index.cluster_policies().filter_map(|(_, policy)| policy.as_ref().ok()).cloned();
-    let unreadable = index
-        .unreadable_policies()
-        .keys()
-        .map(|key| netpol::PolicyRef::network_policy(key.namespace.as_str(), key.name.as_str()));
-    let unreadable_of_cluster =
-        index.cluster_policies().filter(|(_, policy)| policy.is_err()).map(|(name, _)| name.clone());
-    netpol::PolicyIndex::new(namespaces, index.policies().cloned())
-        .with_cluster_policies(of_cluster)
-        .with_nodes(nodes)
-        .with_unreadable(unreadable.chain(unreadable_of_cluster))
+/// One decision outside any history, such as that for the way to the hub. `None` when the source has no address of the
+/// destination's family.
+pub fn once(index: &Index, source: &Pod, to: Destination) -> Option<netpol::Decision> {
+    let flow = flow::new(index, source, to)?;
+    Some(netpol::evaluate(index.policies(), &flow, &netpol::Profile::UPSTREAM))
 }

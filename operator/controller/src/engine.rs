@@ -398,11 +398,8 @@ impl Engine {
                 self.opted_in.namespace(&self.index, &name, now);
                 self.touch_policies([name], now);
             }
-            Change::ClusterPolicy(namespaces) => self.touch_policies(namespaces, now),
-            Change::Node => {
-                self.decisions.forget_policies();
-                self.touched.all = true;
-            }
+            Change::Policy(namespaces) => self.touch_policies(namespaces, now),
+            Change::Node => self.touched.all = true,
             Change::Check(key) => {
                 self.touched.checks.insert(key);
             }
@@ -411,7 +408,6 @@ impl Engine {
 
     /// Policies that apply to pods of these namespaces, or what they are selected by.
     fn touch_policies(&mut self, namespaces: impl IntoIterator<Item = String>, now: Timestamp) {
-        self.decisions.forget_policies();
         for name in namespaces {
             self.seen.namespace(&name, now);
             self.touched.policies.insert(name.clone());

@@ -172,6 +172,13 @@ where
     let Watched { api, kind, named } = watched;
     let mut stream = watcher(api.clone(), watcher::Config::default().timeout(WATCH_SECONDS)).boxed();
     let mut listed = BTreeSet::new();
+    let named = |object| {
+        let object = named(object);
+        if let Object::NetworkPolicy(Err(error)) | Object::ClusterPolicy(_, Err(error)) = &object.value {
+            warn!(policy = %object.key, %error, "cannot be read: nothing that it may decide is certain");
+        }
+        object
+    };
     while let Some(event) = stream.next().await {
         let told = match event {
             Err(error) => return End::Interrupted(error),

@@ -42,7 +42,7 @@ pub(super) fn matrix(objects: &Objects, profile: Profile) -> Matrix {
 
 /// Sorts policies of the cluster as they are asked.
 pub(super) fn in_order(policies: &mut [Arc<ClusterPolicy>]) {
-    policies.sort_by(|a, b| (a.tier, a.priority, &a.reference).cmp(&(b.tier, b.priority, &b.reference)));
+    policies.sort_by(|a, b| a.order().cmp(&b.order()));
 }
 
 /// The rows of a class: egress, ingress.

@@ -1,11 +1,12 @@
 //! One change after another against everything from scratch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use peerwalk_netpol::{
-    Change, Changed, Direction, End, EndId, Matrix, Member, Namespace, Objects, Owner, Pod, PortSet, Profile,
+    Change, Changed, Direction, End, EndId, Matrix, Member, Namespace, Objects, Owner, Pod, PolicyIndex,
+    PortSet, Profile, evaluate,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -176,6 +177,48 @@ fn follow(cluster: &Cluster, spare: &Cluster, steps: &[Step], profile: Profile) 
     Ok(())
 }
 
+/// Takes each step into an index of policies, which answers as one that is made of all there is.
+fn answers_follow(cluster: &Cluster, spare: &Cluster, steps: &[Step]) -> Result<(), TestCaseError> {
+    let (mut objects, spare_objects) = (objects(cluster), objects(spare));
+    let (mut index, mut unreadable) = (cluster.index(), BTreeSet::new());
+    for step_ in steps {
+        let before = objects.clone();
+        let Some(change) = step(&mut objects, &spare_objects, step_) else { continue };
+        let text = format!("{change:?}");
+        match &change {
+            // Some cannot be read as they have become.
+            Change::Policy(policy, Some(_)) | Change::ClusterPolicy(policy, Some(_)) if step_.0 % 3 == 0 => {
+                objects = before;
+                objects.policies.retain(|known| known.reference != *policy);
+                objects.cluster_policies.retain(|known| known.reference != *policy);
+                unreadable.insert(policy.clone());
+                index.apply_unreadable(policy.clone());
+            }
+            Change::Policy(policy, _) | Change::ClusterPolicy(policy, _) => {
+                unreadable.remove(policy);
+                index.apply(change);
+            }
+            _ => index.apply(change),
+        }
+        let node = step_.1.get(&spare_objects.nodes);
+        objects.nodes.retain(|known| known.name != node.name);
+        let comes = step_.0 % 2 == 0;
+        objects.nodes.extend(comes.then(|| Arc::clone(node)));
+        index.apply_node(&node.name, comes.then(|| Arc::clone(node)));
+        let scratch = PolicyIndex::new(objects.namespaces.clone(), objects.policies.iter().cloned())
+            .with_cluster_policies(objects.cluster_policies.iter().cloned())
+            .with_nodes(objects.nodes.iter().cloned())
+            .with_unreadable(unreadable.iter().cloned());
+        for flow in cluster.flows.iter().chain(&spare.flows) {
+            for profile in [&PROFILES[3], &Profile::OVN_KUBERNETES] {
+                let expected = evaluate(&scratch, flow, profile);
+                prop_assert_eq!(evaluate(&index, flow, profile), expected, "{} after {}", flow, text);
+            }
+        }
+    }
+    Ok(())
+}
+
 proptest! {
     #[test]
     fn one_change_after_another_is_as_from_scratch(
@@ -186,5 +229,14 @@ proptest! {
         for profile in [PROFILES[3], Profile::OVN_KUBERNETES, Profile::NP_GUARD] {
             follow(&cluster, &spare, &steps, profile)?;
         }
+    }
+
+    #[test]
+    fn an_index_of_policies_follows_changes(
+        cluster in cluster(),
+        spare in cluster(),
+        steps in proptest::collection::vec(any::<Step>(), 1..6),
+    ) {
+        answers_follow(&cluster, &spare, &steps)?;
     }
 }

@@ -2,20 +2,22 @@
 
 mod made;
 mod places;
+mod policies;
 mod roots;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use peerwalk_api::ConnectivityCheck;
 use peerwalk_netpol as netpol;
 
 use super::decode::Kind;
+use super::flow;
 use super::record::{
     EndpointSlice, Named, Namespace, Node, Object, ObjectKey, Pod, Service, UnreadableCheck,
 };
 use made::Made;
+use policies::{Policies, Policy};
 use roots::carried;
 
 /// The records of every watched kind.
@@ -34,9 +36,7 @@ pub struct Index {
     slices_of: BTreeMap<ObjectKey, BTreeSet<String>>,
     namespaces: BTreeMap<String, Namespace>,
     nodes: BTreeMap<String, Node>,
-    policies: BTreeMap<ObjectKey, Arc<netpol::Policy>>,
-    unreadable_policies: BTreeMap<ObjectKey, String>,
-    cluster_policies: BTreeMap<netpol::PolicyRef, Result<Arc<netpol::ClusterPolicy>, String>>,
+    policies: Policies,
     checks: BTreeMap<ObjectKey, ConnectivityCheck>,
     unreadable_checks: BTreeMap<ObjectKey, UnreadableCheck>,
     listed: BTreeSet<Kind>,
@@ -53,11 +53,10 @@ pub enum Change {
     Service(ObjectKey),
     /// An EndpointSlice went from one Service to another.
     Services(ObjectKey, ObjectKey),
-    /// The policies or labels of a namespace: decisions of every pair with an end there.
+    /// The labels of a namespace: decisions of every pair with an end there.
     Namespace(String),
-    /// A policy of the cluster that applies or applied to pods of these namespaces: decisions of every pair with an end
-    /// there.
-    ClusterPolicy(BTreeSet<String>),
+    /// A policy that applies or applied to pods of these namespaces: decisions of every pair with an end there.
+    Policy(BTreeSet<String>),
     /// A node's labels, addresses or readiness.
     Node,
     /// A check's spec, or its removal.
@@ -88,23 +87,20 @@ impl Index {
             Object::Service(service) => self.apply_service(key, service),
             Object::EndpointSlice(slice) => self.apply_slice(&key, slice),
             Object::Namespace(value) => {
+                let (name, labels) = (key.name.clone(), value.labels.clone());
+                self.policies.index.apply(netpol::Change::Namespace(netpol::Namespace { name, labels }));
                 replace(&mut self.namespaces, &key.name.clone(), value, Change::Namespace(key.name))
             }
-            Object::Node(node) => replace(&mut self.nodes, &key.name, node, Change::Node),
-            Object::NetworkPolicy(Ok(policy)) => {
-                self.unreadable_policies.remove(&key);
-                let change = Change::Namespace(key.namespace.clone());
-                replace(&mut self.policies, &key, Arc::new(*policy), change)
+            Object::Node(node) => {
+                self.policies.index.apply_node(&key.name, Some(flow::node_of(&key.name, &node)));
+                replace(&mut self.nodes, &key.name, node, Change::Node)
             }
-            Object::NetworkPolicy(Err(error)) => {
-                self.policies.remove(&key);
-                let change = Change::Namespace(key.namespace.clone());
-                replace(&mut self.unreadable_policies, &key, error, change)
+            Object::NetworkPolicy(policy) => {
+                self.set_policy(Kind::NetworkPolicy, &key, Some(Policy::of_namespace(policy)))
             }
-            Object::ClusterPolicy(kind, policy) => match kind.cluster_policy(&key.name) {
-                Some(reference) => self.set_cluster_policy(reference, Some(policy.map(Arc::from))),
-                None => Change::None,
-            },
+            Object::ClusterPolicy(kind, policy) => {
+                self.set_policy(kind, &key, Some(Policy::of_cluster(policy)))
+            }
             Object::Check(Ok(check)) => {
                 self.unreadable_checks.remove(&key);
                 self.checks.insert(key.clone(), *check);
@@ -144,24 +140,22 @@ impl Index {
             }
             Kind::EndpointSlice => self.delete_slice(key),
             Kind::Namespace => {
+                let gone = netpol::Namespace { name: key.name.clone(), ..netpol::Namespace::default() };
+                self.policies.index.apply(netpol::Change::Namespace(gone));
                 removed(self.namespaces.remove(&key.name).is_some(), Change::Namespace(key.name.clone()))
             }
-            Kind::Node => removed(self.nodes.remove(&key.name).is_some(), Change::Node),
-            Kind::NetworkPolicy => {
-                let known =
-                    self.policies.remove(key).is_some() | self.unreadable_policies.remove(key).is_some();
-                if known { Change::Namespace(key.namespace.clone()) } else { Change::None }
+            Kind::Node => {
+                self.policies.index.apply_node(&key.name, None);
+                removed(self.nodes.remove(&key.name).is_some(), Change::Node)
             }
             Kind::Check => {
                 let known = self.checks.remove(key).is_some() | self.unreadable_checks.remove(key).is_some();
                 if known { Change::Check(key.clone()) } else { Change::None }
             }
-            Kind::ClusterNetworkPolicy | Kind::AdminNetworkPolicy | Kind::BaselineAdminNetworkPolicy => {
-                match kind.cluster_policy(&key.name) {
-                    Some(reference) => self.set_cluster_policy(reference, None),
-                    None => Change::None,
-                }
-            }
+            Kind::NetworkPolicy
+            | Kind::ClusterNetworkPolicy
+            | Kind::AdminNetworkPolicy
+            | Kind::BaselineAdminNetworkPolicy => self.set_policy(kind, key, None),
         }
     }
 
@@ -179,15 +173,13 @@ impl Index {
             Kind::EndpointSlice => self.slices.keys().cloned().collect(),
             Kind::Namespace => self.namespaces.keys().map(|n| ObjectKey::new("", n)).collect(),
             Kind::Node => self.nodes.keys().map(|n| ObjectKey::new("", n)).collect(),
-            Kind::NetworkPolicy => {
-                self.policies.keys().chain(self.unreadable_policies.keys()).cloned().collect()
-            }
             Kind::Check => self.checks.keys().chain(self.unreadable_checks.keys()).cloned().collect(),
-            Kind::ClusterNetworkPolicy | Kind::AdminNetworkPolicy | Kind::BaselineAdminNetworkPolicy => {
-                let of_kind =
-                    |policy: &&netpol::PolicyRef| kind.cluster_policy(&policy.name).as_ref() == Some(policy);
-                let policies = self.cluster_policies.keys().filter(of_kind);
-                policies.map(|policy| ObjectKey::new("", &*policy.name)).collect()
+            Kind::NetworkPolicy
+            | Kind::ClusterNetworkPolicy
+            | Kind::AdminNetworkPolicy
+            | Kind::BaselineAdminNetworkPolicy => {
+                let policies = kind.policy_kind().into_iter().flat_map(|kind| self.policies.of_kind(kind));
+                policies.map(|policy| ObjectKey::new(&*policy.namespace, &*policy.name)).collect()
             }
         }
     }
@@ -197,27 +189,30 @@ impl Index {
         Kind::REQUIRED.iter().all(|kind| self.listed.contains(kind))
     }
 
-    /// What becomes of a policy of the cluster; `None` when it is gone.
-    fn set_cluster_policy(
-        &mut self,
-        reference: netpol::PolicyRef,
-        policy: Option<Result<Arc<netpol::ClusterPolicy>, String>>,
-    ) -> Change {
-        let old = match &policy {
-            Some(policy) => self.cluster_policies.insert(reference, policy.clone()),
-            None => self.cluster_policies.remove(&reference),
+    /// What becomes of a policy; `None` when it is gone.
+    fn set_policy(&mut self, kind: Kind, key: &ObjectKey, policy: Option<Policy>) -> Change {
+        let Some(kind) = kind.policy_kind() else { return Change::None };
+        let reference = netpol::PolicyRef {
+            kind,
+            namespace: key.namespace.as_str().into(),
+            name: key.name.as_str().into(),
         };
+        let old = self.policies.set(&reference, policy.as_ref());
         if old == policy {
             return Change::None;
         }
-        // Of one that cannot be read nobody knows whom it applies to.
+        if !key.namespace.is_empty() {
+            return Change::Policy([key.namespace.clone()].into());
+        }
         let applies = |labels: &BTreeMap<String, String>| {
-            old.iter().chain(&policy).any(|policy| {
-                policy.as_ref().map_or(true, |policy| policy.subject.namespaces.matches(labels))
+            old.iter().chain(&policy).any(|policy| match policy {
+                Policy::OfCluster(policy) => policy.subject.namespaces.matches(labels),
+                // Of one that cannot be read nobody knows whom it applies to.
+                Policy::OfNamespace(_) | Policy::Unreadable(_) => true,
             })
         };
         let namespaces = self.namespaces.iter().filter(|(_, namespace)| applies(&namespace.labels));
-        Change::ClusterPolicy(namespaces.map(|(name, _)| name.clone()).collect())
+        Change::Policy(namespaces.map(|(name, _)| name.clone()).collect())
     }
 
     fn apply_pod(&mut self, key: ObjectKey, pod: Pod) -> Change {
@@ -360,21 +355,9 @@ impl Index {
         self.namespaces.iter()
     }
 
-    /// Every policy that could be read.
-    pub fn policies(&self) -> impl Iterator<Item = &Arc<netpol::Policy>> {
-        self.policies.values()
-    }
-
-    /// Policies that could not be read, with the reason.
-    pub fn unreadable_policies(&self) -> &BTreeMap<ObjectKey, String> {
-        &self.unreadable_policies
-    }
-
-    /// Every policy of the cluster; `Err` has the reason why one could not be read.
-    pub fn cluster_policies(
-        &self,
-    ) -> impl Iterator<Item = (&netpol::PolicyRef, &Result<Arc<netpol::ClusterPolicy>, String>)> {
-        self.cluster_policies.iter()
+    /// The policies with all that they select by.
+    pub fn policies(&self) -> &netpol::PolicyIndex {
+        &self.policies.index
     }
 
     /// A check.

@@ -10,6 +10,7 @@ use super::target::Resolved;
 use super::{Engine, limits};
 use crate::cluster::flow::Destination;
 use crate::cluster::record::Pod;
+use crate::decisions::once;
 
 /// Controls of one target, at most.
 const CONTROLS: usize = 4;
@@ -70,12 +71,12 @@ impl Engine {
     }
 
     fn control_on(
-        &mut self,
+        &self,
         source: &Pod,
         wanted: &Wanted<'_>,
         before: Option<&Control>,
     ) -> Option<(String, SocketAddr)> {
-        let Self { index, decisions, .. } = self;
+        let index = &self.index;
         let kept = before.and_then(|control| {
             let pod = index.pod_by_ip(control.address.ip())?;
             wanted.candidate(pod, source).filter(|(_, address)| *address == control.address)
@@ -85,7 +86,7 @@ impl Engine {
             .filter_map(|pod| wanted.candidate(pod, source))
             .take(CANDIDATES);
         kept.into_iter().chain(others).find(|(_, address)| {
-            let decision = decisions.once(index, source, Destination::direct(*address));
+            let decision = once(index, source, Destination::direct(*address));
             decision.is_some_and(|decision| decision.is_allowed() && decision.is_certain())
         })
     }

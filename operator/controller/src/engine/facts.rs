@@ -19,6 +19,7 @@ use crate::cluster::decode::Kind;
 use crate::cluster::flow::Destination;
 use crate::cluster::record::{ObjectKey, Pod};
 use crate::cluster::service::{self, Endpoint, PortSelector, ResolvedService};
+use crate::decisions::once;
 use crate::evidence::TargetEvidence;
 
 /// An older connection of somebody else says nothing of a run of walks.
@@ -147,11 +148,11 @@ impl Engine {
     }
 
     /// The decision for the way to the hub, where it denies.
-    pub(super) fn hub_denied(&mut self, source: &Pod) -> Option<Arc<peerwalk_netpol::Decision>> {
+    pub(super) fn hub_denied(&self, source: &Pod) -> Option<Arc<peerwalk_netpol::Decision>> {
         let port = PortSelector::Number(self.settings.hub_address.port());
         let hub = service::resolve(&self.index, &self.settings.hub, &port, Protocol::Tcp)?;
         let to = Destination::endpoint(hub.endpoints.first()?.address, Some(self.settings.hub_address));
-        let decision = self.decisions.once(&self.index, source, to)?;
+        let decision = once(&self.index, source, to)?;
         (!decision.is_allowed()).then(|| Arc::new(decision))
     }
 

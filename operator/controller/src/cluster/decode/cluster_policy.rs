@@ -3,7 +3,7 @@
 
 use kube::ResourceExt as _;
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
-use peerwalk_netpol::{ClusterPolicy, PolicyKind, PolicyRef, foreign, lower};
+use peerwalk_netpol::{ClusterPolicy, PolicyKind, foreign, lower};
 use serde_json::Value;
 
 use super::Kind;
@@ -22,15 +22,15 @@ impl Kind {
         Some(ApiResource::from_gvk_with_plural(&kind, plural))
     }
 
-    /// How a policy of the cluster of this kind is called; `None` for a kind that is none.
-    pub fn cluster_policy(self, name: &str) -> Option<PolicyRef> {
-        let kind = match self {
-            Self::ClusterNetworkPolicy => PolicyKind::ClusterNetworkPolicy,
-            Self::AdminNetworkPolicy => PolicyKind::AdminNetworkPolicy,
-            Self::BaselineAdminNetworkPolicy => PolicyKind::BaselineAdminNetworkPolicy,
-            _ => return None,
-        };
-        Some(PolicyRef::of_cluster(kind, name))
+    /// The kind as the policy engine has it, of those that are policies.
+    pub fn policy_kind(self) -> Option<PolicyKind> {
+        match self {
+            Self::NetworkPolicy => Some(PolicyKind::NetworkPolicy),
+            Self::ClusterNetworkPolicy => Some(PolicyKind::ClusterNetworkPolicy),
+            Self::AdminNetworkPolicy => Some(PolicyKind::AdminNetworkPolicy),
+            Self::BaselineAdminNetworkPolicy => Some(PolicyKind::BaselineAdminNetworkPolicy),
+            _ => None,
+        }
     }
 }
 
@@ -98,13 +98,12 @@ mod tests {
                 }
             };
             let policy = read(&spec).unwrap_or_else(|error| panic!("{kind:?}: {error}"));
-            assert_eq!(Some(policy.reference), kind.cluster_policy(name));
+            assert_eq!((Some(policy.reference.kind), &*policy.reference.name), (kind.policy_kind(), name));
             let mut ambiguous = spec;
             ambiguous["ingress"][0]["from"][0]["pods"] = json!({"namespaceSelector": {}, "podSelector": {}});
             let error = read(&ambiguous).unwrap_err();
             assert!(error.contains("spec.ingress[0].from[0]: sets 2 fields"), "{error}");
         }
         assert_eq!(Kind::NetworkPolicy.api_resource(), None);
-        assert_eq!(Kind::NetworkPolicy.cluster_policy("a"), None);
     }
 }

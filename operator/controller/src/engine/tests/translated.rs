@@ -44,7 +44,7 @@ fn no_decision_is_made_for_what_may_be_translated() {
     let mut world = World::shop();
     ingress(&mut world);
     balanced(&mut world);
-    let Engine { index, decisions, .. } = &mut world.engine;
+    let index = &world.engine.index;
     let source = index.pod(&ObjectKey::new("shop", "web-1")).unwrap();
     for (about, address, expected) in [
         ("a load balancer", "192.0.2.7:443", false),
@@ -60,11 +60,11 @@ fn no_decision_is_made_for_what_may_be_translated() {
         ("a pod", "10.244.1.20:443", true),
     ] {
         let to = Destination::direct(address.parse().unwrap());
-        assert_eq!(decisions.once(index, source, to).is_some(), expected, "{about}");
+        assert_eq!(crate::decisions::once(index, source, to).is_some(), expected, "{about}");
     }
     let translated =
         Destination::endpoint("10.90.0.1:30443".parse().unwrap(), Some("10.96.0.1:443".parse().unwrap()));
-    assert!(decisions.once(index, source, translated).is_some(), "what a Service led to stays there");
+    assert!(crate::decisions::once(index, source, translated).is_some(), "what a Service led to stays there");
 }
 
 /// Egress of the shop to the ingress pods alone.
