@@ -125,3 +125,6 @@ fn without(object: &mut Value, place: &str, fields: &[&str]) {
         map.retain(|field, _| !fields.contains(&field.as_str()));
     }
 }
+
+#[cfg(test)]
+mod tests;
