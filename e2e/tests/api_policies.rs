@@ -99,7 +99,7 @@ async fn decided(verdict: &str) -> Result<Value> {
     let mut last = String::new();
     let asking = async {
         loop {
-            let mut request = Request::new("/").get("", &GetParams::default())?;
+            let mut request = Request::new("/explain").get("db", &GetParams::default())?;
             *request.uri_mut() = format!("/explain/{NAMESPACE}/db?output=json").parse()?;
             // Before it has judged for the first time it knows no such check.
             if let Ok(text) = explain.request_text(request).await {

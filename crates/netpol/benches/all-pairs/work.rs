@@ -57,11 +57,14 @@ pub fn small((_, _, kind, _): Named) {
     let namespaces = u32::try_from(objects.namespaces.len()).expect("a count");
     let mut matrix = Matrix::new(&objects, Profile::UPSTREAM);
     let mut random = Random::new(SEED);
-    let changed = times(500, || {
+    let mut change = || {
         let namespace = format!("ns-{}", random.below(namespaces));
         let port = 81 + u16::try_from(random.below(1000)).expect("a port");
         let policy = lower::network_policy(&pair(&namespace, port)).expect("it is valid");
-        let change = Change::Policy(policy.reference.clone(), Some(Arc::new(policy)));
+        Change::Policy(policy.reference.clone(), Some(Arc::new(policy)))
+    };
+    let changed = times(500, || {
+        let change = change();
         let began = Instant::now();
         let changed = matrix.apply(change);
         let took = began.elapsed();
@@ -69,6 +72,21 @@ pub fn small((_, _, kind, _): Named) {
         took
     });
     row("one policy changed → affected pairs", &changed, "10 ms");
+    let made = || PolicyIndex::new(objects.namespaces.iter().cloned(), objects.policies.iter().cloned());
+    let mut index = made();
+    let taken = times(500, || {
+        let change = change();
+        let began = Instant::now();
+        index.apply(change);
+        began.elapsed()
+    });
+    row("one policy changed → the operator decides by it", &taken, "");
+    let anew = times(20, || {
+        let began = Instant::now();
+        black_box(made());
+        began.elapsed()
+    });
+    row("the same index made anew", &anew, "");
     let pods = u32::try_from(objects.pods.len()).expect("a count");
     let restarted = times(100, || {
         let pod = &objects.pods[random.below(pods) as usize];
@@ -89,7 +107,6 @@ pub fn small((_, _, kind, _): Named) {
         began.elapsed()
     });
     row("what one pod reaches and who reaches it", &reached, "");
-    let index = PolicyIndex::new(objects.namespaces.iter().cloned(), objects.policies.iter().cloned());
     let explained = times(20_000, || {
         let [source, destination] = [random.below(pods), random.below(pods)].map(|number| {
             let pod = &objects.pods[number as usize];
