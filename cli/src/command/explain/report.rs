@@ -128,6 +128,7 @@ struct Compared {
     #[serde(flatten)]
     rule: Rule,
     action: String,
+    unknown: Vec<String>,
     matches: bool,
     peer: Vec<String>,
     port: Vec<String>,
@@ -280,6 +281,7 @@ fn policy(reference: &PolicyRef) -> Policy {
 }
 
 /// What is empty is not there.
+        unknown: rule.unknown.clone(),
 fn named(name: &str) -> Option<String> {
     (!name.is_empty()).then(|| name.to_owned())
 }
