@@ -79,6 +79,7 @@ fn undecided(cause: Cause, caveats: BTreeSet<Caveat>) -> DirectionDecision {
         tier: None,
         steps: Vec::new(),
         nearest_misses: Vec::new(),
+        isolated_within: Vec::new(),
         caveats,
     }
 }
@@ -146,6 +147,7 @@ impl<'a> Question<'a> {
                 caveats: answer.doubts,
             };
         }
+                isolated_within: Vec::new(),
         asked.steps.extend(below.steps);
         DirectionDecision { steps: asked.steps, caveats: answer.doubts, ..below }
     }

@@ -1,11 +1,11 @@
 //! How decisions read. Reasons are data; this prints them.
 
-use std::collections::BTreeMap;
+mod fix;
+
 use std::fmt::{self, Display, Formatter};
 
 use peerwalk_model::Direction;
 
-use crate::admit::{AdmittingPeer, AdmittingRule, Fix};
 use crate::decision::{Cause, Decision, Exemption, PolicyStep, RuleRef, Verdict};
 use crate::difference::{Difference, ListedPort, NearestMiss, PeerDifference, PortDifference, PortReason};
 use crate::selector::Requirement;
@@ -225,6 +225,15 @@ fn write_actual(f: &mut Formatter<'_>, requirement: &Requirement, actual: Option
         None => write!(f, "(it has no label {})", requirement.key),
     }
 }
+/// An address; an unspecified one stands for that of a pod that has none yet.
+struct Address(IpAddr);
+
+impl Display for Address {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if self.0.is_unspecified() { f.write_str("the address to come") } else { write!(f, "{}", self.0) }
+    }
+}
+
 
 /// Why none of the listed ports is the flow's.
 struct Ports<'a>(&'a [PortDifference]);

@@ -194,14 +194,11 @@ fn remedy(decisions: &[Decision]) -> String {
         }
     }
     let fixes: Vec<Fix> = decisions.iter().flat_map(Decision::fixes).collect();
-    let isolating = fixes.iter().filter_map(|fix| match fix {
-        Fix::Add(rule) if rule.isolates => Some(format!(
-            "it is the first NetworkPolicy for {} of these pods: everything else in this direction ends with it",
-            rule.direction
-        )),
-        _ => None,
+    let cautions = fixes.iter().flat_map(|fix| match fix {
+        Fix::Add(rule) => rule.cautions(),
+        Fix::Change { .. } => Vec::new(),
     });
-    section(&mut text, "Mind", &distinct(isolating));
+    section(&mut text, "Mind", &distinct(cautions.chain(unwritten(decisions))));
     let above = fixes.iter().filter_map(|fix| match fix {
         Fix::Change { rule, .. } => Some(format!("{rule} has to change: no NetworkPolicy undoes it")),
         Fix::Add(_) => None,
@@ -209,4 +206,15 @@ fn remedy(decisions: &[Decision]) -> String {
     let above = distinct(above);
     section(&mut text, "What denies it for the whole cluster", &above);
     text
+}
+
+/// What no rule can be written for.
+fn unwritten(decisions: &[Decision]) -> impl Iterator<Item = String> + '_ {
+    let is_unwritten = |decision: &&Decision| decision.fixes().len() < decision.denying_directions().count();
+    decisions.iter().filter(is_unwritten).map(|decision| {
+        let (source, destination) = (&decision.flow.source, &decision.flow.destination);
+        format!(
+            "{source} → {destination}: a host-network pod is admitted by its node's address, which is not known here"
+        )
+    })
 }
