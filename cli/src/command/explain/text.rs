@@ -6,7 +6,7 @@ use anstyle::{AnsiColor, Style};
 use peerwalk_model::Direction;
 use peerwalk_netpol::{Action, Cause, Decision, DirectionDecision, Fix, PolicyStep, RuleStep, Tier, Verdict};
 
-use super::report::{self, Report, Rollup};
+use super::report::{Report, Rollup};
 use super::{Asked, distinct, fix};
 use crate::flows;
 use crate::print::clean;
@@ -30,11 +30,12 @@ pub fn text(asked: &Asked, decisions: &[Decision], report: &Report) -> String {
     section(&mut text, "Nearest miss", &misses(decisions));
     text.push_str(&remedy(decisions));
     let open = distinct(decisions.iter().flat_map(|decision| decision.caveats.iter().copied()));
-    let mut open: Vec<String> = open.iter().map(ToString::to_string).collect();
-    if report::unplaced_flows(decisions) {
-        open.push(report::UNPLACED.to_owned());
+    for (title, unknowable) in
+        [("Not known here, and decisive", true), ("Left to the data plane, and decisive here", false)]
+    {
+        let of_sort = open.iter().filter(|caveat| caveat.is_unknowable() == unknowable);
+        section(&mut text, title, &of_sort.map(ToString::to_string).collect::<Vec<_>>());
     }
-    section(&mut text, "Left to the data plane, and decisive here", &open);
     text
 }
 

@@ -9,6 +9,7 @@ mod generate;
 mod incremental;
 mod matrix;
 mod reference;
+mod unknown;
 
 use change::{accept, other_reading, without_named};
 use generate::cluster;
