@@ -41,7 +41,7 @@ fn policy(rule: &AdmittingRule, name: &str) -> Value {
         Direction::Egress => ("Egress", "egress"),
     };
     let item: Value = serde_json::from_str(&rule.item().to_string()).unwrap_or_default();
-    let selector = if rule.subject.is_empty() { json!({}) } else { json!({"matchLabels": rule.subject}) };
+    let selector: Value = serde_json::from_str(&rule.pod_selector().to_string()).unwrap_or_default();
     json!({
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",

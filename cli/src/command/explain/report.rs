@@ -4,8 +4,7 @@ use std::net::IpAddr;
 
 use peerwalk_model::{Direction, Protocol};
 use peerwalk_netpol::{
-    Cause, Caveat, Decision, DirectionDecision, NearestMiss, Peer, PeerDifference, PolicyRef, PolicyStep,
-    RuleStep, Verdict,
+    Cause, Caveat, Decision, DirectionDecision, NearestMiss, Peer, PolicyRef, PolicyStep, RuleStep, Verdict,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -129,6 +128,7 @@ struct Compared {
     rule: Rule,
     action: String,
     matches: bool,
+    unknown: Vec<String>,
     peer: Vec<String>,
     port: Vec<String>,
 }
@@ -173,33 +173,9 @@ impl Report {
             flows: connections.map(|(asked, decision)| connection(asked, decision)).collect(),
             nearest_misses: distinct(misses),
             fix: fix::object(&fix::policies(decisions)),
-            caveats: distinct(undecided.chain(unplaced(decisions)).chain(caveats)),
+            caveats: distinct(undecided.chain(caveats)),
         }
     }
-}
-
-/// Where a block could have decided of a pod whose address is not known: a denial is then one without it.
-pub fn unplaced_flows(decisions: &[Decision]) -> bool {
-    let outside = |difference: &PeerDifference| match difference {
-        PeerDifference::OutsideBlock { address, .. } | PeerDifference::OutsideNetworks { address, .. } => {
-            address.is_unspecified()
-        }
-        _ => false,
-    };
-    decisions.iter().any(|decision| {
-        decision.denying_directions().any(|direction| {
-            let steps = &decision.direction(direction).steps;
-            steps.iter().flat_map(|step| &step.rules).flat_map(|rule| &rule.peer).any(outside)
-        })
-    })
-}
-
-/// What is said about it.
-pub const UNPLACED: &str = "whether a block holds the address of a pod that has none yet";
-
-fn unplaced(decisions: &[Decision]) -> Option<Open> {
-    let open = Open { code: "podAddressUnknown".to_owned(), message: UNPLACED.to_owned() };
-    unplaced_flows(decisions).then_some(open)
 }
 
 /// What cannot be asked about, or what nobody can read, leaves the whole undecided: a confident answer about a part of it
@@ -305,6 +281,7 @@ fn compared(rule: &RuleStep) -> Compared {
         rule: Rule { index: rule.index, name: named(&rule.name) },
         action: format!("{:?}", rule.action),
         matches: rule.matches(),
+        unknown: rule.unknown.clone(),
         peer: rule.peer.iter().map(ToString::to_string).collect(),
         port: rule.port.iter().map(ToString::to_string).collect(),
     }

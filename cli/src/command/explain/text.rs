@@ -6,7 +6,7 @@ use anstyle::{AnsiColor, Style};
 use peerwalk_model::Direction;
 use peerwalk_netpol::{Action, Cause, Decision, DirectionDecision, Fix, PolicyStep, RuleStep, Tier, Verdict};
 
-use super::report::{self, Report, Rollup};
+use super::report::{Report, Rollup};
 use super::{Asked, distinct, fix};
 use crate::flows;
 use crate::print::clean;
@@ -30,11 +30,12 @@ pub fn text(asked: &Asked, decisions: &[Decision], report: &Report) -> String {
     section(&mut text, "Nearest miss", &misses(decisions));
     text.push_str(&remedy(decisions));
     let open = distinct(decisions.iter().flat_map(|decision| decision.caveats.iter().copied()));
-    let mut open: Vec<String> = open.iter().map(ToString::to_string).collect();
-    if report::unplaced_flows(decisions) {
-        open.push(report::UNPLACED.to_owned());
+    for (title, unknowable) in
+        [("Not known here, and decisive", true), ("Left to the data plane, and decisive here", false)]
+    {
+        let of_sort = open.iter().filter(|caveat| caveat.is_unknowable() == unknowable);
+        section(&mut text, title, &of_sort.map(ToString::to_string).collect::<Vec<_>>());
     }
-    section(&mut text, "Left to the data plane, and decisive here", &open);
     text
 }
 
@@ -194,14 +195,11 @@ fn remedy(decisions: &[Decision]) -> String {
         }
     }
     let fixes: Vec<Fix> = decisions.iter().flat_map(Decision::fixes).collect();
-    let isolating = fixes.iter().filter_map(|fix| match fix {
-        Fix::Add(rule) if rule.isolates => Some(format!(
-            "it is the first NetworkPolicy for {} of these pods: everything else in this direction ends with it",
-            rule.direction
-        )),
-        _ => None,
+    let cautions = fixes.iter().flat_map(|fix| match fix {
+        Fix::Add(rule) => rule.cautions(),
+        Fix::Change { .. } => Vec::new(),
     });
-    section(&mut text, "Mind", &distinct(isolating));
+    section(&mut text, "Mind", &distinct(cautions.chain(unwritten(decisions))));
     let above = fixes.iter().filter_map(|fix| match fix {
         Fix::Change { rule, .. } => Some(format!("{rule} has to change: no NetworkPolicy undoes it")),
         Fix::Add(_) => None,
@@ -209,4 +207,15 @@ fn remedy(decisions: &[Decision]) -> String {
     let above = distinct(above);
     section(&mut text, "What denies it for the whole cluster", &above);
     text
+}
+
+/// What no rule can be written for.
+fn unwritten(decisions: &[Decision]) -> impl Iterator<Item = String> + '_ {
+    let is_unwritten = |decision: &&Decision| decision.fixes().len() < decision.denying_directions().count();
+    decisions.iter().filter(is_unwritten).map(|decision| {
+        let (source, destination) = (&decision.flow.source, &decision.flow.destination);
+        format!(
+            "{source} → {destination}: a host-network pod is admitted by its node's address, which is not known here"
+        )
+    })
 }
