@@ -50,6 +50,8 @@ pub struct Workload {
     pub name: WorkloadName,
     /// Its pods.
     pub pods: Vec<Arc<Pod>>,
+    /// Whether the one pod, made of a template, stands for several.
+    pub several: bool,
 }
 
 /// Who runs pods: their controller, or a pod that has none.
@@ -105,13 +107,13 @@ pub struct ServicePort {
 /// One endpoint for one port of a Service.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
-    /// Which port of the Service, by its place in [`Service::ports`].
+    /// Which port of the Service, by its place in [`Service::ports`]; the first, too, of a headless one that has none.
     pub port: usize,
     /// The pod, where it is one that was read.
     pub pod: Option<Arc<Pod>>,
     /// Its address, once it has one.
     pub ip: Option<IpAddr>,
-    /// The port that connections are translated to.
+    /// The port that connections are translated to; 0 of a headless Service that has no ports.
     pub target_port: u16,
     /// Whether connections are led there.
     pub ready: bool,

@@ -11,6 +11,7 @@ mod pod;
 mod policy;
 mod prune;
 mod reader;
+mod replicas;
 mod service;
 mod text;
 

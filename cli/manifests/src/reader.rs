@@ -10,7 +10,7 @@ use crate::assemble::{Stored, Template, assemble};
 use crate::cluster::{Cluster, ObjectProblem, WorkloadName};
 use crate::fields::{Wrong, shown};
 use crate::service::{ReadService, Slice};
-use crate::{pod, policy, service, text};
+use crate::{pod, policy, replicas, service, text};
 
 /// What hostile input may cost.
 #[derive(Clone, Copy, Debug)]
@@ -236,7 +236,8 @@ impl Reader {
         pod.name.clone_from(&name.name);
         // Pods of different workloads may have one name here.
         pod.uid = format!("{}/{}/{}", name.namespace, name.kind, name.name);
-        self.templates.push(Template { name, pod: pod.into() });
+        let several = replicas::are_several(head.kind, object);
+        self.templates.push(Template { name, pod: pod.into(), several });
     }
 
     fn node(&mut self, name: &str, object: &Value, wrong: &mut Wrong) {

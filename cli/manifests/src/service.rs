@@ -184,6 +184,11 @@ impl ReadService {
         service
     }
 
+    /// Whether it is a headless Service that leads to its pods on any port: it need not name one.
+    fn names_no_port(&self) -> bool {
+        self.service.headless && self.targets.is_empty()
+    }
+
     fn selected(&self, pods: &Pods<'_>) -> Vec<Endpoint> {
         let mut found = Vec::new();
         if self.selector.is_empty() {
@@ -193,6 +198,15 @@ impl ReadService {
             let selected = self.selector.iter().all(|(key, value)| pod.labels.get(key) == Some(value));
             if !selected || pod.finished {
                 continue;
+            }
+            if self.names_no_port() {
+                let mut ips: Vec<Option<IpAddr>> = pod.ips.iter().copied().map(Some).collect();
+                if ips.is_empty() {
+                    ips.push(None);
+                }
+                let at =
+                    |ip| Endpoint { port: 0, pod: Some(Arc::clone(pod)), ip, target_port: 0, ready: *ready };
+                found.extend(ips.into_iter().map(at));
             }
             for (port, target) in self.targets.iter().enumerate() {
                 let protocol = self.service.ports.get(port).map(|port| port.protocol);
@@ -222,22 +236,30 @@ impl ReadService {
         let mut found = Vec::new();
         for slice in slices {
             for endpoint in &slice.endpoints {
+                if self.names_no_port() {
+                    found.extend(endpoint.addresses.iter().map(|ip| endpoint.at(*ip, (0, 0), pods)));
+                }
                 for (port, of) in self.service.ports.iter().enumerate() {
                     let listed =
                         slice.ports.iter().find(|port| port.name == of.name && port.protocol == of.protocol);
                     let Some(listed) = listed else { continue };
                     let target_port = listed.port.unwrap_or(of.port);
-                    for ip in &endpoint.addresses {
-                        let by_name = endpoint.pod.as_ref().and_then(|(namespace, name)| {
-                            pods.by_name.get(&(namespace.as_str(), name.as_str()))
-                        });
-                        let pod = by_name.or_else(|| pods.by_address.get(ip)).map(|pod| Arc::clone(pod));
-                        let ready = endpoint.ready;
-                        found.push(Endpoint { port, pod, ip: Some(*ip), target_port, ready });
-                    }
+                    let at = |ip: &IpAddr| endpoint.at(*ip, (port, target_port), pods);
+                    found.extend(endpoint.addresses.iter().map(at));
                 }
             }
         }
         found
+    }
+}
+
+impl SliceEndpoint {
+    fn at(&self, ip: IpAddr, (port, target_port): (usize, u16), pods: &Pods<'_>) -> Endpoint {
+        let by_name = self
+            .pod
+            .as_ref()
+            .and_then(|(namespace, name)| pods.by_name.get(&(namespace.as_str(), name.as_str())));
+        let pod = by_name.or_else(|| pods.by_address.get(&ip)).map(|pod| Arc::clone(pod));
+        Endpoint { port, pod, ip: Some(ip), target_port, ready: self.ready }
     }
 }

@@ -49,6 +49,34 @@ fn every_kind_of_workload_is_expanded_from_its_template() {
     }
 }
 
+#[test]
+fn a_template_stands_for_several_pods_but_where_it_says_one() {
+    let table = [
+        ("Deployment", "{}", true),
+        ("Deployment", "{replicas: 1}", false),
+        ("Deployment", "{replicas: 3}", true),
+        ("StatefulSet", "{replicas: 1}", false),
+        ("DaemonSet", "{}", true),
+        ("Job", "{}", false),
+        ("Job", "{parallelism: 1}", false),
+        ("Job", "{parallelism: 2}", true),
+        ("CronJob", "{}", true),
+        ("CronJob", "{concurrencyPolicy: Forbid}", false),
+        ("CronJob", "{concurrencyPolicy: Forbid, jobTemplate: {spec: {parallelism: 2}}}", true),
+    ];
+    for (kind, spec, several) in table {
+        let group = if kind.ends_with("Job") { "batch/v1" } else { "apps/v1" };
+        let cluster =
+            read(&format!("{{apiVersion: {group}, kind: {kind}, metadata: {{name: web}}, spec: {spec}}}"));
+        assert_eq!(cluster.workloads[0].several, several, "{kind} {spec}");
+    }
+    // Pods that are there are counted themselves.
+    let deployment = "{apiVersion: apps/v1, kind: Deployment, metadata: {name: web, namespace: shop}}";
+    let cluster = read(&format!("{deployment}\n---{POD_OF_DEPLOYMENT}"));
+    assert_eq!(workloads(&cluster), ["shop/web (Deployment): web-7c9f-abcde"]);
+    assert!(!cluster.workloads[0].several);
+}
+
 const POD_OF_DEPLOYMENT: &str = "
 apiVersion: v1
 kind: Pod
@@ -153,6 +181,22 @@ ports: [{name: db, port: 5432}]
             format!("{} {pod} {ip}:{} {}", endpoint.port, endpoint.target_port, endpoint.ready)
         });
         assert_eq!(endpoints.collect::<Vec<_>>(), expected, "with slices {slices:?}");
+    }
+}
+
+#[test]
+fn a_headless_service_needs_no_port() {
+    let pod =
+        "{apiVersion: v1, kind: Pod, metadata: {name: db-0, labels: {app: db}}, status: {podIP: 10.244.0.8}}";
+    let service =
+        "{apiVersion: v1, kind: Service, metadata: {name: db}, spec: {clusterIP: None, selector: {app: db}}}";
+    let slice = "{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: db-x, labels: \
+                 {kubernetes.io/service-name: db}}, addressType: IPv4, endpoints: [{addresses: [10.244.0.8]}]}";
+    for given in [format!("{pod}\n---\n{service}"), format!("{pod}\n---\n{service}\n---\n{slice}")] {
+        let cluster = read(&given);
+        assert_eq!(problems(&cluster), [""; 0]);
+        let [endpoint] = cluster.services[0].endpoints.as_slice() else { panic!("{:?}", cluster.services) };
+        assert_eq!(endpoint.pod.as_ref().map(|pod| pod.name.as_str()), Some("db-0"));
     }
 }
 

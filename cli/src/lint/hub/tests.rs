@@ -24,7 +24,7 @@ fn pod(namespace: &str, app: &str, ip: &str, more: &[(&str, &str)]) -> Arc<Pod> 
 fn workload(pod: Arc<Pod>) -> Workload {
     let name = pod.labels["app"].clone();
     let name = WorkloadName { namespace: pod.namespace.clone(), name, kind: "Deployment".into() };
-    Workload { name, pods: vec![pod] }
+    Workload { name, pods: vec![pod], several: false }
 }
 
 fn namespace(name: &str, inject: &str) -> Namespace {
