@@ -95,6 +95,15 @@ impl Told {
         Self { pairs, names }
     }
 
+    /// Whether there are two pods to be a pair.
+    fn has(&self, from: &WorkloadName, to: &WorkloadName) -> bool {
+        let itself = |place: &usize| self.pairs.itself.get(*place).copied().unwrap_or_default();
+        match (self.names.get(from), self.names.get(to)) {
+            (Some(one), Some(other)) => one != other || itself(one),
+            _ => false,
+        }
+    }
+
     fn sets(&self, open: Option<Open>) -> (PortSet, PortSet) {
         open.map_or_else(Default::default, |open| (self.pairs.ports(open), self.pairs.some(open)))
     }
@@ -110,8 +119,7 @@ fn inside(old: &Told, new: &Told) -> Vec<Change> {
     let keys: BTreeSet<_> = before.keys().chain(after.keys()).collect();
     let changes = keys.into_iter().filter_map(|key| {
         let (from, to) = key.clone();
-        let is_both = |name: &WorkloadName| old.names.contains_key(name) && new.names.contains_key(name);
-        let other_ends = !is_both(&from) || !is_both(&to);
+        let other_ends = !old.has(&from, &to) || !new.has(&from, &to);
         let sets = (old.sets(before.get(key).copied()), new.sets(after.get(key).copied()));
         change(Peer::Workload(from), Peer::Workload(to), sets, other_ends)
     });

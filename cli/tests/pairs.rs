@@ -15,7 +15,7 @@ use peerwalk_cli::args::{Args, Command};
 use peerwalk_cli::changes::{Became, Changes};
 use peerwalk_cli::command::matrix;
 use peerwalk_cli::pairs::{Pairs, Peer};
-use peerwalk_manifests::Cluster;
+use peerwalk_manifests::{Cluster, Workload};
 use peerwalk_netpol::{Flow, Pod, PolicyIndex, PortSet, Profile, Protocol, evaluate};
 use serde_json::Value;
 
@@ -45,6 +45,15 @@ fn is_allowed(
     evaluate(index, &flow, &Profile::UPSTREAM).is_allowed()
 }
 
+/// The pods of a workload that run; of a template that stands for several, two.
+fn running(workload: &Workload) -> Vec<Arc<Pod>> {
+    let mut pods: Vec<Arc<Pod>> = workload.pods.iter().filter(|pod| !pod.finished).cloned().collect();
+    if let (true, Some(pod)) = (workload.several, workload.pods.first()) {
+        pods.push(Arc::new(Pod { uid: "another".to_owned(), ..Pod::clone(pod) }));
+    }
+    pods
+}
+
 #[test]
 fn rows_say_what_flows_do() {
     let mut compared = 0;
@@ -56,17 +65,20 @@ fn rows_say_what_flows_do() {
             .map(|(from, to, open)| ((from, to), (pairs.ports(open), pairs.some(open))))
             .collect();
         assert_eq!(rows.len(), pairs.inside().count(), "{name}: each pair is in one block");
-        let pods: BTreeMap<_, _> = cluster.workloads.iter().map(|of| (&of.name, &of.pods)).collect();
+        let pods: BTreeMap<_, _> = cluster.workloads.iter().map(|of| (&of.name, running(of))).collect();
         for (from, source) in pairs.names.iter().enumerate() {
-            for (to, destination) in pairs.names.iter().enumerate().filter(|(to, _)| *to != from) {
+            for (to, destination) in pairs.names.iter().enumerate() {
                 let (all, some) = rows.get(&(from, to)).cloned().unwrap_or_default();
-                let of = |name| pods[name].iter().filter(|pod| !pod.finished);
                 for port in PORTS {
-                    let said: Vec<bool> = of(source)
-                        .flat_map(|one| of(destination).map(move |other| (one, other)))
+                    let said: Vec<bool> = pods[source]
+                        .iter()
+                        .flat_map(|one| pods[destination].iter().map(move |other| (one, other)))
+                        .filter(|(one, other)| !one.is_same(other))
                         .map(|(one, other)| is_allowed(&index, one, other, port))
                         .collect();
-                    let expected = (said.iter().all(|said| *said), said.iter().any(|said| *said));
+                    assert_eq!(pairs.itself[from], pods[source].len() > 1, "{name}: {source}");
+                    let is_any = said.iter().any(|said| *said);
+                    let expected = (is_any && said.iter().all(|said| *said), is_any);
                     let ours = (all.contains(port.0, port.1), some.contains(port.0, port.1));
                     assert_eq!(ours, expected, "{name}: {source} → {destination} {port:?}");
                     compared += 1;
@@ -113,7 +125,7 @@ fn expanded(json: &str) -> BTreeSet<(String, String, String)> {
     let mut found = BTreeSet::new();
     for row in document["rows"].as_array().unwrap() {
         for from in texts(&row["from"]) {
-            for to in texts(&row["to"]).into_iter().filter(|to| *to != from) {
+            for to in texts(&row["to"]) {
                 assert!(
                     found.insert((from.clone(), to, row["ports"].as_str().unwrap().to_owned())),
                     "each pair once"
@@ -206,4 +218,81 @@ fn addresses_outside_differ_in_parts() {
         .map(|change| format!("{} {} {:?} {}", change.from, change.to, change.became, change.closed()))
         .collect();
     assert_eq!(told, ["10.128.0.0/9[External] default/web[Pod] Removed TCP 80"]);
+}
+
+/// Workloads of several pods, of one, and of pods that are there; nothing is open but what a policy says.
+const REPLICAS: &str = "
+{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: etcd}, spec: {replicas: 3, template: {metadata: {labels: {app:
+  etcd}}}}}
+---
+{apiVersion: apps/v1, kind: DaemonSet, metadata: {name: closed}, spec: {template: {metadata: {labels: {app: closed}}}}}
+---
+{apiVersion: apps/v1, kind: DaemonSet, metadata: {name: agent}, spec: {template: {spec: {hostNetwork: true}}}}
+---
+{apiVersion: apps/v1, kind: Deployment, metadata: {name: one}, spec: {replicas: 1, template: {metadata: {labels: {app:
+  etcd}}}}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: two-a, labels: {app: etcd}, ownerReferences: [{kind: StatefulSet, name: two,
+  controller: true}]}, status: {podIP: 10.0.0.1}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: two-b, labels: {app: etcd}, ownerReferences: [{kind: StatefulSet, name: two,
+  controller: true}]}, status: {podIP: 10.0.0.2}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: mix-a, labels: {app: etcd}, ownerReferences: [{kind: StatefulSet, name: mix,
+  controller: true}]}, status: {podIP: 10.0.0.3}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: mix-b, labels: {app: closed}, ownerReferences: [{kind: StatefulSet, name: mix,
+  controller: true}]}, status: {podIP: 10.0.0.4}}
+---
+{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: deny}, spec: {podSelector: {}}}
+";
+
+const AMONG_ETCD: &str = "
+---
+{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: among}, spec: {podSelector: {matchLabels: {app:
+  etcd}}, ingress: [{from: [{podSelector: {}}], ports: [{port: 2380}]}]}}
+";
+
+#[test]
+fn pods_of_one_workload_are_a_pair() {
+    let cluster = given::of(&format!("{REPLICAS}{AMONG_ETCD}"));
+    let pairs = Pairs::new(&cluster, Profile::UPSTREAM);
+    let to_itself = pairs.rows().into_iter().filter(|(from, to, _)| from == to);
+    let told: Vec<String> = to_itself.map(|(from, _, open)| format!("{from} {}", pairs.told(open))).collect();
+    assert_eq!(
+        told,
+        [
+            "default/agent[DaemonSet] All Connections",
+            "default/etcd[StatefulSet] TCP 2380",
+            "default/mix[StatefulSet] No Connections (some pods: TCP 2380)",
+            "default/two[StatefulSet] TCP 2380",
+        ]
+    );
+    let json = expanded(&matrix_of(&["-o", "json"], &cluster));
+    let csv = matrix_of(&["-o", "csv"], &cluster);
+    assert_eq!(json.len(), csv.lines().count() - 1, "each row is in one block, and nothing else is");
+    assert_eq!(json.iter().filter(|(from, to, _)| from == to).count(), told.len());
+    let np_guard = matrix_of(&["-o", "np-guard"], &cluster);
+    assert!(!np_guard.contains("etcd[StatefulSet] => default/etcd"), "{np_guard}");
+}
+
+#[test]
+fn what_pods_of_one_workload_lose_is_a_difference() {
+    let told = |before: &str, after: &str| -> Vec<String> {
+        let changes = Changes::new(&given::of(before), &given::of(after), Profile::UPSTREAM);
+        let to_itself = changes.pairs.iter().filter(|change| change.from == change.to);
+        to_itself.map(|change| format!("{} {:?} {}", change.from, change.became, change.other_ends)).collect()
+    };
+    let all = format!("{REPLICAS}{AMONG_ETCD}");
+    assert_eq!(
+        told(&all, REPLICAS),
+        [
+            "default/etcd[StatefulSet] Removed false",
+            "default/mix[StatefulSet] Removed false",
+            "default/two[StatefulSet] Removed false"
+        ]
+    );
+    // Of one pod there is no pair: one that more pods make has another end.
+    let fewer = all.replace("replicas: 3", "replicas: 1");
+    assert_eq!(told(&fewer, &all), ["default/etcd[StatefulSet] Added true"]);
 }

@@ -1,5 +1,6 @@
 //! `peerwalk explain`: whether policies let one end reach another, and who decides it.
 
+mod beyond;
 mod fix;
 mod report;
 mod text;
@@ -37,7 +38,8 @@ Examples:
       in a pipeline: fails where it is not so
 
 A connection is allowed when the egress policies of the one and the ingress policies of the other let it pass. \
-A Service is resolved to what stands behind it, as data planes do before they look at policies.
+A Service is resolved to what stands behind it, as data planes do before they look at policies. \
+From a workload to itself it is asked of two of its pods, where it has several.
 
 Exit codes: 0 decided; 1 not as --expect says; 2 the command line or the input cannot be used; 3 undecided.")]
 pub struct Arguments {
@@ -134,7 +136,10 @@ fn ask(arguments: &Arguments, cluster: &Cluster) -> Result<Asked> {
 fn called(found: &Found<'_>) -> String {
     match found {
         Found::Pods(name, _) | Found::Unknown(name) => name.clone(),
-        Found::Service(service) => format!("{}/{} (Service)", service.namespace, service.name),
+        Found::Service(service, None) => format!("{}/{} (Service)", service.namespace, service.name),
+        Found::Service(service, Some(address)) => {
+            format!("{address} (Service {}/{})", service.namespace, service.name)
+        }
         Found::Node(node) => format!("node {}", node.name),
         Found::Address(peer) if peer.kind == PeerKind::External => format!("{peer} (outside the cluster)"),
         Found::Address(peer) => format!("{} ({peer})", peer.ip),

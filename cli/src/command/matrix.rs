@@ -30,7 +30,7 @@ Examples:
   peerwalk matrix -f deploy/ --profile np-guard -o np-guard
                                                           the rows of np-guard's netpol-analyzer
 
-A pair that is not listed is closed. Rows are about policies alone: whether something listens there they do not say.")]
+A pair that is not listed is closed. A workload and itself are a pair where it has several pods. Rows are about policies alone: whether something listens there they do not say.")]
 pub struct Arguments {
     /// What is asked about.
     #[command(flatten)]

@@ -17,8 +17,8 @@ const SIMILAR: usize = 5;
 pub enum Found<'a> {
     /// Pods, and who they are together.
     Pods(String, Vec<Arc<Pod>>),
-    /// A Service.
-    Service(&'a Service),
+    /// A Service, and the address that leads to it where that is none of its own.
+    Service(&'a Service, Option<IpAddr>),
     /// A node.
     Node(Arc<Node>),
     /// One address: a pod's or a node's, or nobody's in the cluster.
@@ -57,7 +57,7 @@ pub fn resolve<'a>(
     role: Role<'_>,
 ) -> Result<Found<'a>, NotFound> {
     match end {
-        End::Address(address) => Ok(at(cluster, *address)),
+        End::Address(address) => Ok(at(cluster, *address, role)),
         End::Host(host) => Ok(host_of(cluster, host, namespace)),
         End::Object { kind: Some(kind), name, .. } if kind == "Node" => {
             let found = cluster.nodes.iter().find(|node| node.name == *name);
@@ -86,7 +86,7 @@ fn object<'a>(
         (None, Role::To(port)) => workloads.is_empty() || port.is_none_or(|port| has(service, port)),
     });
     if let Some(service) = meant {
-        return Ok(Found::Service(service));
+        return Ok(Found::Service(service, None));
     }
     match workloads.as_slice() {
         [] => {}
@@ -103,16 +103,18 @@ fn object<'a>(
         return Ok(Found::Pods(format!("{namespace}/{name} (Pod)"), vec![Arc::clone(pod)]));
     }
     match service {
-        Some(service) if kind.is_none() => Ok(Found::Service(service)),
+        Some(service) if kind.is_none() => Ok(Found::Service(service, None)),
         _ => Err(missing(cluster, "a workload, pod or Service", format!("{namespace}/{name}"), name)),
     }
 }
 
 fn has(service: &Service, port: &Port) -> bool {
-    service.ports.iter().any(|of| match port {
+    let translated = service.ports.iter().any(|of| match port {
         Port::Number(number) => of.port == *number,
         Port::Name(name) => of.name == *name,
-    })
+    });
+    let of_pods = || service.endpoints.iter().any(|endpoint| *port == Port::Number(endpoint.target_port));
+    translated || (service.headless && of_pods())
 }
 
 fn workloads<'a>(cluster: &'a Cluster, kind: Option<&str>, namespace: &str, name: &str) -> Vec<&'a Workload> {
@@ -131,9 +133,16 @@ fn running(pods: &[Arc<Pod>]) -> Vec<Arc<Pod>> {
 }
 
 /// Whose address it is: a Service's, a running pod's, a node's, a finished pod's, or nobody's.
-fn at(cluster: &Cluster, address: IpAddr) -> Found<'_> {
+fn at<'a>(cluster: &'a Cluster, address: IpAddr, role: Role<'_>) -> Found<'a> {
     if let Some(service) = cluster.services.iter().find(|service| service.addresses.contains(&address)) {
-        return Found::Service(service);
+        return Found::Service(service, None);
+    }
+    let leading = || cluster.services.iter().filter(|service| service.external.contains(&address));
+    // Several may share such an address, and a node's may be one.
+    if let Role::To(port) = role
+        && let Some(service) = leading().find(|service| port.is_none_or(|port| has(service, port)))
+    {
+        return Found::Service(service, Some(address));
     }
     let pods = || {
         let all = cluster.workloads.iter().flat_map(|workload| &workload.pods);
@@ -142,10 +151,13 @@ fn at(cluster: &Cluster, address: IpAddr) -> Found<'_> {
     let node = cluster.nodes.iter().find(|node| node.addresses.contains(&address));
     let pod = pods().find(|pod| !pod.finished && !pod.host_network);
     let of_pod = |pod: &Arc<Pod>| Peer::pod(Arc::clone(pod), address);
-    Found::Address(match (pod, node) {
-        (Some(pod), _) => of_pod(pod),
-        (None, Some(node)) => Peer::node(Arc::clone(node), address),
-        (None, None) => pods().next().map_or_else(|| Peer::external(address), of_pod),
+    Found::Address(match (pod, node, pods().next()) {
+        (Some(pod), ..) | (None, None, Some(pod)) => of_pod(pod),
+        (None, Some(node), _) => Peer::node(Arc::clone(node), address),
+        (None, None, None) => match (role, leading().next()) {
+            (Role::To(_), Some(service)) => return Found::Service(service, Some(address)),
+            _ => Peer::external(address),
+        },
     })
 }
 
@@ -156,7 +168,7 @@ fn host_of<'a>(cluster: &'a Cluster, host: &str, namespace: &str) -> Found<'a> {
     let (name, of) = (parts.next().unwrap_or_default(), parts.next().unwrap_or(namespace));
     let known = cluster.services.iter().find(|service| service.name == name && service.namespace == of);
     match (known, parts.next()) {
-        (Some(service), None | Some("svc")) => Found::Service(service),
+        (Some(service), None | Some("svc")) => Found::Service(service, None),
         _ => Found::Unknown(host.to_owned()),
     }
 }

@@ -1,12 +1,15 @@
 //! Pods of one workload that no policy of a cluster tells apart.
 
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use peerwalk_manifests::Cluster;
+use peerwalk_manifests::{Cluster, Workload};
 use peerwalk_netpol::{ClusterPeer, Direction, NamedPort, Pod, Profile, RulePeer};
+
+use crate::flows;
 
 /// With more blocks than these, addresses are compared themselves.
 const BLOCKS: usize = 1000;
@@ -23,6 +26,27 @@ pub struct Alike {
     profile: Profile,
     /// Where pods stand that have no address.
     unknown: Vec<IpAddr>,
+}
+
+/// Pods of one workload that are alike.
+pub struct Sort {
+    first: Arc<Pod>,
+    /// Another, where there is one.
+    another: Option<Arc<Pod>>,
+    /// What there is between two of them needs no other: it is what rows say of one.
+    is_told: bool,
+}
+
+impl Sort {
+    /// Whether there are several.
+    pub fn are_several(&self) -> bool {
+        self.another.is_some()
+    }
+
+    /// The pods that stand for all: the first, and another where it has to be asked about.
+    pub fn pods(&self) -> impl Iterator<Item = &Arc<Pod>> {
+        std::iter::once(&self.first).chain(self.another.as_ref().filter(|_| !self.is_told))
+    }
 }
 
 /// What policies see of a pod.
@@ -78,13 +102,32 @@ impl Alike {
         Arc::clone(pod)
     }
 
-    /// Of pods that are alike, the first.
-    pub fn distinct<'a>(&self, pods: &'a [Arc<Pod>]) -> Vec<&'a Arc<Pod>> {
-        if pods.len() <= 1 {
-            return pods.iter().collect();
+    /// The pods of a workload that run, by what policies see of them.
+    pub fn sorts(&self, workload: &Workload) -> Vec<Sort> {
+        let running: Vec<&Arc<Pod>> = workload.pods.iter().filter(|pod| !pod.finished).collect();
+        let mut sorts: Vec<Sort> = Vec::new();
+        let mut known: HashMap<Option<Seen<'_>>, usize> = HashMap::new();
+        for pod in &running {
+            // One alone is like no other, whatever it is.
+            match known.entry((running.len() > 1).then(|| self.seen(pod))) {
+                Entry::Vacant(place) => {
+                    place.insert(sorts.len());
+                    let another = workload.several.then(|| self.placed(&flows::another(pod)));
+                    sorts.push(Sort { first: self.placed(pod), another, is_told: false });
+                }
+                Entry::Occupied(place) => {
+                    let sort = sorts.get_mut(*place.get());
+                    if let Some(sort) = sort.filter(|sort| sort.another.is_none()) {
+                        sort.another = Some(self.placed(pod));
+                    }
+                }
+            }
         }
-        let mut known = HashSet::new();
-        pods.iter().filter(|pod| known.insert(self.seen(pod))).collect()
+        if let [sort] = sorts.as_mut_slice() {
+            sort.is_told =
+                !sort.first.host_network && matches!(sort.first.ips.as_slice(), [] | [IpAddr::V4(_)]);
+        }
+        sorts
     }
 
     fn seen<'a>(&self, pod: &'a Pod) -> Seen<'a> {

@@ -4,13 +4,12 @@ use std::net::IpAddr;
 
 use peerwalk_model::{Direction, Protocol};
 use peerwalk_netpol::{
-    Cause, Caveat, Decision, DirectionDecision, NearestMiss, Peer, PeerDifference, PolicyRef, PolicyStep,
-    RuleStep, Verdict,
+    Cause, Caveat, Decision, DirectionDecision, NearestMiss, Peer, PolicyRef, PolicyStep, RuleStep, Verdict,
 };
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{distinct, fix};
+use super::{beyond, distinct, fix};
 use crate::flows::{self, Flows};
 
 /// An answer.
@@ -168,38 +167,17 @@ impl Report {
             .undecided
             .iter()
             .map(|reason| Open { code: "notKnown".to_owned(), message: reason.clone() });
+        let beyond = beyond::points(flows, decisions)
+            .into_iter()
+            .map(|(code, message)| Open { code: code.to_owned(), message: message.to_owned() });
         Self {
             verdict: rollup(flows, decisions),
             flows: connections.map(|(asked, decision)| connection(asked, decision)).collect(),
             nearest_misses: distinct(misses),
             fix: fix::object(&fix::policies(decisions)),
-            caveats: distinct(undecided.chain(unplaced(decisions)).chain(caveats)),
+            caveats: distinct(undecided.chain(beyond).chain(caveats)),
         }
     }
-}
-
-/// Where a block could have decided of a pod whose address is not known: a denial is then one without it.
-pub fn unplaced_flows(decisions: &[Decision]) -> bool {
-    let outside = |difference: &PeerDifference| match difference {
-        PeerDifference::OutsideBlock { address, .. } | PeerDifference::OutsideNetworks { address, .. } => {
-            address.is_unspecified()
-        }
-        _ => false,
-    };
-    decisions.iter().any(|decision| {
-        decision.denying_directions().any(|direction| {
-            let steps = &decision.direction(direction).steps;
-            steps.iter().flat_map(|step| &step.rules).flat_map(|rule| &rule.peer).any(outside)
-        })
-    })
-}
-
-/// What is said about it.
-pub const UNPLACED: &str = "whether a block holds the address of a pod that has none yet";
-
-fn unplaced(decisions: &[Decision]) -> Option<Open> {
-    let open = Open { code: "podAddressUnknown".to_owned(), message: UNPLACED.to_owned() };
-    unplaced_flows(decisions).then_some(open)
 }
 
 /// What cannot be asked about, or what nobody can read, leaves the whole undecided: a confident answer about a part of it

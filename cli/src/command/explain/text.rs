@@ -6,8 +6,8 @@ use anstyle::{AnsiColor, Style};
 use peerwalk_model::Direction;
 use peerwalk_netpol::{Action, Cause, Decision, DirectionDecision, Fix, PolicyStep, RuleStep, Tier, Verdict};
 
-use super::report::{self, Report, Rollup};
-use super::{Asked, distinct, fix};
+use super::report::{Report, Rollup};
+use super::{Asked, beyond, distinct, fix};
 use crate::flows;
 use crate::print::clean;
 
@@ -31,9 +31,7 @@ pub fn text(asked: &Asked, decisions: &[Decision], report: &Report) -> String {
     text.push_str(&remedy(decisions));
     let open = distinct(decisions.iter().flat_map(|decision| decision.caveats.iter().copied()));
     let mut open: Vec<String> = open.iter().map(ToString::to_string).collect();
-    if report::unplaced_flows(decisions) {
-        open.push(report::UNPLACED.to_owned());
-    }
+    open.extend(beyond::points(&asked.flows, decisions).into_iter().map(|(_, message)| message.to_owned()));
     section(&mut text, "Left to the data plane, and decisive here", &open);
     text
 }
@@ -95,6 +93,9 @@ fn are_alike(one: &DirectionDecision, other: &DirectionDecision) -> bool {
 fn told(group: &Group<'_>) -> String {
     let mut text = String::new();
     let _ = write!(text, "{}", clean(&group.decision.flow.to_string()));
+    if group.asked.is_among_replicas() {
+        text.push_str(", from one of its pods to another");
+    }
     if let Some(via) = &group.asked.via {
         let _ = write!(text, ", through Service {}/{} port {}", via.namespace, via.name, via.port);
     }
