@@ -18,6 +18,7 @@ use crate::flows::{self, Flows};
 use crate::input::Input;
 use crate::progress::Progress;
 use crate::{print, profile};
+use fix::Remedy;
 pub use report::{Report, Rollup};
 
 /// What is asked.
@@ -105,10 +106,11 @@ pub fn answer(arguments: &Arguments, cluster: &Cluster) -> Result<(String, Exit)
     let index = cluster.index();
     let decisions: Vec<_> =
         asked.flows.asked.iter().map(|asked| evaluate(&index, &asked.flow, &arguments.profile)).collect();
-    let report = Report::new(&asked.flows, &decisions);
+    let remedy = Remedy::new(&decisions, cluster);
+    let report = Report::new(&asked.flows, &decisions, &remedy);
     let exit = exit(report.verdict, arguments.expect);
     let text = match arguments.output {
-        Output::Text => text::text(&asked, &decisions, &report),
+        Output::Text => text::text(&asked, &decisions, &report, &remedy),
         Output::Json => serde_json::to_string_pretty(&report)? + "\n",
         Output::Yaml => serde_saphyr::to_string(&report)?,
     };

@@ -9,7 +9,8 @@ use peerwalk_netpol::{
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{beyond, distinct, fix};
+use super::fix::Remedy;
+use super::{beyond, distinct};
 use crate::flows::{self, Flows};
 
 /// An answer.
@@ -151,7 +152,7 @@ struct Open {
 
 impl Report {
     /// Makes it of what was decided about each flow.
-    pub fn new(flows: &Flows, decisions: &[Decision]) -> Self {
+    pub(super) fn new(flows: &Flows, decisions: &[Decision], remedy: &Remedy) -> Self {
         let connections = flows.asked.iter().zip(decisions);
         let misses = decisions.iter().flat_map(|decision| {
             decision.denying_directions().flat_map(|direction| {
@@ -174,7 +175,7 @@ impl Report {
             verdict: rollup(flows, decisions),
             flows: connections.map(|(asked, decision)| connection(asked, decision)).collect(),
             nearest_misses: distinct(misses),
-            fix: fix::object(&fix::policies(decisions)),
+            fix: remedy.object(),
             caveats: distinct(undecided.chain(beyond).chain(caveats)),
         }
     }

@@ -6,8 +6,9 @@ use anstyle::{AnsiColor, Style};
 use peerwalk_model::Direction;
 use peerwalk_netpol::{Action, Cause, Decision, DirectionDecision, Fix, PolicyStep, RuleStep, Tier, Verdict};
 
+use super::fix::Remedy;
 use super::report::{Report, Rollup};
-use super::{Asked, beyond, distinct, fix};
+use super::{Asked, beyond, distinct};
 use crate::flows;
 use crate::print::clean;
 
@@ -18,7 +19,7 @@ const RULES: usize = 5;
 const MISSES: usize = 3;
 
 /// The whole answer.
-pub fn text(asked: &Asked, decisions: &[Decision], report: &Report) -> String {
+pub(super) fn text(asked: &Asked, decisions: &[Decision], report: &Report, remedy: &Remedy) -> String {
     let mut text = String::new();
     let (from, to) = (clean(&asked.from), clean(&asked.to));
     let _ = writeln!(text, "{}: {from} → {to}", verdict(report.verdict));
@@ -28,7 +29,7 @@ pub fn text(asked: &Asked, decisions: &[Decision], report: &Report) -> String {
     }
     section(&mut text, "Not known", &asked.flows.undecided);
     section(&mut text, "Nearest miss", &misses(decisions));
-    text.push_str(&remedy(decisions));
+    text.push_str(&to_add(decisions, remedy));
     let open = distinct(decisions.iter().flat_map(|decision| decision.caveats.iter().copied()));
     let mut open: Vec<String> = open.iter().map(ToString::to_string).collect();
     open.extend(beyond::points(&asked.flows, decisions).into_iter().map(|(_, message)| message.to_owned()));
@@ -179,21 +180,22 @@ fn misses(decisions: &[Decision]) -> Vec<String> {
 }
 
 /// What to add, where that helps.
-fn remedy(decisions: &[Decision]) -> String {
+fn to_add(decisions: &[Decision], remedy: &Remedy) -> String {
     let mut text = String::new();
     if decisions.iter().all(Decision::is_allowed) {
         return text;
     }
     let bold = Style::new().bold();
-    let policies = fix::policies(decisions);
-    if !policies.is_empty() {
+    if !remedy.policies.is_empty() {
         let _ = writeln!(text, "\n{bold}To allow it, add this (kubectl apply -f -){bold:#}");
-        let several = policies.iter().map(|policy| serde_saphyr::to_string(policy).unwrap_or_default());
+        let several =
+            remedy.policies.iter().map(|policy| serde_saphyr::to_string(policy).unwrap_or_default());
         let yaml = several.collect::<Vec<_>>().join("---\n");
         for line in yaml.lines() {
             let _ = writeln!(text, "  {}", clean(line));
         }
     }
+    section(&mut text, "To be known before it can be allowed", &remedy.unknown);
     let fixes: Vec<Fix> = decisions.iter().flat_map(Decision::fixes).collect();
     let isolating = fixes.iter().filter_map(|fix| match fix {
         Fix::Add(rule) if rule.isolates => Some(format!(
