@@ -2,6 +2,7 @@
 
 mod alike;
 mod blocks;
+mod unplaced;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -13,6 +14,7 @@ use peerwalk_manifests::{Cluster, WorkloadName};
 use peerwalk_netpol::{AddressRange, Direction, End, Matrix, Objects, Pod, PortSet, Profile};
 
 use alike::{Alike, Sort};
+pub use unplaced::note as unplaced;
 
 /// Who reaches whom. Pairs and ranges that are not listed are closed.
 #[derive(Clone, Debug, Default)]

@@ -14,7 +14,7 @@ use clap::Parser as _;
 use peerwalk_cli::args::{Args, Command};
 use peerwalk_cli::changes::{Became, Changes};
 use peerwalk_cli::command::matrix;
-use peerwalk_cli::pairs::{Pairs, Peer};
+use peerwalk_cli::pairs::{self, Pairs, Peer};
 use peerwalk_manifests::{Cluster, Workload};
 use peerwalk_netpol::{Flow, Pod, PolicyIndex, PortSet, Profile, Protocol, evaluate};
 use serde_json::Value;
@@ -109,9 +109,13 @@ fn a_workload_whose_pods_differ_says_so() {
 }
 
 fn matrix_of(arguments: &[&str], cluster: &Cluster) -> String {
+    answered(arguments, cluster).unwrap()
+}
+
+fn answered(arguments: &[&str], cluster: &Cluster) -> anyhow::Result<String> {
     let arguments = ["peerwalk", "matrix"].iter().chain(arguments);
     match Args::try_parse_from(arguments).unwrap().command {
-        Command::Matrix(arguments) => matrix::answer(&arguments, cluster).unwrap(),
+        Command::Matrix(arguments) => matrix::answer(&arguments, cluster),
         other => panic!("{other:?} is not the matrix"),
     }
 }
@@ -147,8 +151,14 @@ fn json_and_csv_say_the_same() {
     ];
     for (name, cluster) in clusters() {
         for filter in filters {
-            let json = expanded(&matrix_of(&[filter, &["-o", "json"]].concat(), &cluster));
-            let csv = matrix_of(&[filter, &["-o", "csv"]].concat(), &cluster);
+            let csv = answered(&[filter, &["-o", "csv"]].concat(), &cluster);
+            let json = answered(&[filter, &["-o", "json"]].concat(), &cluster);
+            // Not every cluster has what filters name.
+            let (Ok(json), Ok(csv)) = (&json, &csv) else {
+                assert!(json.is_err() && csv.is_err() && !filter.is_empty(), "{name} {filter:?}");
+                continue;
+            };
+            let json = expanded(json);
             let csv: BTreeSet<(String, String, String)> = csv
                 .lines()
                 .skip(1)
@@ -295,4 +305,95 @@ fn what_pods_of_one_workload_lose_is_a_difference() {
     // Of one pod there is no pair: one that more pods make has another end.
     let fewer = all.replace("replicas: 3", "replicas: 1");
     assert_eq!(told(&fewer, &all), ["default/etcd[StatefulSet] Added true"]);
+}
+
+#[test]
+fn what_blocks_say_of_pods_without_an_address_is_noted() {
+    let policy = |peer: &str| {
+        format!(
+            "---\n{{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {{name: p}}, spec: {{podSelector: {{}}, \
+             ingress: [{{from: [{{{peer}}}]}}]}}}}\n"
+        )
+    };
+    let template = "{apiVersion: apps/v1, kind: Deployment, metadata: {name: web}}\n";
+    let pod = "{apiVersion: v1, kind: Pod, metadata: {name: web}, status: {podIP: 10.0.0.1}}\n";
+    let node = "---\n{apiVersion: v1, kind: Node, metadata: {name: n1}, spec: {podCIDRs: [10.244.0.0/24]}}\n";
+    let some = policy("ipBlock: {cidr: 10.0.0.0/8}");
+    let other = policy("ipBlock: {cidr: 192.0.2.0/24}");
+    let networks = "---\n{apiVersion: policy.networking.k8s.io/v1alpha2, kind: ClusterNetworkPolicy, metadata: {name: c}, spec: \
+                    {tier: Admin, priority: 1, subject: {namespaces: {}}, egress: [{action: Deny, to: [{networks: \
+                    [10.0.0.0/8]}]}]}}\n";
+    let table = [
+        (format!("{template}{some}"), true),
+        (format!("{template}{networks}"), true),
+        (format!("{template}{}", policy("ipBlock: {cidr: 0.0.0.0/0, except: [10.0.0.0/8]}")), true),
+        (format!("{template}{}", policy("ipBlock: {cidr: 0.0.0.0/0}")), false),
+        (format!("{template}{}", policy("podSelector: {}")), false),
+        (format!("{pod}{some}"), false),
+        // Where nodes say which addresses pods have, others are none of theirs.
+        (format!("{template}{node}{some}"), true),
+        (format!("{template}{node}{other}"), false),
+        (format!("{template}{other}"), true),
+    ];
+    for (text, expected) in table {
+        let cluster = given::of(&text);
+        assert_eq!(pairs::unplaced(&cluster, Profile::UPSTREAM).is_some(), expected, "{text}");
+        for output in ["md", "html"] {
+            let printed = matrix_of(&["-o", output], &cluster);
+            assert_eq!(printed.contains("pods without an address"), expected, "{output}: {text}");
+        }
+    }
+    let cluster = given::of(&format!("{template}{some}"));
+    assert_eq!(pairs::unplaced(&cluster, Profile::NP_GUARD), None, "blocks are not read for pods there");
+}
+
+#[test]
+fn filters_that_name_nothing_are_refused() {
+    let cluster = given::of(
+        "{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: postgres, namespace: ledger}, spec: {template: {metadata: \
+         {labels: {app: pg}}}}}\n---\n\
+         {apiVersion: v1, kind: Pod, metadata: {name: web-1, namespace: shop, ownerReferences: [{kind: StatefulSet, name: web, \
+         controller: true}]}}\n---\n\
+         {apiVersion: v1, kind: Service, metadata: {name: db, namespace: ledger}, spec: {selector: {app: pg}, ports: [{port: \
+         5432}]}}\n---\n\
+         {apiVersion: v1, kind: Namespace, metadata: {name: empty}}\n",
+    );
+    let refused = |arguments: &[&str]| answered(arguments, &cluster).err().map(|error| error.to_string());
+    let table: [(&[&str], Option<&str>); 10] = [
+        (&["--to", "ledger/postgres"], None),
+        (&["--to", "empty/*"], None),
+        (&["-n", "empty"], None),
+        (&["--from", "outside", "--to", "192.0.2.1"], None),
+        (
+            &["--to", "ledger/postgress"],
+            Some("--to: workload ledger/postgress is not among what was read; did you mean ledger/postgres?"),
+        ),
+        (
+            &["--from", "nonexist/x"],
+            Some(
+                "--from: workload nonexist/x is not among what was read; without it, all that was read is listed",
+            ),
+        ),
+        (
+            &["--to", "legder/*"],
+            Some("--to: namespace legder is not among what was read; did you mean ledger?"),
+        ),
+        (
+            &["-n", "shops", "-o", "html"],
+            Some("--namespace: namespace shops is not among what was read; did you mean shop?"),
+        ),
+        (
+            &["--to", "ledger/db"],
+            Some(
+                "--to: ledger/db is a Service, and rows are about workloads: name ledger/postgres (StatefulSet)",
+            ),
+        ),
+        (
+            &["--from", "shop/web-1", "-o", "json"],
+            Some("--from: shop/web-1 is a pod, and rows are about workloads: name shop/web (StatefulSet)"),
+        ),
+    ];
+    for (arguments, expected) in table {
+        assert_eq!(refused(arguments).as_deref(), expected, "{arguments:?}");
+    }
 }

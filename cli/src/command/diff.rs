@@ -12,7 +12,7 @@ use peerwalk_netpol::Profile;
 use crate::changes::Changes;
 use crate::exit::Exit;
 use crate::progress::Progress;
-use crate::{input, print, profile};
+use crate::{input, pairs, print, profile};
 
 /// What is asked.
 #[derive(Debug, Args)]
@@ -72,11 +72,20 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
         Ok(cluster)
     };
     let (before, after) = (read(&arguments.before)?, read(&arguments.after)?);
+    if let Some(note) = unplaced(arguments, &before, &after) {
+        print::note(note);
+    }
     progress.says("computing all pairs");
     let (text, exit) = answer(arguments, &before, &after)?;
     drop(progress);
     print::out(&text)?;
     Ok(exit)
+}
+
+/// What neither side tells of addresses that would matter.
+fn unplaced(arguments: &Arguments, before: &Cluster, after: &Cluster) -> Option<&'static str> {
+    let of = |cluster: &Cluster| pairs::unplaced(cluster, arguments.profile);
+    of(before).or_else(|| of(after))
 }
 
 /// What is printed about two clusters, and how the command ends.
@@ -88,7 +97,10 @@ pub fn answer(arguments: &Arguments, before: &Cluster, after: &Cluster) -> Resul
     let text = match arguments.output {
         Output::Text => forms::text(&changes),
         Output::Json => forms::json(&changes)?,
-        Output::Md => forms::md(&changes),
+        Output::Md => {
+            let note = unplaced(arguments, before, after).map(|note| format!("\n{note}\n"));
+            forms::md(&changes) + &note.unwrap_or_default()
+        }
         Output::Sarif => {
             let beside = arguments.after.display().to_string();
             serde_json::to_string_pretty(&forms::sarif(&changes, before, after, &beside))? + "\n"

@@ -13,7 +13,7 @@ use peerwalk_netpol::Profile;
 
 use crate::exit::Exit;
 use crate::input::{self, Input};
-use crate::pairs::Pairs;
+use crate::pairs::{self, Pairs};
 use crate::progress::Progress;
 use crate::{print, profile};
 use wanted::{Filter, Wanted};
@@ -84,6 +84,9 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
     } else {
         arguments.input.cluster(&mut progress)?
     };
+    if let Some(note) = pairs::unplaced(&cluster, arguments.profile) {
+        print::note(note);
+    }
     progress.says("computing all pairs");
     let text = answer(arguments, &cluster)?;
     drop(progress);
@@ -94,24 +97,26 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
 /// What is printed about a cluster.
 ///
 /// # Errors
-/// Where it is too large for a picture.
+/// Where it is too large for a picture, or a filter names what is not there.
 pub fn answer(arguments: &Arguments, cluster: &Cluster) -> Result<String> {
     if arguments.output == Output::NpGuard {
         return Ok(np_guard::rows(cluster, arguments.profile));
     }
-    let pairs = Pairs::new(cluster, arguments.profile);
     let namespace = arguments.input.namespace.as_deref();
     let filter = Filter { from: &arguments.from, to: &arguments.to, namespace };
+    filter.check(cluster)?;
+    let pairs = Pairs::new(cluster, arguments.profile);
     if arguments.output == Output::Json {
         return blocks::json(&pairs, &filter, arguments.profile.name);
     }
+    let note = pairs::unplaced(cluster, arguments.profile);
     let rows = pairs.rows().into_iter().filter(|(from, to, _)| filter.holds(from, to));
     let rows: Vec<list::Row> =
         rows.map(|(from, to, open)| list::Row { from, to, ports: pairs.told(open) }).collect();
     Ok(match arguments.output {
         Output::Table => list::table(&rows),
         Output::Csv => list::csv(&rows),
-        Output::Md => list::md(&rows),
+        Output::Md => list::md(&rows) + &note.map(|note| format!("\n{note}\n")).unwrap_or_default(),
         Output::Dot => draw::dot(&rows),
         Output::Svg | Output::Html => {
             let grid = draw::Grid::new(&rows);
@@ -121,7 +126,7 @@ pub fn answer(arguments: &Arguments, cluster: &Cluster) -> Result<String> {
                     grid.ends()
                 );
             }
-            if arguments.output == Output::Svg { draw::svg(&grid) } else { draw::html(&grid) }
+            if arguments.output == Output::Svg { draw::svg(&grid) } else { draw::html(&grid, note) }
         }
         Output::Json | Output::NpGuard => String::new(),
     })

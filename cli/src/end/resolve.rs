@@ -7,10 +7,8 @@ use peerwalk_manifests::{Cluster, Service, Workload};
 use peerwalk_netpol::{Node, Peer, Pod};
 use thiserror::Error;
 
+use super::near::{SIMILAR, near};
 use super::{End, Port};
-
-/// How many similar names are told.
-const SIMILAR: usize = 5;
 
 /// What an end stands for.
 #[derive(Clone, Debug)]
@@ -185,42 +183,14 @@ fn no_node(cluster: &Cluster, name: &str) -> NotFound {
 
 fn missing(cluster: &Cluster, what: &'static str, named: String, name: &str) -> NotFound {
     let namespace = named.split_once('/').map_or("", |(namespace, _)| namespace);
-    let workloads = cluster.workloads.iter().map(|workload| (&workload.name.namespace, &workload.name.name));
-    let services = cluster.services.iter().map(|service| (&service.namespace, &service.name));
-    let mut near: Vec<(usize, String)> = workloads
-        .chain(services)
-        .map(|(of, known)| {
-            (distance(known, name) + 3 * usize::from(of != namespace), format!("{of}/{known}"))
-        })
-        .filter(|(distance, _)| *distance <= 1 + name.len() / 2)
-        .collect();
-    near.sort();
-    near.dedup();
-    let near: Vec<String> = near.into_iter().take(SIMILAR).map(|(_, name)| name).collect();
+    let workloads =
+        cluster.workloads.iter().map(|workload| (&*workload.name.namespace, &*workload.name.name));
+    let services = cluster.services.iter().map(|service| (&*service.namespace, &*service.name));
+    let near = near(workloads.chain(services), namespace, name);
     let remedy = if near.is_empty() {
         "; `peerwalk matrix` lists what was read".to_owned()
     } else {
         format!("; did you mean {}?", near.join(" or "))
     };
     NotFound { named, what, remedy }
-}
-
-/// How many letters are to be changed, added or left out.
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (line, a) in one.chars().enumerate() {
-        let mut before = line;
-        let mut last = line + 1;
-        for (cell, b) in row.iter_mut().skip(1).zip(&other) {
-            let above = *cell;
-            last = (before + usize::from(a != *b)).min(above + 1).min(last + 1);
-            before = above;
-            *cell = last;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = line + 1;
-        }
-    }
-    row.last().copied().unwrap_or_default()
 }
