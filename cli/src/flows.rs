@@ -24,14 +24,10 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// Whether it is between two pods of one name: two that one template stands for.
+    /// Whether it is between two pods that one template stands for.
     pub fn is_among_replicas(&self) -> bool {
-        match (self.flow.source.as_pod(), self.flow.destination.as_pod()) {
-            (Some(one), Some(other)) => {
-                !one.is_same(other) && (&one.namespace, &one.name) == (&other.namespace, &other.name)
-            }
-            _ => false,
-        }
+        let ends = self.flow.source.as_pod().zip(self.flow.destination.as_pod());
+        ends.is_some_and(|(one, other)| other.is_same(&another(one)))
     }
 }
 

@@ -15,9 +15,7 @@ pub fn note(cluster: &Cluster, profile: Profile) -> Option<&'static str> {
         let all = cluster.workloads.iter().flat_map(|workload| &workload.pods);
         all.filter(|pod| !pod.finished && pod.ips.is_empty())
     };
-    if pods().next().is_none() {
-        return None;
-    }
+    pods().next()?;
     let blocks = blocks(cluster);
     let is_held = |pod: &Pod| {
         blocks.iter().any(|block| {

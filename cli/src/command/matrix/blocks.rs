@@ -1,5 +1,5 @@
-//! The JSON form: sources, each of which reaches each of the destinations. It grows with what policies tell apart, not with
-//! the number of pairs.
+//! The JSON form: sources, each of which reaches each of the destinations. It grows with what policies tell apart, and with
+//! workloads of one pod, which are no pair with themselves; not with the number of pairs.
 
 use std::collections::BTreeMap;
 
