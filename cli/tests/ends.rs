@@ -33,7 +33,7 @@ const CLUSTER: &str = "
 fn flows_of(cluster: &Cluster, from: &str, to: &str) -> anyhow::Result<Flows> {
     let (source, target) = (end::from(from)?, end::to(to)?);
     let source = resolve(cluster, &source, "shop", Role::From)?;
-    let destination = resolve(cluster, &target.end, "shop", Role::To(target.port.as_ref()))?;
+    let destination = resolve(cluster, &target.end, "shop", Role::To(target.port.as_ref(), target.protocol))?;
     Ok(flows::between(cluster, &source, &destination, target.port.as_ref(), target.protocol)?)
 }
 
@@ -198,6 +198,9 @@ const NODES: &str = "
 {apiVersion: v1, kind: Service, metadata: {name: other, namespace: shop}, spec: {clusterIP: 10.96.0.10, externalIPs:
   [198.51.100.4], selector: {app: pg}, ports: [{port: 80, targetPort: sql}]}}
 ---
+{apiVersion: v1, kind: Service, metadata: {name: udp, namespace: shop}, spec: {clusterIP: 10.96.0.11, externalIPs:
+  [198.51.100.4], selector: {app: pg}, ports: [{port: 80, targetPort: 53, protocol: UDP}]}}
+---
 {apiVersion: v1, kind: Node, metadata: {name: n9}, status: {addresses: [{type: InternalIP, address: 192.168.1.19}]}}
 ---
 {apiVersion: v1, kind: Node, metadata: {name: bare}}
@@ -216,6 +219,10 @@ fn addresses_and_ports_that_nodes_take_for_a_service_lead_to_its_endpoints() {
         // One address of two Services.
         ("198.51.100.4:5432", through("pg", 5432, "198.51.100.4:5432")),
         ("198.51.100.4:80", through("other", 80, "198.51.100.4:80")),
+        (
+            "198.51.100.4:80/UDP",
+            vec!["192.0.2.1 192.0.2.1 → shop/pg 10.0.0.6:53/UDP via udp:80 (198.51.100.4:80)".into()],
+        ),
         ("198.51.100.4:81", vec!["! Service shop/pg has no port 81; it has 5432/TCP".into()]),
         // A node's, and of its ports those of the Service alone.
         ("192.168.1.19:5432", through("pg", 5432, "192.168.1.19:5432")),

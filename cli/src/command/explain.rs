@@ -129,7 +129,8 @@ fn ask(arguments: &Arguments, cluster: &Cluster) -> Result<Asked> {
     let to = end::to(&arguments.to).with_context(|| format!("--to {}", arguments.to))?;
     let namespace = arguments.input.namespace();
     let source = resolve(cluster, &from, namespace, Role::From).context("--from")?;
-    let destination = resolve(cluster, &to.end, namespace, Role::To(to.port.as_ref())).context("--to")?;
+    let destination =
+        resolve(cluster, &to.end, namespace, Role::To(to.port.as_ref(), to.protocol)).context("--to")?;
     let flows = flows::between(cluster, &source, &destination, to.port.as_ref(), to.protocol)
         .with_context(|| format!("--to {}", arguments.to))?;
     Ok(Asked { from: called(&source), to: called(&destination), flows })

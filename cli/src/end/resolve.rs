@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use peerwalk_manifests::{Cluster, Service, Workload};
+use peerwalk_model::Protocol;
 use peerwalk_netpol::{Node, Peer, Pod};
 use thiserror::Error;
 
@@ -30,8 +31,8 @@ pub enum Found<'a> {
 pub enum Role<'a> {
     /// Who connects.
     From,
-    /// Who is connected to, on which port.
-    To(Option<&'a Port>),
+    /// Who is connected to, on which port, by which protocol.
+    To(Option<&'a Port>, Option<Protocol>),
 }
 
 /// Nothing of this name.
@@ -81,7 +82,7 @@ fn object<'a>(
     let meant = service.filter(|service| match (kind, role) {
         (Some("Service"), _) => true,
         (Some(_), _) | (None, Role::From) => false,
-        (None, Role::To(port)) => workloads.is_empty() || port.is_none_or(|port| has(service, port)),
+        (None, Role::To(port, _)) => workloads.is_empty() || port.is_none_or(|port| has(service, port)),
     });
     if let Some(service) = meant {
         return Ok(Found::Service(service, None));
@@ -137,10 +138,14 @@ fn at<'a>(cluster: &'a Cluster, address: IpAddr, role: Role<'_>) -> Found<'a> {
     }
     let leading = || cluster.services.iter().filter(|service| service.external.contains(&address));
     // Several may share such an address, and a node's may be one.
-    if let Role::To(port) = role
-        && let Some(service) = leading().find(|service| port.is_none_or(|port| has(service, port)))
-    {
-        return Found::Service(service, Some(address));
+    if let Role::To(port, protocol) = role {
+        let with_port = || leading().filter(|service| port.is_none_or(|port| has(service, port)));
+        let speaks = |service: &&Service| {
+            protocol.is_none_or(|protocol| service.ports.iter().any(|of| of.protocol == protocol))
+        };
+        if let Some(service) = with_port().find(speaks).or_else(|| with_port().next()) {
+            return Found::Service(service, Some(address));
+        }
     }
     let pods = || {
         let all = cluster.workloads.iter().flat_map(|workload| &workload.pods);
@@ -153,7 +158,7 @@ fn at<'a>(cluster: &'a Cluster, address: IpAddr, role: Role<'_>) -> Found<'a> {
         (Some(pod), ..) | (None, None, Some(pod)) => of_pod(pod),
         (None, Some(node), _) => Peer::node(Arc::clone(node), address),
         (None, None, None) => match (role, leading().next()) {
-            (Role::To(_), Some(service)) => return Found::Service(service, Some(address)),
+            (Role::To(..), Some(service)) => return Found::Service(service, Some(address)),
             _ => Peer::external(address),
         },
     })
