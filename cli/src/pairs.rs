@@ -88,8 +88,12 @@ impl Pairs {
         pairs.blocks = blocks::all(&matrix, &ends, &mut known);
         for of in &ends {
             pairs.itself.push(of.itself());
-            let exposure = |direction| -> Vec<Vec<(AddressRange, PortSet)>> {
-                of.all().map(|end| matrix.exposure(End::Inside(end), direction)).collect()
+            let exposure = |direction| -> Vec<Exposed> {
+                let at = |end| Exposed {
+                    is_ipv4: blocks::is_ipv4(&matrix, end).or((!alike.ipv6).then_some(true)),
+                    open: matrix.exposure(End::Inside(end), direction),
+                };
+                of.all().map(at).collect()
             };
             pairs.from_outside.push(overlay(&exposure(Direction::Ingress), &mut known));
             pairs.to_outside.push(overlay(&exposure(Direction::Egress), &mut known));
@@ -213,19 +217,22 @@ impl Known {
     }
 }
 
-/// What is open to ranges of addresses at several ends together.
-fn overlay(ends: &[Vec<(AddressRange, PortSet)>], known: &mut Known) -> Vec<(AddressRange, Open)> {
-    if let [one] = ends {
-        let open =
-            one.iter().filter_map(|(range, set)| Some((*range, known.open(std::iter::once(set.clone()))?)));
-        return open.collect();
-    }
-    // Ends of one workload differ in families: each says something of its own alone.
+/// What is open at one end.
+struct Exposed {
+    /// Its family; none where it may be of both.
+    is_ipv4: Option<bool>,
+    open: Vec<(AddressRange, PortSet)>,
+}
+
+/// What is open to ranges of addresses at several ends together. Ends of one workload differ in families: each says
+/// something of its own alone.
+fn overlay(ends: &[Exposed], known: &mut Known) -> Vec<(AddressRange, Open)> {
     let mut found = Vec::new();
     for v4 in [true, false] {
         let of_family: Vec<Vec<&(AddressRange, PortSet)>> = ends
             .iter()
-            .map(|end| end.iter().filter(|(range, _)| range.first.is_ipv4() == v4).collect())
+            .filter(|end| end.is_ipv4.is_none_or(|is_ipv4| is_ipv4 == v4))
+            .map(|end| end.open.iter().filter(|(range, _)| range.first.is_ipv4() == v4).collect())
             .collect();
         let cuts = cuts(of_family.iter().flatten().map(|(range, _)| range));
         for range in cuts {

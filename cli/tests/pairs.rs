@@ -397,3 +397,20 @@ fn filters_that_name_nothing_are_refused() {
         assert_eq!(refused(arguments).as_deref(), expected, "{arguments:?}");
     }
 }
+
+#[test]
+fn families_of_one_pod_are_not_some_of_its_pods() {
+    let cluster = given::of(
+        "{apiVersion: v1, kind: Pod, metadata: {name: web}, status: {podIPs: [{ip: 10.0.0.1}, {ip: 'fd00::1'}]}}\n---\n\
+         {apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: p}, spec: {podSelector: {}, ingress: [{from: \
+         [{ipBlock: {cidr: 192.0.2.0/24}}], ports: [{port: 80}]}]}}\n",
+    );
+    let csv = matrix_of(&["-o", "csv"], &cluster);
+    let rows = [
+        "from,to,ports",
+        "default/web[Pod],0.0.0.0/0[External],All Connections",
+        "default/web[Pod],::/0[External],All Connections",
+        "192.0.2.0/24[External],default/web[Pod],TCP 80",
+    ];
+    assert_eq!(csv.lines().collect::<Vec<_>>(), rows);
+}

@@ -2,7 +2,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -14,9 +14,6 @@ use crate::flows;
 /// With more blocks than these, addresses are compared themselves.
 const BLOCKS: usize = 1000;
 
-const NO_IPV4: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-const NO_IPV6: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
-
 /// Tells pods apart.
 pub struct Alike {
     /// Every block of a rule.
@@ -24,8 +21,8 @@ pub struct Alike {
     /// Whether it matters on which node a pod is.
     nodes: bool,
     profile: Profile,
-    /// Where pods stand that have no address.
-    unknown: Vec<IpAddr>,
+    /// Whether policies speak of IPv6: where none does, nothing is said of it for pods without an address.
+    pub ipv6: bool,
 }
 
 /// Pods of one workload that are alike.
@@ -90,16 +87,8 @@ impl Alike {
             blocks: blocks.into_iter().collect(),
             nodes: !cluster.nodes.is_empty() || pods.any(|pod| pod.host_network),
             profile,
-            unknown: if ipv6 { vec![NO_IPV4, NO_IPV6] } else { vec![NO_IPV4] },
+            ipv6,
         }
-    }
-
-    /// A pod at its addresses; one that has none at one that only blocks of everything hold.
-    pub fn placed(&self, pod: &Arc<Pod>) -> Arc<Pod> {
-        if pod.ips.is_empty() {
-            return Arc::new(Pod { ips: self.unknown.clone(), ..Pod::clone(pod) });
-        }
-        Arc::clone(pod)
     }
 
     /// The pods of a workload that run, by what policies see of them.
@@ -112,13 +101,13 @@ impl Alike {
             match known.entry((running.len() > 1).then(|| self.seen(pod))) {
                 Entry::Vacant(place) => {
                     place.insert(sorts.len());
-                    let another = workload.several.then(|| self.placed(&flows::another(pod)));
-                    sorts.push(Sort { first: self.placed(pod), another, is_told: false });
+                    let another = workload.several.then(|| flows::another(pod));
+                    sorts.push(Sort { first: Arc::clone(pod), another, is_told: false });
                 }
                 Entry::Occupied(place) => {
                     let sort = sorts.get_mut(*place.get());
                     if let Some(sort) = sort.filter(|sort| sort.another.is_none()) {
-                        sort.another = Some(self.placed(pod));
+                        sort.another = Some(Arc::clone(pod));
                     }
                 }
             }

@@ -68,7 +68,7 @@ pub(super) fn ends(matrix: &Matrix, sorts: &[Vec<Sort>]) -> Vec<Ends> {
         let single = match sorts.as_slice() {
             // Blocks are of one family.
             [OfSort { ends, .. }] => match ends.as_slice() {
-                [end] if !is_ipv6(matrix, *end) => Some(*end),
+                [end] if is_ipv4(matrix, *end) != Some(false) => Some(*end),
                 _ => None,
             },
             _ => None,
@@ -80,8 +80,17 @@ pub(super) fn ends(matrix: &Matrix, sorts: &[Vec<Sort>]) -> Vec<Ends> {
     sorts.iter().map(of).collect()
 }
 
-fn is_ipv6(matrix: &Matrix, end: EndId) -> bool {
-    matrix.member(end).and_then(|member| member.ip).is_some_and(|ip| ip.is_ipv6())
+/// The family of an end; none where it has no address yet.
+pub(super) fn is_ipv4(matrix: &Matrix, end: EndId) -> Option<bool> {
+    matrix.member(end).and_then(|member| member.ip).map(|ip| ip.is_ipv4())
+}
+
+/// Whether both may have an address of one family: one without any may get it.
+fn meet(matrix: &Matrix, one: EndId, other: EndId) -> bool {
+    match (is_ipv4(matrix, one), is_ipv4(matrix, other)) {
+        (Some(one), Some(other)) => one == other,
+        _ => true,
+    }
 }
 
 /// Blocks of workloads with one end each as the matrix has them, and pairs with others one by one: what all their ends
@@ -117,7 +126,7 @@ pub(super) fn all(matrix: &Matrix, ends: &[Ends], known: &mut Known) -> Vec<Bloc
             };
             let sets = meeting
                 .into_iter()
-                .filter(|(one, other)| is_ipv6(matrix, *one) == is_ipv6(matrix, *other))
+                .filter(|(one, other)| meet(matrix, *one, *other))
                 .map(|(one, other)| matrix.ports(End::Inside(one), End::Inside(other)));
             if let Some(open) = known.open(sets) {
                 found.push(Block { from: vec![from], to: vec![to], open });

@@ -85,6 +85,24 @@ fn every_field_is_on_the_page_and_none_else() {
 }
 
 #[test]
+fn fields_that_nobody_knows_are_named() {
+    let value = answer(&[
+        "explain",
+        "-f",
+        "unknown",
+        "--from",
+        "shop/web",
+        "--to",
+        "ledger/postgres:5432",
+        "-o",
+        "json",
+    ]);
+    let rule = &value["flows"][0]["ingress"]["chain"][0]["rules"][0];
+    assert_eq!(rule["unknown"], serde_json::json!(["serviceAccounts"]), "{value}");
+    assert_eq!(value["caveats"][0]["code"], "unknownField", "{value}");
+}
+
+#[test]
 fn exit_codes_are_those_of_the_page() {
     let table: [(&[&str], i32); 6] = [
         (&[], 0),

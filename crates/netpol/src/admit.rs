@@ -1,5 +1,6 @@
 //! What would admit a denied flow: the smallest rule, or the rule of the cluster that stands in its way.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use ipnet::IpNet;
@@ -9,14 +10,12 @@ use crate::cluster::Pod;
 use crate::cluster_policy::Tier;
 use crate::decision::{Cause, Decision, RuleRef};
 use crate::flow::PeerKind;
-
-/// Labels by which people name an application. When a pod has any of them, they alone are used.
-const IDENTIFYING: [&str; 5] =
-    ["app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/component", "app", "k8s-app"];
+use crate::selector::{Operator, Requirement, Selector};
 
 /// Labels that controllers put on pods to tell replicas and revisions apart.
-const OF_ONE_REPLICA: [&str; 10] = [
+const OF_ONE_REPLICA: [&str; 11] = [
     "pod-template-hash",
+    "rollouts-pod-template-hash",
     "pod-template-generation",
     "controller-revision-hash",
     "statefulset.kubernetes.io/pod-name",
@@ -28,6 +27,9 @@ const OF_ONE_REPLICA: [&str; 10] = [
     "job-name",
 ];
 
+/// Labels that people change with every release.
+const OF_ONE_RELEASE: [&str; 2] = ["app.kubernetes.io/version", "helm.sh/chart"];
+
 /// A rule that, added to the namespace of the subject, would admit the flow in one direction. Prints as
 /// `ingress from namespace shop, pods app=web, port 5432/TCP`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,16 +38,18 @@ pub struct AdmittingRule {
     pub direction: Direction,
     /// The namespace that the policy belongs into.
     pub namespace: String,
-    /// The pods that it would select: the subject and its siblings. Empty means all of the namespace.
+    /// The pods that it would select by their labels: the subject and its siblings. Empty means all of the namespace.
     pub subject: BTreeMap<String, String>,
+    /// What else they have to meet. With it, all of them are isolated already, by one policy that isolates the subject.
+    pub also: Vec<Requirement>,
     /// The one item of `from` or `to`.
     pub peer: AdmittingPeer,
     /// Protocol of the one item of `ports`.
     pub protocol: Protocol,
     /// Port of the one item of `ports`.
     pub port: u16,
-    /// No NetworkPolicy isolates the subject so far: the first one also ends everything else in this direction that its
-    /// rules do not admit.
+    /// No NetworkPolicy isolates the subject so far: this one does, and so ends everything else in this direction, of every
+    /// pod that it selects and no other policy isolates. Where it is false, it takes nothing away from anybody.
     pub isolates: bool,
 }
 
@@ -79,8 +83,9 @@ pub enum AdmittingPeer {
 }
 
 impl Decision {
-    /// For each direction that denies, what would let the flow pass; all of them are needed. Only the labels by which
-    /// people name an application are used in rules, so that they hold for all replicas.
+    /// For each direction that denies, what would let the flow pass; all of them are needed. Rules have all labels of pods
+    /// but those that tell replicas and releases apart, so that they hold for all replicas and for little else. There is
+    /// none where the other end counts as its node and its address is not known.
     pub fn fixes(&self) -> Vec<Fix> {
         self.denying_directions().filter_map(|direction| self.fix(direction)).collect()
     }
@@ -117,30 +122,56 @@ impl Decision {
             direction,
             namespace: subject.namespace.clone(),
             subject: telling_labels(subject),
-            peer: self.admitting_peer(direction),
+            also: self.direction(direction).isolated_within.clone(),
+            peer: self.admitting_peer(direction)?,
             protocol: self.flow.protocol,
             port: self.flow.port,
             isolates: self.direction(direction).tier != Some(Tier::NetworkPolicy),
         })
     }
 
-    fn admitting_peer(&self, direction: Direction) -> AdmittingPeer {
+    fn admitting_peer(&self, direction: Direction) -> Option<AdmittingPeer> {
         let peer = self.flow.peer(direction);
         match &peer.kind {
             PeerKind::Pod(pod) if self.profile.sees_as_pod(pod) => {
-                AdmittingPeer::Pods { namespace: pod.namespace.clone(), labels: telling_labels(pod) }
+                Some(AdmittingPeer::Pods { namespace: pod.namespace.clone(), labels: telling_labels(pod) })
             }
-            _ => AdmittingPeer::IpBlock(IpNet::from(peer.ip.to_canonical())),
+            PeerKind::Pod(pod) if pod.ips.is_empty() => None,
+            _ => Some(AdmittingPeer::IpBlock(IpNet::from(peer.ip.to_canonical()))),
         }
     }
 }
 
 /// The labels of a pod by which a rule would select it and its siblings.
 pub(crate) fn telling_labels(pod: &Pod) -> BTreeMap<String, String> {
-    let only = |wanted: &dyn Fn(&str) -> bool| -> BTreeMap<String, String> {
-        let labels = pod.labels.iter().filter(|(key, _)| wanted(key));
+    let without = |dropped: &dyn Fn(&str) -> bool| -> BTreeMap<String, String> {
+        let labels = pod.labels.iter().filter(|(key, _)| !dropped(key));
         labels.map(|(key, value)| (key.clone(), value.clone())).collect()
     };
-    let identifying = only(&|key| IDENTIFYING.contains(&key));
-    if identifying.is_empty() { only(&|key| !OF_ONE_REPLICA.contains(&key)) } else { identifying }
+    let telling = without(&|key| OF_ONE_REPLICA.contains(&key) || OF_ONE_RELEASE.contains(&key));
+    // What holds until the next release alone is better than what is about all pods.
+    if telling.is_empty() { without(&|key| OF_ONE_REPLICA.contains(&key)) } else { telling }
+}
+
+/// What pods with the telling labels of a pod have to meet beyond these to be among those that one of these selectors
+/// selects, all of which select the pod. Of several the one that asks most, but for labels of one replica.
+pub(crate) fn within<'a>(pod: &Pod, selectors: impl Iterator<Item = &'a Selector>) -> Vec<Requirement> {
+    let labels = telling_labels(pod);
+    // The pod meets it, so its label alone may make sure of it.
+    let is_met = |requirement: &Requirement| {
+        requirement.operator != Operator::DoesNotExist && labels.contains_key(&requirement.key)
+    };
+    let beyond = selectors.map(|selector| {
+        let mut beyond: Vec<Requirement> = Vec::new();
+        for requirement in selector.requirements.iter().filter(|requirement| !is_met(requirement)) {
+            if !beyond.contains(requirement) {
+                beyond.push(requirement.clone());
+            }
+        }
+        beyond
+    });
+    let of_one_replica = |beyond: &[Requirement]| {
+        beyond.iter().filter(|requirement| OF_ONE_REPLICA.contains(&requirement.key.as_str())).count()
+    };
+    beyond.min_by_key(|beyond| (of_one_replica(beyond), Reverse(beyond.len()))).unwrap_or_default()
 }

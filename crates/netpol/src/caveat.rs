@@ -54,6 +54,12 @@ pub enum Caveat {
     NodePeer,
     /// `nodes` of a policy of the cluster, and the labels of the host-network pod's node are not known.
     UnknownNode,
+    /// A block or network that may hold the address of a pod that has none yet, as a template of pods in a file; it is read
+    /// as holding none.
+    UnknownAddress,
+    /// A selector asks for a label of a namespace that was not given. It is read as having
+    /// `kubernetes.io/metadata.name` alone.
+    UnknownNamespace,
     /// A network of IPv6, which the profile does not read.
     Ipv6,
     /// A port's name in a NetworkPolicy. The API requires that it is resolved; the profile reads every port instead.
@@ -63,7 +69,14 @@ pub enum Caveat {
 impl Caveat {
     /// Whether no choice of a data plane answers it, because it is about what cannot be known here.
     pub fn is_unknowable(self) -> bool {
-        matches!(self, Self::UnreadablePolicy | Self::DomainNames | Self::UnknownNode)
+        matches!(
+            self,
+            Self::UnreadablePolicy
+                | Self::DomainNames
+                | Self::UnknownNode
+                | Self::UnknownAddress
+                | Self::UnknownNamespace
+        )
     }
 }
 
@@ -87,6 +100,8 @@ impl fmt::Display for Caveat {
             Self::NetworksOnPodAddress => "whether networks apply to the address of a pod",
             Self::NodePeer => "whether a rule about nodes is read",
             Self::UnknownNode => "which labels the node of a host-network pod has",
+            Self::UnknownAddress => "whether a block holds the address of a pod that has none yet",
+            Self::UnknownNamespace => "which labels a namespace that was not given has",
             Self::Ipv6 => "whether networks of IPv6 are read",
             Self::PortName => "whether the name of a port is read",
         })

@@ -10,6 +10,7 @@ use crate::difference::{NearestMiss, PeerDifference, PortDifference, PortReason}
 use crate::flow::Flow;
 use crate::policy::PolicyRef;
 use crate::profile::Profile;
+use crate::selector::Requirement;
 
 /// Whether policies let a connection pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,6 +58,9 @@ pub struct DirectionDecision {
     /// the order of evaluation (NetworkPolicies by name). A tier that the one before did not leave the answer to is not
     /// asked, nor are policies of the cluster after the one that decided or passed, except for those of its priority.
     pub steps: Vec<PolicyStep>,
+    /// For a denial by NetworkPolicies: what pods with the labels of the subject have to meet to be isolated as it is, beyond
+    /// the labels that a rule would select them by; see [`AdmittingRule::also`](crate::AdmittingRule::also).
+    pub isolated_within: Vec<Requirement>,
     /// For a denial: the rules that would have admitted the flow but for one thing, nearest first.
     pub nearest_misses: Vec<NearestMiss>,
     /// Every point left to the implementation that decided this direction.

@@ -53,6 +53,13 @@ pub enum PeerDifference {
         /// The value it has.
         actual: Option<String>,
     },
+    /// A requirement is about a label of the pod's namespace, which was not given.
+    UnknownNamespace {
+        /// The pod's namespace.
+        namespace: String,
+        /// What is required.
+        requirement: Requirement,
+    },
     /// The labels of the pod do not meet a requirement.
     PodLabel {
         /// What is required.
@@ -96,6 +103,13 @@ pub enum PeerDifference {
         networks: Vec<IpNet>,
         /// The address.
         address: IpAddr,
+    },
+    /// The pod has no address yet, and whether the block or one of the networks will hold it is not known.
+    UnknownAddress {
+        /// The block or the networks.
+        networks: Vec<IpNet>,
+        /// Exceptions of the block.
+        except: Vec<IpNet>,
     },
     /// The item selects nodes, and the other end is none, or none that the profile sees.
     NotANode,

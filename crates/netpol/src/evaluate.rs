@@ -13,6 +13,7 @@ mod peer;
 mod port;
 mod tiers;
 mod translation;
+mod unknown;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -78,6 +79,7 @@ fn undecided(cause: Cause, caveats: BTreeSet<Caveat>) -> DirectionDecision {
         cause,
         tier: None,
         steps: Vec::new(),
+        isolated_within: Vec::new(),
         nearest_misses: Vec::new(),
         caveats,
     }
@@ -97,13 +99,16 @@ struct Question<'a> {
     peer: &'a Peer,
     /// The labels of its namespace, if it is a pod.
     namespace_labels: Option<Cow<'a, BTreeMap<String, String>>>,
+    /// Whether these are known.
+    is_namespace_given: bool,
 }
 
 impl<'a> Question<'a> {
     fn new(index: &'a PolicyIndex, flow: &'a Flow, profile: Profile, direction: Direction) -> Self {
         let peer = flow.peer(direction);
         let namespace_labels = peer.as_pod().map(|pod| index.namespace_labels(&pod.namespace));
-        Self { flow, profile, direction, index, peer, namespace_labels }
+        let is_namespace_given = peer.as_pod().is_none_or(|pod| index.is_namespace_given(&pod.namespace));
+        Self { flow, profile, direction, index, peer, namespace_labels, is_namespace_given }
     }
 
     /// Asks tier after tier.
@@ -131,7 +136,7 @@ impl<'a> Question<'a> {
         below: impl FnOnce() -> DirectionDecision,
     ) -> DirectionDecision {
         let mut asked = self.ask(subject, tier);
-        if asked.steps.is_empty() {
+        if asked.is_empty() {
             return below();
         }
         let below = if asked.is_settled() { undecided(Cause::Default, BTreeSet::new()) } else { below() };
@@ -142,6 +147,7 @@ impl<'a> Question<'a> {
                 cause: Cause::RuleMatch,
                 tier: Some(tier),
                 steps: asked.steps,
+                isolated_within: Vec::new(),
                 nearest_misses: Vec::new(),
                 caveats: answer.doubts,
             };

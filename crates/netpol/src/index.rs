@@ -42,7 +42,8 @@ impl Inner {
 
 impl PolicyIndex {
     /// Arranges them. `kubernetes.io/metadata.name` is added to every namespace; a namespace that is not
-    /// given has this label alone. Of two policies with one name, the last counts.
+    /// given is read as having this label alone, and what hangs on others carries
+    /// [`Caveat::UnknownNamespace`](crate::Caveat::UnknownNamespace). Of two policies with one name, the last counts.
     pub fn new(
         namespaces: impl IntoIterator<Item = Namespace>,
         policies: impl IntoIterator<Item = Arc<Policy>>,
@@ -168,6 +169,11 @@ impl PolicyIndex {
     /// The policies of a namespace that could not be read; with an empty namespace, those of the cluster.
     pub fn unreadable<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = &'a PolicyRef> + 'a {
         self.0.unreadable.iter().filter(move |policy| *policy.namespace == *namespace)
+    }
+
+    /// Whether the labels of a namespace are known.
+    pub(crate) fn is_namespace_given(&self, namespace: &str) -> bool {
+        self.0.namespaces.contains_key(namespace)
     }
 
     /// The labels of a namespace.

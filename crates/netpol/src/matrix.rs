@@ -67,7 +67,9 @@ pub enum End {
     Outside(IpAddr),
 }
 
-/// Who reaches whom in a cluster, on which ports. Domain names in policies of the cluster count as nobody's addresses.
+/// Who reaches whom in a cluster, on which ports. What cannot be known is read as [`evaluate`](crate::evaluate) reads it, and
+/// is no doubt here: domain names in policies of the cluster are nobody's addresses, a pod without an address is in no block
+/// but those of a whole family, and a namespace that was not given has the label `kubernetes.io/metadata.name` alone.
 #[derive(Clone, Debug)]
 pub struct Matrix {
     ends: Ends,

@@ -20,6 +20,7 @@ use crate::evaluate::decision;
 use crate::flow::{Flow, Peer, PeerKind};
 use crate::policy::PolicyRef;
 use crate::profile::Profile;
+use crate::selector::Requirement;
 
 /// A decision as it is written.
 #[derive(Serialize, Deserialize)]
@@ -50,6 +51,8 @@ struct Way {
     tier: Option<Tier>,
     #[serde(default)]
     steps: Vec<Step>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    isolated_within: Vec<Requirement>,
     #[serde(default)]
     nearest_miss: Option<Miss>,
     #[serde(default)]
@@ -251,6 +254,7 @@ impl From<DirectionDecision> for Way {
             cause: decided.cause,
             tier: decided.tier,
             steps: decided.steps.into_iter().map(Step::from).collect(),
+            isolated_within: decided.isolated_within,
             nearest_miss: miss.map(|miss| Miss {
                 policy: miss.policy,
                 rule: miss.rule,
@@ -275,6 +279,7 @@ impl From<Way> for DirectionDecision {
             cause: way.cause,
             tier: way.tier,
             steps: way.steps.into_iter().map(PolicyStep::from).collect(),
+            isolated_within: way.isolated_within,
             nearest_misses: miss.into_iter().collect(),
             caveats: way.caveats,
         }

@@ -39,17 +39,20 @@ impl Selector {
 
 /// One requirement on one label.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
 pub struct Requirement {
     /// Label key.
     pub key: String,
     /// How the label is compared.
     pub operator: Operator,
     /// Values of `In` and `NotIn`; empty for the others.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "BTreeSet::is_empty"))]
     pub values: BTreeSet<String>,
 }
 
 /// How a label is compared (`k8s.io/apimachinery/pkg/apis/meta/v1`, `LabelSelectorOperator`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Operator {
     /// Present with one of the values.
     In,

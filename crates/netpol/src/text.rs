@@ -1,11 +1,12 @@
 //! How decisions read. Reasons are data; this prints them.
 
-use std::collections::BTreeMap;
+mod fix;
+
 use std::fmt::{self, Display, Formatter};
+use std::net::IpAddr;
 
 use peerwalk_model::Direction;
 
-use crate::admit::{AdmittingPeer, AdmittingRule, Fix};
 use crate::decision::{Cause, Decision, Exemption, PolicyStep, RuleRef, Verdict};
 use crate::difference::{Difference, ListedPort, NearestMiss, PeerDifference, PortDifference, PortReason};
 use crate::selector::Requirement;
@@ -173,23 +174,38 @@ impl Display for PeerDifference {
                 write!(f, "namespace {namespace} does not meet {requirement} ")?;
                 write_actual(f, requirement, actual.as_deref())
             }
+            Self::UnknownNamespace { namespace, requirement } => {
+                write!(
+                    f,
+                    "namespace {namespace} is not given: whether it meets {requirement} is not known here"
+                )
+            }
             Self::PodLabel { requirement, actual } => {
                 write!(f, "the pod's labels do not meet {requirement} ")?;
                 write_actual(f, requirement, actual.as_deref())
             }
             Self::Told(text) => f.write_str(text),
-            Self::OutsideBlock { cidr, address } => write!(f, "{address} is not in {cidr}"),
+            Self::OutsideBlock { cidr, address } => write!(f, "{} is not in {cidr}", Address(*address)),
             Self::Excepted { cidr, except, address } => {
                 write!(f, "{address} is in {except}, which it excepts from {cidr}")
             }
             Self::PodAddress { cidr, address } => {
+                let address = Address(*address);
                 write!(f, "{address} in {cidr} is a pod's, and blocks do not apply to pods here")
             }
             Self::NodeAddress { cidr, address } => {
+                let address = Address(*address);
                 write!(f, "{address} in {cidr} is a node's, and blocks do not apply to nodes here")
             }
             Self::OutsideNetworks { networks, address } => {
-                write!(f, "{address} is in none of {}", Joined(networks))
+                write!(f, "{} is in none of {}", Address(*address), Joined(networks))
+            }
+            Self::UnknownAddress { networks, except } => {
+                write!(f, "the pod has no address yet: whether it will be in {}", Joined(networks))?;
+                if !except.is_empty() {
+                    write!(f, " and not in {}", Joined(except))?;
+                }
+                f.write_str(" is not known here")
             }
             Self::NotANode => f.write_str("it selects nodes, and the other end is none"),
             Self::NodeLabel { requirement, actual } => {
@@ -206,6 +222,15 @@ impl Display for PeerDifference {
                 write!(f, "it is applied to the Service's address {service}, which it does not admit")
             }
         }
+    }
+}
+
+/// An address; an unspecified one stands for that of a pod that has none yet.
+struct Address(IpAddr);
+
+impl Display for Address {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if self.0.is_unspecified() { f.write_str("the address to come") } else { write!(f, "{}", self.0) }
     }
 }
 
@@ -255,122 +280,6 @@ impl Display for PortDifference {
                 write!(f, " (which is {} at the destination)", numbers.join(", "))
             }
         }
-    }
-}
-
-impl Display for Fix {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Add(rule) if rule.isolates => {
-                write!(f, "{rule} (the first that isolates the pods: everything else is denied then)")
-            }
-            Self::Add(rule) => write!(f, "{rule}"),
-            Self::Change { direction, rule } => write!(
-                f,
-                "no NetworkPolicy can admit it for {direction}: {rule} denies it and would have to change"
-            ),
-        }
-    }
-}
-
-impl Display for AdmittingRule {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let way = match self.direction {
-            Direction::Egress => "to",
-            Direction::Ingress => "from",
-        };
-        write!(f, "{} {way} {}, port {}/{}", self.direction, self.peer, self.port, self.protocol)
-    }
-}
-
-impl AdmittingRule {
-    /// The rule as one item of `spec.ingress` or `spec.egress` of a `NetworkPolicy` of its namespace: JSON in one line,
-    /// which is YAML as well. Prints as
-    /// `{"to":[{"ipBlock":{"cidr":"192.0.2.7/32"}}],"ports":[{"port":443,"protocol":"TCP"}]}`.
-    pub fn item(&self) -> impl Display {
-        let way = match self.direction {
-            Direction::Egress => "to",
-            Direction::Ingress => "from",
-        };
-        let peer = match &self.peer {
-            AdmittingPeer::IpBlock(cidr) => format!(r#""ipBlock":{{"cidr":"{cidr}"}}"#),
-            AdmittingPeer::Pods { namespace, labels } => {
-                let of = [("kubernetes.io/metadata.name".to_owned(), namespace.clone())].into();
-                let pods =
-                    if labels.is_empty() { String::new() } else { format!(",{}", selector("pod", labels)) };
-                selector("namespace", &of) + &pods
-            }
-        };
-        let (port, protocol) = (self.port, self.protocol);
-        format!(r#"{{"{way}":[{{{peer}}}],"ports":[{{"port":{port},"protocol":"{protocol}"}}]}}"#)
-    }
-
-    /// Where the item goes, and the item. Prints as
-    /// `in spec.egress of a NetworkPolicy of namespace shop: {"to":…}`.
-    pub fn to_copy(&self) -> impl Display {
-        let (namespace, direction) = (&self.namespace, self.direction);
-        format!("in spec.{direction} of a NetworkPolicy of namespace {namespace}: {}", self.item())
-    }
-
-    /// The rule as a `NetworkPolicy` that holds nothing else, in the same form.
-    pub fn object(&self) -> impl Display {
-        let way = match self.direction {
-            Direction::Egress => ("egress", "Egress"),
-            Direction::Ingress => ("ingress", "Ingress"),
-        };
-        let metadata = format!(r#"{{"name":"{}","namespace":"{}"}}"#, self.name(), self.namespace);
-        let subject = if self.subject.is_empty() {
-            r#""podSelector":{}"#.to_owned()
-        } else {
-            selector("pod", &self.subject)
-        };
-        let spec = format!(r#"{{{subject},"policyTypes":["{}"],"{}":[{}]}}"#, way.1, way.0, self.item());
-        format!(
-            r#"{{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{metadata},"spec":{spec}}}"#
-        )
-    }
-
-    /// A name for that object, such as `allow-ingress-shop-web-5432`.
-    pub fn name(&self) -> String {
-        let peer = match &self.peer {
-            AdmittingPeer::IpBlock(cidr) => cidr.addr().to_string(),
-            AdmittingPeer::Pods { namespace, labels } => {
-                let values: Vec<&str> = labels.values().map(String::as_str).collect();
-                format!("{namespace}-{}", values.join("-"))
-            }
-        };
-        let text = format!("allow-{}-{peer}", self.direction).to_lowercase();
-        let kept = text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(200);
-        format!("{}-{}", kept.collect::<String>().trim_end_matches('-'), self.port)
-    }
-}
-
-/// A selector. Keys and values of labels have nothing in them that JSON would escape.
-fn selector(of: &str, labels: &BTreeMap<String, String>) -> String {
-    let labels: Vec<String> = labels.iter().map(|(key, value)| format!(r#""{key}":"{value}""#)).collect();
-    format!(r#""{of}Selector":{{"matchLabels":{{{}}}}}"#, labels.join(","))
-}
-
-impl Display for AdmittingPeer {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Pods { namespace, labels } if labels.is_empty() => {
-                write!(f, "namespace {namespace}, all pods")
-            }
-            Self::Pods { namespace, labels } => {
-                write!(f, "namespace {namespace}, pods {}", Labels(labels))
-            }
-            Self::IpBlock(cidr) => write!(f, "{cidr}"),
-        }
-    }
-}
-
-struct Labels<'a>(&'a BTreeMap<String, String>);
-
-impl Display for Labels<'_> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let labels: Vec<String> = self.0.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        f.write_str(&labels.join(","))
     }
 }
 

@@ -5,7 +5,7 @@ mod name;
 use std::collections::BTreeSet;
 
 use peerwalk_manifests::Cluster;
-use peerwalk_netpol::{AdmittingPeer, AdmittingRule, Decision, Direction, Fix, PolicyKind};
+use peerwalk_netpol::{AdmittingRule, Decision, Direction, Fix, PolicyKind};
 use serde_json::{Value, json};
 
 use super::distinct;
@@ -23,7 +23,7 @@ impl Remedy {
     /// What would admit what is denied, under names that nothing has in the cluster.
     pub fn new(decisions: &[Decision], cluster: &Cluster) -> Self {
         let mut rules: Vec<AdmittingRule> = Vec::new();
-        for rule in decisions.iter().flat_map(Decision::admitting_rules).filter(is_addressed) {
+        for rule in decisions.iter().flat_map(Decision::admitting_rules) {
             if !rules.contains(&rule) {
                 rules.push(rule);
             }
@@ -54,16 +54,11 @@ impl Remedy {
     }
 }
 
-/// Whether a rule names an address that there is.
-fn is_addressed(rule: &AdmittingRule) -> bool {
-    !matches!(&rule.peer, AdmittingPeer::IpBlock(cidr) if cidr.addr().is_unspecified())
-}
-
 /// Pods that a rule could only name by the address that they do not have yet.
 fn unknown(decision: &Decision) -> Vec<String> {
     let has = |direction: Direction| {
         decision.fixes().iter().any(|fix| match fix {
-            Fix::Add(rule) => rule.direction == direction && is_addressed(rule),
+            Fix::Add(rule) => rule.direction == direction,
             Fix::Change { direction: of, .. } => *of == direction,
         })
     };

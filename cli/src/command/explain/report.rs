@@ -129,6 +129,7 @@ struct Compared {
     rule: Rule,
     action: String,
     matches: bool,
+    unknown: Vec<String>,
     peer: Vec<String>,
     port: Vec<String>,
 }
@@ -168,7 +169,7 @@ impl Report {
             .undecided
             .iter()
             .map(|reason| Open { code: "notKnown".to_owned(), message: reason.clone() });
-        let beyond = beyond::points(flows, decisions)
+        let beyond = beyond::point(flows, decisions)
             .into_iter()
             .map(|(code, message)| Open { code: code.to_owned(), message: message.to_owned() });
         Self {
@@ -284,6 +285,7 @@ fn compared(rule: &RuleStep) -> Compared {
         rule: Rule { index: rule.index, name: named(&rule.name) },
         action: format!("{:?}", rule.action),
         matches: rule.matches(),
+        unknown: rule.unknown.clone(),
         peer: rule.peer.iter().map(ToString::to_string).collect(),
         port: rule.port.iter().map(ToString::to_string).collect(),
     }

@@ -31,9 +31,14 @@ pub(super) fn text(asked: &Asked, decisions: &[Decision], report: &Report, remed
     section(&mut text, "Nearest miss", &misses(decisions));
     text.push_str(&to_add(decisions, remedy));
     let open = distinct(decisions.iter().flat_map(|decision| decision.caveats.iter().copied()));
-    let mut open: Vec<String> = open.iter().map(ToString::to_string).collect();
-    open.extend(beyond::points(&asked.flows, decisions).into_iter().map(|(_, message)| message.to_owned()));
-    section(&mut text, "Left to the data plane, and decisive here", &open);
+    for (title, unknowable) in
+        [("Not known here, and decisive", true), ("Left to the data plane, and decisive here", false)]
+    {
+        let of_sort = open.iter().filter(|caveat| caveat.is_unknowable() == unknowable);
+        let beyond = beyond::point(&asked.flows, decisions).filter(|_| !unknowable);
+        let lines = of_sort.map(ToString::to_string).chain(beyond.map(|(_, message)| message.to_owned()));
+        section(&mut text, title, &lines.collect::<Vec<_>>());
+    }
     text
 }
 
@@ -197,14 +202,11 @@ fn to_add(decisions: &[Decision], remedy: &Remedy) -> String {
     }
     section(&mut text, "To be known before it can be allowed", &remedy.unknown);
     let fixes: Vec<Fix> = decisions.iter().flat_map(Decision::fixes).collect();
-    let isolating = fixes.iter().filter_map(|fix| match fix {
-        Fix::Add(rule) if rule.isolates => Some(format!(
-            "it is the first NetworkPolicy for {} of these pods: everything else in this direction ends with it",
-            rule.direction
-        )),
-        _ => None,
+    let cautions = fixes.iter().flat_map(|fix| match fix {
+        Fix::Add(rule) => rule.cautions(),
+        Fix::Change { .. } => Vec::new(),
     });
-    section(&mut text, "Mind", &distinct(isolating));
+    section(&mut text, "Mind", &distinct(cautions));
     let above = fixes.iter().filter_map(|fix| match fix {
         Fix::Change { rule, .. } => Some(format!("{rule} has to change: no NetworkPolicy undoes it")),
         Fix::Add(_) => None,

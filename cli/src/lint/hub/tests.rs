@@ -85,7 +85,7 @@ fn no_egress() -> Value {
 #[test]
 fn what_has_a_sidecar_and_no_way_to_the_hub_is_found_with_the_rule_to_add() {
     let everywhere = ["shop", "other", "off"].map(|namespace| (namespace, "deny", no_egress()));
-    let rule = r#"{"to":[{"namespaceSelector":{"matchLabels":{"kubernetes.io/metadata.name":"tools"}},"podSelector":{"matchLabels":{"app":"hub","app.kubernetes.io/name":"peerwalk"}}}],"ports":[{"port":9443,"protocol":"TCP"}]}"#;
+    let rule = r#"{"to":[{"namespaceSelector":{"matchLabels":{"kubernetes.io/metadata.name":"tools"}},"podSelector":{"matchLabels":{"app":"hub","app.kubernetes.io/name":"peerwalk","app.kubernetes.io/part-of":"peerwalk"}}}],"ports":[{"port":9443,"protocol":"TCP"}]}"#;
     let line = |workload: &str, namespace: &str| {
         format!(
             "NetworkPolicy {namespace}/deny: sidecars of {workload} (Deployment) cannot reach the hub; add in spec.egress of a \

@@ -49,7 +49,7 @@ fn a_denial_of_the_cluster_names_its_rule_and_no_rule_to_add() {
 
     policy.tier = Tier::Baseline;
     let denied = decide(&policy);
-    let wanted = "a rule that would admit it: ingress from namespace shop, pods app=web, port 5432/TCP (the \
-                  first that isolates the pods: everything else is denied then)";
+    let wanted = "a rule that would admit it: ingress from namespace shop, pods app=web, port 5432/TCP (it \
+                  isolates every pod that it selects: everything else is denied then)";
     assert_eq!(told(fixes(&denied)), [wanted], "a NetworkPolicy comes before the baseline");
 }

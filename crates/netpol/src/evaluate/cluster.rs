@@ -9,6 +9,7 @@ use super::Question;
 use super::answer::Answer;
 use super::peer::any_of;
 use super::translation::any;
+use super::unknown;
 use crate::caveat::Caveat;
 use crate::cluster_policy::{Action, ClusterPeer, ClusterPort, ClusterRule, PodSet};
 use crate::decision::RuleStep;
@@ -84,34 +85,38 @@ impl Question<'_> {
         if pod.host_network && self.profile.host_network != HostNetwork::Ignored {
             differences.push(PeerDifference::HostNetworkPod);
         }
-        differences.extend(set.namespaces.unmet(labels).map(|requirement| PeerDifference::NamespaceLabel {
-            namespace: pod.namespace.clone(),
-            requirement: requirement.clone(),
-            actual: labels.get(&requirement.key).cloned(),
-        }));
+        let seen = differences.is_empty();
+        differences.extend(self.namespace_labels_unmet(pod, labels, &set.namespaces));
         differences.extend(set.pods.unmet(&pod.labels).map(|requirement| PeerDifference::PodLabel {
             requirement: requirement.clone(),
             actual: pod.labels.get(&requirement.key).cloned(),
         }));
-        (Answer::certain(differences.is_empty()), differences)
+        let by_label = Answer::certain(seen && set.pods.matches(&pod.labels));
+        let by_namespace = unknown::selects(self.index, &pod.namespace, &set.namespaces);
+        (by_label.and(by_namespace), differences)
     }
 
     /// Those of pods as well: "cluster-internal traffic will be checked against the rule as well".
     fn networks(&self, networks: &[IpNet]) -> (Answer, Vec<PeerDifference>) {
         let address = self.peer.ip.to_canonical();
-        let Some(cidr) = holding(networks, address) else {
-            let why = PeerDifference::OutsideNetworks { networks: networks.to_vec(), address };
-            return (Answer::certain(false), vec![why]);
-        };
-        if !self.reads(address) {
-            let why = PeerDifference::OutsideNetworks { networks: networks.to_vec(), address };
-            return (Answer::doubtful(false, Caveat::Ipv6), vec![why]);
+        let held = self.held(networks, &[]);
+        let outside = || vec![PeerDifference::OutsideNetworks { networks: networks.to_vec(), address }];
+        if held == Answer::certain(false) {
+            return (held, outside());
         }
-        if self.peer_is_pod() && !self.profile.networks_match_pods {
+        if !self.reads(address) {
+            return (Answer::doubtful(false, Caveat::Ipv6), outside());
+        }
+        if let Some(cidr) = holding(networks, address).or_else(|| networks.first().copied())
+            && self.peer_is_pod()
+            && !self.profile.networks_match_pods
+        {
             let why = PeerDifference::PodAddress { cidr, address };
             return (Answer::doubtful(false, Caveat::NetworksOnPodAddress), vec![why]);
         }
-        (Answer::certain(true), Vec::new())
+        let not_known = || PeerDifference::UnknownAddress { networks: networks.to_vec(), except: Vec::new() };
+        let why = if held.holds { Vec::new() } else { vec![not_known()] };
+        (held, why)
     }
 
     /// Nodes at the addresses of their status, and so the host-network pods on them.

@@ -4,6 +4,7 @@ use peerwalk_model::Direction;
 
 use super::answer::Answer;
 use super::{Question, verdict};
+use crate::admit;
 use crate::caveat::Caveat;
 use crate::cluster::Pod;
 use crate::cluster_policy::{Action, Tier};
@@ -14,13 +15,14 @@ impl Question<'_> {
     /// What the NetworkPolicies say that isolate the subject; `None` where none does.
     pub(super) fn isolated(&self, subject: &Pod) -> Option<DirectionDecision> {
         let mut answer = Answer::certain(false);
-        let mut steps = Vec::new();
+        let (mut steps, mut isolating) = (Vec::new(), Vec::new());
         for policy in self.index.policies(&subject.namespace) {
             let Some(rules) = policy.rules(self.direction) else { continue };
             if policy.subject.matches(&subject.labels) {
                 let (step, admits) = self.step(policy, rules);
                 answer = answer.or(admits);
                 steps.push(step);
+                isolating.push(&policy.subject);
             }
         }
         if steps.is_empty() {
@@ -35,6 +37,11 @@ impl Question<'_> {
             cause: if answer.holds { Cause::RuleMatch } else { Cause::NoRuleMatches },
             tier: Some(Tier::NetworkPolicy),
             steps,
+            isolated_within: if answer.holds {
+                Vec::new()
+            } else {
+                admit::within(subject, isolating.into_iter())
+            },
             nearest_misses: Vec::new(),
             caveats: answer.doubts,
         })

@@ -37,6 +37,7 @@ fn is_near(difference: &PeerDifference, peer_is_pod: bool) -> bool {
         PeerDifference::NotAPod | PeerDifference::NotANode | PeerDifference::UnknownFields(_) => false,
         PeerDifference::OutsideBlock { .. }
         | PeerDifference::OutsideNetworks { .. }
+        | PeerDifference::UnknownAddress { .. }
         | PeerDifference::DomainNames(_) => !peer_is_pod,
         _ => true,
     }
@@ -46,6 +47,7 @@ fn rank(difference: &PeerDifference) -> u8 {
     match difference {
         PeerDifference::PodLabel { .. } => 1,
         PeerDifference::NamespaceLabel { .. }
+        | PeerDifference::UnknownNamespace { .. }
         | PeerDifference::NodeLabel { .. }
         | PeerDifference::OtherNamespace { .. } => 2,
         PeerDifference::Excepted { .. }
@@ -53,6 +55,7 @@ fn rank(difference: &PeerDifference) -> u8 {
         | PeerDifference::NodeAddress { .. }
         | PeerDifference::ServiceAddress(_)
         | PeerDifference::HostNetworkPod
+        | PeerDifference::UnknownAddress { .. }
         | PeerDifference::DomainNames(_) => 3,
         PeerDifference::OutsideBlock { .. } | PeerDifference::OutsideNetworks { .. } => 4,
         PeerDifference::NotAPod

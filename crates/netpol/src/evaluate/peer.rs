@@ -8,14 +8,14 @@ use ipnet::IpNet;
 use peerwalk_model::Direction;
 
 use super::answer::Answer;
-use super::{Question, near};
+use super::{Question, near, unknown};
 use crate::caveat::Caveat;
 use crate::cluster::Pod;
 use crate::difference::PeerDifference;
 use crate::flow::PeerKind;
 use crate::policy::RulePeer;
 use crate::profile::HostNetwork;
-use crate::selector::Selector;
+use crate::selector::{Requirement, Selector};
 
 impl Question<'_> {
     /// Whether one of the items of `from` or `to` matches; if none does, what separates the nearest.
@@ -45,14 +45,25 @@ impl Question<'_> {
         if pod.finished {
             return (Answer::certain(false), vec![PeerDifference::NotAPod]);
         }
-        let mut differences = namespace_differences(policy_namespace, namespaces, pod, namespace_labels);
+        let by_namespace = match namespaces {
+            Some(selector) => unknown::selects(self.index, &pod.namespace, selector),
+            None => Answer::certain(pod.namespace == **policy_namespace),
+        };
+        let mut differences = match namespaces {
+            Some(selector) => self.namespace_labels_unmet(pod, namespace_labels, selector),
+            None if by_namespace.holds => Vec::new(),
+            None => vec![PeerDifference::OtherNamespace {
+                admitted: Arc::clone(policy_namespace),
+                actual: pod.namespace.clone(),
+            }],
+        };
         differences.extend(pods.unmet(&pod.labels).map(|requirement| PeerDifference::PodLabel {
             requirement: requirement.clone(),
             actual: pod.labels.get(&requirement.key).cloned(),
         }));
-        let selected = differences.is_empty();
+        let selected = by_namespace.and(Answer::certain(pods.matches(&pod.labels)));
         if !pod.host_network {
-            return (Answer::certain(selected), differences);
+            return (selected, differences);
         }
         let everybody = || {
             namespaces.is_some_and(|namespaces| namespaces.requirements.is_empty())
@@ -63,14 +74,30 @@ impl Question<'_> {
         if !as_pod {
             differences.insert(0, PeerDifference::HostNetworkPod);
         }
-        let answer =
-            if selected { Answer::doubtful(as_pod, Caveat::HostNetworkPeer) } else { Answer::certain(false) };
-        (answer, differences)
+        (selected.and(Answer::doubtful(as_pod, Caveat::HostNetworkPeer)), differences)
+    }
+
+    /// What a selector of namespaces asks that the one of a pod does not meet, or is not known to.
+    pub(super) fn namespace_labels_unmet(
+        &self,
+        pod: &Pod,
+        labels: &BTreeMap<String, String>,
+        selector: &Selector,
+    ) -> Vec<PeerDifference> {
+        let difference = |requirement: &Requirement| {
+            let (namespace, requirement) = (pod.namespace.clone(), requirement.clone());
+            if self.is_unknown_of_namespace(&requirement) {
+                return PeerDifference::UnknownNamespace { namespace, requirement };
+            }
+            let actual = labels.get(&requirement.key).cloned();
+            PeerDifference::NamespaceLabel { namespace, requirement, actual }
+        };
+        selector.unmet(labels).map(difference).collect()
     }
 
     fn block(&self, item: &RulePeer, cidr: IpNet, except: &[IpNet]) -> (Answer, Vec<PeerDifference>) {
         let address = self.peer.ip.to_canonical();
-        let held = item.holds(address);
+        let Answer { holds: held, doubts } = self.held(&[cidr], except);
         let is_pod = self.peer_is_pod();
         let read = self.reads(address);
         let nodes = self.node_addresses();
@@ -81,13 +108,21 @@ impl Question<'_> {
         };
         let holds = held && read && applies;
         let mut answer = Answer::certain(holds);
-        if held && !read {
+        // Where the profile does not apply blocks to such an address, another reading would, wherever the pod will be.
+        let is_unknown = !doubts.is_empty() && read && applies;
+        let matters = held || (!doubts.is_empty() && !is_unknown);
+        if is_unknown {
+            answer.doubts.extend(doubts);
+        }
+        if matters && !read {
             answer.doubts.insert(Caveat::Ipv6);
         }
-        if is_pod && held {
+        if matters && is_pod {
             answer.doubts.insert(Caveat::IpBlockOnPodAddress);
         }
-        if nodes.iter().any(|address| item.holds(*address)) {
+        let holds_node = |address: &IpAddr| item.holds(*address);
+        let on_node = if self.is_unplaced() { matters } else { nodes.iter().any(holds_node) };
+        if on_node && !nodes.is_empty() {
             answer.doubts.insert(Caveat::IpBlockOnNodeAddress);
         }
         // A source outside the pod network may come through a Service with a node's address instead of its own.
@@ -96,9 +131,11 @@ impl Question<'_> {
         }
         let differences = if holds {
             Vec::new()
-        } else if held && is_pod {
+        } else if is_unknown {
+            vec![PeerDifference::UnknownAddress { networks: vec![cidr], except: except.to_vec() }]
+        } else if matters && is_pod {
             vec![PeerDifference::PodAddress { cidr, address }]
-        } else if held && read {
+        } else if matters && read {
             vec![PeerDifference::NodeAddress { cidr, address }]
         } else {
             vec![block_difference(cidr, except, address)]
@@ -135,29 +172,6 @@ pub(super) fn any_of(
         }
     }
     (answer, nearest.unwrap_or_default())
-}
-
-fn namespace_differences(
-    policy_namespace: &Arc<str>,
-    namespaces: Option<&Selector>,
-    pod: &Pod,
-    labels: &BTreeMap<String, String>,
-) -> Vec<PeerDifference> {
-    match namespaces {
-        Some(selector) => selector
-            .unmet(labels)
-            .map(|requirement| PeerDifference::NamespaceLabel {
-                namespace: pod.namespace.clone(),
-                requirement: requirement.clone(),
-                actual: labels.get(&requirement.key).cloned(),
-            })
-            .collect(),
-        None if pod.namespace == **policy_namespace => Vec::new(),
-        None => vec![PeerDifference::OtherNamespace {
-            admitted: Arc::clone(policy_namespace),
-            actual: pod.namespace.clone(),
-        }],
-    }
 }
 
 fn block_difference(cidr: IpNet, except: &[IpNet], address: IpAddr) -> PeerDifference {

@@ -5,6 +5,7 @@ use peerwalk_model::Direction;
 
 use super::Question;
 use super::answer::Answer;
+use super::unknown;
 use crate::caveat::Caveat;
 use crate::cluster::Pod;
 use crate::cluster_policy::{Action, ClusterPolicy, Tier};
@@ -27,6 +28,11 @@ struct Point {
 }
 
 impl Asked {
+    /// Whether no policy of the tier selects the subject, nor could.
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
     /// The answer, where the tiers below say `below`.
     pub fn answer(&self, below: &Answer) -> Answer {
         self.groups.iter().rev().fold(below.clone(), |rest, policies| {
@@ -58,17 +64,17 @@ fn through(points: &[Point], below: &Answer, rest: Answer) -> Answer {
 }
 
 impl Question<'_> {
-    /// Asks the policies of a tier that select the subject, up to those of the priority that certainly ends it.
+    /// Asks the policies of a tier that select the subject, or may, up to those of the priority that certainly ends it.
     pub(super) fn ask(&self, subject: &Pod, tier: Tier) -> Asked {
         let mut asked = Asked { steps: Vec::new(), end: None, groups: Vec::new() };
-        let labels = self.index.namespace_labels(&subject.namespace);
         let mut priority = None;
         let (mut shown, mut closed) = (true, false);
         for policy in self.index.cluster_policies(tier) {
-            if policy.rules(self.direction).is_empty()
-                || !policy.subject.namespaces.matches(&labels)
-                || !policy.subject.pods.matches(&subject.labels)
-            {
+            if policy.rules(self.direction).is_empty() || !policy.subject.pods.matches(&subject.labels) {
+                continue;
+            }
+            let selected = unknown::selects(self.index, &subject.namespace, &policy.subject.namespaces);
+            if selected == Answer::certain(false) {
                 continue;
             }
             if priority != Some(policy.priority) {
@@ -79,8 +85,8 @@ impl Question<'_> {
                 priority = Some(policy.priority);
                 asked.groups.push(Vec::new());
             }
-            let (step, points) = self.points(policy);
-            if shown {
+            let (step, points) = self.points(policy, &selected);
+            if shown && selected.holds {
                 asked.steps.push(step);
             }
             let first = points.iter().find(|point| point.matches.holds);
@@ -94,13 +100,14 @@ impl Question<'_> {
     }
 
     /// The rules of a policy, up to the first that certainly matches; shown up to the first that matches.
-    fn points(&self, policy: &ClusterPolicy) -> (PolicyStep, Vec<Point>) {
+    fn points(&self, policy: &ClusterPolicy, selected: &Answer) -> (PolicyStep, Vec<Point>) {
         let mut step = PolicyStep { policy: policy.reference.clone(), tier: policy.tier, rules: Vec::new() };
         let mut points: Vec<Point> = Vec::new();
         // Only the API of ClusterNetworkPolicy says what becomes of a pod that reaches itself through a Service.
         let hairpin = self.is_hairpin() && policy.reference.kind != PolicyKind::ClusterNetworkPolicy;
         for (position, rule) in policy.rules(self.direction).iter().enumerate() {
-            let (told, mut matches) = self.cluster_rule(position + 1, rule);
+            let (told, matches) = self.cluster_rule(position + 1, rule);
+            let mut matches = selected.clone().and(matches);
             if hairpin && matches.holds {
                 matches.doubts.insert(Caveat::Hairpin);
             }

@@ -23,6 +23,8 @@ pub struct AddressRange {
 pub(super) struct Held {
     pub v4: Vec<Span<u32>>,
     pub v6: Vec<Span<u128>>,
+    /// Whether it is a whole family.
+    whole: bool,
 }
 
 impl Held {
@@ -36,10 +38,10 @@ impl Held {
             IpNet::V6(net) if ipv6 => Some((u128::from(net.network()), u128::from(net.broadcast()))),
             _ => None,
         };
-        Self {
-            v4: less(v4(&cidr), except.iter().filter_map(v4)),
-            v6: less(v6(&cidr), except.iter().filter_map(v6)),
-        }
+        let v4 = less(v4(&cidr), except.iter().filter_map(v4));
+        let v6 = less(v6(&cidr), except.iter().filter_map(v6));
+        let whole = v4 == [(0, u32::MAX)] || v6 == [(0, u128::MAX)];
+        Self { v4, v6, whole }
     }
 
     /// These blocks together.
@@ -49,8 +51,9 @@ impl Held {
             let held = Self::new(*network, &[], ipv6);
             all.v4.extend(held.v4);
             all.v6.extend(held.v6);
+            all.whole |= held.whole;
         }
-        Self { v4: span::normal(all.v4), v6: span::normal(all.v6) }
+        Self { v4: span::normal(all.v4), v6: span::normal(all.v6), ..all }
     }
 
     /// Everybody at these addresses, pods and nodes among them or not.
@@ -66,6 +69,9 @@ impl Held {
     fn places(&self, addresses: &Addresses, places: &mut Vec<u32>) {
         within(&self.v4, &addresses.v4, places);
         within(&self.v6, &addresses.v6, places);
+        if self.whole {
+            places.extend(&addresses.none);
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 
 use crate::fixture::*;
 use crate::flow::Flow;
+use crate::policy::Policy;
+use crate::selector::{Operator, Requirement, Selector};
 use peerwalk_model::Direction;
 
 /// A pod of shop, as a Deployment makes it, to a database in ledger.
@@ -110,19 +112,28 @@ fn nearest_misses_name_the_one_thing() {
 }
 
 #[test]
-fn an_admitting_rule_uses_the_labels_that_name_the_application() {
+fn an_admitting_rule_uses_the_labels_that_last() {
     // Labels of the source, and how the peer reads.
-    let table: [(&[(&str, &str)], &str); 4] = [
-        (&[("app", "web"), ("version", "2"), ("pod-template-hash", "7c9")], "namespace shop, pods app=web"),
+    let table: [(&[(&str, &str)], &str); 6] = [
+        (
+            &[("app", "web"), ("version", "2"), ("pod-template-hash", "7c9")],
+            "namespace shop, pods app=web,version=2",
+        ),
         (
             &[
                 ("app.kubernetes.io/name", "web"),
                 ("app.kubernetes.io/instance", "eu"),
+                ("app.kubernetes.io/version", "1.2"),
                 ("helm.sh/chart", "web-1"),
             ],
             "namespace shop, pods app.kubernetes.io/instance=eu,app.kubernetes.io/name=web",
         ),
+        (&[("app", "shop"), ("component", "cron")], "namespace shop, pods app=shop,component=cron"),
         (&[("role", "front"), ("pod-template-hash", "7c9")], "namespace shop, pods role=front"),
+        (
+            &[("helm.sh/chart", "web-1"), ("pod-template-hash", "7c9")],
+            "namespace shop, pods helm.sh/chart=web-1",
+        ),
         (&[("pod-template-hash", "7c9")], "namespace shop, all pods"),
     ];
     for (labels, peer) in table {
@@ -163,6 +174,82 @@ fn an_admitting_rule_is_written_as_an_item_of_a_policy() {
 
     let block = format!(r#"{{"from":[{{"ipBlock":{{"cidr":"2001:db8::7/128"}}}}],{ports}}}"#);
     assert_eq!(admits(external("2001:db8::7"), at(postgres)), [block]);
+}
+
+/// A selector of requirements as `kubectl` writes them.
+fn selecting(requirements: &[(&str, Operator, &[&str])]) -> Selector {
+    let requirements = requirements.iter().map(|(key, operator, values)| Requirement {
+        key: (*key).to_owned(),
+        operator: *operator,
+        values: values.iter().map(|value| (*value).to_owned()).collect(),
+    });
+    Selector { requirements: requirements.collect() }
+}
+
+#[test]
+fn an_admitting_policy_selects_what_is_isolated_already() {
+    let pod_name = "statefulset.kubernetes.io/pod-name";
+    // Selectors that isolate the pod app=pg,old=yes of a StatefulSet, and that of the fix.
+    let table: [(&[Selector], &str); 6] = [
+        (&[Selector::labels([("old", "yes")])], ""),
+        (&[Selector::everything()], ""),
+        (
+            &[Selector::everything(), selecting(&[("debug", Operator::DoesNotExist, &[])])],
+            r#","matchExpressions":[{"key":"debug","operator":"DoesNotExist"}]"#,
+        ),
+        (
+            &[selecting(&[
+                ("app", Operator::In, &["db", "pg"]),
+                ("tier", Operator::NotIn, &["a", "b"]),
+                ("old", Operator::Exists, &[]),
+                ("tier", Operator::NotIn, &["a", "b"]),
+            ])],
+            r#","matchExpressions":[{"key":"tier","operator":"NotIn","values":["a","b"]}]"#,
+        ),
+        (&[Selector::labels([(pod_name, "pg-1")])], r#""statefulset.kubernetes.io/pod-name":"pg-1""#),
+        (&[Selector::labels([(pod_name, "pg-1")]), Selector::everything()], ""),
+    ];
+    for (selectors, more) in table {
+        let mut postgres = pod("ledger", "pg-1", "10.244.1.8");
+        let labels = [("app", "pg"), ("old", "yes"), (pod_name, "pg-1")];
+        postgres.labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let policies = (0..).zip(selectors).map(|(number, subject)| Policy {
+            subject: subject.clone(),
+            ..policy("ledger", &format!("policy-{number}"), Some(vec![]), None)
+        });
+        let decision = decide(policies, &flow(at(pod("shop", "web", "10.244.1.7")), at(postgres)));
+        let rules = decision.admitting_rules();
+        let [rule] = rules.as_slice() else { panic!("one is needed, not {rules:?}") };
+        let wanted = if more.starts_with('"') {
+            format!(r#"{{"matchLabels":{{"app":"pg","old":"yes",{more}}}}}"#)
+        } else {
+            format!(r#"{{"matchLabels":{{"app":"pg","old":"yes"}}{more}}}"#)
+        };
+        assert_eq!(rule.pod_selector().to_string(), wanted, "with {selectors:?}");
+        assert_eq!((rule.isolates, rule.cautions()), (false, vec![]), "it takes nothing away");
+    }
+}
+
+#[test]
+fn what_is_about_more_than_was_asked_is_told() {
+    let bare = |namespace: &str, name: &str, ip: &str| {
+        let mut pod = pod(namespace, name, ip);
+        pod.labels.clear();
+        at(pod)
+    };
+    let denied = decide(
+        [policy("ledger", "default-deny", Some(vec![]), None)],
+        &flow(bare("shop", "web", "10.244.1.7"), bare("ledger", "pg", "10.244.1.8")),
+    );
+    let cautions: Vec<String> =
+        denied.admitting_rules().iter().flat_map(crate::AdmittingRule::cautions).collect();
+    assert_eq!(
+        cautions,
+        [
+            "the pod has no labels of its own to select it by: the policy is about all pods of namespace ledger",
+            "the other pod has no labels of its own to select it by: all pods of namespace shop may connect",
+        ]
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The form of a case.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use peerwalk_netpol::{
@@ -36,7 +36,9 @@ struct GivenNode {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct GivenPod {
-    ip: IpAddr,
+    /// None for a pod that has none yet.
+    #[serde(default)]
+    ip: Option<IpAddr>,
     #[serde(default)]
     labels: BTreeMap<String, String>,
     #[serde(default)]
@@ -136,7 +138,8 @@ impl Case {
     fn peer(&self, name: &str) -> Peer {
         if let Some((namespace, short)) = name.split_once('/') {
             let given = self.pods.get(name).unwrap_or_else(|| panic!("no pod {name}"));
-            return Peer::pod(Arc::new(pod(namespace, short, given)), given.ip);
+            let ip = given.ip.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+            return Peer::pod(Arc::new(pod(namespace, short, given)), ip);
         }
         match self.nodes.get(name) {
             Some(given) => Peer::node(Arc::new(node(name, given)), given.addresses[0]),
@@ -160,7 +163,7 @@ fn pod(namespace: &str, name: &str, given: &GivenPod) -> Pod {
         namespace: namespace.to_owned(),
         name: name.to_owned(),
         labels: given.labels.clone(),
-        ips: vec![given.ip],
+        ips: given.ip.into_iter().collect(),
         node: given.node.clone(),
         host_network: given.host_network,
         named_ports: named.collect(),

@@ -275,7 +275,7 @@ fn rule_port() -> impl Strategy<Value = NetworkPolicyPort> {
     (protocol, port).prop_map(|(protocol, (port, end_port))| NetworkPolicyPort { end_port, port, protocol })
 }
 
-fn selector() -> impl Strategy<Value = LabelSelector> {
+pub fn selector() -> impl Strategy<Value = LabelSelector> {
     let key = || select(vec!["app", "tier", "team"]).prop_map(str::to_owned);
     let values = || subsequence(vec!["a".to_owned(), "b".to_owned()], 1..=2);
     let with_values = (key(), select(vec!["In", "NotIn"]), values().prop_map(Some));

@@ -4,10 +4,12 @@
 
 mod change;
 mod diff;
+mod fixes;
 mod generate;
 mod incremental;
 mod matrix;
 mod reference;
+mod unknown;
 
 use change::{accept, other_reading, without_named};
 use generate::cluster;
@@ -314,7 +316,13 @@ fn policy(rule: &AdmittingRule) -> Policy {
     };
     Policy {
         reference: PolicyRef::network_policy(rule.namespace.as_str(), format!("admit-{}", rule.direction)),
-        subject: Selector::labels(rule.subject.clone()),
+        subject: Selector {
+            requirements: Selector::labels(rule.subject.clone())
+                .requirements
+                .into_iter()
+                .chain(rule.also.clone())
+                .collect(),
+        },
         ingress,
         egress,
     }

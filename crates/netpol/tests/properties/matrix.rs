@@ -40,8 +40,10 @@ pub fn end(matrix: &Matrix, peer: &Peer) -> Option<End> {
         PeerKind::External => Some(End::Outside(peer.ip)),
         PeerKind::Pod(pod) => {
             let mut ends = matrix.ends_of_pod(&pod.namespace, &pod.name).into_iter();
-            ends.find(|end| matrix.member(*end).is_some_and(|member| member.ip == Some(peer.ip)))
-                .map(End::Inside)
+            ends.find(|end| {
+                matrix.member(*end).is_some_and(|member| member.ip.is_none_or(|ip| ip == peer.ip))
+            })
+            .map(End::Inside)
         }
         PeerKind::Node(_) => {
             let mut ends = matrix.ends();

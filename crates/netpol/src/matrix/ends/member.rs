@@ -14,7 +14,8 @@ pub struct EndId(pub(in crate::matrix) u32);
 pub struct Member {
     /// Whose place it is.
     pub owner: Owner,
-    /// The address; `None` for a pod that has none yet, or is only a template. No block holds it.
+    /// The address; `None` for a pod that has none yet, or is only a template. Of blocks, only those of a whole family hold
+    /// it: what others will say is not known, and the matrix does not tell (see [`evaluate`](crate::evaluate)).
     pub ip: Option<IpAddr>,
     /// What selectors see of it; `None` for nodes and host-network pods that count as their nodes.
     pub(in crate::matrix) class: Option<u32>,
@@ -52,6 +53,8 @@ impl Member {
 pub(in crate::matrix) struct Addresses {
     pub v4: Vec<(u32, u32)>,
     pub v6: Vec<(u128, u32)>,
+    /// Who has none yet.
+    pub none: Vec<u32>,
 }
 
 impl Addresses {
@@ -59,7 +62,7 @@ impl Addresses {
         match ip.map(|ip| ip.to_canonical()) {
             Some(IpAddr::V4(ip)) => self.v4.push((ip.into(), place)),
             Some(IpAddr::V6(ip)) => self.v6.push((ip.into(), place)),
-            None => {}
+            None => self.none.push(place),
         }
     }
 
@@ -71,5 +74,6 @@ impl Addresses {
     pub fn remove(&mut self, place: u32) {
         self.v4.retain(|entry| entry.1 != place);
         self.v6.retain(|entry| entry.1 != place);
+        self.none.retain(|entry| *entry != place);
     }
 }
