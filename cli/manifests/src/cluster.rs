@@ -79,6 +79,10 @@ pub struct Service {
     pub name: String,
     /// `spec.clusterIPs`; none for a headless Service.
     pub addresses: Vec<IpAddr>,
+    /// Whether `spec.clusterIP` is None: its name leads to the pods themselves, and no port is translated.
+    pub headless: bool,
+    /// Its other addresses, which lead into the cluster too: `spec.externalIPs` and `status.loadBalancer.ingress`.
+    pub external: Vec<IpAddr>,
     /// `spec.ports`.
     pub ports: Vec<ServicePort>,
     /// What stands behind it: of its EndpointSlices, or where there are none, of the pods that its selector selects.
@@ -94,6 +98,8 @@ pub struct ServicePort {
     pub protocol: Protocol,
     /// The Service's own port.
     pub port: u16,
+    /// `nodePort`: the port that leads there from every node's address.
+    pub node_port: Option<u16>,
 }
 
 /// One endpoint for one port of a Service.

@@ -28,10 +28,15 @@ enum Target {
 /// Reads a Service.
 pub(crate) fn service(wrong: &mut Wrong, namespace: &str, name: &str, object: &Value) -> ReadService {
     let spec = &object["spec"];
+    let headless = is_headless(spec);
+    // Nothing translates to what stands behind these two.
+    let translated = !headless && spec["type"] != "ExternalName";
     let mut service = Service {
         namespace: namespace.to_owned(),
         name: name.to_owned(),
         addresses: addresses(wrong, spec),
+        headless,
+        external: if translated { external(wrong, object) } else { Vec::new() },
         ports: Vec::new(),
         endpoints: Vec::new(),
     };
@@ -55,12 +60,35 @@ pub(crate) fn service(wrong: &mut Wrong, namespace: &str, name: &str, object: &V
             given => wrong.port(given, || at("targetPort")).map(Target::Number),
         };
         let Some(target) = target else { continue };
-        service.ports.push(ServicePort { name, protocol, port: number });
+        // As with `targetPort`, 0 is none.
+        let given = if port["nodePort"] == 0 { &Value::Null } else { &port["nodePort"] };
+        let node_port = wrong.port(given, || at("nodePort")).filter(|_| translated);
+        service.ports.push(ServicePort { name, protocol, port: number, node_port });
         targets.push(target);
     }
     let selector = wrong.labels(&spec["selector"], || "spec.selector".into());
     let selector = if spec["type"] == "ExternalName" { BTreeMap::new() } else { selector };
     ReadService { service, selector, targets }
+}
+
+/// Whether a Service has no address of its own, as it says itself: one in a file mostly says nothing.
+fn is_headless(spec: &Value) -> bool {
+    spec["clusterIP"] == "None" || spec["clusterIPs"][0] == "None"
+}
+
+/// Addresses beside the Service's own at which every node takes connections for it.
+fn external(wrong: &mut Wrong, object: &Value) -> Vec<IpAddr> {
+    let mut found = Vec::new();
+    let listed = wrong.list(&object["spec"]["externalIPs"], || "spec.externalIPs".into());
+    for (index, ip) in listed.iter().enumerate() {
+        found.extend(wrong.address(ip, || format!("spec.externalIPs[{index}]")));
+    }
+    let balancer = &object["status"]["loadBalancer"]["ingress"];
+    let listed = wrong.list(balancer, || "status.loadBalancer.ingress".into());
+    for (index, point) in listed.iter().enumerate() {
+        found.extend(wrong.address(&point["ip"], || format!("status.loadBalancer.ingress[{index}].ip")));
+    }
+    found
 }
 
 fn addresses(wrong: &mut Wrong, spec: &Value) -> Vec<IpAddr> {

@@ -156,6 +156,40 @@ ports: [{name: db, port: 5432}]
     }
 }
 
+/// Addresses and ports that lead to what stands behind a Service, and are not its own.
+#[test]
+fn services_have_other_addresses_that_lead_into_the_cluster() {
+    let all = "externalIPs: [198.51.100.4], ports: [{port: 80, nodePort: 30080}, {port: 81, nodePort: 0}]";
+    let ingress = "status: {loadBalancer: {ingress: [{ip: 203.0.113.10}, {hostname: lb.example}]}}";
+    // The rest of the spec; whether it is headless, its other addresses and its ports of nodes.
+    let table = [
+        (
+            "type: LoadBalancer, clusterIP: 10.96.0.9",
+            (false, "198.51.100.4 203.0.113.10", [Some(30080), None]),
+        ),
+        ("type: NodePort", (false, "198.51.100.4 203.0.113.10", [Some(30080), None])),
+        ("clusterIP: None", (true, "", [None, None])),
+        ("clusterIPs: [None]", (true, "", [None, None])),
+        ("type: ExternalName, externalName: db.example", (false, "", [None, None])),
+    ];
+    for (spec, expected) in table {
+        let text = format!(
+            "{{apiVersion: v1, kind: Service, metadata: {{name: web}}, spec: {{{spec}, {all}}}, {ingress}}}"
+        );
+        let cluster = read(&text);
+        assert_eq!(problems(&cluster), [""; 0], "{spec}");
+        let service = &cluster.services[0];
+        let external: Vec<String> = service.external.iter().map(ToString::to_string).collect();
+        let ports = [service.ports[0].node_port, service.ports[1].node_port];
+        assert_eq!((service.headless, external.join(" ").as_str(), ports), expected, "{spec}");
+    }
+    let wrong = read(
+        "{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {externalIPs: [a], ports: [{port: 80, nodePort: 70000}]}}",
+    );
+    let fields: Vec<&str> = wrong.problems.iter().map(|problem| problem.field.as_str()).collect();
+    assert_eq!(fields, ["spec.externalIPs[0]", "spec.ports[0].nodePort"]);
+}
+
 const POLICY: &str =
     "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: p, namespace: shop}, spec: ";
 
