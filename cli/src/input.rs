@@ -97,20 +97,6 @@ impl Input {
         );
     }
 
-    /// How a command ends that answered about all pairs of a cluster: undecided where policies of a live one may decide
-    /// that were not read, which is then said.
-    pub fn end(&self, cluster: &Cluster) -> Exit {
-        if !self.files.is_empty() || cluster.unreadable.is_empty() {
-            return Exit::Done;
-        }
-        let policies: Vec<String> = cluster.unreadable.iter().map(ToString::to_string).collect();
-        print::note(&format!(
-            "undecided: this holds only where none of these says otherwise, which were not read: {}",
-            print::clean(&policies.join(", "))
-        ));
-        Exit::Undecided
-    }
-
     fn live(&self, reader: Reader, progress: &mut Progress) -> Result<Live> {
         block_on(async {
             let session = self.server.session(self.namespace.as_deref()).await.context(
@@ -126,13 +112,20 @@ impl Input {
 /// Reads files and folders.
 ///
 /// # Errors
-/// Where one cannot be opened, or there is nothing in all of them.
+/// Where one cannot be opened, or no object is in all of them: an answer about nothing would be taken for one.
 pub fn read(paths: &[PathBuf], mut reader: Reader, progress: &mut Progress) -> Result<Cluster> {
     for path in paths {
         if path.as_os_str() == "-" {
             let mut text = Vec::new();
             io::stdin().lock().read_to_end(&mut text).context("the standard input cannot be read")?;
+            let before = reader.objects();
             reader.text("standard input", &text);
+            if reader.objects() == before {
+                bail!(
+                    "no object of Kubernetes is in the standard input: look at what was to write it, such as \
+                     `kustomize build`"
+                );
+            }
             continue;
         }
         let mut files = Vec::new();
@@ -146,7 +139,25 @@ pub fn read(paths: &[PathBuf], mut reader: Reader, progress: &mut Progress) -> R
             reader.text(&file.display().to_string(), &text);
         }
     }
+    if reader.objects() == 0 {
+        let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+        bail!("no object of Kubernetes is in {}: name a folder or file with manifests", names.join(" or "));
+    }
     Ok(reader.finish())
+}
+
+/// How a command ends that answered about all pairs of a cluster: undecided where policies may decide that could not be
+/// read, which is then said.
+pub fn end(cluster: &Cluster) -> Exit {
+    if cluster.unreadable.is_empty() {
+        return Exit::Done;
+    }
+    let policies: Vec<String> = cluster.unreadable.iter().map(ToString::to_string).collect();
+    print::note(&format!(
+        "undecided: this holds only where none of these says otherwise, which were not read: {}",
+        print::clean(&policies.join(", "))
+    ));
+    Exit::Undecided
 }
 
 /// Says what could not be read.

@@ -13,9 +13,10 @@ use std::sync::Arc;
 use clap::Parser as _;
 use peerwalk_cli::args::{Args, Command};
 use peerwalk_cli::changes::{Became, Changes};
-use peerwalk_cli::command::matrix;
+use peerwalk_cli::command::{diff, matrix};
+use peerwalk_cli::exit::Exit;
 use peerwalk_cli::pairs::{Pairs, Peer};
-use peerwalk_manifests::Cluster;
+use peerwalk_manifests::{Cluster, Limits, Reader};
 use peerwalk_netpol::{Flow, Pod, PolicyIndex, PortSet, Profile, Protocol, evaluate};
 use serde_json::Value;
 
@@ -206,4 +207,71 @@ fn addresses_outside_differ_in_parts() {
         .map(|change| format!("{} {} {:?} {}", change.from, change.to, change.became, change.closed()))
         .collect();
     assert_eq!(told, ["10.128.0.0/9[External] default/web[Pod] Removed TCP 80"]);
+}
+
+/// Policies that cannot be read, before or after: in every form of a difference, and never taken for removed.
+#[test]
+fn differences_tell_what_could_not_be_read() {
+    let read = |text: &str| {
+        let mut reader = Reader::new(Limits::default());
+        reader.text("side.yaml", text.as_bytes());
+        reader.finish()
+    };
+    let pods = "{apiVersion: v1, kind: Pod, metadata: {name: web, namespace: shop}}\n---\n\
+                {apiVersion: v1, kind: Pod, metadata: {name: pg, namespace: ledger}}\n---\n";
+    let head = "apiVersion: networking.k8s.io/v1, kind: NetworkPolicy";
+    let good = format!("{pods}{{{head}, metadata: {{name: pg, namespace: ledger}}, spec: {{}}}}\n");
+    let bad = good.replace("spec: {}", "spec: {podSelektor: {}}");
+    let lost = format!("{pods}kind: NetworkPolicy\nspec:\n\ta: b\n");
+    let foreign = format!(
+        "{pods}{{apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy, metadata: {{name: own, namespace: shop}}}}\n"
+    );
+    let shop = format!("{{{head}, metadata: {{name: web, namespace: shop}}, spec: {{}}}}\n");
+    let with_shop = format!("{bad}---\n{shop}");
+    let (pg, own, any) =
+        ("NetworkPolicy ledger/pg", "CiliumNetworkPolicy shop/own", "what side.yaml:4 holds");
+    // The sides, what could not be read, and how it ends.
+    let table = [
+        (&good, &good, None, Exit::Done),
+        (&good, &bad, Some(pg), Exit::Undecided),
+        (&bad, &good, Some(pg), Exit::Undecided),
+        (&bad, &bad, Some(pg), Exit::Undecided),
+        (&good, &lost, Some(any), Exit::Undecided),
+        (&lost, &good, Some(any), Exit::Undecided),
+        (&good, &foreign, Some(own), Exit::Undecided),
+        (&foreign, &foreign, Some(own), Exit::Undecided),
+        // What is open to addresses outside changes in shop, whatever the other says.
+        (&bad, &with_shop, Some(pg), Exit::Otherwise),
+    ];
+    for (before, after, unread, exit) in table {
+        let sides = (read(before), read(after));
+        for form in ["text", "json", "md", "sarif"] {
+            let line = ["peerwalk", "diff", "a", "b", "-o", form];
+            let Command::Diff(arguments) = Args::try_parse_from(line).unwrap().command else {
+                panic!("{line:?} is a difference");
+            };
+            let (told, ended) = diff::answer(&arguments, &sides.0, &sides.1).unwrap();
+            assert_eq!(ended, exit, "{form} of\n{before}\n{after}\n{told}");
+            let Some(unread) = unread else { continue };
+            let named = if form == "json" { unread.rsplit('/').next().unwrap() } else { unread };
+            assert!(told.contains(named), "{form} names {unread}: {told}");
+            if after != &foreign {
+                for removed in ["- NetworkPolicy", "removed `NetworkPolicy", "\"removed\",\n      \"kind"] {
+                    assert!(!told.contains(removed), "{form}: {told}");
+                }
+            }
+            match form {
+                "json" => {
+                    let value: Value = serde_json::from_str(&told).unwrap();
+                    assert_eq!(value["changed"], exit == Exit::Otherwise);
+                    assert!(!value["unreadable"].as_array().unwrap().is_empty());
+                    let of_ledger = |pair: &&Value| pair["to"].as_str().unwrap().starts_with("ledger/");
+                    let mut pairs = value["pairs"].as_array().unwrap().iter().filter(of_ledger);
+                    assert!(pairs.all(|pair| pair["undecided"] == true), "{told}");
+                }
+                "sarif" => assert!(told.contains("\"ruleId\": \"unreadable\""), "{told}"),
+                _ => assert!(told.contains("undecided") || told.contains("could not be read"), "{told}"),
+            }
+        }
+    }
 }

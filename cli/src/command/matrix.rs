@@ -30,7 +30,9 @@ Examples:
   peerwalk matrix -f deploy/ --profile np-guard -o np-guard
                                                           the rows of np-guard's netpol-analyzer
 
-A pair that is not listed is closed. Rows are about policies alone: whether something listens there they do not say.")]
+A pair that is not listed is closed. Rows are about policies alone: whether something listens there they do not say.
+
+Exit codes: 0 decided; 2 the command line or the input cannot be used; 3 policies cannot be read that may say otherwise.")]
 pub struct Arguments {
     /// What is asked about.
     #[command(flatten)]
@@ -88,7 +90,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
     let text = answer(arguments, &cluster)?;
     drop(progress);
     print::out(&text)?;
-    Ok(arguments.input.end(&cluster))
+    Ok(input::end(&cluster))
 }
 
 /// What is printed about a cluster.
