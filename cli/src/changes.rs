@@ -6,6 +6,7 @@ use peerwalk_manifests::{Cluster, WorkloadName};
 use peerwalk_netpol::{AddressRange, PolicyRef, PortSet, Profile};
 use serde::Serialize;
 
+use crate::names;
 use crate::pairs::{Open, Pairs, Peer, cuts, merged};
 
 /// What became of something.
@@ -74,6 +75,9 @@ pub struct Changes {
     pub pairs: Vec<Change>,
     /// Policies that could not be read, ordered, and where. Pairs that they may decide about are undecided.
     pub unreadable: Vec<(PolicyRef, Side)>,
+    /// Those of the policies that are others than before and have rules by names of domains, before or after: which addresses
+    /// outside those are about is not known, so changes to such addresses are undecided.
+    pub by_names: BTreeSet<PolicyRef>,
 }
 
 impl Changes {
@@ -85,10 +89,20 @@ impl Changes {
         pairs.extend(outside(&old, &new));
         pairs.sort();
         let unreadable = unreadable(before, after);
+        let policies = policies(before, after);
+        let mut by_names: BTreeSet<PolicyRef> =
+            [before, after].into_iter().flat_map(names::policies).cloned().collect();
+        by_names.retain(|named| policies.iter().any(|(policy, _)| policy == named));
         for change in &mut pairs {
-            change.undecided = unreadable.iter().any(|(policy, _)| may_decide(policy, change));
+            change.undecided = (matches!(change.to, Peer::Outside(_)) && !by_names.is_empty())
+                || unreadable.iter().any(|(policy, _)| may_decide(policy, change));
         }
-        Self { policies: policies(before, after), pairs, unreadable }
+        Self { policies, pairs, unreadable, by_names }
+    }
+
+    /// Whether there may be other differences than those, by what is not known.
+    pub fn is_open(&self) -> bool {
+        !self.unreadable.is_empty() || !self.by_names.is_empty()
     }
 
     /// The pairs that differ whatever the policies say that could not be read.

@@ -12,6 +12,7 @@ use peerwalk_manifests::{Cluster, Limits, Reader};
 use crate::connect::{Server, block_on};
 use crate::exit::Exit;
 use crate::live::{self, Live};
+use crate::names;
 use crate::print;
 use crate::progress::Progress;
 
@@ -146,18 +147,24 @@ pub fn read(paths: &[PathBuf], mut reader: Reader, progress: &mut Progress) -> R
     Ok(reader.finish())
 }
 
-/// How a command ends that answered about all pairs of a cluster: undecided where policies may decide that could not be
-/// read, which is then said.
-pub fn end(cluster: &Cluster) -> Exit {
-    if cluster.unreadable.is_empty() {
-        return Exit::Done;
+/// How a command ends that answered about all pairs of a cluster, those to addresses outside among them or not: undecided
+/// where policies may decide that could not be read, or domain names whose addresses are not known, which is then said.
+pub fn end(cluster: &Cluster, with_outside: bool) -> Exit {
+    let told = |what: &str, policies: Vec<String>| {
+        print::note(&format!("undecided: {what}: {}", print::clean(&policies.join(", "))));
+    };
+    let mut exit = Exit::Done;
+    if !cluster.unreadable.is_empty() {
+        let policies = cluster.unreadable.iter().map(ToString::to_string).collect();
+        told("this holds only where none of these says otherwise, which were not read", policies);
+        exit = Exit::Undecided;
     }
-    let policies: Vec<String> = cluster.unreadable.iter().map(ToString::to_string).collect();
-    print::note(&format!(
-        "undecided: this holds only where none of these says otherwise, which were not read: {}",
-        print::clean(&policies.join(", "))
-    ));
-    Exit::Undecided
+    let by_names: Vec<String> = names::policies(cluster).map(ToString::to_string).collect();
+    if with_outside && !by_names.is_empty() {
+        told("which addresses outside the domain names stand for that are in rules of", by_names);
+        exit = Exit::Undecided;
+    }
+    exit
 }
 
 /// Says what could not be read.

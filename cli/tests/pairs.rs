@@ -209,6 +209,36 @@ fn addresses_outside_differ_in_parts() {
     assert_eq!(told, ["10.128.0.0/9[External] default/web[Pod] Removed TCP 80"]);
 }
 
+const FORMS: [&str; 4] = ["text", "json", "md", "sarif"];
+
+fn diff_of(form: &str, before: &Cluster, after: &Cluster) -> (String, Exit) {
+    let line = ["peerwalk", "diff", "a", "b", "-o", form];
+    match Args::try_parse_from(line).unwrap().command {
+        Command::Diff(arguments) => diff::answer(&arguments, before, after).unwrap(),
+        other => panic!("{other:?} is no difference"),
+    }
+}
+
+/// A rule by names opens nothing that is known here, and what it opens is not nothing.
+#[test]
+fn differences_by_domain_names_are_undecided() {
+    let with = |names: &str| {
+        given::of(&format!(
+            "{{apiVersion: v1, kind: Pod, metadata: {{name: web, namespace: shop}}}}\n---\n\
+             {{apiVersion: policy.networking.k8s.io/v1alpha2, kind: ClusterNetworkPolicy, metadata: {{name: x}}, spec: {{tier: \
+             Admin, priority: 1, subject: {{namespaces: {{}}}}, egress: [{{action: Accept, to: [{{domainNames: [{names}]}}]}}, \
+             {{action: Deny, to: [{{networks: [0.0.0.0/0]}}]}}]}}}}\n"
+        ))
+    };
+    let (one, other) = (with("example.com"), with("example.net"));
+    for form in FORMS {
+        assert_eq!(diff_of(form, &one, &one).1, Exit::Done, "{form}: the same names");
+        let (told, exit) = diff_of(form, &one, &other);
+        assert_eq!(exit, Exit::Undecided, "{form}: {told}");
+        assert!(told.contains("domain names") || told.contains("\"domainNames\": true"), "{form}: {told}");
+    }
+}
+
 /// Policies that cannot be read, before or after: in every form of a difference, and never taken for removed.
 #[test]
 fn differences_tell_what_could_not_be_read() {
@@ -245,12 +275,8 @@ fn differences_tell_what_could_not_be_read() {
     ];
     for (before, after, unread, exit) in table {
         let sides = (read(before), read(after));
-        for form in ["text", "json", "md", "sarif"] {
-            let line = ["peerwalk", "diff", "a", "b", "-o", form];
-            let Command::Diff(arguments) = Args::try_parse_from(line).unwrap().command else {
-                panic!("{line:?} is a difference");
-            };
-            let (told, ended) = diff::answer(&arguments, &sides.0, &sides.1).unwrap();
+        for form in FORMS {
+            let (told, ended) = diff_of(form, &sides.0, &sides.1);
             assert_eq!(ended, exit, "{form} of\n{before}\n{after}\n{told}");
             let Some(unread) = unread else { continue };
             let named = if form == "json" { unread.rsplit('/').next().unwrap() } else { unread };

@@ -32,7 +32,8 @@ Examples:
 
 A pair that is not listed is closed. Rows are about policies alone: whether something listens there they do not say.
 
-Exit codes: 0 decided; 2 the command line or the input cannot be used; 3 policies cannot be read that may say otherwise.")]
+Exit codes: 0 decided; 2 the command line or the input cannot be used; 3 policies cannot be read, or domain \
+names resolved, that may say otherwise.")]
 pub struct Arguments {
     /// What is asked about.
     #[command(flatten)]
@@ -90,7 +91,10 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
     let text = answer(arguments, &cluster)?;
     drop(progress);
     print::out(&text)?;
-    Ok(input::end(&cluster))
+    // np-guard reads no names of domains.
+    let with_outside = arguments.output != Output::NpGuard
+        && (arguments.to.is_empty() || arguments.to.iter().any(Wanted::is_outside));
+    Ok(input::end(&cluster, with_outside))
 }
 
 /// What is printed about a cluster.

@@ -110,6 +110,26 @@ fn nothing_at_all_is_an_error() {
     assert_eq!(code(&some), 0, "{}", error(&some));
 }
 
+/// Which addresses outside names of domains stand for, nobody knows here; pods are none of them.
+#[test]
+fn rows_outside_are_undecided_by_domain_names() {
+    let cnp = "{apiVersion: policy.networking.k8s.io/v1alpha2, kind: ClusterNetworkPolicy, metadata: {name: x}, spec: {tier: \
+               Admin, priority: 1, subject: {namespaces: {}}, egress: [{action: Accept, to: [{domainNames: ['*.example.com']}]}, \
+               {action: Deny, to: [{networks: [0.0.0.0/0]}]}]}}";
+    let text = format!("{PODS}{cnp}\n");
+    for (filter, expected) in [
+        (&[][..], 3),
+        (&["--to", "outside"], 3),
+        (&["--to", "203.0.113.7"], 3),
+        (&["--from", "outside", "--to", "shop/web"], 0),
+        (&["--to", "ledger/*"], 0),
+    ] {
+        let output = given(&text, &[&["matrix", "-f", "-"], filter].concat());
+        assert_eq!(code(&output), expected, "{filter:?}: {}", error(&output));
+        assert_eq!(error(&output).contains("domain names"), expected == 3, "{}", error(&output));
+    }
+}
+
 /// A policy about nodes decides about a host-network pod by the labels of its node.
 #[test]
 fn nodes_of_host_network_pods_are_known() {

@@ -58,7 +58,13 @@ pub fn text(changes: &Changes) -> String {
     }
     for (policy, became) in &changes.policies {
         let (sign, _) = sign(*became);
-        let beside = if *became == Became::Undecided { ": may stand in what could not be read" } else { "" };
+        let beside = match became {
+            Became::Undecided => ": may stand in what could not be read",
+            _ if changes.by_names.contains(policy) => {
+                ": rules by domain names, whose addresses are not known"
+            }
+            _ => "",
+        };
         let _ = writeln!(text, "{sign} {}{beside}", clean(&policy.to_string()));
     }
     if changes.pairs.is_empty() {
@@ -87,10 +93,12 @@ pub fn text(changes: &Changes) -> String {
 
 fn summary(changes: &Changes) -> String {
     if changes.pairs.is_empty() {
-        return match changes.unreadable.len() {
-            0 => "no pair changes".to_owned(),
-            _ => "undecided: no pair changes, as far as could be read".to_owned(),
+        let told = if changes.is_open() {
+            "undecided: no pair changes, as far as is known"
+        } else {
+            "no pair changes"
         };
+        return told.to_owned();
     }
     let count = |became| changes.certain().filter(|change| change.became == became).count();
     let [added, removed, changed] = [Became::Added, Became::Removed, Became::Changed].map(count);
@@ -101,8 +109,8 @@ fn summary(changes: &Changes) -> String {
         many => format!("{many} pairs differ: {added} added, {removed} removed, {changed} changed"),
     };
     match changes.pairs.len() - certain {
-        0 if changes.unreadable.is_empty() => pairs,
-        0 => format!("{pairs}; others may, by what could not be read"),
+        0 if changes.is_open() => format!("{pairs}; others may, by what is not known"),
+        0 => pairs,
         1 => format!("{pairs}; 1 is undecided"),
         many => format!("{pairs}; {many} are undecided"),
     }
@@ -115,7 +123,7 @@ pub fn json(changes: &Changes) -> Result<String> {
         .iter()
         .map(|(policy, became)| {
             json!({"kind": policy.kind.to_string(), "namespace": named(&policy.namespace), "name": &*policy.name,
-                   "change": word(*became)})
+                   "change": word(*became), "domainNames": changes.by_names.contains(policy)})
         })
         .collect();
     let pairs: Vec<Value> = changes
@@ -150,7 +158,7 @@ type Set = fn(&Change) -> PortSet;
 
 /// For comments: what is opened first.
 pub fn md(changes: &Changes) -> String {
-    if changes.pairs.is_empty() && changes.unreadable.is_empty() {
+    if changes.pairs.is_empty() && !changes.is_open() {
         return "### Who reaches whom: no change\n".to_owned();
     }
     let mut text = format!("### Who reaches whom: {}\n", summary(changes));
@@ -170,7 +178,11 @@ pub fn md(changes: &Changes) -> String {
         let policies: Vec<String> = changes
             .policies
             .iter()
-            .map(|(policy, became)| format!("{} `{}`", word(*became), cell(policy)))
+            .map(|(policy, became)| {
+                let names =
+                    if changes.by_names.contains(policy) { " (by domain names: undecided)" } else { "" };
+                format!("{} `{}`{names}", word(*became), cell(policy))
+            })
             .collect();
         let _ = writeln!(text, "\nPolicies: {}", policies.join(", "));
     }
@@ -213,7 +225,11 @@ fn cell(what: &impl ToString) -> String {
     clean(&what.to_string()).replace('`', "'").replace('|', "\\|")
 }
 
-const RULES: [sarif::Rule; 3] = [
+const RULES: [sarif::Rule; 4] = [
+    sarif::Rule {
+        id: "domain-names",
+        meaning: "Rules by domain names change: pairs with addresses outside are undecided.",
+    },
     sarif::Rule {
         id: "unreadable",
         meaning: "A policy could not be read: pairs that it may decide about are undecided.",
@@ -235,7 +251,14 @@ pub fn sarif(changes: &Changes, before: &Cluster, after: &Cluster, beside: &str)
         object: policy.to_string(),
         source: origin(policy).cloned().unwrap_or_else(|| beside.to_owned()),
     });
-    let mut results: Vec<sarif::Found> = unreadable.collect();
+    let by_names = changes.by_names.iter().map(|policy| sarif::Found {
+        rule: "domain-names",
+        level: "warning",
+        message: format!("{policy} has rules by domain names: pairs with addresses outside are undecided"),
+        object: policy.to_string(),
+        source: origin(policy).cloned().unwrap_or_else(|| beside.to_owned()),
+    });
+    let mut results: Vec<sarif::Found> = unreadable.chain(by_names).collect();
     for change in &changes.pairs {
         let undecided = if change.undecided { ", undecided" } else { "" };
         let policies: Vec<&PolicyRef> = changes.behind(change).map(|(policy, _)| policy).collect();
