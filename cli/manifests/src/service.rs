@@ -111,6 +111,8 @@ fn addresses(wrong: &mut Wrong, spec: &Value) -> Vec<IpAddr> {
 
 /// An EndpointSlice.
 pub(crate) struct Slice {
+    /// Its own namespace and name.
+    pub named: (String, String),
     /// Namespace and name of its Service.
     pub of: (String, String),
     endpoints: Vec<SliceEndpoint>,
@@ -131,10 +133,14 @@ struct SlicePort {
 }
 
 /// Reads an EndpointSlice; none where it is of no Service.
-pub(crate) fn slice(wrong: &mut Wrong, namespace: &str, object: &Value) -> Option<Slice> {
+pub(crate) fn slice(wrong: &mut Wrong, namespace: &str, name: &str, object: &Value) -> Option<Slice> {
     let service = object["metadata"]["labels"]["kubernetes.io/service-name"].as_str()?;
-    let mut slice =
-        Slice { of: (namespace.to_owned(), service.to_owned()), endpoints: Vec::new(), ports: Vec::new() };
+    let mut slice = Slice {
+        named: (namespace.to_owned(), name.to_owned()),
+        of: (namespace.to_owned(), service.to_owned()),
+        endpoints: Vec::new(),
+        ports: Vec::new(),
+    };
     // Names are nothing that a policy sees.
     if object["addressType"] == "FQDN" {
         return None;

@@ -4,6 +4,7 @@ mod beyond;
 mod fix;
 mod report;
 mod text;
+mod unread;
 
 use std::collections::BTreeSet;
 
@@ -107,7 +108,7 @@ pub fn answer(arguments: &Arguments, cluster: &Cluster) -> Result<(String, Exit)
     let decisions: Vec<_> =
         asked.flows.asked.iter().map(|asked| evaluate(&index, &asked.flow, &arguments.profile)).collect();
     let remedy = Remedy::new(&decisions, cluster);
-    let report = Report::new(&asked.flows, &decisions, &remedy);
+    let report = Report::new(&asked.flows, &decisions, &index, &remedy);
     let exit = exit(report.verdict, arguments.expect);
     let text = match arguments.output {
         Output::Text => text::text(&asked, &decisions, &report, &remedy),

@@ -36,7 +36,8 @@ pub(super) fn text(asked: &Asked, decisions: &[Decision], report: &Report, remed
     {
         let of_sort = open.iter().filter(|caveat| caveat.is_unknowable() == unknowable);
         let beyond = beyond::point(&asked.flows, decisions).filter(|_| !unknowable);
-        let lines = of_sort.map(ToString::to_string).chain(beyond.map(|(_, message)| message.to_owned()));
+        let told = of_sort.map(|caveat| report.caveat(*caveat));
+        let lines = told.chain(beyond.map(|(_, message)| message.to_owned()));
         section(&mut text, title, &lines.collect::<Vec<_>>());
     }
     text
