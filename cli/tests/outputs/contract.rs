@@ -103,6 +103,31 @@ fn fields_that_nobody_knows_are_named() {
 }
 
 #[test]
+fn what_is_not_known_of_templates_and_namespaces_is_undecided() {
+    // By the port, which of them each rule is about.
+    let table = [
+        ("shop/web", 1, "Undecided", Some("unknownAddress")),
+        ("shop/web", 2, "Allowed", Some("ipBlockOnPodAddress")),
+        ("shop/web", 3, "Undecided", Some("unknownNamespace")),
+        ("shop/web", 4, "Allowed", None),
+        ("shop/web", 5, "Denied", None),
+        ("shop/agent", 1, "Undecided", Some("unknownAddress")),
+        ("shop/agent", 5, "Denied", None),
+    ];
+    for (from, port, verdict, caveat) in table {
+        let to = format!("ledger/postgres:{port}");
+        let value = answer(&["explain", "-f", "template", "--from", from, "--to", &to, "-o", "json"]);
+        let caveats = value["caveats"].as_array().unwrap();
+        let codes: Vec<&str> = caveats.iter().filter_map(|caveat| caveat["code"].as_str()).collect();
+        assert_eq!(value["verdict"], verdict, "{from} to {to}: {value}");
+        assert_eq!(codes, Vec::from_iter(caveat), "{from} to {to}");
+        // A node is admitted by its address, which is not known.
+        let is_written = verdict != "Allowed" && from == "shop/web";
+        assert_eq!(value["fix"].is_object(), is_written, "{from} to {to}: {value}");
+    }
+}
+
+#[test]
 fn exit_codes_are_those_of_the_page() {
     let table: [(&[&str], i32); 6] = [
         (&[], 0),

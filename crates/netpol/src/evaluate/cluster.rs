@@ -92,7 +92,7 @@ impl Question<'_> {
             actual: pod.labels.get(&requirement.key).cloned(),
         }));
         let by_label = Answer::certain(seen && set.pods.matches(&pod.labels));
-        let by_namespace = unknown::selects(self.index, &pod.namespace, &set.namespaces);
+        let by_namespace = unknown::selects(&set.namespaces, labels, self.is_namespace_given);
         (by_label.and(by_namespace), differences)
     }
 

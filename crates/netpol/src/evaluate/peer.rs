@@ -46,7 +46,7 @@ impl Question<'_> {
             return (Answer::certain(false), vec![PeerDifference::NotAPod]);
         }
         let by_namespace = match namespaces {
-            Some(selector) => unknown::selects(self.index, &pod.namespace, selector),
+            Some(selector) => unknown::selects(selector, namespace_labels, self.is_namespace_given),
             None => Answer::certain(pod.namespace == **policy_namespace),
         };
         let mut differences = match namespaces {

@@ -67,13 +67,15 @@ impl Question<'_> {
     /// Asks the policies of a tier that select the subject, or may, up to those of the priority that certainly ends it.
     pub(super) fn ask(&self, subject: &Pod, tier: Tier) -> Asked {
         let mut asked = Asked { steps: Vec::new(), end: None, groups: Vec::new() };
+        let labels = self.index.namespace_labels(&subject.namespace);
+        let is_given = self.index.is_namespace_given(&subject.namespace);
         let mut priority = None;
         let (mut shown, mut closed) = (true, false);
         for policy in self.index.cluster_policies(tier) {
             if policy.rules(self.direction).is_empty() || !policy.subject.pods.matches(&subject.labels) {
                 continue;
             }
-            let selected = unknown::selects(self.index, &subject.namespace, &policy.subject.namespaces);
+            let selected = unknown::selects(&policy.subject.namespaces, &labels, is_given);
             if selected == Answer::certain(false) {
                 continue;
             }

@@ -1,5 +1,7 @@
 //! What cannot be known here: addresses of pods that have none yet, and labels of namespaces that were not given.
 
+use std::collections::BTreeMap;
+
 use ipnet::IpNet;
 
 use super::Question;
@@ -7,7 +9,6 @@ use super::answer::Answer;
 use crate::caveat::Caveat;
 use crate::cluster::NAMESPACE_NAME_LABEL;
 use crate::flow::Peer;
-use crate::index::PolicyIndex;
 use crate::selector::{Requirement, Selector};
 
 impl Question<'_> {
@@ -51,14 +52,13 @@ fn is_of_name(requirement: &Requirement) -> bool {
     requirement.key == NAMESPACE_NAME_LABEL
 }
 
-/// Whether a selector selects a namespace. Of one that was not given, only the name is known.
-pub(super) fn selects(index: &PolicyIndex, namespace: &str, selector: &Selector) -> Answer {
-    let labels = index.namespace_labels(namespace);
-    let mut selected = Answer::certain(selector.matches(&labels));
+/// Whether a selector selects a namespace. Of one that is not given, only the name is known.
+pub(super) fn selects(selector: &Selector, labels: &BTreeMap<String, String>, is_given: bool) -> Answer {
+    let mut selected = Answer::certain(selector.matches(labels));
     let mut of_name = selector.requirements.iter().filter(|requirement| is_of_name(requirement));
-    if !index.is_namespace_given(namespace)
+    if !is_given
         && !selector.requirements.iter().all(is_of_name)
-        && of_name.all(|requirement| requirement.matches(&labels))
+        && of_name.all(|requirement| requirement.matches(labels))
     {
         selected.doubts.insert(Caveat::UnknownNamespace);
     }

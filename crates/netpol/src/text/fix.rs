@@ -71,7 +71,7 @@ impl AdmittingRule {
         };
         let (labels, expressions): (Vec<&Requirement>, Vec<&Requirement>) =
             self.also.iter().partition(is_label);
-        let labels = labels.into_iter().flat_map(|label| Some((&label.key, label.values.first()?)));
+        let labels = labels.into_iter().filter_map(|label| Some((&label.key, label.values.first()?)));
         let labels: BTreeMap<&String, &String> = self.subject.iter().chain(labels).collect();
         let labels: Vec<String> =
             labels.into_iter().map(|(key, value)| format!(r#""{key}":"{value}""#)).collect();
