@@ -136,6 +136,11 @@ impl Reader {
             }
             return self.problem(source, None, "kind", reason, Effect::Other);
         }
+        // As where it is encrypted, or a template has not filled it in.
+        if !kind.chars().all(|letter| letter.is_ascii_alphanumeric()) && head::policy(version, kind).is_none()
+        {
+            return self.unknown(source, "kind", format!("{kind:?} is no kind; write what it is to be"));
+        }
         if let (Some(of), items @ (Value::Array(_) | Value::Null)) = (head::listed(kind), &object["items"]) {
             for item in items.as_array().into_iter().flatten() {
                 if item.is_object() {

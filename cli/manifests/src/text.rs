@@ -118,7 +118,11 @@ fn yaml(text: &str, line: usize, limits: Limits) -> Result<Value, String> {
     read.map_err(|error| {
         let place = error.location().map_or(0, |place| usize::try_from(place.line()).unwrap_or(0));
         let line = line + place.saturating_sub(1);
-        format!("no YAML, in line {line}: {}", error.without_snippet())
+        // Its own place counts from the document, and its advice is for programs.
+        let said = error.without_snippet().to_string();
+        let said = said.split(" at line ").next().unwrap_or_default();
+        let said = said.split(", set DuplicateKeyPolicy").next().unwrap_or_default();
+        format!("no YAML, in line {line}: {said}; correct it")
     })
 }
 

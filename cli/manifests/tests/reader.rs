@@ -370,6 +370,8 @@ fn one_bad_document_leaves_the_others_and_has_its_line() {
     let said = problems(&cluster);
     assert!(said.len() == 1 && said[0].starts_with("shop.yaml:15: no YAML, in line 1"), "{said:?}");
     assert_eq!(cluster.workloads.len(), 2);
+    let twice = problems(&read(&format!("{POSTGRES}---\nkind: Pod\na: 1\na: 2\n")));
+    assert_eq!(twice, ["shop.yaml:15: no YAML, in line 18: duplicate mapping key: a; correct it"]);
 }
 
 #[test]

@@ -122,6 +122,7 @@ fn what_may_be_a_policy_counts_as_one_that_cannot_be_read() {
             "NetworkPolicy default/Bad_Name",
             "is no name of an object",
         ),
+        ("kind: 'ENC[AES256_GCM,data:x]'".to_owned(), whole, "is no kind"),
         ("kind: 5".to_owned(), whole, "kind: 5 is no kind"),
         ("{apiVersion: v1, metadata: {name: p}}".to_owned(), whole, "kind: missing"),
         ("version https://git-lfs.github.com/spec/v1".to_owned(), whole, "is no object"),
