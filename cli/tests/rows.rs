@@ -7,7 +7,11 @@ mod given;
 #[path = "support/rows.rs"]
 mod support;
 
+use clap::Parser as _;
+use peerwalk_cli::args::{Args, Command};
 use peerwalk_cli::changes::Changes;
+use peerwalk_cli::command::diff;
+use peerwalk_cli::exit::Exit;
 use peerwalk_cli::pairs::{self, Pairs};
 use peerwalk_netpol::Profile;
 
@@ -88,6 +92,13 @@ fn what_pods_of_one_workload_lose_is_a_difference() {
     // Of one pod there is no pair: one that more pods make has another end.
     let fewer = all.replace("replicas: 3", "replicas: 1");
     assert_eq!(told(&fewer, &all), ["default/etcd[StatefulSet] Added true"]);
+    let Command::Diff(arguments) = Args::try_parse_from(["peerwalk", "diff", "a", "b"]).unwrap().command
+    else {
+        panic!("the command is diff")
+    };
+    let (text, exit) = diff::answer(&arguments, &given::of(&fewer), &given::of(&all)).unwrap();
+    assert!(text.contains("TCP 2380") && text.contains("  (several pods on one side alone)"), "{text}");
+    assert_eq!(exit, Exit::Otherwise);
 }
 
 #[test]

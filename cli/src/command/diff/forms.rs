@@ -84,7 +84,11 @@ pub fn text(changes: &Changes) -> String {
             _ => format!("{} → {}", ports(&change.before), ports(&change.after)),
         };
         let undecided = if change.undecided { "  (undecided)" } else { "" };
-        let beside = if change.other_ends { "  (a workload of one side alone)" } else { "" };
+        let beside = match (change.other_ends, change.from == change.to) {
+            (false, _) => "",
+            (true, false) => "  (a workload of one side alone)",
+            (true, true) => "  (several pods on one side alone)",
+        };
         let _ = writeln!(text, "{style}{sign} {ends}: {said}{style:#}{undecided}{beside}");
     }
     let _ = writeln!(text, "\n{}", summary(changes));
