@@ -374,41 +374,6 @@ fn one_bad_document_leaves_the_others_and_has_its_line() {
     assert_eq!(twice, ["shop.yaml:15: no YAML, in line 18: duplicate mapping key: a; correct it"]);
 }
 
-#[test]
-fn of_two_of_one_name_the_last_counts() {
-    let last = POSTGRES.replace("10.244.0.8", "10.244.0.9").replace("port: 5433", "port: 5434");
-    let cluster = read(&format!("{POSTGRES}---\n{last}"));
-    assert_eq!(workloads(&cluster), ["ledger/postgres-0 (Pod): postgres-0"]);
-    assert_eq!(cluster.workloads[0].pods[0].ips[0].to_string(), "10.244.0.9");
-    let ports: Vec<u16> = cluster.services.iter().map(|service| service.ports[0].port).collect();
-    assert_eq!(ports, [5434]);
-    let told = "this one counts, the last, as with `kubectl apply`: remove one of them";
-    assert_eq!(
-        problems(&cluster),
-        [
-            format!("shop.yaml:15: Pod ledger/postgres-0: another one is in shop.yaml:1; {told}"),
-            format!("shop.yaml:22: Service ledger/postgres: another one is in shop.yaml:7; {told}"),
-        ]
-    );
-    let template = |app: &str| {
-        format!(
-            "{{apiVersion: apps/v1, kind: Deployment, metadata: {{name: web}}, spec: {{template: {{metadata: {{labels: \
-             {{app: {app}}}}}}}}}}}\n---\n"
-        )
-    };
-    let cluster = read(&format!("{}{}", template("old"), template("new")));
-    assert_eq!(cluster.workloads[0].pods[0].labels["app"], "new");
-    assert_eq!(problems(&read(&template("same").repeat(2))), [""; 0], "the same once more is no question");
-    // Policies: the specs, and how many are read and unreadable.
-    for (first, second, expected) in
-        [("{}", "{ingress: [{}]}", (1, 0)), ("{}", "{ingress: 7}", (0, 1)), ("{ingress: 7}", "{}", (1, 0))]
-    {
-        let cluster = read(&format!("{POLICY}{first}}}\n---\n{POLICY}{second}}}\n"));
-        let counts = (cluster.policies.len(), cluster.unreadable.len());
-        assert_eq!(counts, expected, "{first}, then {second}");
-    }
-}
-
 /// The node of a host-network pod decides where a policy is about nodes.
 #[test]
 fn nodes_are_known_to_policies() {

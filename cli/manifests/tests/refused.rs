@@ -1,4 +1,5 @@
-//! Policies that cannot be read, and what may be one: none of them is left out as if it were not there.
+//! Policies that cannot be read, and what may be one: none of them is left out as if it were not there. And which of several
+//! objects of one name is there.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may, in its helpers too")]
 
@@ -167,4 +168,55 @@ fn names_are_nothing_to_np_guard() {
     let mut reader = Reader::new(Limits::default()).as_np_guard();
     reader.text("shop.yaml", text.as_bytes());
     assert_eq!((reader.finish().policies.len(), read(&text).policies.len()), (1, 0));
+}
+
+const POSTGRES: &str = "
+apiVersion: v1
+kind: Pod
+metadata: {name: postgres-0, namespace: ledger, labels: {app: postgres}}
+spec: {containers: [{ports: [{name: pg, containerPort: 5432}]}]}
+status: {podIP: 10.244.0.8}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: postgres, namespace: ledger}
+spec:
+  clusterIP: 10.96.0.8
+  selector: {app: postgres}
+  ports: [{name: db, port: 5433, targetPort: pg}, {name: metrics, port: 9187}]
+";
+
+#[test]
+fn of_two_of_one_name_the_last_counts() {
+    let last = POSTGRES.replace("10.244.0.8", "10.244.0.9").replace("port: 5433", "port: 5434");
+    let cluster = read(&format!("{POSTGRES}---\n{last}"));
+    assert_eq!(cluster.workloads.len(), 1);
+    assert_eq!(cluster.workloads[0].pods[0].ips[0].to_string(), "10.244.0.9");
+    let ports: Vec<u16> = cluster.services.iter().map(|service| service.ports[0].port).collect();
+    assert_eq!(ports, [5434]);
+    let told = "this one counts, the last, as with `kubectl apply`: remove one of them";
+    assert_eq!(
+        problems(&cluster),
+        [
+            format!("shop.yaml:15: Pod ledger/postgres-0: another one is in shop.yaml:1; {told}"),
+            format!("shop.yaml:22: Service ledger/postgres: another one is in shop.yaml:7; {told}"),
+        ]
+    );
+    let template = |app: &str| {
+        format!(
+            "{{apiVersion: apps/v1, kind: Deployment, metadata: {{name: web}}, spec: {{template: {{metadata: {{labels: \
+             {{app: {app}}}}}}}}}}}\n---\n"
+        )
+    };
+    let cluster = read(&format!("{}{}", template("old"), template("new")));
+    assert_eq!(cluster.workloads[0].pods[0].labels["app"], "new");
+    assert_eq!(problems(&read(&template("same").repeat(2))), [""; 0], "the same once more is no question");
+    // Policies: the specs, and how many are read and unreadable.
+    for (first, second, expected) in
+        [("{}", "{ingress: [{}]}", (1, 0)), ("{}", "{ingress: 7}", (0, 1)), ("{ingress: 7}", "{}", (1, 0))]
+    {
+        let cluster = read(&format!("{POLICY}{first}}}\n---\n{POLICY}{second}}}\n"));
+        let counts = (cluster.policies.len(), cluster.unreadable.len());
+        assert_eq!(counts, expected, "{first}, then {second}");
+    }
 }
