@@ -1,5 +1,6 @@
 //! `--from` and `--to`: the ends of connections, as people name them.
 
+mod near;
 mod resolve;
 
 use std::net::IpAddr;
@@ -7,6 +8,7 @@ use std::net::IpAddr;
 use peerwalk_model::Protocol;
 use thiserror::Error;
 
+pub(crate) use near::{near, near_names};
 pub use resolve::{Found, NotFound, Role, resolve};
 
 /// One end, as it was named.

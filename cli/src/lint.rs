@@ -9,7 +9,7 @@ mod shadow;
 
 use std::fmt;
 
-use peerwalk_manifests::Cluster;
+use peerwalk_manifests::{Cluster, Effect};
 use peerwalk_netpol::PolicyRef;
 use serde::Serialize;
 
@@ -154,8 +154,12 @@ fn unreadable(cluster: &Cluster) -> Vec<Finding> {
     let problems = cluster.problems.iter().map(|problem| {
         let (message, remedy) = problem.reason.split_once("; ").unwrap_or((&problem.reason, "correct it"));
         Finding {
-            // What is no object at all may be another file of the folder.
-            severity: if problem.field == "kind" { Severity::Note } else { Severity::Error },
+            severity: match problem.effect {
+                Effect::Refused => Severity::Error,
+                Effect::NotEvaluated | Effect::Counts => Severity::Warning,
+                // It may be another file of the folder.
+                Effect::Other => Severity::Note,
+            },
             code: Code::Unreadable,
             object: problem.object.clone().unwrap_or_default(),
             source: problem.source.clone(),

@@ -1,6 +1,8 @@
 //! All pairs of workloads: who reaches whom, on which ports, and what is open to addresses outside.
 
 mod alike;
+mod blocks;
+mod unplaced;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -9,16 +11,19 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use peerwalk_manifests::{Cluster, WorkloadName};
-use peerwalk_netpol::{AddressRange, Direction, End, EndId, Matrix, Objects, Pod, PortSet, Profile};
+use peerwalk_netpol::{AddressRange, Direction, End, Matrix, Objects, Pod, PortSet, Profile};
 
-use alike::Alike;
+use alike::{Alike, Sort};
+pub use unplaced::note as unplaced;
 
 /// Who reaches whom. Pairs and ranges that are not listed are closed.
 #[derive(Clone, Debug, Default)]
 pub struct Pairs {
     /// The workloads, ordered.
     pub names: Vec<WorkloadName>,
-    /// Every pair of them that is open, in one block; a workload and itself are none.
+    /// By workload: whether it has pods that reach each other, and so is a pair with itself.
+    pub itself: Vec<bool>,
+    /// Every pair of them that is open, in one block. A pod and itself are none.
     pub blocks: Vec<Block>,
     /// By workload: the addresses outside that reach it.
     pub from_outside: Vec<Vec<(AddressRange, Open)>>,
@@ -68,26 +73,27 @@ impl Pairs {
     pub fn new(cluster: &Cluster, profile: Profile) -> Self {
         let alike = Alike::new(cluster, profile);
         let mut pairs = Self::default();
-        let mut pods: Vec<Vec<Arc<Pod>>> = Vec::new();
+        let mut sorts: Vec<Vec<Sort>> = Vec::new();
         for workload in &cluster.workloads {
-            let distinct: Vec<Arc<Pod>> = alike
-                .distinct(&workload.pods)
-                .into_iter()
-                .filter(|pod| !pod.finished)
-                .map(|pod| alike.placed(pod))
-                .collect();
-            if !distinct.is_empty() {
+            let of = alike.sorts(workload);
+            if !of.is_empty() {
                 pairs.names.push(workload.name.clone());
-                pods.push(distinct);
+                sorts.push(of);
             }
         }
-        let matrix = Matrix::new(&objects(cluster, pods.iter().flatten().cloned().collect()), profile);
-        let ends = ends(&matrix, &pods);
+        let pods = sorts.iter().flatten().flat_map(Sort::pods).cloned().collect();
+        let matrix = Matrix::new(&objects(cluster, pods), profile);
+        let ends = blocks::ends(&matrix, &sorts);
         let mut known = Known::default();
-        pairs.blocks = blocks(&matrix, &ends, &mut known);
+        pairs.blocks = blocks::all(&matrix, &ends, &mut known);
         for of in &ends {
-            let exposure = |direction| -> Vec<Vec<(AddressRange, PortSet)>> {
-                of.iter().map(|end| matrix.exposure(End::Inside(*end), direction)).collect()
+            pairs.itself.push(of.itself());
+            let exposure = |direction| -> Vec<Exposed> {
+                let at = |end| Exposed {
+                    is_ipv4: blocks::is_ipv4(&matrix, end).or((!alike.ipv6).then_some(true)),
+                    open: matrix.exposure(End::Inside(end), direction),
+                };
+                of.all().map(at).collect()
             };
             pairs.from_outside.push(overlay(&exposure(Direction::Ingress), &mut known));
             pairs.to_outside.push(overlay(&exposure(Direction::Egress), &mut known));
@@ -99,10 +105,7 @@ impl Pairs {
     /// Every pair of workloads that is open, in no order.
     pub fn inside(&self) -> impl Iterator<Item = (usize, usize, Open)> + '_ {
         self.blocks.iter().flat_map(|block| {
-            block.from.iter().flat_map(move |from| {
-                let others = block.to.iter().filter(move |to| *to != from);
-                others.map(move |to| (*from, *to, block.open))
-            })
+            block.from.iter().flat_map(move |from| block.to.iter().map(move |to| (*from, *to, block.open)))
         })
     }
 
@@ -175,72 +178,6 @@ fn network(range: &AddressRange) -> Option<IpNet> {
     (network.network() == range.first && network.broadcast() == range.last).then_some(network)
 }
 
-/// The ends of each workload.
-fn ends(matrix: &Matrix, pods: &[Vec<Arc<Pod>>]) -> Vec<Vec<EndId>> {
-    let mut places: HashMap<(&str, &str, &str), Vec<EndId>> = HashMap::new();
-    for (id, member) in matrix.ends() {
-        if let Some(pod) = member.as_pod() {
-            places.entry((&pod.namespace, &pod.name, &pod.uid)).or_default().push(id);
-        }
-    }
-    let of = |pods: &Vec<Arc<Pod>>| {
-        let found = pods.iter().filter_map(|pod| places.get(&(&*pod.namespace, &*pod.name, &*pod.uid)));
-        found.flatten().copied().collect()
-    };
-    pods.iter().map(of).collect()
-}
-
-fn is_ipv6(matrix: &Matrix, end: EndId) -> bool {
-    matrix.member(end).and_then(|member| member.ip).is_some_and(|ip| ip.is_ipv6())
-}
-
-/// Blocks of workloads with one end each as the matrix has them, and pairs with others one by one: what all their ends
-/// have, and what some have.
-fn blocks(matrix: &Matrix, ends: &[Vec<EndId>], known: &mut Known) -> Vec<Block> {
-    let mut single: HashMap<EndId, usize> = HashMap::new();
-    let mut several: Vec<bool> = Vec::new();
-    for (place, of) in ends.iter().enumerate() {
-        match of.as_slice() {
-            // Blocks are of one family.
-            [end] if !is_ipv6(matrix, *end) => {
-                single.insert(*end, place);
-                several.push(false);
-            }
-            _ => several.push(true),
-        }
-    }
-    let mut found = Vec::new();
-    matrix.for_each_block(|block| {
-        let places = |runs: &mut dyn Iterator<Item = (EndId, EndId)>| -> Vec<usize> {
-            let ends = runs.flat_map(|(first, last)| first.to(last));
-            let mut places: Vec<usize> = ends.filter_map(|end| single.get(&end).copied()).collect();
-            places.sort_unstable();
-            places
-        };
-        let (from, to) = (places(&mut block.sources()), places(&mut block.destinations()));
-        let itself = from.len() == 1 && from == to;
-        if !from.is_empty() && !to.is_empty() && !itself {
-            let number = known.number(block.ports);
-            found.push(Block { from, to, open: Open { all: number, some: number } });
-        }
-    });
-    for (from, sources) in ends.iter().enumerate() {
-        for (to, destinations) in ends.iter().enumerate() {
-            if from == to || !(several.get(from) == Some(&true) || several.get(to) == Some(&true)) {
-                continue;
-            }
-            let meeting = sources.iter().flat_map(|source| destinations.iter().map(move |to| (source, to)));
-            let sets = meeting
-                .filter(|(one, other)| is_ipv6(matrix, **one) == is_ipv6(matrix, **other))
-                .map(|(one, other)| matrix.ports(End::Inside(*one), End::Inside(*other)));
-            if let Some(open) = known.open(sets) {
-                found.push(Block { from: vec![from], to: vec![to], open });
-            }
-        }
-    }
-    found
-}
-
 /// Sets of ports, each once.
 #[derive(Default)]
 struct Known {
@@ -280,19 +217,22 @@ impl Known {
     }
 }
 
-/// What is open to ranges of addresses at several ends together.
-fn overlay(ends: &[Vec<(AddressRange, PortSet)>], known: &mut Known) -> Vec<(AddressRange, Open)> {
-    if let [one] = ends {
-        let open =
-            one.iter().filter_map(|(range, set)| Some((*range, known.open(std::iter::once(set.clone()))?)));
-        return open.collect();
-    }
-    // Ends of one workload differ in families: each says something of its own alone.
+/// What is open at one end.
+struct Exposed {
+    /// Its family; none where it may be of both.
+    is_ipv4: Option<bool>,
+    open: Vec<(AddressRange, PortSet)>,
+}
+
+/// What is open to ranges of addresses at several ends together. Ends of one workload differ in families: each says
+/// something of its own alone.
+fn overlay(ends: &[Exposed], known: &mut Known) -> Vec<(AddressRange, Open)> {
     let mut found = Vec::new();
     for v4 in [true, false] {
         let of_family: Vec<Vec<&(AddressRange, PortSet)>> = ends
             .iter()
-            .map(|end| end.iter().filter(|(range, _)| range.first.is_ipv4() == v4).collect())
+            .filter(|end| end.is_ipv4.is_none_or(|is_ipv4| is_ipv4 == v4))
+            .map(|end| end.open.iter().filter(|(range, _)| range.first.is_ipv4() == v4).collect())
             .collect();
         let cuts = cuts(of_family.iter().flatten().map(|(range, _)| range));
         for range in cuts {

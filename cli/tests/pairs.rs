@@ -5,6 +5,8 @@
 
 #[path = "support/given.rs"]
 mod given;
+#[path = "support/rows.rs"]
+mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
@@ -13,13 +15,15 @@ use std::sync::Arc;
 use clap::Parser as _;
 use peerwalk_cli::args::{Args, Command};
 use peerwalk_cli::changes::{Became, Changes};
-use peerwalk_cli::command::matrix;
+use peerwalk_cli::command::diff;
+use peerwalk_cli::exit::Exit;
 use peerwalk_cli::pairs::{Pairs, Peer};
-use peerwalk_manifests::Cluster;
+use peerwalk_manifests::{Cluster, Limits, Reader, Workload};
 use peerwalk_netpol::{Flow, Pod, PolicyIndex, PortSet, Profile, Protocol, evaluate};
 use serde_json::Value;
 
 use given::clusters;
+use rows::{answered, expanded};
 
 const PORTS: [(Protocol, u16); 6] = [
     (Protocol::Tcp, 80),
@@ -45,6 +49,15 @@ fn is_allowed(
     evaluate(index, &flow, &Profile::UPSTREAM).is_allowed()
 }
 
+/// The pods of a workload that run; of a template that stands for several, two.
+fn running(workload: &Workload) -> Vec<Arc<Pod>> {
+    let mut pods: Vec<Arc<Pod>> = workload.pods.iter().filter(|pod| !pod.finished).cloned().collect();
+    if let (true, Some(pod)) = (workload.several, workload.pods.first()) {
+        pods.push(Arc::new(Pod { uid: "another".to_owned(), ..Pod::clone(pod) }));
+    }
+    pods
+}
+
 #[test]
 fn rows_say_what_flows_do() {
     let mut compared = 0;
@@ -56,17 +69,20 @@ fn rows_say_what_flows_do() {
             .map(|(from, to, open)| ((from, to), (pairs.ports(open), pairs.some(open))))
             .collect();
         assert_eq!(rows.len(), pairs.inside().count(), "{name}: each pair is in one block");
-        let pods: BTreeMap<_, _> = cluster.workloads.iter().map(|of| (&of.name, &of.pods)).collect();
+        let pods: BTreeMap<_, _> = cluster.workloads.iter().map(|of| (&of.name, running(of))).collect();
         for (from, source) in pairs.names.iter().enumerate() {
-            for (to, destination) in pairs.names.iter().enumerate().filter(|(to, _)| *to != from) {
+            for (to, destination) in pairs.names.iter().enumerate() {
                 let (all, some) = rows.get(&(from, to)).cloned().unwrap_or_default();
-                let of = |name| pods[name].iter().filter(|pod| !pod.finished);
                 for port in PORTS {
-                    let said: Vec<bool> = of(source)
-                        .flat_map(|one| of(destination).map(move |other| (one, other)))
+                    let said: Vec<bool> = pods[source]
+                        .iter()
+                        .flat_map(|one| pods[destination].iter().map(move |other| (one, other)))
+                        .filter(|(one, other)| !one.is_same(other))
                         .map(|(one, other)| is_allowed(&index, one, other, port))
                         .collect();
-                    let expected = (said.iter().all(|said| *said), said.iter().any(|said| *said));
+                    assert_eq!(pairs.itself[from], pods[source].len() > 1, "{name}: {source}");
+                    let is_any = said.iter().any(|said| *said);
+                    let expected = (is_any && said.iter().all(|said| *said), is_any);
                     let ours = (all.contains(port.0, port.1), some.contains(port.0, port.1));
                     assert_eq!(ours, expected, "{name}: {source} → {destination} {port:?}");
                     compared += 1;
@@ -96,34 +112,6 @@ fn a_workload_whose_pods_differ_says_so() {
     assert!(rows.iter().any(|row| row == expected), "{rows:#?}");
 }
 
-fn matrix_of(arguments: &[&str], cluster: &Cluster) -> String {
-    let arguments = ["peerwalk", "matrix"].iter().chain(arguments);
-    match Args::try_parse_from(arguments).unwrap().command {
-        Command::Matrix(arguments) => matrix::answer(&arguments, cluster).unwrap(),
-        other => panic!("{other:?} is not the matrix"),
-    }
-}
-
-/// The pairs of the JSON form.
-fn expanded(json: &str) -> BTreeSet<(String, String, String)> {
-    let document: Value = serde_json::from_str(json).unwrap();
-    let texts = |value: &Value| -> Vec<String> {
-        value.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
-    };
-    let mut found = BTreeSet::new();
-    for row in document["rows"].as_array().unwrap() {
-        for from in texts(&row["from"]) {
-            for to in texts(&row["to"]).into_iter().filter(|to| *to != from) {
-                assert!(
-                    found.insert((from.clone(), to, row["ports"].as_str().unwrap().to_owned())),
-                    "each pair once"
-                );
-            }
-        }
-    }
-    found
-}
-
 #[test]
 fn json_and_csv_say_the_same() {
     let filters: [&[&str]; 5] = [
@@ -135,8 +123,14 @@ fn json_and_csv_say_the_same() {
     ];
     for (name, cluster) in clusters() {
         for filter in filters {
-            let json = expanded(&matrix_of(&[filter, &["-o", "json"]].concat(), &cluster));
-            let csv = matrix_of(&[filter, &["-o", "csv"]].concat(), &cluster);
+            let csv = answered(&[filter, &["-o", "csv"]].concat(), &cluster);
+            let json = answered(&[filter, &["-o", "json"]].concat(), &cluster);
+            // Not every cluster has what filters name.
+            let (Ok(json), Ok(csv)) = (&json, &csv) else {
+                assert!(json.is_err() && csv.is_err() && !filter.is_empty(), "{name} {filter:?}");
+                continue;
+            };
+            let json = expanded(json);
             let csv: BTreeSet<(String, String, String)> = csv
                 .lines()
                 .skip(1)
@@ -206,4 +200,97 @@ fn addresses_outside_differ_in_parts() {
         .map(|change| format!("{} {} {:?} {}", change.from, change.to, change.became, change.closed()))
         .collect();
     assert_eq!(told, ["10.128.0.0/9[External] default/web[Pod] Removed TCP 80"]);
+}
+
+const FORMS: [&str; 4] = ["text", "json", "md", "sarif"];
+
+fn diff_of(form: &str, before: &Cluster, after: &Cluster) -> (String, Exit) {
+    let line = ["peerwalk", "diff", "a", "b", "-o", form];
+    match Args::try_parse_from(line).unwrap().command {
+        Command::Diff(arguments) => diff::answer(&arguments, before, after).unwrap(),
+        other => panic!("{other:?} is no difference"),
+    }
+}
+
+/// A rule by names opens nothing that is known here, and what it opens is not nothing.
+#[test]
+fn differences_by_domain_names_are_undecided() {
+    let with = |names: &str| {
+        given::of(&format!(
+            "{{apiVersion: v1, kind: Pod, metadata: {{name: web, namespace: shop}}}}\n---\n\
+             {{apiVersion: policy.networking.k8s.io/v1alpha2, kind: ClusterNetworkPolicy, metadata: {{name: x}}, spec: {{tier: \
+             Admin, priority: 1, subject: {{namespaces: {{}}}}, egress: [{{action: Accept, to: [{{domainNames: [{names}]}}]}}, \
+             {{action: Deny, to: [{{networks: [0.0.0.0/0]}}]}}]}}}}\n"
+        ))
+    };
+    let (one, other) = (with("example.com"), with("example.net"));
+    for form in FORMS {
+        assert_eq!(diff_of(form, &one, &one).1, Exit::Done, "{form}: the same names");
+        let (told, exit) = diff_of(form, &one, &other);
+        assert_eq!(exit, Exit::Undecided, "{form}: {told}");
+        assert!(told.contains("domain names") || told.contains("\"domainNames\": true"), "{form}: {told}");
+    }
+}
+
+/// Policies that cannot be read, before or after: in every form of a difference, and never taken for removed.
+#[test]
+fn differences_tell_what_could_not_be_read() {
+    let read = |text: &str| {
+        let mut reader = Reader::new(Limits::default());
+        reader.text("side.yaml", text.as_bytes());
+        reader.finish()
+    };
+    let pods = "{apiVersion: v1, kind: Pod, metadata: {name: web, namespace: shop}}\n---\n\
+                {apiVersion: v1, kind: Pod, metadata: {name: pg, namespace: ledger}}\n---\n";
+    let head = "apiVersion: networking.k8s.io/v1, kind: NetworkPolicy";
+    let good = format!("{pods}{{{head}, metadata: {{name: pg, namespace: ledger}}, spec: {{}}}}\n");
+    let bad = good.replace("spec: {}", "spec: {podSelektor: {}}");
+    let lost = format!("{pods}kind: NetworkPolicy\nspec:\n\ta: b\n");
+    let foreign = format!(
+        "{pods}{{apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy, metadata: {{name: own, namespace: shop}}}}\n"
+    );
+    let shop = format!("{{{head}, metadata: {{name: web, namespace: shop}}, spec: {{}}}}\n");
+    let with_shop = format!("{bad}---\n{shop}");
+    let (pg, own, any) =
+        ("NetworkPolicy ledger/pg", "CiliumNetworkPolicy shop/own", "what side.yaml:4 holds");
+    // The sides, what could not be read, and how it ends.
+    let table = [
+        (&good, &good, None, Exit::Done),
+        (&good, &bad, Some(pg), Exit::Undecided),
+        (&bad, &good, Some(pg), Exit::Undecided),
+        (&bad, &bad, Some(pg), Exit::Undecided),
+        (&good, &lost, Some(any), Exit::Undecided),
+        (&lost, &good, Some(any), Exit::Undecided),
+        (&good, &foreign, Some(own), Exit::Undecided),
+        (&foreign, &foreign, Some(own), Exit::Undecided),
+        // What is open to addresses outside changes in shop, whatever the other says.
+        (&bad, &with_shop, Some(pg), Exit::Otherwise),
+    ];
+    for (before, after, unread, exit) in table {
+        let sides = (read(before), read(after));
+        for form in FORMS {
+            let (told, ended) = diff_of(form, &sides.0, &sides.1);
+            assert_eq!(ended, exit, "{form} of\n{before}\n{after}\n{told}");
+            let Some(unread) = unread else { continue };
+            let named = if form == "json" { unread.rsplit('/').next().unwrap() } else { unread };
+            assert!(told.contains(named), "{form} names {unread}: {told}");
+            if after != &foreign {
+                for removed in ["- NetworkPolicy", "removed `NetworkPolicy", "\"removed\",\n      \"kind"] {
+                    assert!(!told.contains(removed), "{form}: {told}");
+                }
+            }
+            match form {
+                "json" => {
+                    let value: Value = serde_json::from_str(&told).unwrap();
+                    assert_eq!(value["changed"], exit == Exit::Otherwise);
+                    assert!(!value["unreadable"].as_array().unwrap().is_empty());
+                    let of_ledger = |pair: &&Value| pair["to"].as_str().unwrap().starts_with("ledger/");
+                    let mut pairs = value["pairs"].as_array().unwrap().iter().filter(of_ledger);
+                    assert!(pairs.all(|pair| pair["undecided"] == true), "{told}");
+                }
+                "sarif" => assert!(told.contains("\"ruleId\": \"unreadable\""), "{told}"),
+                _ => assert!(told.contains("undecided") || told.contains("could not be read"), "{told}"),
+            }
+        }
+    }
 }

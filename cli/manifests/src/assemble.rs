@@ -23,16 +23,18 @@ pub(crate) struct Stored {
 pub(crate) struct Template {
     pub name: WorkloadName,
     pub pod: Arc<Pod>,
+    /// Whether it makes several.
+    pub several: bool,
 }
 
 pub(crate) fn assemble(reader: Reader, cluster: &mut Cluster) {
     let workloads = workloads(&reader);
     cluster.services = services(reader, &workloads);
-    cluster.workloads = workloads.into_iter().map(|(name, pods)| Workload { name, pods }).collect();
+    cluster.workloads = workloads.into_values().collect();
 }
 
-fn workloads(reader: &Reader) -> BTreeMap<WorkloadName, Vec<Arc<Pod>>> {
-    let mut found: BTreeMap<WorkloadName, Vec<Arc<Pod>>> = BTreeMap::new();
+fn workloads(reader: &Reader) -> BTreeMap<WorkloadName, Workload> {
+    let mut found: BTreeMap<WorkloadName, Workload> = BTreeMap::new();
     for stored in &reader.pods {
         let name =
             stored.owner.as_ref().map_or_else(|| itself(&stored.pod), |owner| reader.top(owner, &stored.pod));
@@ -41,7 +43,8 @@ fn workloads(reader: &Reader) -> BTreeMap<WorkloadName, Vec<Arc<Pod>>> {
         } else {
             Arc::clone(&stored.pod)
         };
-        found.entry(name).or_default().push(pod);
+        let new = || Workload { name: name.clone(), pods: Vec::new(), several: false };
+        found.entry(name.clone()).or_insert_with(new).pods.push(pod);
     }
     // A workload's own template says more of it than that of what it made.
     let (own, made): (Vec<_>, Vec<_>) = reader
@@ -50,7 +53,8 @@ fn workloads(reader: &Reader) -> BTreeMap<WorkloadName, Vec<Arc<Pod>>> {
         .map(|template| (reader.top(&template.name, &template.pod), template))
         .partition(|(top, template)| *top == template.name);
     for (name, template) in own.into_iter().chain(made) {
-        found.entry(name).or_insert_with(|| vec![Arc::clone(&template.pod)]);
+        let (pods, several) = (vec![Arc::clone(&template.pod)], template.several);
+        found.entry(name.clone()).or_insert(Workload { name, pods, several });
     }
     found
 }
@@ -85,7 +89,7 @@ fn deployment(owner: &WorkloadName, pod: &Pod) -> Option<WorkloadName> {
     Some(WorkloadName { name: name.to_owned(), kind: "Deployment".to_owned(), ..owner.clone() })
 }
 
-fn services(mut reader: Reader, workloads: &BTreeMap<WorkloadName, Vec<Arc<Pod>>>) -> Vec<Service> {
+fn services(mut reader: Reader, workloads: &BTreeMap<WorkloadName, Workload>) -> Vec<Service> {
     if reader.services.is_empty() {
         return Vec::new();
     }
@@ -95,7 +99,7 @@ fn services(mut reader: Reader, workloads: &BTreeMap<WorkloadName, Vec<Arc<Pod>>
         .map(|stored| ((stored.pod.namespace.as_str(), stored.pod.name.as_str()), stored.ready))
         .collect();
     let mut pods = Pods { by_namespace: HashMap::new(), by_name: HashMap::new(), by_address: HashMap::new() };
-    for pod in workloads.values().flatten() {
+    for pod in workloads.values().flat_map(|workload| &workload.pods) {
         let name = (pod.namespace.as_str(), pod.name.as_str());
         let ready = readiness.get(&name).copied().unwrap_or(true);
         pods.by_namespace.entry(&pod.namespace).or_default().push((pod, ready));

@@ -28,10 +28,15 @@ enum Target {
 /// Reads a Service.
 pub(crate) fn service(wrong: &mut Wrong, namespace: &str, name: &str, object: &Value) -> ReadService {
     let spec = &object["spec"];
+    let headless = is_headless(spec);
+    // Nothing translates to what stands behind these two.
+    let translated = !headless && spec["type"] != "ExternalName";
     let mut service = Service {
         namespace: namespace.to_owned(),
         name: name.to_owned(),
         addresses: addresses(wrong, spec),
+        headless,
+        external: if translated { external(wrong, object) } else { Vec::new() },
         ports: Vec::new(),
         endpoints: Vec::new(),
     };
@@ -55,12 +60,35 @@ pub(crate) fn service(wrong: &mut Wrong, namespace: &str, name: &str, object: &V
             given => wrong.port(given, || at("targetPort")).map(Target::Number),
         };
         let Some(target) = target else { continue };
-        service.ports.push(ServicePort { name, protocol, port: number });
+        // As with `targetPort`, 0 is none.
+        let given = if port["nodePort"] == 0 { &Value::Null } else { &port["nodePort"] };
+        let node_port = wrong.port(given, || at("nodePort")).filter(|_| translated);
+        service.ports.push(ServicePort { name, protocol, port: number, node_port });
         targets.push(target);
     }
     let selector = wrong.labels(&spec["selector"], || "spec.selector".into());
     let selector = if spec["type"] == "ExternalName" { BTreeMap::new() } else { selector };
     ReadService { service, selector, targets }
+}
+
+/// Whether a Service has no address of its own, as it says itself: one in a file mostly says nothing.
+fn is_headless(spec: &Value) -> bool {
+    spec["clusterIP"] == "None" || spec["clusterIPs"][0] == "None"
+}
+
+/// Addresses beside the Service's own at which every node takes connections for it.
+fn external(wrong: &mut Wrong, object: &Value) -> Vec<IpAddr> {
+    let mut found = Vec::new();
+    let listed = wrong.list(&object["spec"]["externalIPs"], || "spec.externalIPs".into());
+    for (index, ip) in listed.iter().enumerate() {
+        found.extend(wrong.address(ip, || format!("spec.externalIPs[{index}]")));
+    }
+    let balancer = &object["status"]["loadBalancer"]["ingress"];
+    let listed = wrong.list(balancer, || "status.loadBalancer.ingress".into());
+    for (index, point) in listed.iter().enumerate() {
+        found.extend(wrong.address(&point["ip"], || format!("status.loadBalancer.ingress[{index}].ip")));
+    }
+    found
 }
 
 fn addresses(wrong: &mut Wrong, spec: &Value) -> Vec<IpAddr> {
@@ -83,6 +111,8 @@ fn addresses(wrong: &mut Wrong, spec: &Value) -> Vec<IpAddr> {
 
 /// An EndpointSlice.
 pub(crate) struct Slice {
+    /// Its own namespace and name.
+    pub named: (String, String),
     /// Namespace and name of its Service.
     pub of: (String, String),
     endpoints: Vec<SliceEndpoint>,
@@ -103,10 +133,14 @@ struct SlicePort {
 }
 
 /// Reads an EndpointSlice; none where it is of no Service.
-pub(crate) fn slice(wrong: &mut Wrong, namespace: &str, object: &Value) -> Option<Slice> {
+pub(crate) fn slice(wrong: &mut Wrong, namespace: &str, name: &str, object: &Value) -> Option<Slice> {
     let service = object["metadata"]["labels"]["kubernetes.io/service-name"].as_str()?;
-    let mut slice =
-        Slice { of: (namespace.to_owned(), service.to_owned()), endpoints: Vec::new(), ports: Vec::new() };
+    let mut slice = Slice {
+        named: (namespace.to_owned(), name.to_owned()),
+        of: (namespace.to_owned(), service.to_owned()),
+        endpoints: Vec::new(),
+        ports: Vec::new(),
+    };
     // Names are nothing that a policy sees.
     if object["addressType"] == "FQDN" {
         return None;
@@ -156,6 +190,11 @@ impl ReadService {
         service
     }
 
+    /// Whether it is a headless Service that leads to its pods on any port: it need not name one.
+    fn names_no_port(&self) -> bool {
+        self.service.headless && self.targets.is_empty()
+    }
+
     fn selected(&self, pods: &Pods<'_>) -> Vec<Endpoint> {
         let mut found = Vec::new();
         if self.selector.is_empty() {
@@ -165,6 +204,15 @@ impl ReadService {
             let selected = self.selector.iter().all(|(key, value)| pod.labels.get(key) == Some(value));
             if !selected || pod.finished {
                 continue;
+            }
+            if self.names_no_port() {
+                let mut ips: Vec<Option<IpAddr>> = pod.ips.iter().copied().map(Some).collect();
+                if ips.is_empty() {
+                    ips.push(None);
+                }
+                let at =
+                    |ip| Endpoint { port: 0, pod: Some(Arc::clone(pod)), ip, target_port: 0, ready: *ready };
+                found.extend(ips.into_iter().map(at));
             }
             for (port, target) in self.targets.iter().enumerate() {
                 let protocol = self.service.ports.get(port).map(|port| port.protocol);
@@ -194,22 +242,30 @@ impl ReadService {
         let mut found = Vec::new();
         for slice in slices {
             for endpoint in &slice.endpoints {
+                if self.names_no_port() {
+                    found.extend(endpoint.addresses.iter().map(|ip| endpoint.at(*ip, (0, 0), pods)));
+                }
                 for (port, of) in self.service.ports.iter().enumerate() {
                     let listed =
                         slice.ports.iter().find(|port| port.name == of.name && port.protocol == of.protocol);
                     let Some(listed) = listed else { continue };
                     let target_port = listed.port.unwrap_or(of.port);
-                    for ip in &endpoint.addresses {
-                        let by_name = endpoint.pod.as_ref().and_then(|(namespace, name)| {
-                            pods.by_name.get(&(namespace.as_str(), name.as_str()))
-                        });
-                        let pod = by_name.or_else(|| pods.by_address.get(ip)).map(|pod| Arc::clone(pod));
-                        let ready = endpoint.ready;
-                        found.push(Endpoint { port, pod, ip: Some(*ip), target_port, ready });
-                    }
+                    let at = |ip: &IpAddr| endpoint.at(*ip, (port, target_port), pods);
+                    found.extend(endpoint.addresses.iter().map(at));
                 }
             }
         }
         found
+    }
+}
+
+impl SliceEndpoint {
+    fn at(&self, ip: IpAddr, (port, target_port): (usize, u16), pods: &Pods<'_>) -> Endpoint {
+        let by_name = self
+            .pod
+            .as_ref()
+            .and_then(|(namespace, name)| pods.by_name.get(&(namespace.as_str(), name.as_str())));
+        let pod = by_name.or_else(|| pods.by_address.get(&ip)).map(|pod| Arc::clone(pod));
+        Endpoint { port, pod, ip: Some(ip), target_port, ready: self.ready }
     }
 }

@@ -12,7 +12,7 @@ use peerwalk_netpol::Profile;
 use crate::changes::Changes;
 use crate::exit::Exit;
 use crate::progress::Progress;
-use crate::{input, print, profile};
+use crate::{input, pairs, print, profile};
 
 /// What is asked.
 #[derive(Debug, Args)]
@@ -25,9 +25,12 @@ Examples:
   peerwalk diff old/ new/ -o json | jq -e '[.pairs[] | select(.opened != \"No Connections\")] == []'
                                                            fails only where something is opened
 
-What counts is what is open, not how it is written: policies may be split, joined and renamed without any difference.
+What counts is what is open, not how it is written: policies may be split, joined and renamed without any difference. Pairs \
+that a policy may decide about which cannot be read, before or after, are undecided; so are those to addresses outside where \
+rules by domain names change.
 
-Exit codes: 0 nothing changed; 1 a pair changed; 2 the command line or the input cannot be used.")]
+Exit codes: 0 nothing changed; 1 a pair changed; 2 the command line or the input cannot be used; 3 no pair changed for certain, \
+and others may have.")]
 pub struct Arguments {
     /// Before: a folder, a file, or - for the standard input
     #[arg(value_name = "A")]
@@ -72,11 +75,20 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
         Ok(cluster)
     };
     let (before, after) = (read(&arguments.before)?, read(&arguments.after)?);
+    if let Some(note) = unplaced(arguments, &before, &after) {
+        print::note(note);
+    }
     progress.says("computing all pairs");
     let (text, exit) = answer(arguments, &before, &after)?;
     drop(progress);
     print::out(&text)?;
     Ok(exit)
+}
+
+/// What neither side tells of addresses that would matter.
+fn unplaced(arguments: &Arguments, before: &Cluster, after: &Cluster) -> Option<&'static str> {
+    let of = |cluster: &Cluster| pairs::unplaced(cluster, arguments.profile);
+    of(before).or_else(|| of(after))
 }
 
 /// What is printed about two clusters, and how the command ends.
@@ -88,11 +100,21 @@ pub fn answer(arguments: &Arguments, before: &Cluster, after: &Cluster) -> Resul
     let text = match arguments.output {
         Output::Text => forms::text(&changes),
         Output::Json => forms::json(&changes)?,
-        Output::Md => forms::md(&changes),
+        Output::Md => {
+            let note = unplaced(arguments, before, after).map(|note| format!("\n{note}\n"));
+            forms::md(&changes) + &note.unwrap_or_default()
+        }
         Output::Sarif => {
             let beside = arguments.after.display().to_string();
             serde_json::to_string_pretty(&forms::sarif(&changes, before, after, &beside))? + "\n"
         }
     };
-    Ok((text, if changes.pairs.is_empty() { Exit::Done } else { Exit::Otherwise }))
+    let exit = if changes.certain().next().is_some() {
+        Exit::Otherwise
+    } else if changes.is_open() {
+        Exit::Undecided
+    } else {
+        Exit::Done
+    };
+    Ok((text, exit))
 }

@@ -1,8 +1,10 @@
 //! `peerwalk explain`: whether policies let one end reach another, and who decides it.
 
+mod beyond;
 mod fix;
 mod report;
 mod text;
+mod unread;
 
 use std::collections::BTreeSet;
 
@@ -17,6 +19,7 @@ use crate::flows::{self, Flows};
 use crate::input::Input;
 use crate::progress::Progress;
 use crate::{print, profile};
+use fix::Remedy;
 pub use report::{Report, Rollup};
 
 /// What is asked.
@@ -37,7 +40,8 @@ Examples:
       in a pipeline: fails where it is not so
 
 A connection is allowed when the egress policies of the one and the ingress policies of the other let it pass. \
-A Service is resolved to what stands behind it, as data planes do before they look at policies.
+A Service is resolved to what stands behind it, as data planes do before they look at policies. \
+From a workload to itself it is asked of two of its pods, where it has several.
 
 Exit codes: 0 decided; 1 not as --expect says; 2 the command line or the input cannot be used; 3 undecided.")]
 pub struct Arguments {
@@ -103,10 +107,11 @@ pub fn answer(arguments: &Arguments, cluster: &Cluster) -> Result<(String, Exit)
     let index = cluster.index();
     let decisions: Vec<_> =
         asked.flows.asked.iter().map(|asked| evaluate(&index, &asked.flow, &arguments.profile)).collect();
-    let report = Report::new(&asked.flows, &decisions);
+    let remedy = Remedy::new(&decisions, cluster);
+    let report = Report::new(&asked.flows, &decisions, &index, &remedy);
     let exit = exit(report.verdict, arguments.expect);
     let text = match arguments.output {
-        Output::Text => text::text(&asked, &decisions, &report),
+        Output::Text => text::text(&asked, &decisions, &report, &remedy),
         Output::Json => serde_json::to_string_pretty(&report)? + "\n",
         Output::Yaml => serde_saphyr::to_string(&report)?,
     };
@@ -125,7 +130,8 @@ fn ask(arguments: &Arguments, cluster: &Cluster) -> Result<Asked> {
     let to = end::to(&arguments.to).with_context(|| format!("--to {}", arguments.to))?;
     let namespace = arguments.input.namespace();
     let source = resolve(cluster, &from, namespace, Role::From).context("--from")?;
-    let destination = resolve(cluster, &to.end, namespace, Role::To(to.port.as_ref())).context("--to")?;
+    let destination =
+        resolve(cluster, &to.end, namespace, Role::To(to.port.as_ref(), to.protocol)).context("--to")?;
     let flows = flows::between(cluster, &source, &destination, to.port.as_ref(), to.protocol)
         .with_context(|| format!("--to {}", arguments.to))?;
     Ok(Asked { from: called(&source), to: called(&destination), flows })
@@ -134,7 +140,10 @@ fn ask(arguments: &Arguments, cluster: &Cluster) -> Result<Asked> {
 fn called(found: &Found<'_>) -> String {
     match found {
         Found::Pods(name, _) | Found::Unknown(name) => name.clone(),
-        Found::Service(service) => format!("{}/{} (Service)", service.namespace, service.name),
+        Found::Service(service, None) => format!("{}/{} (Service)", service.namespace, service.name),
+        Found::Service(service, Some(address)) => {
+            format!("{address} (Service {}/{})", service.namespace, service.name)
+        }
         Found::Node(node) => format!("node {}", node.name),
         Found::Address(peer) if peer.kind == PeerKind::External => format!("{peer} (outside the cluster)"),
         Found::Address(peer) => format!("{} ({peer})", peer.ip),

@@ -13,7 +13,7 @@ use peerwalk_netpol::Profile;
 
 use crate::exit::Exit;
 use crate::input::{self, Input};
-use crate::pairs::Pairs;
+use crate::pairs::{self, Pairs};
 use crate::progress::Progress;
 use crate::{print, profile};
 use wanted::{Filter, Wanted};
@@ -30,7 +30,10 @@ Examples:
   peerwalk matrix -f deploy/ --profile np-guard -o np-guard
                                                           the rows of np-guard's netpol-analyzer
 
-A pair that is not listed is closed. Rows are about policies alone: whether something listens there they do not say.")]
+A pair that is not listed is closed. A workload and itself are a pair where it has several pods. Rows are about policies alone: whether something listens there they do not say.
+
+Exit codes: 0 decided; 2 the command line or the input cannot be used; 3 policies cannot be read, or domain \
+names resolved, that may say otherwise.")]
 pub struct Arguments {
     /// What is asked about.
     #[command(flatten)]
@@ -84,34 +87,42 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
     } else {
         arguments.input.cluster(&mut progress)?
     };
+    if let Some(note) = pairs::unplaced(&cluster, arguments.profile) {
+        print::note(note);
+    }
     progress.says("computing all pairs");
     let text = answer(arguments, &cluster)?;
     drop(progress);
     print::out(&text)?;
-    Ok(arguments.input.end(&cluster))
+    // np-guard reads no names of domains.
+    let with_outside = arguments.output != Output::NpGuard
+        && (arguments.to.is_empty() || arguments.to.iter().any(Wanted::is_outside));
+    Ok(input::end(&cluster, with_outside))
 }
 
 /// What is printed about a cluster.
 ///
 /// # Errors
-/// Where it is too large for a picture.
+/// Where it is too large for a picture, or a filter names what is not there.
 pub fn answer(arguments: &Arguments, cluster: &Cluster) -> Result<String> {
     if arguments.output == Output::NpGuard {
         return Ok(np_guard::rows(cluster, arguments.profile));
     }
-    let pairs = Pairs::new(cluster, arguments.profile);
     let namespace = arguments.input.namespace.as_deref();
     let filter = Filter { from: &arguments.from, to: &arguments.to, namespace };
+    filter.check(cluster)?;
+    let pairs = Pairs::new(cluster, arguments.profile);
     if arguments.output == Output::Json {
         return blocks::json(&pairs, &filter, arguments.profile.name);
     }
+    let note = pairs::unplaced(cluster, arguments.profile);
     let rows = pairs.rows().into_iter().filter(|(from, to, _)| filter.holds(from, to));
     let rows: Vec<list::Row> =
         rows.map(|(from, to, open)| list::Row { from, to, ports: pairs.told(open) }).collect();
     Ok(match arguments.output {
         Output::Table => list::table(&rows),
         Output::Csv => list::csv(&rows),
-        Output::Md => list::md(&rows),
+        Output::Md => list::md(&rows) + &note.map(|note| format!("\n{note}\n")).unwrap_or_default(),
         Output::Dot => draw::dot(&rows),
         Output::Svg | Output::Html => {
             let grid = draw::Grid::new(&rows);
@@ -121,7 +132,7 @@ pub fn answer(arguments: &Arguments, cluster: &Cluster) -> Result<String> {
                     grid.ends()
                 );
             }
-            if arguments.output == Output::Svg { draw::svg(&grid) } else { draw::html(&grid) }
+            if arguments.output == Output::Svg { draw::svg(&grid) } else { draw::html(&grid, note) }
         }
         Output::Json | Output::NpGuard => String::new(),
     })

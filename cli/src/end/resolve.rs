@@ -4,21 +4,20 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use peerwalk_manifests::{Cluster, Service, Workload};
+use peerwalk_model::Protocol;
 use peerwalk_netpol::{Node, Peer, Pod};
 use thiserror::Error;
 
+use super::near::{SIMILAR, near};
 use super::{End, Port};
-
-/// How many similar names are told.
-const SIMILAR: usize = 5;
 
 /// What an end stands for.
 #[derive(Clone, Debug)]
 pub enum Found<'a> {
     /// Pods, and who they are together.
     Pods(String, Vec<Arc<Pod>>),
-    /// A Service.
-    Service(&'a Service),
+    /// A Service, and the address that leads to it where that is none of its own.
+    Service(&'a Service, Option<IpAddr>),
     /// A node.
     Node(Arc<Node>),
     /// One address: a pod's or a node's, or nobody's in the cluster.
@@ -32,8 +31,8 @@ pub enum Found<'a> {
 pub enum Role<'a> {
     /// Who connects.
     From,
-    /// Who is connected to, on which port.
-    To(Option<&'a Port>),
+    /// Who is connected to, on which port, by which protocol.
+    To(Option<&'a Port>, Option<Protocol>),
 }
 
 /// Nothing of this name.
@@ -57,7 +56,7 @@ pub fn resolve<'a>(
     role: Role<'_>,
 ) -> Result<Found<'a>, NotFound> {
     match end {
-        End::Address(address) => Ok(at(cluster, *address)),
+        End::Address(address) => Ok(at(cluster, *address, role)),
         End::Host(host) => Ok(host_of(cluster, host, namespace)),
         End::Object { kind: Some(kind), name, .. } if kind == "Node" => {
             let found = cluster.nodes.iter().find(|node| node.name == *name);
@@ -83,10 +82,10 @@ fn object<'a>(
     let meant = service.filter(|service| match (kind, role) {
         (Some("Service"), _) => true,
         (Some(_), _) | (None, Role::From) => false,
-        (None, Role::To(port)) => workloads.is_empty() || port.is_none_or(|port| has(service, port)),
+        (None, Role::To(port, _)) => workloads.is_empty() || port.is_none_or(|port| has(service, port)),
     });
     if let Some(service) = meant {
-        return Ok(Found::Service(service));
+        return Ok(Found::Service(service, None));
     }
     match workloads.as_slice() {
         [] => {}
@@ -103,16 +102,18 @@ fn object<'a>(
         return Ok(Found::Pods(format!("{namespace}/{name} (Pod)"), vec![Arc::clone(pod)]));
     }
     match service {
-        Some(service) if kind.is_none() => Ok(Found::Service(service)),
+        Some(service) if kind.is_none() => Ok(Found::Service(service, None)),
         _ => Err(missing(cluster, "a workload, pod or Service", format!("{namespace}/{name}"), name)),
     }
 }
 
 fn has(service: &Service, port: &Port) -> bool {
-    service.ports.iter().any(|of| match port {
+    let translated = service.ports.iter().any(|of| match port {
         Port::Number(number) => of.port == *number,
         Port::Name(name) => of.name == *name,
-    })
+    });
+    let of_pods = || service.endpoints.iter().any(|endpoint| *port == Port::Number(endpoint.target_port));
+    translated || (service.headless && of_pods())
 }
 
 fn workloads<'a>(cluster: &'a Cluster, kind: Option<&str>, namespace: &str, name: &str) -> Vec<&'a Workload> {
@@ -131,9 +132,20 @@ fn running(pods: &[Arc<Pod>]) -> Vec<Arc<Pod>> {
 }
 
 /// Whose address it is: a Service's, a running pod's, a node's, a finished pod's, or nobody's.
-fn at(cluster: &Cluster, address: IpAddr) -> Found<'_> {
+fn at<'a>(cluster: &'a Cluster, address: IpAddr, role: Role<'_>) -> Found<'a> {
     if let Some(service) = cluster.services.iter().find(|service| service.addresses.contains(&address)) {
-        return Found::Service(service);
+        return Found::Service(service, None);
+    }
+    let leading = || cluster.services.iter().filter(|service| service.external.contains(&address));
+    // Several may share such an address, and a node's may be one.
+    if let Role::To(port, protocol) = role {
+        let with_port = || leading().filter(|service| port.is_none_or(|port| has(service, port)));
+        let speaks = |service: &&Service| {
+            protocol.is_none_or(|protocol| service.ports.iter().any(|of| of.protocol == protocol))
+        };
+        if let Some(service) = with_port().find(speaks).or_else(|| with_port().next()) {
+            return Found::Service(service, Some(address));
+        }
     }
     let pods = || {
         let all = cluster.workloads.iter().flat_map(|workload| &workload.pods);
@@ -142,10 +154,13 @@ fn at(cluster: &Cluster, address: IpAddr) -> Found<'_> {
     let node = cluster.nodes.iter().find(|node| node.addresses.contains(&address));
     let pod = pods().find(|pod| !pod.finished && !pod.host_network);
     let of_pod = |pod: &Arc<Pod>| Peer::pod(Arc::clone(pod), address);
-    Found::Address(match (pod, node) {
-        (Some(pod), _) => of_pod(pod),
-        (None, Some(node)) => Peer::node(Arc::clone(node), address),
-        (None, None) => pods().next().map_or_else(|| Peer::external(address), of_pod),
+    Found::Address(match (pod, node, pods().next()) {
+        (Some(pod), ..) | (None, None, Some(pod)) => of_pod(pod),
+        (None, Some(node), _) => Peer::node(Arc::clone(node), address),
+        (None, None, None) => match (role, leading().next()) {
+            (Role::To(..), Some(service)) => return Found::Service(service, Some(address)),
+            _ => Peer::external(address),
+        },
     })
 }
 
@@ -156,7 +171,7 @@ fn host_of<'a>(cluster: &'a Cluster, host: &str, namespace: &str) -> Found<'a> {
     let (name, of) = (parts.next().unwrap_or_default(), parts.next().unwrap_or(namespace));
     let known = cluster.services.iter().find(|service| service.name == name && service.namespace == of);
     match (known, parts.next()) {
-        (Some(service), None | Some("svc")) => Found::Service(service),
+        (Some(service), None | Some("svc")) => Found::Service(service, None),
         _ => Found::Unknown(host.to_owned()),
     }
 }
@@ -173,42 +188,14 @@ fn no_node(cluster: &Cluster, name: &str) -> NotFound {
 
 fn missing(cluster: &Cluster, what: &'static str, named: String, name: &str) -> NotFound {
     let namespace = named.split_once('/').map_or("", |(namespace, _)| namespace);
-    let workloads = cluster.workloads.iter().map(|workload| (&workload.name.namespace, &workload.name.name));
-    let services = cluster.services.iter().map(|service| (&service.namespace, &service.name));
-    let mut near: Vec<(usize, String)> = workloads
-        .chain(services)
-        .map(|(of, known)| {
-            (distance(known, name) + 3 * usize::from(of != namespace), format!("{of}/{known}"))
-        })
-        .filter(|(distance, _)| *distance <= 1 + name.len() / 2)
-        .collect();
-    near.sort();
-    near.dedup();
-    let near: Vec<String> = near.into_iter().take(SIMILAR).map(|(_, name)| name).collect();
+    let workloads =
+        cluster.workloads.iter().map(|workload| (&*workload.name.namespace, &*workload.name.name));
+    let services = cluster.services.iter().map(|service| (&*service.namespace, &*service.name));
+    let near = near(workloads.chain(services), namespace, name);
     let remedy = if near.is_empty() {
         "; `peerwalk matrix` lists what was read".to_owned()
     } else {
         format!("; did you mean {}?", near.join(" or "))
     };
     NotFound { named, what, remedy }
-}
-
-/// How many letters are to be changed, added or left out.
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (line, a) in one.chars().enumerate() {
-        let mut before = line;
-        let mut last = line + 1;
-        for (cell, b) in row.iter_mut().skip(1).zip(&other) {
-            let above = *cell;
-            last = (before + usize::from(a != *b)).min(above + 1).min(last + 1);
-            before = above;
-            *cell = last;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = line + 1;
-        }
-    }
-    row.last().copied().unwrap_or_default()
 }

@@ -1,18 +1,18 @@
 //! Pods of one workload that no policy of a cluster tells apart.
 
-use std::collections::HashSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use peerwalk_manifests::Cluster;
+use peerwalk_manifests::{Cluster, Workload};
 use peerwalk_netpol::{ClusterPeer, Direction, NamedPort, Pod, Profile, RulePeer};
+
+use crate::flows;
 
 /// With more blocks than these, addresses are compared themselves.
 const BLOCKS: usize = 1000;
-
-const NO_IPV4: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-const NO_IPV6: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 
 /// Tells pods apart.
 pub struct Alike {
@@ -21,8 +21,29 @@ pub struct Alike {
     /// Whether it matters on which node a pod is.
     nodes: bool,
     profile: Profile,
-    /// Where pods stand that have no address.
-    unknown: Vec<IpAddr>,
+    /// Whether policies speak of IPv6: where none does, nothing is said of it for pods without an address.
+    pub ipv6: bool,
+}
+
+/// Pods of one workload that are alike.
+pub struct Sort {
+    first: Arc<Pod>,
+    /// Another, where there is one.
+    another: Option<Arc<Pod>>,
+    /// What there is between two of them needs no other: it is what rows say of one.
+    is_told: bool,
+}
+
+impl Sort {
+    /// Whether there are several.
+    pub fn are_several(&self) -> bool {
+        self.another.is_some()
+    }
+
+    /// The pods that stand for all: the first, and another where it has to be asked about.
+    pub fn pods(&self) -> impl Iterator<Item = &Arc<Pod>> {
+        std::iter::once(&self.first).chain(self.another.as_ref().filter(|_| !self.is_told))
+    }
 }
 
 /// What policies see of a pod.
@@ -66,25 +87,36 @@ impl Alike {
             blocks: blocks.into_iter().collect(),
             nodes: !cluster.nodes.is_empty() || pods.any(|pod| pod.host_network),
             profile,
-            unknown: if ipv6 { vec![NO_IPV4, NO_IPV6] } else { vec![NO_IPV4] },
+            ipv6,
         }
     }
 
-    /// A pod at its addresses; one that has none at one that only blocks of everything hold.
-    pub fn placed(&self, pod: &Arc<Pod>) -> Arc<Pod> {
-        if pod.ips.is_empty() {
-            return Arc::new(Pod { ips: self.unknown.clone(), ..Pod::clone(pod) });
+    /// The pods of a workload that run, by what policies see of them.
+    pub fn sorts(&self, workload: &Workload) -> Vec<Sort> {
+        let running: Vec<&Arc<Pod>> = workload.pods.iter().filter(|pod| !pod.finished).collect();
+        let mut sorts: Vec<Sort> = Vec::new();
+        let mut known: HashMap<Option<Seen<'_>>, usize> = HashMap::new();
+        for pod in &running {
+            // One alone is like no other, whatever it is.
+            match known.entry((running.len() > 1).then(|| self.seen(pod))) {
+                Entry::Vacant(place) => {
+                    place.insert(sorts.len());
+                    let another = workload.several.then(|| flows::another(pod));
+                    sorts.push(Sort { first: Arc::clone(pod), another, is_told: false });
+                }
+                Entry::Occupied(place) => {
+                    let sort = sorts.get_mut(*place.get());
+                    if let Some(sort) = sort.filter(|sort| sort.another.is_none()) {
+                        sort.another = Some(Arc::clone(pod));
+                    }
+                }
+            }
         }
-        Arc::clone(pod)
-    }
-
-    /// Of pods that are alike, the first.
-    pub fn distinct<'a>(&self, pods: &'a [Arc<Pod>]) -> Vec<&'a Arc<Pod>> {
-        if pods.len() <= 1 {
-            return pods.iter().collect();
+        if let [sort] = sorts.as_mut_slice() {
+            sort.is_told =
+                !sort.first.host_network && matches!(sort.first.ips.as_slice(), [] | [IpAddr::V4(_)]);
         }
-        let mut known = HashSet::new();
-        pods.iter().filter(|pod| known.insert(self.seen(pod))).collect()
+        sorts
     }
 
     fn seen<'a>(&self, pod: &'a Pod) -> Seen<'a> {

@@ -160,3 +160,17 @@ fn a_service_of_which_some_endpoints_are_open_is_partial() {
         .collect();
     assert_eq!(verdicts, BTreeSet::from(["Allowed", "Denied"]));
 }
+
+#[test]
+fn what_a_node_does_to_a_connection_is_left_open_where_policies_decide() {
+    let codes = |from: &str, to: &str| -> Vec<String> {
+        let value = answer(&["explain", "-f", "tiers", "--from", from, "--to", to, "-o", "json"]);
+        let caveats = value["caveats"].as_array().unwrap().iter();
+        caveats.filter_map(|caveat| Some(caveat["code"].as_str()?.to_owned())).collect()
+    };
+    let led = |to: &str| codes("203.0.113.7", to).contains(&"throughNode".to_owned());
+    assert!(led("node/n1:30432"), "the port of a node");
+    assert!(led("198.51.100.4:5432"), "an address beside the Service's own");
+    assert!(!led("ledger/db:5432"), "the Service itself");
+    assert!(!led("node/n1:22"), "the node itself");
+}

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may, in its helpers too")]
 
 mod contract;
+mod unread;
 
 use std::fs;
 use std::path::Path;
@@ -121,9 +122,13 @@ fn shells_and_man_are_served() {
 
 #[test]
 fn wrong_command_lines_are_refused() {
-    for arguments in
-        [vec!["explain"], vec!["nothing"], vec!["matrix", "-f", "no-such-folder"], vec!["diff", "-", "-"]]
-    {
+    for arguments in [
+        vec!["explain"],
+        vec!["nothing"],
+        vec!["matrix", "-f", "no-such-folder"],
+        vec!["matrix", "-f", "shop", "--to", "ledger/postgress"],
+        vec!["diff", "-", "-"],
+    ] {
         let output = peerwalk(&arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(

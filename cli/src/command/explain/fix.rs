@@ -1,71 +1,77 @@
 //! The rules to add, as objects that `kubectl apply` takes.
 
-use std::collections::BTreeMap;
+mod name;
 
-use peerwalk_netpol::{AdmittingPeer, AdmittingRule, Decision, Direction};
+use std::collections::BTreeSet;
+
+use peerwalk_manifests::Cluster;
+use peerwalk_netpol::{AdmittingRule, Decision, Direction, Fix, PolicyKind};
 use serde_json::{Value, json};
 
-/// The longest name of an object that is a label as well.
-const NAME: usize = 63;
+use super::distinct;
 
-/// The NetworkPolicies that would admit what is denied, each once.
-pub fn policies(decisions: &[Decision]) -> Vec<Value> {
-    let mut rules: Vec<AdmittingRule> = Vec::new();
-    for rule in decisions.iter().flat_map(Decision::admitting_rules) {
-        if !rules.contains(&rule) {
-            rules.push(rule);
+/// What to add.
+#[derive(Debug, Default)]
+pub struct Remedy {
+    /// The NetworkPolicies that would admit what is denied, each once.
+    pub policies: Vec<Value>,
+    /// What has to be known before others can be told.
+    pub unknown: Vec<String>,
+}
+
+impl Remedy {
+    /// What would admit what is denied, under names that nothing has in the cluster.
+    pub fn new(decisions: &[Decision], cluster: &Cluster) -> Self {
+        let mut rules: Vec<AdmittingRule> = Vec::new();
+        for rule in decisions.iter().flat_map(Decision::admitting_rules) {
+            if !rules.contains(&rule) {
+                rules.push(rule);
+            }
+        }
+        let unreadable = cluster.unreadable.iter().filter(|policy| policy.kind == PolicyKind::NetworkPolicy);
+        let taken = cluster.policies.iter().map(|policy| &policy.reference).chain(unreadable);
+        let mut taken: BTreeSet<(String, String)> =
+            taken.map(|policy| (policy.namespace.to_string(), policy.name.to_string())).collect();
+        let policies = rules.iter().map(|rule| {
+            let mut policy: Value = serde_json::from_str(&rule.object().to_string()).unwrap_or_default();
+            let name = name::of(rule, &policy["spec"], |name| {
+                taken.insert((rule.namespace.clone(), name.to_owned()))
+            });
+            policy["metadata"] = json!({"name": name, "namespace": rule.namespace});
+            policy
+        });
+        let policies = policies.collect();
+        Self { policies, unknown: distinct(decisions.iter().flat_map(unknown)) }
+    }
+
+    /// One object: the policy, or a list of them. None where no policy would help.
+    pub fn object(&self) -> Option<Value> {
+        match self.policies.as_slice() {
+            [] => None,
+            [policy] => Some(policy.clone()),
+            several => Some(json!({"apiVersion": "v1", "kind": "List", "items": several})),
         }
     }
-    let mut names: BTreeMap<(String, String), usize> = BTreeMap::new();
-    let mut named = |rule: &AdmittingRule| {
-        let name = name(rule);
-        let uses = names.entry((rule.namespace.clone(), name.clone())).or_default();
-        *uses += 1;
-        if *uses == 1 { name } else { format!("{name}-{uses}") }
-    };
-    rules.iter().map(|rule| policy(rule, &named(rule))).collect()
 }
 
-/// One object: the policy, or a list of them. None where no policy would help.
-pub fn object(policies: &[Value]) -> Option<Value> {
-    match policies {
-        [] => None,
-        [policy] => Some(policy.clone()),
-        several => Some(json!({"apiVersion": "v1", "kind": "List", "items": several})),
-    }
-}
-
-fn policy(rule: &AdmittingRule, name: &str) -> Value {
-    let (kind, field) = match rule.direction {
-        Direction::Ingress => ("Ingress", "ingress"),
-        Direction::Egress => ("Egress", "egress"),
+/// Pods that a rule could only name by the address that they do not have yet.
+fn unknown(decision: &Decision) -> Vec<String> {
+    let has = |direction: Direction| {
+        decision.fixes().iter().any(|fix| match fix {
+            Fix::Add(rule) => rule.direction == direction,
+            Fix::Change { direction: of, .. } => *of == direction,
+        })
     };
-    let item: Value = serde_json::from_str(&rule.item().to_string()).unwrap_or_default();
-    let selector: Value = serde_json::from_str(&rule.pod_selector().to_string()).unwrap_or_default();
-    json!({
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": {"name": name, "namespace": rule.namespace},
-        "spec": {"podSelector": selector, "policyTypes": [kind], field: [item]},
-    })
-}
-
-/// `allow-from-shop-web-5432`.
-fn name(rule: &AdmittingRule) -> String {
-    let way = match rule.direction {
-        Direction::Ingress => "from",
-        Direction::Egress => "to",
-    };
-    let peer = match &rule.peer {
-        AdmittingPeer::IpBlock(cidr) => cidr.addr().to_string(),
-        AdmittingPeer::Pods { namespace, labels } => {
-            let application = labels.get("app.kubernetes.io/name").or_else(|| labels.get("app"));
-            let application = application.or_else(|| labels.values().next());
-            application.map_or_else(|| namespace.clone(), |name| format!("{namespace}-{name}"))
-        }
-    };
-    let whole = format!("allow-{way}-{peer}-{}", rule.port);
-    let fitting = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
-    let whole: String = whole.chars().map(fitting).take(NAME).collect();
-    whole.trim_end_matches('-').to_owned()
+    let denying = decision.denying_directions().filter(|direction| !has(*direction));
+    let pods = denying.filter_map(|direction| {
+        let pod = decision.flow.peer(direction).as_pod()?;
+        pod.ips.is_empty().then(|| {
+            format!(
+                "a rule would have to name the address of {}/{}, which is not known; ask about pods that have one \
+                 (status.podIPs), or about the address",
+                pod.namespace, pod.name
+            )
+        })
+    });
+    pods.collect()
 }

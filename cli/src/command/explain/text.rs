@@ -6,8 +6,9 @@ use anstyle::{AnsiColor, Style};
 use peerwalk_model::Direction;
 use peerwalk_netpol::{Action, Cause, Decision, DirectionDecision, Fix, PolicyStep, RuleStep, Tier, Verdict};
 
+use super::fix::Remedy;
 use super::report::{Report, Rollup};
-use super::{Asked, distinct, fix};
+use super::{Asked, beyond, distinct};
 use crate::flows;
 use crate::print::clean;
 
@@ -18,7 +19,7 @@ const RULES: usize = 5;
 const MISSES: usize = 3;
 
 /// The whole answer.
-pub fn text(asked: &Asked, decisions: &[Decision], report: &Report) -> String {
+pub(super) fn text(asked: &Asked, decisions: &[Decision], report: &Report, remedy: &Remedy) -> String {
     let mut text = String::new();
     let (from, to) = (clean(&asked.from), clean(&asked.to));
     let _ = writeln!(text, "{}: {from} → {to}", verdict(report.verdict));
@@ -28,13 +29,16 @@ pub fn text(asked: &Asked, decisions: &[Decision], report: &Report) -> String {
     }
     section(&mut text, "Not known", &asked.flows.undecided);
     section(&mut text, "Nearest miss", &misses(decisions));
-    text.push_str(&remedy(decisions));
+    text.push_str(&to_add(decisions, remedy));
     let open = distinct(decisions.iter().flat_map(|decision| decision.caveats.iter().copied()));
     for (title, unknowable) in
         [("Not known here, and decisive", true), ("Left to the data plane, and decisive here", false)]
     {
         let of_sort = open.iter().filter(|caveat| caveat.is_unknowable() == unknowable);
-        section(&mut text, title, &of_sort.map(ToString::to_string).collect::<Vec<_>>());
+        let beyond = beyond::point(&asked.flows, decisions).filter(|_| !unknowable);
+        let told = of_sort.map(|caveat| report.caveat(*caveat));
+        let lines = told.chain(beyond.map(|(_, message)| message.to_owned()));
+        section(&mut text, title, &lines.collect::<Vec<_>>());
     }
     text
 }
@@ -96,6 +100,9 @@ fn are_alike(one: &DirectionDecision, other: &DirectionDecision) -> bool {
 fn told(group: &Group<'_>) -> String {
     let mut text = String::new();
     let _ = write!(text, "{}", clean(&group.decision.flow.to_string()));
+    if group.asked.is_among_replicas() {
+        text.push_str(", from one of its pods to another");
+    }
     if let Some(via) = &group.asked.via {
         let _ = write!(text, ", through Service {}/{} port {}", via.namespace, via.name, via.port);
     }
@@ -179,27 +186,28 @@ fn misses(decisions: &[Decision]) -> Vec<String> {
 }
 
 /// What to add, where that helps.
-fn remedy(decisions: &[Decision]) -> String {
+fn to_add(decisions: &[Decision], remedy: &Remedy) -> String {
     let mut text = String::new();
     if decisions.iter().all(Decision::is_allowed) {
         return text;
     }
     let bold = Style::new().bold();
-    let policies = fix::policies(decisions);
-    if !policies.is_empty() {
+    if !remedy.policies.is_empty() {
         let _ = writeln!(text, "\n{bold}To allow it, add this (kubectl apply -f -){bold:#}");
-        let several = policies.iter().map(|policy| serde_saphyr::to_string(policy).unwrap_or_default());
+        let several =
+            remedy.policies.iter().map(|policy| serde_saphyr::to_string(policy).unwrap_or_default());
         let yaml = several.collect::<Vec<_>>().join("---\n");
         for line in yaml.lines() {
             let _ = writeln!(text, "  {}", clean(line));
         }
     }
+    section(&mut text, "To be known before it can be allowed", &remedy.unknown);
     let fixes: Vec<Fix> = decisions.iter().flat_map(Decision::fixes).collect();
     let cautions = fixes.iter().flat_map(|fix| match fix {
         Fix::Add(rule) => rule.cautions(),
         Fix::Change { .. } => Vec::new(),
     });
-    section(&mut text, "Mind", &distinct(cautions.chain(unwritten(decisions))));
+    section(&mut text, "Mind", &distinct(cautions));
     let above = fixes.iter().filter_map(|fix| match fix {
         Fix::Change { rule, .. } => Some(format!("{rule} has to change: no NetworkPolicy undoes it")),
         Fix::Add(_) => None,
@@ -207,15 +215,4 @@ fn remedy(decisions: &[Decision]) -> String {
     let above = distinct(above);
     section(&mut text, "What denies it for the whole cluster", &above);
     text
-}
-
-/// What no rule can be written for.
-fn unwritten(decisions: &[Decision]) -> impl Iterator<Item = String> + '_ {
-    let is_unwritten = |decision: &&Decision| decision.fixes().len() < decision.denying_directions().count();
-    decisions.iter().filter(is_unwritten).map(|decision| {
-        let (source, destination) = (&decision.flow.source, &decision.flow.destination);
-        format!(
-            "{source} → {destination}: a host-network pod is admitted by its node's address, which is not known here"
-        )
-    })
 }

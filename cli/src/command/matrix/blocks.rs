@@ -1,5 +1,5 @@
-//! The JSON form: sources, each of which reaches each of the destinations. It grows with what policies tell apart, not with
-//! the number of pairs.
+//! The JSON form: sources, each of which reaches each of the destinations. It grows with what policies tell apart, and with
+//! workloads of one pod, which are no pair with themselves; not with the number of pairs.
 
 use std::collections::BTreeMap;
 
@@ -120,7 +120,7 @@ impl Chosen {
         let (home, elsewhere): (Vec<usize>, Vec<usize>) = from.partition(|place| is(&self.home, place));
         let at_home: Vec<usize> = to.iter().filter(|place| is(&self.home, place)).copied().collect();
         let mut parts = vec![(home, to), (elsewhere, at_home)];
-        parts.retain(|(from, to)| !from.is_empty() && !to.is_empty() && (from.len() > 1 || from != to));
+        parts.retain(|(from, to)| !from.is_empty() && !to.is_empty());
         parts
     }
 }

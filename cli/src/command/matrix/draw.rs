@@ -138,12 +138,16 @@ td{border:1px solid #ddd;min-width:1.2em;padding:2px;font-size:11px;text-align:c
 .all{background:#bfe8cf}.some{background:#f6e3a9}";
 
 /// A page with the grid as a table; nothing is loaded from elsewhere.
-pub fn html(grid: &Grid) -> String {
+pub fn html(grid: &Grid, note: Option<&str>) -> String {
     let mut text = format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>Who reaches whom</title>\n\
          <style>{STYLE}</style>\n<h1>Who reaches whom</h1>\n\
-         <p>Rows connect to columns. An empty cell is closed; * stands for every port.</p>\n<table>\n<thead><tr><th></th>"
+         <p>Rows connect to columns. An empty cell is closed; * stands for every port.</p>\n"
     );
+    if let Some(note) = note {
+        let _ = writeln!(text, "<p>{}</p>", escaped(note));
+    }
+    text.push_str("<table>\n<thead><tr><th></th>");
     for name in &grid.destinations {
         let _ = write!(text, "<th scope=\"col\">{}</th>", escaped(name));
     }

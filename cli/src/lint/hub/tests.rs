@@ -24,7 +24,7 @@ fn pod(namespace: &str, app: &str, ip: &str, more: &[(&str, &str)]) -> Arc<Pod> 
 fn workload(pod: Arc<Pod>) -> Workload {
     let name = pod.labels["app"].clone();
     let name = WorkloadName { namespace: pod.namespace.clone(), name, kind: "Deployment".into() };
-    Workload { name, pods: vec![pod] }
+    Workload { name, pods: vec![pod], several: false }
 }
 
 fn namespace(name: &str, inject: &str) -> Namespace {
@@ -55,7 +55,14 @@ fn shop(hub: Option<&str>, policies: &[(&str, &str, Value)]) -> Cluster {
             namespace: "tools".into(),
             name: "peerwalk-hub".into(),
             addresses: vec![IpAddr::from([10, 96, 0, 9])],
-            ports: vec![ServicePort { name: "hub".into(), protocol: Protocol::Tcp, port: 9443 }],
+            headless: false,
+            external: Vec::new(),
+            ports: vec![ServicePort {
+                name: "hub".into(),
+                protocol: Protocol::Tcp,
+                port: 9443,
+                node_port: None,
+            }],
             endpoints: vec![endpoint],
         });
     }
