@@ -1,5 +1,6 @@
 //! What is wrong with policies although they can be read: they do nothing, or not what they seem to.
 
+mod ask;
 mod dns;
 mod hub;
 mod pods;
