@@ -4,6 +4,10 @@
 
 #[path = "support/given.rs"]
 mod given;
+#[path = "lint/select.rs"]
+mod select;
+#[path = "lint/words.rs"]
+mod words;
 
 use std::sync::Arc;
 
