@@ -1,9 +1,12 @@
 //! What is wrong with policies although they can be read: they do nothing, or not what they seem to.
 
 mod ask;
+mod blocks;
+mod cover;
 mod dns;
 mod hub;
 mod pods;
+mod ports;
 mod rules;
 mod select;
 mod shadow;
@@ -54,6 +57,8 @@ pub enum Severity {
 pub enum Code {
     /// The object cannot be read.
     Unreadable,
+    /// A rule has a field that is not known, and fails closed.
+    UnknownField,
     /// A policy selects no pod.
     SelectsNothing,
     /// An item of `from` or `to` stands for nobody.
@@ -76,8 +81,9 @@ pub enum Code {
 
 impl Code {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Unreadable,
+        Self::UnknownField,
         Self::SelectsNothing,
         Self::PeerMatchesNothing,
         Self::NamedPortWithoutOwner,
@@ -93,6 +99,7 @@ impl Code {
     pub fn name(self) -> &'static str {
         match self {
             Self::Unreadable => "unreadable",
+            Self::UnknownField => "unknown-field",
             Self::SelectsNothing => "selects-nothing",
             Self::PeerMatchesNothing => "peer-matches-nothing",
             Self::NamedPortWithoutOwner => "named-port-without-owner",
@@ -109,6 +116,7 @@ impl Code {
     pub fn meaning(self) -> &'static str {
         match self {
             Self::Unreadable => "The object cannot be read, so it does nothing.",
+            Self::UnknownField => "A rule has a field that is not known, so it fails closed.",
             Self::SelectsNothing => "The policy selects no pod, so it does nothing.",
             Self::PeerMatchesNothing => "An item of from or to selects nobody, so it does nothing.",
             Self::NamedPortWithoutOwner => {
@@ -141,7 +149,9 @@ pub fn findings(cluster: &Cluster) -> Vec<Finding> {
     let pods = Pods::new(cluster);
     let mut found = Findings { cluster, all: unreadable(cluster) };
     select::check(&mut found, &pods);
-    rules::check(&mut found, &pods);
+    rules::check(&mut found);
+    ports::check(&mut found, &pods);
+    blocks::check(&mut found, &pods);
     shadow::check(&mut found, &pods);
     dns::check(&mut found, &pods);
     hub::check(&mut found);

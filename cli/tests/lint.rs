@@ -4,6 +4,10 @@
 
 #[path = "support/given.rs"]
 mod given;
+#[path = "lint/order.rs"]
+mod order;
+#[path = "lint/rules.rs"]
+mod rules;
 #[path = "lint/select.rs"]
 mod select;
 #[path = "lint/words.rs"]

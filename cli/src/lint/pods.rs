@@ -112,6 +112,13 @@ impl Pods {
         names.map(|name| (!self.are_in(name)).then_some(name)).collect()
     }
 
+    /// Whether a selector may choose what every cluster has, and of which no pod was read.
+    pub fn goes_elsewhere(&self, namespaces: &Selector) -> bool {
+        let mut of_name = namespaces.requirements.iter().filter(|requirement| requirement.key == NAME);
+        let label = BTreeMap::from([(NAME.to_owned(), SYSTEM.to_owned())]);
+        !self.are_in(SYSTEM) && of_name.all(|requirement| requirement.matches(&label))
+    }
+
     /// Whether a namespace has any.
     pub fn are_in(&self, namespace: &str) -> bool {
         self.by_namespace.contains_key(namespace)

@@ -37,6 +37,11 @@ pub fn admin(name: &str, priority: u16, rest: &str) -> String {
     )
 }
 
+/// One of the tier `Baseline`.
+pub fn baseline(name: &str, rest: &str) -> String {
+    admin(name, 5, rest).replace("tier: Admin", "tier: Baseline")
+}
+
 /// What is found of one sort in a text that has no problems, as `warning NetworkPolicy shop/web spec.egress`.
 pub fn found(text: &str, code: Code) -> Vec<String> {
     let all = findings(&given::of(text)).into_iter().filter(|finding| finding.code == code);
