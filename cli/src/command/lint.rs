@@ -32,7 +32,7 @@ Findings:
   block-of-service          an ipBlock holds the address of a Service, which policies do not see
   shadowed                  earlier rules of the cluster's policies decide all of it
   equal-priority            two policies of one priority disagree: the order is not defined
-  no-dns                    pods may connect somewhere, but not ask DNS
+  no-dns                    pods may connect somewhere, but not ask DNS (a note: not over TCP)
   cuts-off-hub              sidecars of Peerwalk cannot reach its hub
 
 Exit codes: 0 nothing but notes; 1 something; 2 the command line or the input cannot be used.")]

@@ -8,12 +8,13 @@ use super::rules::{of, of_cluster, peers_field};
 use super::{Code, Findings, Severity};
 
 pub fn check(found: &mut Findings<'_>, pods: &Pods) {
+    let local_dns = super::dns::is_local(pods);
     for policy in &found.cluster.policies {
         for (way, index, rule) in of(policy) {
             for (item, peer) in rule.peers.iter().enumerate() {
                 let RulePeer::IpBlock { cidr, except } = peer else { continue };
                 let field = format!("spec.{way}[{index}].{}[{item}].ipBlock.cidr", peers_field(way));
-                if !of_service(found, (&policy.reference, &field), *cidr) {
+                if !of_service(found, local_dns, (&policy.reference, &field), *cidr) {
                     over_pods(found, pods, (&policy.reference, &field), (*cidr, except), peer);
                 }
             }
@@ -26,7 +27,7 @@ pub fn check(found: &mut Findings<'_>, pods: &Pods) {
                 let ClusterPeer::Networks(networks) = peer else { continue };
                 for (place, network) in networks.iter().enumerate() {
                     let field = format!("spec.{way}[{index}].{}[{item}].networks[{place}]", peers_field(way));
-                    of_service(found, (&policy.reference, &field), *network);
+                    of_service(found, local_dns, (&policy.reference, &field), *network);
                 }
             }
         }
@@ -34,7 +35,12 @@ pub fn check(found: &mut Findings<'_>, pods: &Pods) {
 }
 
 /// Tells of a block that is the address of a Service.
-fn of_service(found: &mut Findings<'_>, (of, field): (&PolicyRef, &str), cidr: IpNet) -> bool {
+fn of_service(
+    found: &mut Findings<'_>,
+    local_dns: bool,
+    (of, field): (&PolicyRef, &str),
+    cidr: IpNet,
+) -> bool {
     if cidr.prefix_len() != cidr.max_prefix_len() {
         return false;
     }
@@ -42,6 +48,10 @@ fn of_service(found: &mut Findings<'_>, (of, field): (&PolicyRef, &str), cidr: I
     let Some(service) = services.find(|service| service.addresses.contains(&cidr.addr())) else {
         return false;
     };
+    // What answers at the address of DNS on every node is no Service's pod.
+    if local_dns && super::dns::is_of_dns(service) {
+        return true;
+    }
     let message = format!(
         "{} is the address of Service {}/{}, and policies see the pods behind it",
         cidr.addr(),
