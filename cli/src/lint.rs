@@ -57,6 +57,8 @@ pub enum Severity {
 pub enum Code {
     /// The object cannot be read.
     Unreadable,
+    /// A policy of a data plane's own kind, or what is no policy but makes some.
+    NotRead,
     /// A rule has a field that is not known, and fails closed.
     UnknownField,
     /// A policy selects no pod.
@@ -81,8 +83,9 @@ pub enum Code {
 
 impl Code {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Unreadable,
+        Self::NotRead,
         Self::UnknownField,
         Self::SelectsNothing,
         Self::PeerMatchesNothing,
@@ -99,6 +102,7 @@ impl Code {
     pub fn name(self) -> &'static str {
         match self {
             Self::Unreadable => "unreadable",
+            Self::NotRead => "not-read",
             Self::UnknownField => "unknown-field",
             Self::SelectsNothing => "selects-nothing",
             Self::PeerMatchesNothing => "peer-matches-nothing",
@@ -116,6 +120,9 @@ impl Code {
     pub fn meaning(self) -> &'static str {
         match self {
             Self::Unreadable => "The object cannot be read, so it does nothing.",
+            Self::NotRead => {
+                "The object may decide connections and is not read here: answers that it may change are undecided."
+            }
             Self::UnknownField => "A rule has a field that is not known, so it fails closed.",
             Self::SelectsNothing => "The policy selects no pod, so it does nothing.",
             Self::PeerMatchesNothing => "An item of from or to selects nobody, so it does nothing.",
@@ -161,13 +168,31 @@ pub fn findings(cluster: &Cluster) -> Vec<Finding> {
     all
 }
 
+/// What policies of a data plane's own are told with.
+const FOREIGN: &str = "not evaluated: a kind of one data plane's own";
+/// What kustomizations are told with.
+const NOT_BUILT: &str = "not built here";
+
 fn unreadable(cluster: &Cluster) -> Vec<Finding> {
     let problems = cluster.problems.iter().map(|problem| {
-        let (message, remedy) = problem.reason.split_once("; ").unwrap_or((&problem.reason, "correct it"));
-        Finding {
+        let reason = &problem.reason;
+        let (message, remedy) = reason.split_once("; ").unwrap_or((reason, "correct it"));
+        let (severity, code, message, remedy) = if reason.starts_with(FOREIGN) {
+            // Its data plane knows it, and nothing is wrong with it.
+            let message = "a policy of one data plane's own kind, which is not read here: while it is there, answers that \
+                           it may change are undecided, and findings hold as far as it says nothing else";
+            (Severity::Note, Code::NotRead, message, "look at what it says; nothing is to be corrected")
+        } else if reason.starts_with(NOT_BUILT) {
+            (Severity::Warning, Code::NotRead, message, remedy)
+        } else if problem.field == "kind" {
             // What is no object at all may be another file of the folder.
-            severity: if problem.field == "kind" { Severity::Note } else { Severity::Error },
-            code: Code::Unreadable,
+            (Severity::Note, Code::Unreadable, message, remedy)
+        } else {
+            (Severity::Error, Code::Unreadable, message, remedy)
+        };
+        Finding {
+            severity,
+            code,
             object: problem.object.clone().unwrap_or_default(),
             source: problem.source.clone(),
             field: problem.field.clone(),

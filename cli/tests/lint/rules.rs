@@ -2,7 +2,7 @@
 
 use peerwalk_cli::lint::Code;
 
-use crate::words::{admin, found, pod, policy, whole};
+use crate::words::{admin, found, pod, policy, short, told, whole};
 
 const HTTP: &str = "{name: http, containerPort: 8080}";
 
@@ -126,4 +126,25 @@ fn addresses_of_services_are_told_of_networks_too() {
         + &admin("a", 1, &format!("subject: {{namespaces: {{}}}}, {deny}"));
     let expected = ["warning ClusterNetworkPolicy a spec.egress[0].to[0].networks[1]"];
     assert_eq!(found(&text, Code::BlockOfService), expected);
+}
+
+#[test]
+fn what_is_not_read_here_is_not_said_to_be_refused() {
+    let of = |version: &str, kind: &str, name: &str| {
+        format!(
+            "{{apiVersion: {version}, kind: {kind}, metadata: {{name: {name}, namespace: shop}}, spec: {{}}}}\n---\n"
+        )
+    };
+    for (text, line) in [
+        (of("cilium.io/v2", "CiliumNetworkPolicy", "pg"), "note CiliumNetworkPolicy shop/pg "),
+        (of("projectcalico.org/v3", "GlobalNetworkPolicy", "pg"), "note GlobalNetworkPolicy shop/pg "),
+        (of("kustomize.config.k8s.io/v1beta1", "Kustomization", "all"), "warning Kustomization shop/all "),
+    ] {
+        let all = told(&(pod("shop", "web", "", "") + &text));
+        assert_eq!(all.iter().map(short).collect::<Vec<_>>(), [line]);
+        assert_eq!(all[0].code, Code::NotRead);
+        assert!(!all[0].message.contains("refuse"), "{}", all[0].message);
+    }
+    let wrong = told(&policy("p", "{podSelector: {}, ingress: [{from: [{ipBlock: {cidr: x}}]}]}"));
+    assert_eq!(wrong.iter().map(|finding| finding.code).collect::<Vec<_>>(), [Code::Unreadable]);
 }

@@ -1,6 +1,7 @@
 //! Inputs and findings in short, for tables.
 
 use peerwalk_cli::lint::{Code, Finding, Severity, findings};
+use peerwalk_manifests::{Limits, Reader};
 
 use crate::given;
 
@@ -40,6 +41,13 @@ pub fn admin(name: &str, priority: u16, rest: &str) -> String {
 /// One of the tier `Baseline`.
 pub fn baseline(name: &str, rest: &str) -> String {
     admin(name, 5, rest).replace("tier: Admin", "tier: Baseline")
+}
+
+/// Any text, problems and all.
+pub fn told(text: &str) -> Vec<Finding> {
+    let mut reader = Reader::new(Limits::default());
+    reader.text("text", text.as_bytes());
+    findings(&reader.finish())
 }
 
 /// What is found of one sort in a text that has no problems, as `warning NetworkPolicy shop/web spec.egress`.
