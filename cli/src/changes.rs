@@ -6,6 +6,7 @@ use peerwalk_manifests::{Cluster, WorkloadName};
 use peerwalk_netpol::{AddressRange, PolicyRef, PortSet, Profile};
 use serde::Serialize;
 
+use crate::names;
 use crate::pairs::{Open, Pairs, Peer, cuts, merged};
 
 /// What became of something.
@@ -18,6 +19,20 @@ pub enum Became {
     Removed,
     /// It is another.
     Changed,
+    /// Of a policy of one side: it may stand in what could not be read of the other.
+    Undecided,
+}
+
+/// On which side something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Side {
+    /// Only before.
+    Before,
+    /// Only after.
+    After,
+    /// On both.
+    Both,
 }
 
 /// A pair that is open on other ports than before.
@@ -35,6 +50,8 @@ pub struct Change {
     pub after: (PortSet, PortSet),
     /// Whether one of the ends is there only before or only after.
     pub other_ends: bool,
+    /// Whether a policy that could not be read may decide about it, before or after.
+    pub undecided: bool,
 }
 
 impl Change {
@@ -56,6 +73,11 @@ pub struct Changes {
     pub policies: Vec<(PolicyRef, Became)>,
     /// Pairs that are, ordered.
     pub pairs: Vec<Change>,
+    /// Policies that could not be read, ordered, and where. Pairs that they may decide about are undecided.
+    pub unreadable: Vec<(PolicyRef, Side)>,
+    /// Those of the policies that are others than before and have rules by names of domains, before or after: which addresses
+    /// outside those are about is not known, so changes to such addresses are undecided.
+    pub by_names: BTreeSet<PolicyRef>,
 }
 
 impl Changes {
@@ -66,20 +88,55 @@ impl Changes {
         let mut pairs = inside(&old, &new);
         pairs.extend(outside(&old, &new));
         pairs.sort();
-        Self { policies: policies(before, after), pairs }
+        let unreadable = unreadable(before, after);
+        let policies = policies(before, after);
+        let mut by_names: BTreeSet<PolicyRef> =
+            [before, after].into_iter().flat_map(names::policies).cloned().collect();
+        by_names.retain(|named| policies.iter().any(|(policy, _)| policy == named));
+        for change in &mut pairs {
+            change.undecided = (matches!(change.to, Peer::Outside(_)) && !by_names.is_empty())
+                || unreadable.iter().any(|(policy, _)| may_decide(policy, change));
+        }
+        Self { policies, pairs, unreadable, by_names }
+    }
+
+    /// Whether there may be other differences than those, by what is not known.
+    pub fn is_open(&self) -> bool {
+        !self.unreadable.is_empty() || !self.by_names.is_empty()
+    }
+
+    /// The pairs that differ whatever the policies say that could not be read.
+    pub fn certain(&self) -> impl Iterator<Item = &Change> {
+        self.pairs.iter().filter(|change| !change.undecided)
     }
 
     /// The changed policies that a pair may have changed by.
     pub fn behind<'a>(&'a self, change: &'a Change) -> impl Iterator<Item = &'a (PolicyRef, Became)> {
-        let of = |peer: &'a Peer| match peer {
-            Peer::Workload(of) => Some(of.namespace.as_str()),
-            Peer::Outside(_) => None,
-        };
-        let namespaces = [of(&change.from), of(&change.to)];
-        self.policies.iter().filter(move |(policy, _)| {
-            policy.namespace.is_empty() || namespaces.contains(&Some(&*policy.namespace))
-        })
+        self.policies.iter().filter(move |(policy, _)| may_decide(policy, change))
     }
+}
+
+/// Whether a policy is of the cluster, or of the namespace of one of the ends.
+fn may_decide(policy: &PolicyRef, change: &Change) -> bool {
+    let is_of = |peer: &Peer| match peer {
+        Peer::Workload(of) => of.namespace == *policy.namespace,
+        Peer::Outside(_) => false,
+    };
+    policy.namespace.is_empty() || is_of(&change.from) || is_of(&change.to)
+}
+
+fn unreadable(before: &Cluster, after: &Cluster) -> Vec<(PolicyRef, Side)> {
+    let mut found: BTreeMap<PolicyRef, Side> = BTreeMap::new();
+    found.extend(before.unreadable.iter().cloned().map(|policy| (policy, Side::Before)));
+    for policy in &after.unreadable {
+        let both = |side: &mut Side| {
+            if *side == Side::Before {
+                *side = Side::Both;
+            }
+        };
+        found.entry(policy.clone()).and_modify(both).or_insert(Side::After);
+    }
+    found.into_iter().collect()
 }
 
 /// The pairs of one side, by name.
@@ -132,7 +189,7 @@ fn change(
         (_, true) => Became::Removed,
         _ => Became::Changed,
     };
-    Some(Change { from, to, became, before, after, other_ends })
+    Some(Change { from, to, became, before, after, other_ends, undecided: false })
 }
 
 fn outside(old: &Told, new: &Told) -> Vec<Change> {
@@ -186,6 +243,16 @@ fn policies(before: &Cluster, after: &Cluster) -> Vec<(PolicyRef, Became)> {
         before.cluster_policies.iter().map(|policy| (&policy.reference, policy)),
         after.cluster_policies.iter().map(|policy| (&policy.reference, policy)),
     ));
+    // What one of them says is not known, so neither is whether it is another one.
+    let unknown: BTreeSet<&PolicyRef> = before.unreadable.iter().chain(&after.unreadable).collect();
+    found.retain(|(policy, _)| !unknown.contains(policy));
+    for (_, became) in &mut found {
+        let lost = (*became == Became::Removed && after.unidentified)
+            || (*became == Became::Added && before.unidentified);
+        if lost {
+            *became = Became::Undecided;
+        }
+    }
     found.sort();
     found
 }

@@ -12,6 +12,7 @@ use peerwalk_manifests::{Cluster, Limits, Reader};
 use crate::connect::{Server, block_on};
 use crate::exit::Exit;
 use crate::live::{self, Live};
+use crate::names;
 use crate::print;
 use crate::progress::Progress;
 
@@ -97,20 +98,6 @@ impl Input {
         );
     }
 
-    /// How a command ends that answered about all pairs of a cluster: undecided where policies of a live one may decide
-    /// that were not read, which is then said.
-    pub fn end(&self, cluster: &Cluster) -> Exit {
-        if !self.files.is_empty() || cluster.unreadable.is_empty() {
-            return Exit::Done;
-        }
-        let policies: Vec<String> = cluster.unreadable.iter().map(ToString::to_string).collect();
-        print::note(&format!(
-            "undecided: this holds only where none of these says otherwise, which were not read: {}",
-            print::clean(&policies.join(", "))
-        ));
-        Exit::Undecided
-    }
-
     fn live(&self, reader: Reader, progress: &mut Progress) -> Result<Live> {
         block_on(async {
             let session = self.server.session(self.namespace.as_deref()).await.context(
@@ -126,13 +113,20 @@ impl Input {
 /// Reads files and folders.
 ///
 /// # Errors
-/// Where one cannot be opened, or there is nothing in all of them.
+/// Where one cannot be opened, or no object is in all of them: an answer about nothing would be taken for one.
 pub fn read(paths: &[PathBuf], mut reader: Reader, progress: &mut Progress) -> Result<Cluster> {
     for path in paths {
         if path.as_os_str() == "-" {
             let mut text = Vec::new();
             io::stdin().lock().read_to_end(&mut text).context("the standard input cannot be read")?;
+            let before = reader.objects();
             reader.text("standard input", &text);
+            if reader.objects() == before {
+                bail!(
+                    "no object of Kubernetes is in the standard input: look at what was to write it, such as \
+                     `kustomize build`"
+                );
+            }
             continue;
         }
         let mut files = Vec::new();
@@ -146,7 +140,31 @@ pub fn read(paths: &[PathBuf], mut reader: Reader, progress: &mut Progress) -> R
             reader.text(&file.display().to_string(), &text);
         }
     }
+    if reader.objects() == 0 {
+        let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+        bail!("no object of Kubernetes is in {}: name a folder or file with manifests", names.join(" or "));
+    }
     Ok(reader.finish())
+}
+
+/// How a command ends that answered about all pairs of a cluster, those to addresses outside among them or not: undecided
+/// where policies may decide that could not be read, or domain names whose addresses are not known, which is then said.
+pub fn end(cluster: &Cluster, with_outside: bool) -> Exit {
+    let told = |what: &str, policies: Vec<String>| {
+        print::note(&format!("undecided: {what}: {}", print::clean(&policies.join(", "))));
+    };
+    let mut exit = Exit::Done;
+    if !cluster.unreadable.is_empty() {
+        let policies = cluster.unreadable.iter().map(ToString::to_string).collect();
+        told("this holds only where none of these says otherwise, which were not read", policies);
+        exit = Exit::Undecided;
+    }
+    let by_names: Vec<String> = names::policies(cluster).map(ToString::to_string).collect();
+    if with_outside && !by_names.is_empty() {
+        told("which addresses outside the domain names stand for that are in rules of", by_names);
+        exit = Exit::Undecided;
+    }
+    exit
 }
 
 /// Says what could not be read.

@@ -12,6 +12,7 @@ pub mod flows;
 pub mod input;
 pub mod lint;
 pub mod live;
+mod names;
 pub mod pairs;
 pub mod print;
 pub mod profile;

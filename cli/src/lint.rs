@@ -13,7 +13,7 @@ mod shadow;
 
 use std::fmt;
 
-use peerwalk_manifests::Cluster;
+use peerwalk_manifests::{Cluster, Effect};
 use peerwalk_netpol::PolicyRef;
 use serde::Serialize;
 
@@ -59,6 +59,8 @@ pub enum Code {
     Unreadable,
     /// A policy of a data plane's own kind, or what is no policy but makes some.
     NotRead,
+    /// Another object of this kind has its name.
+    GivenTwice,
     /// A rule has a field that is not known, and fails closed.
     UnknownField,
     /// A policy selects no pod.
@@ -83,9 +85,10 @@ pub enum Code {
 
 impl Code {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Unreadable,
         Self::NotRead,
+        Self::GivenTwice,
         Self::UnknownField,
         Self::SelectsNothing,
         Self::PeerMatchesNothing,
@@ -103,6 +106,7 @@ impl Code {
         match self {
             Self::Unreadable => "unreadable",
             Self::NotRead => "not-read",
+            Self::GivenTwice => "given-twice",
             Self::UnknownField => "unknown-field",
             Self::SelectsNothing => "selects-nothing",
             Self::PeerMatchesNothing => "peer-matches-nothing",
@@ -123,6 +127,7 @@ impl Code {
             Self::NotRead => {
                 "The object may decide connections and is not read here: answers that it may change are undecided."
             }
+            Self::GivenTwice => "Of several objects of one kind and name the last counts.",
             Self::UnknownField => "A rule has a field that is not known, so it fails closed.",
             Self::SelectsNothing => "The policy selects no pod, so it does nothing.",
             Self::PeerMatchesNothing => "An item of from or to selects nobody, so it does nothing.",
@@ -168,32 +173,32 @@ pub fn findings(cluster: &Cluster) -> Vec<Finding> {
     all
 }
 
-/// What policies of a data plane's own are told with.
-const FOREIGN: &str = "not evaluated: a kind of one data plane's own";
-/// What kustomizations are told with.
-const NOT_BUILT: &str = "not built here";
+/// What is no policy, and makes what could be some.
+const KUSTOMIZATION: &str = "Kustomization ";
 
 fn unreadable(cluster: &Cluster) -> Vec<Finding> {
     let problems = cluster.problems.iter().map(|problem| {
-        let reason = &problem.reason;
+        let (reason, object) = (&problem.reason, problem.object.as_deref().unwrap_or_default());
         let (message, remedy) = reason.split_once("; ").unwrap_or((reason, "correct it"));
-        let (severity, code, message, remedy) = if reason.starts_with(FOREIGN) {
+        let (severity, code, message, remedy) = match problem.effect {
+            Effect::Refused => (Severity::Error, Code::Unreadable, message, remedy),
+            Effect::NotEvaluated if object.starts_with(KUSTOMIZATION) => {
+                (Severity::Warning, Code::NotRead, message, remedy)
+            }
             // Its data plane knows it, and nothing is wrong with it.
-            let message = "a policy of one data plane's own kind, which is not read here: while it is there, answers that \
-                           it may change are undecided, and findings hold as far as it says nothing else";
-            (Severity::Note, Code::NotRead, message, "look at what it says; nothing is to be corrected")
-        } else if reason.starts_with(NOT_BUILT) {
-            (Severity::Warning, Code::NotRead, message, remedy)
-        } else if problem.field == "kind" {
-            // What is no object at all may be another file of the folder.
-            (Severity::Note, Code::Unreadable, message, remedy)
-        } else {
-            (Severity::Error, Code::Unreadable, message, remedy)
+            Effect::NotEvaluated => {
+                let message = "a policy of one data plane's own kind, which is not read here: while it is there, answers that \
+                               it may change are undecided, and findings hold as far as it says nothing else";
+                (Severity::Note, Code::NotRead, message, "look at what it says; nothing is to be corrected")
+            }
+            Effect::Counts => (Severity::Warning, Code::GivenTwice, message, remedy),
+            // It may be another file of the folder.
+            Effect::Other => (Severity::Note, Code::Unreadable, message, remedy),
         };
         Finding {
             severity,
             code,
-            object: problem.object.clone().unwrap_or_default(),
+            object: object.to_owned(),
             source: problem.source.clone(),
             field: problem.field.clone(),
             message: message.to_owned(),

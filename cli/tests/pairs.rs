@@ -13,9 +13,10 @@ use std::sync::Arc;
 use clap::Parser as _;
 use peerwalk_cli::args::{Args, Command};
 use peerwalk_cli::changes::{Became, Changes};
-use peerwalk_cli::command::matrix;
+use peerwalk_cli::command::{diff, matrix};
+use peerwalk_cli::exit::Exit;
 use peerwalk_cli::pairs::{Pairs, Peer};
-use peerwalk_manifests::Cluster;
+use peerwalk_manifests::{Cluster, Limits, Reader};
 use peerwalk_netpol::{Flow, Pod, PolicyIndex, PortSet, Profile, Protocol, evaluate};
 use serde_json::Value;
 
@@ -206,4 +207,97 @@ fn addresses_outside_differ_in_parts() {
         .map(|change| format!("{} {} {:?} {}", change.from, change.to, change.became, change.closed()))
         .collect();
     assert_eq!(told, ["10.128.0.0/9[External] default/web[Pod] Removed TCP 80"]);
+}
+
+const FORMS: [&str; 4] = ["text", "json", "md", "sarif"];
+
+fn diff_of(form: &str, before: &Cluster, after: &Cluster) -> (String, Exit) {
+    let line = ["peerwalk", "diff", "a", "b", "-o", form];
+    match Args::try_parse_from(line).unwrap().command {
+        Command::Diff(arguments) => diff::answer(&arguments, before, after).unwrap(),
+        other => panic!("{other:?} is no difference"),
+    }
+}
+
+/// A rule by names opens nothing that is known here, and what it opens is not nothing.
+#[test]
+fn differences_by_domain_names_are_undecided() {
+    let with = |names: &str| {
+        given::of(&format!(
+            "{{apiVersion: v1, kind: Pod, metadata: {{name: web, namespace: shop}}}}\n---\n\
+             {{apiVersion: policy.networking.k8s.io/v1alpha2, kind: ClusterNetworkPolicy, metadata: {{name: x}}, spec: {{tier: \
+             Admin, priority: 1, subject: {{namespaces: {{}}}}, egress: [{{action: Accept, to: [{{domainNames: [{names}]}}]}}, \
+             {{action: Deny, to: [{{networks: [0.0.0.0/0]}}]}}]}}}}\n"
+        ))
+    };
+    let (one, other) = (with("example.com"), with("example.net"));
+    for form in FORMS {
+        assert_eq!(diff_of(form, &one, &one).1, Exit::Done, "{form}: the same names");
+        let (told, exit) = diff_of(form, &one, &other);
+        assert_eq!(exit, Exit::Undecided, "{form}: {told}");
+        assert!(told.contains("domain names") || told.contains("\"domainNames\": true"), "{form}: {told}");
+    }
+}
+
+/// Policies that cannot be read, before or after: in every form of a difference, and never taken for removed.
+#[test]
+fn differences_tell_what_could_not_be_read() {
+    let read = |text: &str| {
+        let mut reader = Reader::new(Limits::default());
+        reader.text("side.yaml", text.as_bytes());
+        reader.finish()
+    };
+    let pods = "{apiVersion: v1, kind: Pod, metadata: {name: web, namespace: shop}}\n---\n\
+                {apiVersion: v1, kind: Pod, metadata: {name: pg, namespace: ledger}}\n---\n";
+    let head = "apiVersion: networking.k8s.io/v1, kind: NetworkPolicy";
+    let good = format!("{pods}{{{head}, metadata: {{name: pg, namespace: ledger}}, spec: {{}}}}\n");
+    let bad = good.replace("spec: {}", "spec: {podSelektor: {}}");
+    let lost = format!("{pods}kind: NetworkPolicy\nspec:\n\ta: b\n");
+    let foreign = format!(
+        "{pods}{{apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy, metadata: {{name: own, namespace: shop}}}}\n"
+    );
+    let shop = format!("{{{head}, metadata: {{name: web, namespace: shop}}, spec: {{}}}}\n");
+    let with_shop = format!("{bad}---\n{shop}");
+    let (pg, own, any) =
+        ("NetworkPolicy ledger/pg", "CiliumNetworkPolicy shop/own", "what side.yaml:4 holds");
+    // The sides, what could not be read, and how it ends.
+    let table = [
+        (&good, &good, None, Exit::Done),
+        (&good, &bad, Some(pg), Exit::Undecided),
+        (&bad, &good, Some(pg), Exit::Undecided),
+        (&bad, &bad, Some(pg), Exit::Undecided),
+        (&good, &lost, Some(any), Exit::Undecided),
+        (&lost, &good, Some(any), Exit::Undecided),
+        (&good, &foreign, Some(own), Exit::Undecided),
+        (&foreign, &foreign, Some(own), Exit::Undecided),
+        // What is open to addresses outside changes in shop, whatever the other says.
+        (&bad, &with_shop, Some(pg), Exit::Otherwise),
+    ];
+    for (before, after, unread, exit) in table {
+        let sides = (read(before), read(after));
+        for form in FORMS {
+            let (told, ended) = diff_of(form, &sides.0, &sides.1);
+            assert_eq!(ended, exit, "{form} of\n{before}\n{after}\n{told}");
+            let Some(unread) = unread else { continue };
+            let named = if form == "json" { unread.rsplit('/').next().unwrap() } else { unread };
+            assert!(told.contains(named), "{form} names {unread}: {told}");
+            if after != &foreign {
+                for removed in ["- NetworkPolicy", "removed `NetworkPolicy", "\"removed\",\n      \"kind"] {
+                    assert!(!told.contains(removed), "{form}: {told}");
+                }
+            }
+            match form {
+                "json" => {
+                    let value: Value = serde_json::from_str(&told).unwrap();
+                    assert_eq!(value["changed"], exit == Exit::Otherwise);
+                    assert!(!value["unreadable"].as_array().unwrap().is_empty());
+                    let of_ledger = |pair: &&Value| pair["to"].as_str().unwrap().starts_with("ledger/");
+                    let mut pairs = value["pairs"].as_array().unwrap().iter().filter(of_ledger);
+                    assert!(pairs.all(|pair| pair["undecided"] == true), "{told}");
+                }
+                "sarif" => assert!(told.contains("\"ruleId\": \"unreadable\""), "{told}"),
+                _ => assert!(told.contains("undecided") || told.contains("could not be read"), "{told}"),
+            }
+        }
+    }
 }

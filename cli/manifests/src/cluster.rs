@@ -26,8 +26,13 @@ pub struct Cluster {
     pub policies: Vec<Arc<Policy>>,
     /// Policies of the cluster's administrators.
     pub cluster_policies: Vec<Arc<ClusterPolicy>>,
-    /// Policies that are there and could not be read.
+    /// Policies that are there and could not be read. What only may be one, and what may decide like one, is among them
+    /// as a policy of the cluster, with what is known of it in brackets for its name.
     pub unreadable: Vec<PolicyRef>,
+    /// Whether among them is something of which not even the kind and the name could be read: it may be any policy.
+    pub unidentified: bool,
+    /// How many objects there were, of whatever kind, with those that could not be read.
+    pub objects: usize,
     /// Where policies came from: as [`ObjectProblem::source`].
     pub origins: HashMap<PolicyRef, String>,
     /// Everything that could not be read, in the order of input.
@@ -35,11 +40,12 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Its policies and namespaces, arranged for questions.
+    /// Its policies, namespaces and nodes, arranged for questions.
     pub fn index(&self) -> PolicyIndex {
         PolicyIndex::new(self.namespaces.iter().cloned(), self.policies.iter().cloned())
             .with_cluster_policies(self.cluster_policies.iter().cloned())
             .with_unreadable(self.unreadable.iter().cloned())
+            .with_nodes(self.nodes.iter().cloned())
     }
 }
 
@@ -79,6 +85,10 @@ pub struct Service {
     pub name: String,
     /// `spec.clusterIPs`; none for a headless Service.
     pub addresses: Vec<IpAddr>,
+    /// Whether `spec.clusterIP` is None: its name leads to the pods themselves, and no port is translated.
+    pub headless: bool,
+    /// Its other addresses, which lead into the cluster too: `spec.externalIPs` and `status.loadBalancer.ingress`.
+    pub external: Vec<IpAddr>,
     /// `spec.ports`.
     pub ports: Vec<ServicePort>,
     /// What stands behind it: of its EndpointSlices, or where there are none, of the pods that its selector selects.
@@ -94,6 +104,8 @@ pub struct ServicePort {
     pub protocol: Protocol,
     /// The Service's own port.
     pub port: u16,
+    /// `nodePort`: the port that leads there from every node's address.
+    pub node_port: Option<u16>,
 }
 
 /// One endpoint for one port of a Service.
@@ -122,6 +134,21 @@ pub struct ObjectProblem {
     pub field: String,
     /// What is wrong with its value, and the remedy.
     pub reason: String,
+    /// What becomes of the object by it.
+    pub effect: Effect,
+}
+
+/// What becomes of an object that something is said about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// The API server refuses it.
+    Refused,
+    /// A server takes it, and nothing here evaluates it.
+    NotEvaluated,
+    /// It counts; a remark.
+    Counts,
+    /// It is none of Kubernetes, such as another file of the folder.
+    Other,
 }
 
 impl fmt::Display for ObjectProblem {

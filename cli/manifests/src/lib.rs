@@ -7,12 +7,15 @@
 mod assemble;
 mod cluster;
 mod fields;
+mod head;
+mod name;
 mod pod;
 mod policy;
 mod prune;
 mod reader;
+mod seen;
 mod service;
 mod text;
 
-pub use cluster::{Cluster, Endpoint, ObjectProblem, Service, ServicePort, Workload, WorkloadName};
+pub use cluster::{Cluster, Effect, Endpoint, ObjectProblem, Service, ServicePort, Workload, WorkloadName};
 pub use reader::{Limits, Reader};

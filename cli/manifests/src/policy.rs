@@ -6,7 +6,6 @@ use k8s_openapi::api::networking::v1::{
     NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
-use peerwalk_netpol::foreign::KINDS;
 use peerwalk_netpol::lower::{self, LowerErrors};
 use peerwalk_netpol::{ClusterPolicy, Policy, PolicyKind};
 use serde::Deserialize;
@@ -14,9 +13,9 @@ use serde_json::{Value, json};
 
 use crate::fields::{Wrong, shown};
 
-/// Whether an object is a policy of a data plane's own that nothing here evaluates.
-pub(crate) fn is_foreign(group: &str, kind: &str) -> bool {
-    KINDS.iter().any(|(name, kinds)| *name == group && kinds.contains(&kind))
+/// Whether objects of this kind have no namespace.
+pub(crate) fn is_of_cluster(kind: PolicyKind) -> bool {
+    kind != PolicyKind::NetworkPolicy
 }
 
 /// The kind of the cluster's policies of this name.
@@ -36,6 +35,8 @@ pub(crate) fn network_policy(
     name: &str,
     object: &Value,
 ) -> Option<Policy> {
+    let found = wrong.0.len();
+    unknown::fields(wrong, object);
     let spec = match &object["spec"] {
         Value::Null => &json!({}),
         spec => spec,
@@ -47,7 +48,6 @@ pub(crate) fn network_policy(
     } else {
         spec
     };
-    unknown::fields(wrong, spec);
     let spec = match NetworkPolicySpec::deserialize(spec) {
         Ok(spec) => spec,
         Err(error) => {
@@ -61,7 +61,8 @@ pub(crate) fn network_policy(
         namespace: Some(namespace.to_owned()),
         ..ObjectMeta::default()
     };
-    lowered(wrong, lower::network_policy(&NetworkPolicy { metadata, spec: Some(spec) }))
+    let lowered = lowered(wrong, lower::network_policy(&NetworkPolicy { metadata, spec: Some(spec) }));
+    lowered.filter(|_| wrong.0.len() == found)
 }
 
 /// What was lowered, or what is wrong with it.

@@ -141,6 +141,8 @@ impl<'de> Visitor<'de> for Pruned {
         while let Some(key) = entries.next_key::<String>()? {
             if !self.of_labels && UNREAD.binary_search(&key.as_str()).is_ok() {
                 entries.next_value::<IgnoredAny>()?;
+                // That the field is there may be wrong.
+                values.insert(key, Value::Null);
                 continue;
             }
             let of_labels = self.of_labels || LABELS.contains(&key.as_str());
@@ -166,7 +168,10 @@ mod tests {
         let value = Pruned::new(64).deserialize(&mut serde_json::Deserializer::from_str(text)).unwrap();
         assert_eq!(
             value,
-            serde_json::json!({"metadata": {"labels": {"image": "x", "data": "y"}}, "spec": {}})
+            serde_json::json!({
+                "metadata": {"annotations": null, "labels": {"image": "x", "data": "y"}},
+                "spec": {"volumes": null},
+            })
         );
     }
 }

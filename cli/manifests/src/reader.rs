@@ -3,14 +3,17 @@
 use std::collections::HashMap;
 
 use ipnet::IpNet;
-use peerwalk_netpol::{Namespace, Node, PolicyKind, PolicyRef};
+use peerwalk_netpol::{Namespace, Node, PolicyRef};
 use serde_json::Value;
 
 use crate::assemble::{Stored, Template, assemble};
-use crate::cluster::{Cluster, ObjectProblem, WorkloadName};
+use crate::cluster::{Cluster, Effect, ObjectProblem, WorkloadName};
 use crate::fields::{Wrong, shown};
+use crate::head::{self, Head};
+use crate::seen::{Seen, last};
 use crate::service::{ReadService, Slice};
-use crate::{pod, policy, service, text};
+use crate::text::Unread;
+use crate::{name, pod, policy, service, text};
 
 /// What hostile input may cost.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +35,7 @@ impl Default for Limits {
 pub struct Reader {
     limits: Limits,
     cluster: Cluster,
+    seen: Seen,
     pub(crate) as_np_guard: bool,
     pub(crate) pods: Vec<Stored>,
     /// Places of pods by namespace and name. Of two, the last counts, as when they are applied in order.
@@ -43,15 +47,6 @@ pub struct Reader {
     pub(crate) owners: HashMap<WorkloadName, WorkloadName>,
     pub(crate) services: Vec<ReadService>,
     pub(crate) slices: Vec<Slice>,
-}
-
-/// The head of an object.
-struct Head<'a> {
-    source: &'a str,
-    kind: &'a str,
-    namespace: &'a str,
-    name: &'a str,
-    of_cluster: bool,
 }
 
 impl Reader {
@@ -74,8 +69,15 @@ impl Reader {
             let named =
                 if document.line == 0 { source.to_owned() } else { format!("{source}:{}", document.line) };
             match document.value {
-                Ok(value) => self.object(&named, &value),
-                Err(reason) => self.problem(&named, None, "", reason),
+                Ok(value @ (Value::Null | Value::Array(_) | Value::Object(_))) => self.object(&named, &value),
+                Ok(other) => {
+                    self.unknown(&named, "", format!("{} is no object of Kubernetes", shown(&other)));
+                }
+                Err(Unread { reason, may_be_policy: true }) => self.unknown(&named, "", reason),
+                Err(Unread { reason, .. }) => {
+                    self.cluster.objects += 1;
+                    self.problem(&named, None, "", reason, Effect::Refused);
+                }
             }
         }
     }
@@ -87,33 +89,60 @@ impl Reader {
             Value::Array(items) => items.iter().for_each(|item| self.object(source, item)),
             Value::Object(_) => self.one(source, object, None),
             other => {
-                self.problem(source, None, "", format!("{} is no object of Kubernetes", shown(other)));
+                let reason = format!("{} is no object of Kubernetes", shown(other));
+                self.problem(source, None, "", reason, Effect::Other);
             }
         }
+    }
+
+    /// How many objects were read so far, of whatever kind, with those that could not be read.
+    pub fn objects(&self) -> usize {
+        self.cluster.objects
     }
 
     /// The cluster of everything that was read.
     pub fn finish(mut self) -> Cluster {
         let mut cluster = std::mem::take(&mut self.cluster);
+        last(&mut cluster.unreadable, PolicyRef::clone);
+        self.seen.keep_last(&mut cluster);
+        if self.seen.several {
+            last(&mut self.services, |read| (read.service.namespace.clone(), read.service.name.clone()));
+            last(&mut self.slices, |slice| slice.named.clone());
+            last(&mut self.templates, |template| template.name.clone());
+        }
         assemble(self, &mut cluster);
         cluster
     }
 
     fn one(&mut self, source: &str, object: &Value, implied: Option<(&str, &str)>) {
         let (implied_version, implied_kind) = implied.unwrap_or_default();
-        let kind = object["kind"].as_str().unwrap_or(implied_kind);
+        let kind = match &object["kind"] {
+            Value::Null => implied_kind,
+            Value::String(kind) => kind,
+            other => {
+                return self.unknown(source, "kind", format!("{} is no kind; write a name", shown(other)));
+            }
+        };
         let version = object["apiVersion"].as_str().unwrap_or(implied_version);
         if kind.is_empty() {
-            // Folders hold other files too; each is told of once.
             let reason = "missing; nothing but objects of Kubernetes is read here".to_owned();
+            if !version.is_empty() || object["metadata"].is_object() {
+                return self.unknown(source, "kind", reason);
+            }
+            // Folders hold other files too; each is told of once.
             let last = self.cluster.problems.last();
             if last.is_some_and(|last| last.source == source && last.reason == reason) {
                 return;
             }
-            return self.problem(source, None, "kind", reason);
+            return self.problem(source, None, "kind", reason, Effect::Other);
         }
-        if let (Some(of), Some(items)) = (kind.strip_suffix("List"), object["items"].as_array()) {
-            for item in items {
+        // As where it is encrypted, or a template has not filled it in.
+        if !kind.chars().all(|letter| letter.is_ascii_alphanumeric()) && head::policy(version, kind).is_none()
+        {
+            return self.unknown(source, "kind", format!("{kind:?} is no kind; write what it is to be"));
+        }
+        if let (Some(of), items @ (Value::Array(_) | Value::Null)) = (head::listed(kind), &object["items"]) {
+            for item in items.as_array().into_iter().flatten() {
                 if item.is_object() {
                     self.one(source, item, Some((version, of)));
                 } else {
@@ -122,45 +151,88 @@ impl Reader {
             }
             return;
         }
+        self.cluster.objects += 1;
         self.kind(source, version, kind, object);
     }
 
     /// Reads an object of a kind that matters; others are none of the engine's.
     fn kind(&mut self, source: &str, version: &str, kind: &str, object: &Value) {
-        let (group, version) = version.split_once('/').unwrap_or(("", version));
-        let of_cluster = policy::of_cluster(kind).is_some() || matches!(kind, "Namespace" | "Node");
+        let policy = head::policy(version, kind);
+        let of_cluster = match &policy {
+            Some(head::Policy::Ours(kind) | head::Policy::Meant(kind, ..)) => policy::is_of_cluster(*kind),
+            _ => matches!(kind, "Namespace" | "Node"),
+        };
         let mut wrong = Wrong::default();
         let metadata = &object["metadata"];
-        let name = wrong.text(&metadata["name"], || "metadata.name".into());
-        let name = name.or_else(|| metadata["generateName"].as_str()).unwrap_or_default();
+        let own = wrong.text(&metadata["name"], || "metadata.name".into()).filter(|name| !name.is_empty());
+        let name = own.or_else(|| metadata["generateName"].as_str()).unwrap_or_default();
         let namespace = wrong.text(&metadata["namespace"], || "metadata.namespace".into());
         let namespace = namespace.filter(|name| !name.is_empty()).unwrap_or("default");
         let head = Head { source, kind, namespace, name, of_cluster };
-        if policy::is_foreign(group, kind) {
-            // It may deny whatever is allowed, and comes before everything in some data planes.
-            let any = PolicyRef::of_cluster(PolicyKind::ClusterNetworkPolicy, format!("({})", head.shown()));
-            self.cluster.unreadable.push(any);
-            let reason =
-                "not evaluated: a kind of one data plane's own; answers that it may change are undecided";
-            return self.problem(source, Some(head.shown()), "", reason.to_owned());
-        }
-        if (group, kind) == ("kustomize.config.k8s.io", "Kustomization") {
-            let reason = "not built here, and the files beside it are read as they are; give what `kustomize build` \
-                          prints, with -f -";
-            return self.problem(source, Some(head.shown()), "", reason.to_owned());
-        }
-        if !fits(group, version, kind) {
-            return;
+        match &policy {
+            Some(head::Policy::Foreign) => {
+                // It may deny whatever is allowed, and comes before everything in some data planes.
+                self.unreadable(head::any(&head.shown()), source);
+                let reason =
+                    "not evaluated: a kind of one data plane's own; answers that it may change are undecided";
+                return self.problem(source, Some(head.shown()), "", reason.to_owned(), Effect::NotEvaluated);
+            }
+            Some(head::Policy::Meant(_, field, reason)) => wrong.add(*field, reason.as_str()),
+            // np-guard asks for no names.
+            Some(head::Policy::Ours(_)) if !self.as_np_guard && !name.is_empty() => {
+                let (field, holds) = match own {
+                    Some(name) => ("metadata.name", name::is_subdomain(name)),
+                    None => ("metadata.generateName", name::is_beginning(name)),
+                };
+                if !holds {
+                    wrong.add(field, format!("{name:?} {}", name::REASON));
+                }
+            }
+            None if (kind, version.split_once('/').map(|(group, _)| group))
+                == ("Kustomization", Some("kustomize.config.k8s.io")) =>
+            {
+                let reason = "not built here, and the files beside it are read as they are; give what `kustomize build` \
+                              prints, with -f -";
+                return self.problem(source, Some(head.shown()), "", reason.to_owned(), Effect::NotEvaluated);
+            }
+            None if !head::fits(version, kind) => return,
+            Some(head::Policy::Ours(_)) | None => {}
         }
         if name.is_empty() && wrong.0.is_empty() {
             wrong.add("metadata.name", "missing; give it a name");
         }
         if wrong.0.is_empty() {
+            // Of a name that is only begun, the server makes another one each time.
+            if let Some(place) = own.and_then(|_| self.seen.add(&head, object)) {
+                let reason = format!(
+                    "another one is in {place}; this one counts, the last, as with `kubectl apply`: remove one of them"
+                );
+                self.problem(source, Some(head.shown()), "", reason, Effect::Counts);
+            }
             self.named(&head, object, &mut wrong);
+        } else if let Some(head::Policy::Ours(meant) | head::Policy::Meant(meant, ..)) = policy {
+            let is_placed = wrong.0.iter().all(|(field, _)| field != "metadata.namespace");
+            self.cluster.unidentified |= name.is_empty() || !is_placed;
+            self.unreadable(head::reference(meant, version, &head, is_placed), source);
         }
         for (field, reason) in wrong.0 {
-            self.problem(source, Some(head.shown()), &field, reason);
+            self.problem(source, Some(head.shown()), &field, reason, Effect::Refused);
         }
+    }
+
+    /// Takes in that a policy is there, or may be, and cannot be read.
+    fn unreadable(&mut self, reference: PolicyRef, source: &str) {
+        self.seen.policy(&reference, false);
+        self.cluster.unreadable.push(reference.clone());
+        self.cluster.origins.insert(reference, source.to_owned());
+    }
+
+    /// Takes in what cannot be read so far that anybody knew whether it is a policy.
+    fn unknown(&mut self, source: &str, field: &str, reason: String) {
+        self.cluster.objects += 1;
+        self.cluster.unidentified = true;
+        self.unreadable(head::any(&format!("what {source} holds")), source);
+        self.problem(source, None, field, reason, Effect::Refused);
     }
 
     fn named(&mut self, head: &Head<'_>, object: &Value, wrong: &mut Wrong) {
@@ -183,14 +255,17 @@ impl Reader {
             }
             "Node" => self.node(name, object, wrong),
             "Service" => self.services.push(service::service(wrong, namespace, name, object)),
-            "EndpointSlice" => self.slices.extend(service::slice(wrong, namespace, object)),
+            "EndpointSlice" => self.slices.extend(service::slice(wrong, namespace, name, object)),
             "NetworkPolicy" => {
                 let reference = PolicyRef::network_policy(namespace, name);
                 match policy::network_policy(wrong, namespace, name, object) {
-                    Some(policy) => self.cluster.policies.push(policy.into()),
-                    None => self.cluster.unreadable.push(reference.clone()),
+                    Some(policy) => {
+                        self.seen.policy(&reference, true);
+                        self.cluster.policies.push(policy.into());
+                        self.cluster.origins.insert(reference, head.source.to_owned());
+                    }
+                    None => self.unreadable(reference, head.source),
                 }
-                self.cluster.origins.insert(reference, head.source.to_owned());
             }
             "CronJob" => {
                 self.template(
@@ -205,10 +280,13 @@ impl Reader {
                 Some(kind) => {
                     let reference = PolicyRef::of_cluster(kind, name);
                     match policy::cluster_policy(wrong, kind, object) {
-                        Some(policy) => self.cluster.cluster_policies.push(policy.into()),
-                        None => self.cluster.unreadable.push(reference.clone()),
+                        Some(policy) => {
+                            self.seen.policy(&reference, true);
+                            self.cluster.cluster_policies.push(policy.into());
+                            self.cluster.origins.insert(reference, head.source.to_owned());
+                        }
+                        None => self.unreadable(reference, head.source),
                     }
-                    self.cluster.origins.insert(reference, head.source.to_owned());
                 }
                 None => self.template(head, object, &object["spec"], "spec.", wrong),
             },
@@ -228,8 +306,9 @@ impl Reader {
     /// A workload, of which its template says what its pods are like.
     fn template(&mut self, head: &Head<'_>, object: &Value, spec: &Value, path: &str, wrong: &mut Wrong) {
         let name = head.workload();
-        if let Some(owner) = pod::controller(&object["metadata"], head.namespace, false) {
-            self.owners.insert(name.clone(), owner);
+        match pod::controller(&object["metadata"], head.namespace, false) {
+            Some(owner) => drop(self.owners.insert(name.clone(), owner)),
+            None => drop(self.owners.remove(&name)),
         }
         let mut pod = pod::templated(wrong, &format!("{path}template."), &spec["template"]);
         pod.namespace.clone_from(&name.namespace);
@@ -252,44 +331,10 @@ impl Reader {
             .extend(ranges.iter().filter_map(|range| range.as_str()?.parse::<IpNet>().ok()));
     }
 
-    fn problem(&mut self, source: &str, object: Option<String>, field: &str, reason: String) {
+    fn problem(&mut self, source: &str, object: Option<String>, field: &str, reason: String, effect: Effect) {
         let (source, field) = (source.to_owned(), field.to_owned());
-        self.cluster.problems.push(ObjectProblem { source, object, field, reason });
+        self.cluster.problems.push(ObjectProblem { source, object, field, reason, effect });
     }
-}
-
-impl Head<'_> {
-    /// `NetworkPolicy shop/web`.
-    fn shown(&self) -> String {
-        match (self.name, self.of_cluster) {
-            ("", _) => format!("{} of {}", self.kind, self.source),
-            (name, true) => format!("{} {name}", self.kind),
-            (name, false) => format!("{} {}/{name}", self.kind, self.namespace),
-        }
-    }
-
-    fn workload(&self) -> WorkloadName {
-        WorkloadName {
-            namespace: self.namespace.to_owned(),
-            name: self.name.to_owned(),
-            kind: self.kind.to_owned(),
-        }
-    }
-}
-
-/// Whether this is one of the kinds that are read: others have the same names. Of an object within a list, the list may
-/// say it alone; one that says nothing is taken for what its kind is called.
-fn fits(group: &str, version: &str, kind: &str) -> bool {
-    let expected: &[&str] = match kind {
-        "Pod" | "Namespace" | "Node" | "Service" | "ReplicationController" => &[""],
-        "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet" => &["apps", "extensions"],
-        "Job" | "CronJob" => &["batch"],
-        "EndpointSlice" => &["discovery.k8s.io"],
-        "NetworkPolicy" => &["networking.k8s.io", "extensions"],
-        _ if policy::of_cluster(kind).is_some() => &["policy.networking.k8s.io"],
-        _ => return false,
-    };
-    (group.is_empty() && version.is_empty()) || expected.contains(&group)
 }
 
 /// For `Debug` of a half-read cluster.

@@ -28,10 +28,15 @@ enum Target {
 /// Reads a Service.
 pub(crate) fn service(wrong: &mut Wrong, namespace: &str, name: &str, object: &Value) -> ReadService {
     let spec = &object["spec"];
+    let headless = is_headless(spec);
+    // Nothing translates to what stands behind these two.
+    let translated = !headless && spec["type"] != "ExternalName";
     let mut service = Service {
         namespace: namespace.to_owned(),
         name: name.to_owned(),
         addresses: addresses(wrong, spec),
+        headless,
+        external: if translated { external(wrong, object) } else { Vec::new() },
         ports: Vec::new(),
         endpoints: Vec::new(),
     };
@@ -55,12 +60,35 @@ pub(crate) fn service(wrong: &mut Wrong, namespace: &str, name: &str, object: &V
             given => wrong.port(given, || at("targetPort")).map(Target::Number),
         };
         let Some(target) = target else { continue };
-        service.ports.push(ServicePort { name, protocol, port: number });
+        // As with `targetPort`, 0 is none.
+        let given = if port["nodePort"] == 0 { &Value::Null } else { &port["nodePort"] };
+        let node_port = wrong.port(given, || at("nodePort")).filter(|_| translated);
+        service.ports.push(ServicePort { name, protocol, port: number, node_port });
         targets.push(target);
     }
     let selector = wrong.labels(&spec["selector"], || "spec.selector".into());
     let selector = if spec["type"] == "ExternalName" { BTreeMap::new() } else { selector };
     ReadService { service, selector, targets }
+}
+
+/// Whether a Service has no address of its own, as it says itself: one in a file mostly says nothing.
+fn is_headless(spec: &Value) -> bool {
+    spec["clusterIP"] == "None" || spec["clusterIPs"][0] == "None"
+}
+
+/// Addresses beside the Service's own at which every node takes connections for it.
+fn external(wrong: &mut Wrong, object: &Value) -> Vec<IpAddr> {
+    let mut found = Vec::new();
+    let listed = wrong.list(&object["spec"]["externalIPs"], || "spec.externalIPs".into());
+    for (index, ip) in listed.iter().enumerate() {
+        found.extend(wrong.address(ip, || format!("spec.externalIPs[{index}]")));
+    }
+    let balancer = &object["status"]["loadBalancer"]["ingress"];
+    let listed = wrong.list(balancer, || "status.loadBalancer.ingress".into());
+    for (index, point) in listed.iter().enumerate() {
+        found.extend(wrong.address(&point["ip"], || format!("status.loadBalancer.ingress[{index}].ip")));
+    }
+    found
 }
 
 fn addresses(wrong: &mut Wrong, spec: &Value) -> Vec<IpAddr> {
@@ -83,6 +111,8 @@ fn addresses(wrong: &mut Wrong, spec: &Value) -> Vec<IpAddr> {
 
 /// An EndpointSlice.
 pub(crate) struct Slice {
+    /// Its own namespace and name.
+    pub named: (String, String),
     /// Namespace and name of its Service.
     pub of: (String, String),
     endpoints: Vec<SliceEndpoint>,
@@ -103,10 +133,14 @@ struct SlicePort {
 }
 
 /// Reads an EndpointSlice; none where it is of no Service.
-pub(crate) fn slice(wrong: &mut Wrong, namespace: &str, object: &Value) -> Option<Slice> {
+pub(crate) fn slice(wrong: &mut Wrong, namespace: &str, name: &str, object: &Value) -> Option<Slice> {
     let service = object["metadata"]["labels"]["kubernetes.io/service-name"].as_str()?;
-    let mut slice =
-        Slice { of: (namespace.to_owned(), service.to_owned()), endpoints: Vec::new(), ports: Vec::new() };
+    let mut slice = Slice {
+        named: (namespace.to_owned(), name.to_owned()),
+        of: (namespace.to_owned(), service.to_owned()),
+        endpoints: Vec::new(),
+        ports: Vec::new(),
+    };
     // Names are nothing that a policy sees.
     if object["addressType"] == "FQDN" {
         return None;

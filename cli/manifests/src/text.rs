@@ -4,6 +4,7 @@ use serde::de::DeserializeSeed as _;
 use serde_json::Value;
 use serde_saphyr::Options;
 
+use crate::head::may_be_policy;
 use crate::prune::Pruned;
 use crate::reader::Limits;
 
@@ -12,7 +13,15 @@ pub(crate) struct Document {
     /// The line that it begins in, from 1; 0 where it is the only one.
     pub line: usize,
     /// What it says.
-    pub value: Result<Value, String>,
+    pub value: Result<Value, Unread>,
+}
+
+/// A document that cannot be read.
+pub(crate) struct Unread {
+    /// Why.
+    pub reason: String,
+    /// Whether it may hold a policy, for all that can be seen of it.
+    pub may_be_policy: bool,
 }
 
 /// The documents of a text, in order. A part that cannot be read does not keep the others from it.
@@ -23,7 +32,7 @@ pub(crate) fn documents(text: &[u8], limits: Limits) -> Vec<Document> {
             text.len(),
             limits.text
         );
-        return vec![Document { line: 0, value: Err(reason) }];
+        return vec![Document { line: 0, value: Err(Unread { reason, may_be_policy: true }) }];
     }
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let parts = parts(text);
@@ -35,7 +44,10 @@ pub(crate) fn documents(text: &[u8], limits: Limits) -> Vec<Document> {
             Ok(values) => {
                 found.extend(values.into_iter().map(|value| Document { line: place, value: Ok(value) }));
             }
-            Err(reason) => found.push(Document { line: place, value: Err(reason) }),
+            Err(reason) => {
+                let may_be_policy = may_be_policy(part);
+                found.push(Document { line: place, value: Err(Unread { reason, may_be_policy }) });
+            }
         }
     }
     found
@@ -106,7 +118,11 @@ fn yaml(text: &str, line: usize, limits: Limits) -> Result<Value, String> {
     read.map_err(|error| {
         let place = error.location().map_or(0, |place| usize::try_from(place.line()).unwrap_or(0));
         let line = line + place.saturating_sub(1);
-        format!("no YAML, in line {line}: {}", error.without_snippet())
+        // Its own place counts from the document, and its advice is for programs.
+        let said = error.without_snippet().to_string();
+        let said = said.split(" at line ").next().unwrap_or_default();
+        let said = said.split(", set DuplicateKeyPolicy").next().unwrap_or_default();
+        format!("no YAML, in line {line}: {said}; correct it")
     })
 }
 

@@ -156,6 +156,40 @@ ports: [{name: db, port: 5432}]
     }
 }
 
+/// Addresses and ports that lead to what stands behind a Service, and are not its own.
+#[test]
+fn services_have_other_addresses_that_lead_into_the_cluster() {
+    let all = "externalIPs: [198.51.100.4], ports: [{port: 80, nodePort: 30080}, {port: 81, nodePort: 0}]";
+    let ingress = "status: {loadBalancer: {ingress: [{ip: 203.0.113.10}, {hostname: lb.example}]}}";
+    // The rest of the spec; whether it is headless, its other addresses and its ports of nodes.
+    let table = [
+        (
+            "type: LoadBalancer, clusterIP: 10.96.0.9",
+            (false, "198.51.100.4 203.0.113.10", [Some(30080), None]),
+        ),
+        ("type: NodePort", (false, "198.51.100.4 203.0.113.10", [Some(30080), None])),
+        ("clusterIP: None", (true, "", [None, None])),
+        ("clusterIPs: [None]", (true, "", [None, None])),
+        ("type: ExternalName, externalName: db.example", (false, "", [None, None])),
+    ];
+    for (spec, expected) in table {
+        let text = format!(
+            "{{apiVersion: v1, kind: Service, metadata: {{name: web}}, spec: {{{spec}, {all}}}, {ingress}}}"
+        );
+        let cluster = read(&text);
+        assert_eq!(problems(&cluster), [""; 0], "{spec}");
+        let service = &cluster.services[0];
+        let external: Vec<String> = service.external.iter().map(ToString::to_string).collect();
+        let ports = [service.ports[0].node_port, service.ports[1].node_port];
+        assert_eq!((service.headless, external.join(" ").as_str(), ports), expected, "{spec}");
+    }
+    let wrong = read(
+        "{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {externalIPs: [a], ports: [{port: 80, nodePort: 70000}]}}",
+    );
+    let fields: Vec<&str> = wrong.problems.iter().map(|problem| problem.field.as_str()).collect();
+    assert_eq!(fields, ["spec.externalIPs[0]", "spec.ports[0].nodePort"]);
+}
+
 const POLICY: &str =
     "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: p, namespace: shop}, spec: ";
 
@@ -292,13 +326,64 @@ fn one_bad_document_leaves_the_others_and_has_its_line() {
     let said = problems(&cluster);
     assert!(said.len() == 1 && said[0].starts_with("shop.yaml:15: no YAML, in line 1"), "{said:?}");
     assert_eq!(cluster.workloads.len(), 2);
+    let twice = problems(&read(&format!("{POSTGRES}---\nkind: Pod\na: 1\na: 2\n")));
+    assert_eq!(twice, ["shop.yaml:15: no YAML, in line 18: duplicate mapping key: a; correct it"]);
 }
 
 #[test]
 fn of_two_of_one_name_the_last_counts() {
-    let cluster = read(&format!("{POSTGRES}---\n{}", POSTGRES.replace("10.244.0.8", "10.244.0.9")));
+    let last = POSTGRES.replace("10.244.0.8", "10.244.0.9").replace("port: 5433", "port: 5434");
+    let cluster = read(&format!("{POSTGRES}---\n{last}"));
     assert_eq!(workloads(&cluster), ["ledger/postgres-0 (Pod): postgres-0"]);
     assert_eq!(cluster.workloads[0].pods[0].ips[0].to_string(), "10.244.0.9");
+    let ports: Vec<u16> = cluster.services.iter().map(|service| service.ports[0].port).collect();
+    assert_eq!(ports, [5434]);
+    let told = "this one counts, the last, as with `kubectl apply`: remove one of them";
+    assert_eq!(
+        problems(&cluster),
+        [
+            format!("shop.yaml:15: Pod ledger/postgres-0: another one is in shop.yaml:1; {told}"),
+            format!("shop.yaml:22: Service ledger/postgres: another one is in shop.yaml:7; {told}"),
+        ]
+    );
+    let template = |app: &str| {
+        format!(
+            "{{apiVersion: apps/v1, kind: Deployment, metadata: {{name: web}}, spec: {{template: {{metadata: {{labels: \
+             {{app: {app}}}}}}}}}}}\n---\n"
+        )
+    };
+    let cluster = read(&format!("{}{}", template("old"), template("new")));
+    assert_eq!(cluster.workloads[0].pods[0].labels["app"], "new");
+    assert_eq!(problems(&read(&template("same").repeat(2))), [""; 0], "the same once more is no question");
+    // Policies: the specs, and how many are read and unreadable.
+    for (first, second, expected) in
+        [("{}", "{ingress: [{}]}", (1, 0)), ("{}", "{ingress: 7}", (0, 1)), ("{ingress: 7}", "{}", (1, 0))]
+    {
+        let cluster = read(&format!("{POLICY}{first}}}\n---\n{POLICY}{second}}}\n"));
+        let counts = (cluster.policies.len(), cluster.unreadable.len());
+        assert_eq!(counts, expected, "{first}, then {second}");
+    }
+}
+
+/// The node of a host-network pod decides where a policy is about nodes.
+#[test]
+fn nodes_are_known_to_policies() {
+    let cluster = read(
+        "
+apiVersion: v1
+kind: Node
+metadata: {name: n1, labels: {role: control}}
+status: {addresses: [{type: InternalIP, address: 192.168.1.10}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: api, namespace: kube-system}
+spec: {hostNetwork: true, nodeName: n1}
+status: {podIP: 192.168.1.10}
+",
+    );
+    let node = cluster.index().node_of(&cluster.workloads[0].pods[0]).map(|node| node.name.clone());
+    assert_eq!(node.as_deref(), Some("n1"));
 }
 
 #[test]
@@ -307,26 +392,6 @@ fn copies_of_an_object_are_not_one_pod() {
     let cluster = read(&format!("{}\n---\n{}\n", pod("a"), pod("b")));
     let pods: Vec<_> = cluster.workloads.iter().map(|workload| &workload.pods[0]).collect();
     assert!(!pods[0].is_same(pods[1]), "{pods:?}");
-}
-
-#[test]
-fn fields_that_there_are_not_are_told_and_the_rest_counts() {
-    let spec = "{podSelector: {matchlabels: {a: b}, env: prod}, ingres: [], ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/8, \
-                exept: []}}], prots: [{port: 80}]}], egress: [{to: [{podSelector: {matchExpressions: [{key: a, operator: \
-                Exists, valeus: []}]}}], ports: [{port: 80, endport: 90}]}]}";
-    let cluster = read(&format!("{POLICY}{spec}}}"));
-    let fields: Vec<&str> = cluster.problems.iter().map(|problem| problem.field.as_str()).collect();
-    let expected = [
-        "spec.ingres",
-        "spec.podSelector.env",
-        "spec.podSelector.matchlabels",
-        "spec.ingress[0].prots",
-        "spec.ingress[0].from[0].ipBlock.exept",
-        "spec.egress[0].to[0].podSelector.matchExpressions[0].valeus",
-        "spec.egress[0].ports[0].endport",
-    ];
-    assert_eq!(fields, expected);
-    assert_eq!(cluster.policies.len(), 1, "a server keeps the object without them");
 }
 
 #[test]

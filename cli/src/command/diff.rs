@@ -25,9 +25,12 @@ Examples:
   peerwalk diff old/ new/ -o json | jq -e '[.pairs[] | select(.opened != \"No Connections\")] == []'
                                                            fails only where something is opened
 
-What counts is what is open, not how it is written: policies may be split, joined and renamed without any difference.
+What counts is what is open, not how it is written: policies may be split, joined and renamed without any difference. Pairs \
+that a policy may decide about which cannot be read, before or after, are undecided; so are those to addresses outside where \
+rules by domain names change.
 
-Exit codes: 0 nothing changed; 1 a pair changed; 2 the command line or the input cannot be used.")]
+Exit codes: 0 nothing changed; 1 a pair changed; 2 the command line or the input cannot be used; 3 no pair changed for certain, \
+and others may have.")]
 pub struct Arguments {
     /// Before: a folder, a file, or - for the standard input
     #[arg(value_name = "A")]
@@ -94,5 +97,12 @@ pub fn answer(arguments: &Arguments, before: &Cluster, after: &Cluster) -> Resul
             serde_json::to_string_pretty(&forms::sarif(&changes, before, after, &beside))? + "\n"
         }
     };
-    Ok((text, if changes.pairs.is_empty() { Exit::Done } else { Exit::Otherwise }))
+    let exit = if changes.certain().next().is_some() {
+        Exit::Otherwise
+    } else if changes.is_open() {
+        Exit::Undecided
+    } else {
+        Exit::Done
+    };
+    Ok((text, exit))
 }

@@ -3,6 +3,7 @@
 mod fix;
 mod report;
 mod text;
+mod unread;
 
 use std::collections::BTreeSet;
 
@@ -103,7 +104,7 @@ pub fn answer(arguments: &Arguments, cluster: &Cluster) -> Result<(String, Exit)
     let index = cluster.index();
     let decisions: Vec<_> =
         asked.flows.asked.iter().map(|asked| evaluate(&index, &asked.flow, &arguments.profile)).collect();
-    let report = Report::new(&asked.flows, &decisions);
+    let report = Report::new(&asked.flows, &decisions, &index);
     let exit = exit(report.verdict, arguments.expect);
     let text = match arguments.output {
         Output::Text => text::text(&asked, &decisions, &report),

@@ -25,6 +25,7 @@ Examples:
 Findings:
   unreadable                the API server refuses the object
   not-read                  a policy of a data plane's own kind: answers are undecided (a note)
+  given-twice               another object has this name: the last counts
   unknown-field             a rule of a policy of the cluster has a field that is not known
   selects-nothing           a policy selects no pod
   peer-matches-nothing      an item of from or to selects nobody (a note: it may be meant for later)

@@ -30,7 +30,10 @@ Examples:
   peerwalk matrix -f deploy/ --profile np-guard -o np-guard
                                                           the rows of np-guard's netpol-analyzer
 
-A pair that is not listed is closed. Rows are about policies alone: whether something listens there they do not say.")]
+A pair that is not listed is closed. Rows are about policies alone: whether something listens there they do not say.
+
+Exit codes: 0 decided; 2 the command line or the input cannot be used; 3 policies cannot be read, or domain \
+names resolved, that may say otherwise.")]
 pub struct Arguments {
     /// What is asked about.
     #[command(flatten)]
@@ -88,7 +91,10 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
     let text = answer(arguments, &cluster)?;
     drop(progress);
     print::out(&text)?;
-    Ok(arguments.input.end(&cluster))
+    // np-guard reads no names of domains.
+    let with_outside = arguments.output != Output::NpGuard
+        && (arguments.to.is_empty() || arguments.to.iter().any(Wanted::is_outside));
+    Ok(input::end(&cluster, with_outside))
 }
 
 /// What is printed about a cluster.

@@ -148,3 +148,12 @@ fn what_is_not_read_here_is_not_said_to_be_refused() {
     let wrong = told(&policy("p", "{podSelector: {}, ingress: [{from: [{ipBlock: {cidr: x}}]}]}"));
     assert_eq!(wrong.iter().map(|finding| finding.code).collect::<Vec<_>>(), [Code::Unreadable]);
 }
+
+#[test]
+fn the_last_of_one_name_counts_and_that_is_told() {
+    let [first, last] =
+        ["{podSelector: {}}", "{podSelector: {}, ingress: [{}]}"].map(|spec| policy("p", spec));
+    let all = told(&(pod("shop", "web", "", "") + &first + &last));
+    assert_eq!(all.iter().map(short).collect::<Vec<_>>(), ["warning NetworkPolicy shop/p "]);
+    assert_eq!(all[0].code, Code::GivenTwice);
+}

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may, in its helpers too")]
 
 mod contract;
+mod unread;
 
 use std::fs;
 use std::path::Path;

@@ -90,6 +90,9 @@ pub fn baseline_admin_network_policy(object: &Value) -> Result<ClusterPolicy, Lo
     cluster::policy(object, &cluster::BASELINE_ADMIN_NETWORK_POLICY)
 }
 
+/// Ingress and Egress.
+const DIRECTIONS: usize = 2;
+
 struct Active {
     ingress: bool,
     egress: bool,
@@ -100,6 +103,9 @@ fn active_directions(errors: &mut Errors, spec: &NetworkPolicySpec, has_egress_r
     let types = spec.policy_types.as_deref().unwrap_or_default();
     if types.is_empty() {
         return Active { ingress: true, egress: has_egress_rules };
+    }
+    if types.len() > DIRECTIONS {
+        errors.add("spec.policyTypes", Problem::TooMany { given: types.len(), most: DIRECTIONS });
     }
     let mut active = Active { ingress: false, egress: false };
     for (index, name) in types.iter().enumerate() {

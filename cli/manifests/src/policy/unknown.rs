@@ -1,18 +1,22 @@
-//! Fields that a NetworkPolicy does not have. `kubectl apply` refuses them; a server that takes the object all the same
-//! drops them, and the rule says less than was meant: mostly, it admits more.
+//! Fields that a NetworkPolicy does not have. `kubectl apply` refuses the object; a server that is asked to take it all the
+//! same drops them, and the rule says less than was meant: mostly, it admits more.
 
 use serde_json::Value;
 
 use crate::fields::Wrong;
 
+/// `status` means nothing, and servers before 1.28 had it.
+const OBJECT: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
 const SPEC: [&str; 4] = ["egress", "ingress", "podSelector", "policyTypes"];
 const PEER: [&str; 3] = ["ipBlock", "namespaceSelector", "podSelector"];
 
 /// A path, written only where it is needed.
 type Path<'a> = &'a dyn Fn() -> String;
 
-/// Tells of all of them.
-pub(super) fn fields(wrong: &mut Wrong, spec: &Value) {
+/// Tells of all of them, but for those of the metadata.
+pub(super) fn fields(wrong: &mut Wrong, object: &Value) {
+    only(wrong, object, &String::new, &OBJECT);
+    let spec = &object["spec"];
     only(wrong, spec, &|| "spec".to_owned(), &SPEC);
     selector(wrong, &spec["podSelector"], &|| "spec.podSelector".to_owned());
     for (way, peers) in [("ingress", "from"), ("egress", "to")] {
@@ -49,7 +53,11 @@ fn items(list: &Value) -> impl Iterator<Item = (usize, &Value)> {
 fn only(wrong: &mut Wrong, value: &Value, path: Path<'_>, known: &[&str]) {
     let Value::Object(fields) = value else { return };
     for name in fields.keys().filter(|name| !known.contains(&name.as_str())) {
-        let reason = format!("no such field, and nothing is read of it; use one of {}", known.join(", "));
-        wrong.add(format!("{}.{name}", path()), reason);
+        let path = path();
+        let field = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        wrong.add(
+            field,
+            format!("no such field; correct its name to one of {}, or remove it", known.join(", ")),
+        );
     }
 }

@@ -4,13 +4,13 @@ use std::net::IpAddr;
 
 use peerwalk_model::{Direction, Protocol};
 use peerwalk_netpol::{
-    Cause, Caveat, Decision, DirectionDecision, NearestMiss, Peer, PeerDifference, PolicyRef, PolicyStep,
-    RuleStep, Verdict,
+    Cause, Caveat, Decision, DirectionDecision, NearestMiss, Peer, PeerDifference, PolicyIndex, PolicyRef,
+    PolicyStep, RuleStep, Verdict,
 };
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{distinct, fix};
+use super::{distinct, fix, unread};
 use crate::flows::{self, Flows};
 
 /// An answer.
@@ -23,6 +23,9 @@ pub struct Report {
     nearest_misses: Vec<Miss>,
     fix: Option<Value>,
     caveats: Vec<Open>,
+    /// Policies that could not be read and may turn it.
+    #[serde(skip)]
+    unread: Vec<String>,
 }
 
 /// What is said of several flows together.
@@ -152,7 +155,8 @@ struct Open {
 
 impl Report {
     /// Makes it of what was decided about each flow.
-    pub fn new(flows: &Flows, decisions: &[Decision]) -> Self {
+    pub fn new(flows: &Flows, decisions: &[Decision], index: &PolicyIndex) -> Self {
+        let unread = unread::policies(index, decisions);
         let connections = flows.asked.iter().zip(decisions);
         let misses = decisions.iter().flat_map(|decision| {
             decision.denying_directions().flat_map(|direction| {
@@ -163,7 +167,8 @@ impl Report {
                     .map(move |miss| self::miss(direction, miss))
             })
         });
-        let caveats = decisions.iter().flat_map(|decision| decision.caveats.iter().copied()).map(open);
+        let caveats = decisions.iter().flat_map(|decision| decision.caveats.iter().copied());
+        let caveats = caveats.map(|caveat| open(caveat, &unread));
         let undecided = flows
             .undecided
             .iter()
@@ -174,7 +179,13 @@ impl Report {
             nearest_misses: distinct(misses),
             fix: fix::object(&fix::policies(decisions)),
             caveats: distinct(undecided.chain(unplaced(decisions)).chain(caveats)),
+            unread,
         }
+    }
+
+    /// What is left open, in words.
+    pub fn caveat(&self, caveat: Caveat) -> String {
+        open(caveat, &self.unread).message
     }
 }
 
@@ -322,7 +333,11 @@ fn miss(direction: Direction, miss: &NearestMiss) -> Miss {
     }
 }
 
-fn open(caveat: Caveat) -> Open {
+fn open(caveat: Caveat, unread: &[String]) -> Open {
     let code = serde_json::to_value(caveat).ok().and_then(|code| Some(code.as_str()?.to_owned()));
-    Open { code: code.unwrap_or_default(), message: caveat.to_string() }
+    let message = match caveat {
+        Caveat::UnreadablePolicy => format!("{caveat}: {}", unread.join(", ")),
+        _ => caveat.to_string(),
+    };
+    Open { code: code.unwrap_or_default(), message }
 }

@@ -30,7 +30,7 @@ pub fn text(asked: &Asked, decisions: &[Decision], report: &Report) -> String {
     section(&mut text, "Nearest miss", &misses(decisions));
     text.push_str(&remedy(decisions));
     let open = distinct(decisions.iter().flat_map(|decision| decision.caveats.iter().copied()));
-    let mut open: Vec<String> = open.iter().map(ToString::to_string).collect();
+    let mut open: Vec<String> = open.iter().map(|caveat| report.caveat(*caveat)).collect();
     if report::unplaced_flows(decisions) {
         open.push(report::UNPLACED.to_owned());
     }

@@ -41,6 +41,11 @@ impl Wanted {
         }
     }
 
+    /// Whether it is outside the cluster.
+    pub fn is_outside(&self) -> bool {
+        matches!(self, Self::Outside | Self::Address(_))
+    }
+
     fn holds(&self, peer: &Peer) -> bool {
         match (self, peer) {
             (Self::Workload { namespace, name }, Peer::Workload(of)) => {

@@ -55,7 +55,14 @@ fn shop(hub: Option<&str>, policies: &[(&str, &str, Value)]) -> Cluster {
             namespace: "tools".into(),
             name: "peerwalk-hub".into(),
             addresses: vec![IpAddr::from([10, 96, 0, 9])],
-            ports: vec![ServicePort { name: "hub".into(), protocol: Protocol::Tcp, port: 9443 }],
+            headless: false,
+            external: Vec::new(),
+            ports: vec![ServicePort {
+                name: "hub".into(),
+                protocol: Protocol::Tcp,
+                port: 9443,
+                node_port: None,
+            }],
             endpoints: vec![endpoint],
         });
     }

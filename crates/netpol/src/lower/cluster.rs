@@ -78,6 +78,7 @@ pub(super) fn policy(object: &Value, shape: &Shape) -> Result<ClusterPolicy, Low
 /// `None` only after an error.
 fn read(errors: &mut Errors, object: &Value, shape: &Shape) -> Option<ClusterPolicy> {
     let object = Object::new(errors, "", object)?;
+    object.only(errors, &["apiVersion", "kind", "metadata", "spec", "status"]);
     let name = name(errors, &object, shape);
     let spec = object.required(errors, "spec", "describe the policy")?;
     let spec = Object::new(errors, "spec", spec)?;

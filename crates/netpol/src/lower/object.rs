@@ -52,9 +52,9 @@ impl<'a> Object<'a> {
         self.names().into_iter().filter(|name| !known.contains(name)).collect()
     }
 
-    /// Refuses every field that is not among these.
+    /// Refuses every field that is not among these, whatever it is set to.
     pub fn only(&self, errors: &mut Errors, known: &[&str]) {
-        for name in self.unknown(known) {
+        for name in self.fields.keys().filter(|name| !known.contains(&name.as_str())) {
             errors.add(self.at(name), Problem::UnknownField);
         }
     }

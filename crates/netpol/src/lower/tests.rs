@@ -130,6 +130,7 @@ fn wrong_types_and_peers_are_refused() {
             "{policyTypes: [ingress]}",
             "spec.policyTypes[0]: \"ingress\" is not a policy type; use Ingress or Egress",
         ),
+        ("{policyTypes: [Ingress, Egress, Ingress]}", "spec.policyTypes: has 3 items; list at most 2"),
         (
             "{ingress: [{from: [{}]}]}",
             "spec.ingress[0].from[0]: names no peer; set podSelector, namespaceSelector or ipBlock, \

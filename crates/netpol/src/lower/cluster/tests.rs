@@ -324,6 +324,11 @@ fn what_is_no_policy_is_refused() {
         let errors = cluster_network_policy(&object).expect_err("it is none");
         assert_eq!(errors.to_string(), message, "{object}");
     }
+    let unknown = json!({ "metadata": { "name": "tenants" }, "sepc": null, "spec": {
+        "tier": "Admin", "priority": 1, "subject": { "namespaces": {} },
+    } });
+    let errors = cluster_network_policy(&unknown).expect_err("null or not, there is no such field");
+    assert_eq!(errors.to_string(), "sepc: unknown field; correct its name, or remove it");
     let other = json!({ "metadata": { "name": "other" }, "spec": { "subject": { "namespaces": {} } } });
     let errors = baseline_admin_network_policy(&other).expect_err("there is only one");
     assert_eq!(
