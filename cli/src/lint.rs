@@ -1,8 +1,12 @@
 //! What is wrong with policies although they can be read: they do nothing, or not what they seem to.
 
+mod ask;
+mod blocks;
+mod cover;
 mod dns;
 mod hub;
 mod pods;
+mod ports;
 mod rules;
 mod select;
 mod shadow;
@@ -53,6 +57,12 @@ pub enum Severity {
 pub enum Code {
     /// The object cannot be read.
     Unreadable,
+    /// A policy of a data plane's own kind, or what is no policy but makes some.
+    NotRead,
+    /// Another object of this kind has its name.
+    GivenTwice,
+    /// A rule has a field that is not known, and fails closed.
+    UnknownField,
     /// A policy selects no pod.
     SelectsNothing,
     /// An item of `from` or `to` stands for nobody.
@@ -75,8 +85,11 @@ pub enum Code {
 
 impl Code {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::Unreadable,
+        Self::NotRead,
+        Self::GivenTwice,
+        Self::UnknownField,
         Self::SelectsNothing,
         Self::PeerMatchesNothing,
         Self::NamedPortWithoutOwner,
@@ -92,6 +105,9 @@ impl Code {
     pub fn name(self) -> &'static str {
         match self {
             Self::Unreadable => "unreadable",
+            Self::NotRead => "not-read",
+            Self::GivenTwice => "given-twice",
+            Self::UnknownField => "unknown-field",
             Self::SelectsNothing => "selects-nothing",
             Self::PeerMatchesNothing => "peer-matches-nothing",
             Self::NamedPortWithoutOwner => "named-port-without-owner",
@@ -108,6 +124,11 @@ impl Code {
     pub fn meaning(self) -> &'static str {
         match self {
             Self::Unreadable => "The object cannot be read, so it does nothing.",
+            Self::NotRead => {
+                "The object may decide connections and is not read here: answers that it may change are undecided."
+            }
+            Self::GivenTwice => "Of several objects of one kind and name the last counts.",
+            Self::UnknownField => "A rule has a field that is not known, so it fails closed.",
             Self::SelectsNothing => "The policy selects no pod, so it does nothing.",
             Self::PeerMatchesNothing => "An item of from or to selects nobody, so it does nothing.",
             Self::NamedPortWithoutOwner => {
@@ -140,7 +161,9 @@ pub fn findings(cluster: &Cluster) -> Vec<Finding> {
     let pods = Pods::new(cluster);
     let mut found = Findings { cluster, all: unreadable(cluster) };
     select::check(&mut found, &pods);
-    rules::check(&mut found, &pods);
+    rules::check(&mut found);
+    ports::check(&mut found, &pods);
+    blocks::check(&mut found, &pods);
     shadow::check(&mut found, &pods);
     dns::check(&mut found, &pods);
     hub::check(&mut found);
@@ -150,18 +173,32 @@ pub fn findings(cluster: &Cluster) -> Vec<Finding> {
     all
 }
 
+/// What is no policy, and makes what could be some.
+const KUSTOMIZATION: &str = "Kustomization ";
+
 fn unreadable(cluster: &Cluster) -> Vec<Finding> {
     let problems = cluster.problems.iter().map(|problem| {
-        let (message, remedy) = problem.reason.split_once("; ").unwrap_or((&problem.reason, "correct it"));
+        let (reason, object) = (&problem.reason, problem.object.as_deref().unwrap_or_default());
+        let (message, remedy) = reason.split_once("; ").unwrap_or((reason, "correct it"));
+        let (severity, code, message, remedy) = match problem.effect {
+            Effect::Refused => (Severity::Error, Code::Unreadable, message, remedy),
+            Effect::NotEvaluated if object.starts_with(KUSTOMIZATION) => {
+                (Severity::Warning, Code::NotRead, message, remedy)
+            }
+            // Its data plane knows it, and nothing is wrong with it.
+            Effect::NotEvaluated => {
+                let message = "a policy of one data plane's own kind, which is not read here: while it is there, answers that \
+                               it may change are undecided, and findings hold as far as it says nothing else";
+                (Severity::Note, Code::NotRead, message, "look at what it says; nothing is to be corrected")
+            }
+            Effect::Counts => (Severity::Warning, Code::GivenTwice, message, remedy),
+            // It may be another file of the folder.
+            Effect::Other => (Severity::Note, Code::Unreadable, message, remedy),
+        };
         Finding {
-            severity: match problem.effect {
-                Effect::Refused => Severity::Error,
-                Effect::NotEvaluated | Effect::Counts => Severity::Warning,
-                // It may be another file of the folder.
-                Effect::Other => Severity::Note,
-            },
-            code: Code::Unreadable,
-            object: problem.object.clone().unwrap_or_default(),
+            severity,
+            code,
+            object: object.to_owned(),
             source: problem.source.clone(),
             field: problem.field.clone(),
             message: message.to_owned(),

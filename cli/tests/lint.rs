@@ -2,8 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may, in its helpers too")]
 
+#[path = "lint/dns.rs"]
+mod dns;
 #[path = "support/given.rs"]
 mod given;
+#[path = "lint/order.rs"]
+mod order;
+#[path = "lint/rules.rs"]
+mod rules;
+#[path = "lint/select.rs"]
+mod select;
+#[path = "lint/words.rs"]
+mod words;
 
 use std::sync::Arc;
 
@@ -85,39 +95,4 @@ fn what_does_nothing_can_be_left_out() {
         }
     }
     assert!(tried >= 4, "there is something to leave out, not only {tried}");
-}
-
-const PODS: &str = "
-{apiVersion: v1, kind: Pod, metadata: {name: web, namespace: shop, labels: {app: web}}}
----
-{apiVersion: v1, kind: Pod, metadata: {name: dns, namespace: kube-system, labels: {k8s-app: kube-dns}}, spec: {containers:
-  [{ports: [{name: dns, containerPort: 53, protocol: UDP}]}]}}
----
-";
-
-#[test]
-fn dns_is_missed_where_nothing_lets_pods_ask() {
-    let policy = |name: &str, egress: &str| {
-        format!(
-            "{{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {{name: {name}, namespace: shop}}, spec: \
-             {{podSelector: {{}}, policyTypes: [Egress], egress: {egress}}}}}\n---\n"
-        )
-    };
-    let somewhere = "[{to: [{ipBlock: {cidr: 192.0.2.0/24}}], ports: [{port: 443}]}]";
-    let to_dns = "[{to: [{namespaceSelector: {}}], ports: [{port: 53, protocol: UDP}]}]";
-    // Policies, and whether something is missed.
-    let table: [(Vec<&str>, bool); 5] = [
-        (vec!["[]"], false),
-        (vec![somewhere], true),
-        (vec![somewhere, to_dns], false),
-        (vec!["[{}]"], false),
-        (vec!["[{to: [{podSelector: {}}]}]"], true),
-    ];
-    for (egress, missed) in table {
-        let policies: String =
-            egress.iter().enumerate().map(|(place, egress)| policy(&format!("p{place}"), egress)).collect();
-        let cluster = given::of(&format!("{PODS}{policies}"));
-        let found = findings(&cluster).iter().any(|finding| finding.code == Code::NoDns);
-        assert_eq!(found, missed, "{egress:?}");
-    }
 }

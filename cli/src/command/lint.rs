@@ -24,14 +24,17 @@ Examples:
 
 Findings:
   unreadable                the API server refuses the object
+  not-read                  a policy of a data plane's own kind: answers are undecided (a note)
+  given-twice               another object has this name: the last counts
+  unknown-field             a rule of a policy of the cluster has a field that is not known
   selects-nothing           a policy selects no pod
   peer-matches-nothing      an item of from or to selects nobody (a note: it may be meant for later)
   named-port-without-owner  no destination has a port of this name
   block-over-pods           an ipBlock holds addresses of pods, which data planes read differently
   block-of-service          an ipBlock holds the address of a Service, which policies do not see
   shadowed                  earlier rules of the cluster's policies decide all of it
-  equal-priority            two policies of one priority: which is asked first is not defined
-  no-dns                    pods may connect somewhere, but not ask DNS
+  equal-priority            two policies of one priority disagree: the order is not defined
+  no-dns                    pods may connect somewhere, but not ask DNS (a note: not over TCP)
   cuts-off-hub              sidecars of Peerwalk cannot reach its hub
 
 Exit codes: 0 nothing but notes; 1 something; 2 the command line or the input cannot be used.")]

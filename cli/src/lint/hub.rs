@@ -1,15 +1,13 @@
 //! Policies that cut sidecars off from the hub of Peerwalk: checks of such pods can say nothing but `NotReporting`.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use peerwalk_manifests::{Cluster, Service, WorkloadName};
-use peerwalk_netpol::{
-    ClusterPeer, Decision, Direction, DirectionDecision, Fix, Flow, Peer, Pod, PolicyIndex, PolicyRef,
-    Profile, Protocol, RulePeer, Verdict, evaluate,
-};
+use peerwalk_netpol::{Decision, DirectionDecision, Fix, Pod, PolicyRef, Protocol, Verdict};
 
+use super::ask::{Asked, Question};
 use super::{Code, Findings, Severity};
 
 /// The port of the chart's Service, and of the pods behind it.
@@ -24,8 +22,6 @@ const INJECT: &str = "peerwalk.dev/inject";
 const NEVER_INJECTED: [&str; 2] = ["kube-system", "kube-node-lease"];
 /// Where the chart is installed, where the input does not have it.
 const NAMESPACE: &str = "peerwalk-system";
-/// Stands for an address that is not known yet (RFC 5737).
-const NO_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
 /// A workload whose sidecars cannot reach the hub.
 struct CutOff<'a> {
@@ -39,14 +35,13 @@ struct CutOff<'a> {
 /// Each policy that denies a workload's sidecars the way to the hub, with the rules to add.
 pub fn check(found: &mut Findings<'_>) {
     let cluster = found.cluster;
-    for cut in cut_off(cluster, &cluster.index(), &Profile::UPSTREAM) {
+    for cut in cut_off(cluster) {
         let certain = cut.decision.caveats.is_empty();
         let severity = if certain { Severity::Warning } else { Severity::Note };
         let cannot = if certain { "cannot" } else { "may be unable to" };
         let hub = if cut.assumed { "the hub, as the chart installs it" } else { "the hub" };
         let message = format!("sidecars of {} {cannot} reach {hub}", cut.workload);
-        let fixes: Vec<String> = cut.decision.fixes().iter().map(fix).collect();
-        let remedy = fixes.join("; and ");
+        let remedy = remedy(&cut.decision);
         for policy in policies(&cut.decision) {
             found.add(severity, Code::CutsOffHub, (&policy, "spec"), message.clone(), remedy.clone());
         }
@@ -54,7 +49,8 @@ pub fn check(found: &mut Findings<'_>) {
 }
 
 /// Every workload that gets a sidecar and whose way to the hub is denied, ordered by name.
-fn cut_off<'a>(cluster: &'a Cluster, index: &PolicyIndex, profile: &Profile) -> Vec<CutOff<'a>> {
+fn cut_off(cluster: &Cluster) -> Vec<CutOff<'_>> {
+    let asked = Asked::of(cluster);
     let hub = Hub::of(cluster);
     let namespaces: BTreeMap<&str, Option<&str>> = cluster
         .namespaces
@@ -66,8 +62,7 @@ fn cut_off<'a>(cluster: &'a Cluster, index: &PolicyIndex, profile: &Profile) -> 
         pod.namespace != hub.namespace && is_injected(pod, of_namespace)
     };
     let denied = cluster.workloads.iter().filter_map(|workload| {
-        let denials =
-            workload.pods.iter().filter(injected).filter_map(|pod| hub.denies(cluster, index, profile, pod));
+        let denials = workload.pods.iter().filter(injected).filter_map(|pod| hub.denies(&asked, pod));
         // Pods of a workload are alike, as a rule: the worst speaks for it.
         let decision = denials.min_by_key(|decision| decision.caveats.len())?;
         Some(CutOff { workload: &workload.name, decision, assumed: hub.assumed })
@@ -83,6 +78,19 @@ fn is_injected(pod: &Pod, of_namespace: Option<&str>) -> bool {
         _ => of_pod == Some("enabled"),
     };
     opted_in && !pod.host_network && !pod.finished && !NEVER_INJECTED.contains(&pod.namespace.as_str())
+}
+
+fn remedy(decision: &Decision) -> String {
+    let flow = &decision.flow;
+    let hub = flow.destination.as_pod();
+    if decision.egress.verdict == Verdict::Denied && hub.is_some_and(|hub| hub.host_network) {
+        return format!(
+            "let it connect to the addresses of the nodes at port {}/TCP, where the hub is",
+            flow.port
+        );
+    }
+    let fixes: Vec<String> = decision.fixes().iter().map(fix).collect();
+    fixes.join("; and ")
 }
 
 /// What to do, as the operator says it of pods that do not report.
@@ -156,46 +164,20 @@ impl Hub {
     }
 
     /// The decision that denies a pod the way to the hub, if one does.
-    fn denies(
-        &self,
-        cluster: &Cluster,
-        index: &PolicyIndex,
-        profile: &Profile,
-        pod: &Arc<Pod>,
-    ) -> Option<Decision> {
-        self.pods.iter().find_map(|(hub, port)| {
-            let address = |pod: &Pod| pod.ips.first().copied();
-            let flow = Flow {
-                source: Peer::pod(Arc::clone(pod), address(pod).unwrap_or(NO_ADDRESS)),
-                destination: Peer::pod(Arc::clone(hub), address(hub).unwrap_or(NO_ADDRESS)),
+    fn denies(&self, asked: &Asked, pod: &Arc<Pod>) -> Option<Decision> {
+        let decisions = self.pods.iter().map(|(hub, port)| {
+            let question = Question {
+                source: pod,
+                destination: hub,
                 protocol: Protocol::Tcp,
                 port: *port,
                 service: self.service,
             };
-            let decision = evaluate(index, &flow, profile);
-            let known = |way| match way {
-                Direction::Egress => address(hub).is_some(),
-                Direction::Ingress => address(pod).is_some(),
-            };
-            // A block may hold the address that is not known yet.
-            let open = [(Direction::Egress, &decision.egress), (Direction::Ingress, &decision.ingress)]
-                .into_iter()
-                .filter(|(way, said)| said.verdict == Verdict::Denied && !known(*way))
-                .any(|(way, said)| said.steps.iter().any(|step| has_blocks(cluster, &step.policy, way)));
-            (decision.verdict == Verdict::Denied && !open).then_some(decision)
-        })
+            asked.ask(&question)
+        });
+        let mut denials = decisions.filter(|decision| decision.verdict == Verdict::Denied);
+        denials.next()
     }
-}
-
-/// Whether a policy has a rule about addresses.
-fn has_blocks(cluster: &Cluster, reference: &PolicyRef, way: Direction) -> bool {
-    let policy = cluster.policies.iter().find(|policy| policy.reference == *reference);
-    let rules = policy.and_then(|policy| policy.rules(way)).unwrap_or_default();
-    let blocks = |peer: &RulePeer| matches!(peer, RulePeer::IpBlock { .. });
-    let of_cluster = cluster.cluster_policies.iter().filter(|policy| policy.reference == *reference);
-    let networks = |peer: &ClusterPeer| matches!(peer, ClusterPeer::Networks(_));
-    rules.iter().flat_map(|rule| &rule.peers).any(blocks)
-        || of_cluster.flat_map(|policy| policy.rules(way)).flat_map(|rule| &rule.peers).any(networks)
 }
 
 #[cfg(test)]

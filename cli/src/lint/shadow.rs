@@ -1,138 +1,106 @@
 //! Rules of the cluster's policies that earlier ones leave nothing to, and policies whose order is not defined.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use peerwalk_model::Direction;
-use peerwalk_netpol::{ClusterPeer, ClusterPolicy, ClusterPort, ClusterRule, Pod, Ports, RulePort};
+use peerwalk_netpol::{Action, ClusterPolicy, ClusterRule};
 
+use super::cover::{These, covers, meet, these};
 use super::pods::Pods;
+use super::rules::{fails_closed, of_cluster};
 use super::{Code, Findings, Severity};
 
+/// A policy of the cluster, and whom it selects.
+struct Of<'a> {
+    policy: &'a ClusterPolicy,
+    subject: These,
+}
+
 pub fn check(found: &mut Findings<'_>, pods: &Pods) {
-    let cluster = found.cluster;
-    let mut policies: Vec<&Arc<ClusterPolicy>> = cluster.cluster_policies.iter().collect();
+    let mut policies: Vec<&Arc<ClusterPolicy>> = found.cluster.cluster_policies.iter().collect();
     policies.sort_by(|a, b| (a.tier, a.priority, &a.reference).cmp(&(b.tier, b.priority, &b.reference)));
-    let subjects: Vec<HashSet<*const Pod>> =
-        policies.iter().map(|policy| these(pods.set(&policy.subject))).collect();
-    for (place, policy) in policies.iter().enumerate() {
-        for (before, earlier) in policies.iter().enumerate().take(place) {
-            if (earlier.tier, earlier.priority) == (policy.tier, policy.priority)
-                && subjects[before].intersection(&subjects[place]).next().is_some()
-            {
-                found.add(
-                    Severity::Warning,
-                    Code::EqualPriority,
-                    (&policy.reference, "spec.priority"),
-                    format!(
-                        "{} has priority {} too and selects some of the same pods",
-                        earlier.reference, policy.priority
-                    ),
-                    "give them different priorities: which is asked first is not defined",
-                );
-            }
+    let policies: Vec<Of<'_>> =
+        policies.into_iter().map(|policy| Of { policy, subject: these(pods.set(&policy.subject)) }).collect();
+    for (place, of) in policies.iter().enumerate() {
+        let before = policies.get(..place).unwrap_or_default();
+        equal_priority(found, pods, before, of);
+        shadowed(found, pods, before, of);
+    }
+}
+
+/// Tells of policies of one priority that say different things of one connection.
+fn equal_priority(found: &mut Findings<'_>, pods: &Pods, before: &[Of<'_>], of: &Of<'_>) {
+    let policy = of.policy;
+    for earlier in before {
+        let one = earlier.policy;
+        if (one.tier, one.priority) != (policy.tier, policy.priority)
+            || earlier.subject.is_disjoint(&of.subject)
+        {
+            continue;
         }
-        for way in [Direction::Ingress, Direction::Egress] {
-            for (index, rule) in policy.rules(way).iter().enumerate() {
-                let earlier = policies
-                    .iter()
-                    .zip(&subjects)
-                    .take(place)
-                    .filter(|(of, subject)| {
-                        of.tier == policy.tier
-                            && of.priority < policy.priority
-                            && subject.is_superset(&subjects[place])
-                    })
-                    .flat_map(|(of, _)| {
-                        of.rules(way).iter().enumerate().map(move |(index, rule)| (of, index, rule))
-                    });
-                let own = policy
-                    .rules(way)
-                    .iter()
-                    .take(index)
-                    .enumerate()
-                    .map(|(index, rule)| (policy, index, rule));
-                // A policy without pods is told of already.
-                let covers = |(_, _, earlier): &(&&Arc<ClusterPolicy>, usize, &ClusterRule)| {
-                    covers(pods, earlier, rule)
+        let disagree = [Direction::Ingress, Direction::Egress].into_iter().any(|way| {
+            let differ = |a: &ClusterRule, b: &ClusterRule| {
+                (a.action != b.action || fails_closed(a) || fails_closed(b)) && meet(pods, a, b)
+            };
+            one.rules(way).iter().any(|a| policy.rules(way).iter().any(|b| differ(a, b)))
+        });
+        if disagree {
+            found.add(
+                Severity::Warning,
+                Code::EqualPriority,
+                (&policy.reference, "spec.priority"),
+                format!(
+                    "{} has priority {} too, selects some of the same pods and says otherwise",
+                    one.reference, policy.priority
+                ),
+                "give them different priorities: which is asked first is not defined",
+            );
+        }
+    }
+}
+
+fn shadowed(found: &mut Findings<'_>, pods: &Pods, before: &[Of<'_>], of: &Of<'_>) {
+    let policy = of.policy;
+    // A policy without pods is told of already.
+    if of.subject.is_empty() {
+        return;
+    }
+    for (way, index, rule) in of_cluster(policy) {
+        let earlier =
+            before.iter().filter(|earlier| comes_first(pods, before, earlier, of, way)).flat_map(|earlier| {
+                let rules = earlier.policy.rules(way).iter().enumerate();
+                // What passes leaves the answer to the tiers below.
+                let ends = move |rule: &ClusterRule| {
+                    earlier.policy.tier == policy.tier || rule.action != Action::Pass
                 };
-                if subjects[place].is_empty() {
-                    continue;
-                }
-                if let Some((of, number, _)) = earlier.chain(own).find(covers) {
-                    found.add(
-                        Severity::Warning,
-                        Code::Shadowed,
-                        (&policy.reference, format!("spec.{way}[{index}]")),
-                        format!(
-                            "rule {} of {} decides everything that this rule is about",
-                            number + 1,
-                            of.reference
-                        ),
-                        "move it before that one, narrow that one, or remove it",
-                    );
-                }
-            }
+                rules.filter(move |(_, rule)| ends(rule)).map(|(number, rule)| (earlier.policy, number, rule))
+            });
+        let own = policy.rules(way).iter().take(index).enumerate();
+        let own = own.map(|(number, rule)| (policy, number, rule));
+        if let Some((by, number, one)) = earlier.chain(own).find(|(_, _, one)| covers(pods, one, rule)) {
+            let does = if one.action == Action::Pass { "passes on" } else { "decides" };
+            found.add(
+                Severity::Warning,
+                Code::Shadowed,
+                (&policy.reference, format!("spec.{way}[{index}]")),
+                format!("rule {} of {} {does} everything that this rule is about", number + 1, by.reference),
+                "move it before that one, narrow that one, or remove it",
+            );
         }
     }
 }
 
-fn these(pods: Vec<&Arc<Pod>>) -> HashSet<*const Pod> {
-    pods.into_iter().map(Arc::as_ptr).collect()
-}
-
-/// Whether one rule matches whatever the other does, as far as the pods that there are can tell. What is not known for
-/// sure is not claimed.
-fn covers(pods: &Pods, one: &ClusterRule, other: &ClusterRule) -> bool {
-    let ports = one.ports.is_empty()
-        || (!other.ports.is_empty()
-            && other.ports.iter().all(|port| one.ports.iter().any(|of| holds_port(of, port))));
-    ports && other.peers.iter().all(|peer| holds_peer(pods, &one.peers, peer))
-}
-
-fn holds_port(one: &ClusterPort, other: &ClusterPort) -> bool {
-    match (one, other) {
-        (ClusterPort::Numbers(one), ClusterPort::Numbers(other)) => {
-            one.protocol == other.protocol && holds_numbers(one, other)
-        }
-        (ClusterPort::Named(one), ClusterPort::Named(other)) => one == other,
-        _ => false,
-    }
-}
-
-fn holds_numbers(one: &RulePort, other: &RulePort) -> bool {
-    match (&one.ports, &other.ports) {
-        (Ports::All, _) => true,
-        (Ports::Numbers(one), Ports::Numbers(other)) => {
-            one.contains(other.start()) && one.contains(other.end())
-        }
-        _ => false,
-    }
-}
-
-fn holds_peer(pods: &Pods, ones: &[ClusterPeer], other: &ClusterPeer) -> bool {
-    if ones.contains(other) && !matches!(other, ClusterPeer::Unknown(_)) {
-        return true;
-    }
-    match other {
-        ClusterPeer::Pods(set) => {
-            let known: HashSet<*const Pod> = ones
-                .iter()
-                .filter_map(|one| match one {
-                    ClusterPeer::Pods(set) => Some(these(pods.set(set))),
-                    _ => None,
-                })
-                .flatten()
-                .collect();
-            let wanted = these(pods.set(set));
-            !wanted.is_empty() && known.is_superset(&wanted)
-        }
-        ClusterPeer::Networks(networks) => networks.iter().all(|network| {
-            ones.iter().any(|one| match one {
-                ClusterPeer::Networks(known) => known.iter().any(|known| known.contains(network)),
-                _ => false,
-            })
-        }),
-        _ => false,
-    }
+/// Whether a policy is certainly asked before another, for every pod of that one.
+fn comes_first(pods: &Pods, before: &[Of<'_>], earlier: &Of<'_>, of: &Of<'_>, way: Direction) -> bool {
+    let (one, policy) = (earlier.policy, of.policy);
+    let same_tier = one.tier == policy.tier;
+    // In an earlier tier, what passes comes to later ones, whatever stands behind it.
+    let passes = || {
+        let of_tier = before.iter().filter(|of| of.policy.tier == one.tier);
+        of_tier.flat_map(|of| of.policy.rules(way)).any(|rule| rule.action == Action::Pass)
+    };
+    let order = if same_tier { one.priority < policy.priority } else { !passes() };
+    let known =
+        one.subject == policy.subject || (pods.is_sure(&one.subject) && pods.is_sure(&policy.subject));
+    order && known && earlier.subject.is_superset(&of.subject)
 }

@@ -147,3 +147,77 @@ fn what_administrators_deny_no_rule_of_a_namespace_can_admit() {
                  admit it for egress";
     assert!(told[0].starts_with(start), "{told:?}");
 }
+
+/// A ClusterNetworkPolicy about whatever is injected, read into the cluster.
+fn with_cluster_policy(mut cluster: Cluster, tier: &str, egress: &Value) -> Cluster {
+    let mut reader = Reader::default();
+    let labels = json!({ "matchLabels": { "peerwalk.dev/inject": "enabled" } });
+    reader.object("input", &json!({
+        "apiVersion": "policy.networking.k8s.io/v1alpha2", "kind": "ClusterNetworkPolicy", "metadata": { "name": "closed" },
+        "spec": { "tier": tier, "priority": 1, "subject": { "namespaces": labels }, "egress": egress },
+    }));
+    cluster.cluster_policies = reader.finish().cluster_policies;
+    cluster
+}
+
+#[test]
+fn the_way_to_the_hub_is_judged_as_connections_are() {
+    let egress = |rule: Value| json!({ "podSelector": {}, "policyTypes": ["Egress"], "egress": [rule] });
+    let block = |cidr: &str, port: u16| {
+        egress(json!({ "to": [{ "ipBlock": { "cidr": cidr } }], "ports": [{ "port": port }] }))
+    };
+    let range = json!({ "ports": [{ "port": 9000, "endPort": 9999 }] });
+    let by_name = json!({ "to": [{ "namespaceSelector": { "matchExpressions": [
+        { "key": "kubernetes.io/metadata.name", "operator": "In", "values": ["tools", "other"] },
+    ] } }] });
+    let (cut_off, may, not) = ("cannot reach", "may be unable to reach", "");
+    for (case, hub, spec, expected) in [
+        ("the address of its Service alone", Some("10.0.0.9"), block("10.96.0.9/32", 9443), may),
+        ("its own address", Some("10.0.0.9"), block("10.0.0.9/32", 9443), not),
+        ("its own address at another port", Some("10.0.0.9"), block("10.0.0.9/32", 443), cut_off),
+        ("a range of ports", Some("10.0.0.9"), egress(range), not),
+        ("an expression", Some("10.0.0.9"), egress(by_name), not),
+        ("no address yet, and a block at its port", None, block("10.0.0.0/8", 9443), not),
+        ("no address yet, and a block at another port", None, block("10.0.0.0/8", 443), cut_off),
+    ] {
+        let told = found(&shop(hub, &[("shop", "some", spec)]));
+        assert_eq!(told.len(), usize::from(!expected.is_empty()), "{case}: {told:?}");
+        assert!(told.iter().all(|line| line.contains(expected)), "{case}: {told:?}");
+    }
+}
+
+#[test]
+fn policies_of_the_cluster_cut_off_in_every_tier() {
+    let deny = json!({ "action": "Deny", "to": [{ "networks": ["0.0.0.0/0"] }] });
+    let rule = |action: &str, to: Value| json!({ "action": action, "to": [to] });
+    let pass = rule("Pass", json!({ "namespaces": {} }));
+    let to_hub = rule(
+        "Accept",
+        json!({ "namespaces": { "matchLabels": { "kubernetes.io/metadata.name": "tools" } } }),
+    );
+    for (case, tier, egress, count) in [
+        ("Admin", "Admin", json!([deny]), 1),
+        ("Baseline", "Baseline", json!([deny]), 1),
+        ("the hub is accepted before", "Admin", json!([to_hub, deny]), 0),
+        ("pods are passed on before", "Admin", json!([pass, deny]), 0),
+        ("addresses elsewhere", "Admin", json!([rule("Deny", json!({ "networks": ["192.0.2.0/24"] }))]), 0),
+    ] {
+        let told = found(&with_cluster_policy(shop(Some("10.0.0.9"), &[]), tier, &egress));
+        assert_eq!(told.len(), count, "{case}: {told:?}");
+    }
+}
+
+#[test]
+fn a_hub_on_the_network_of_its_node_is_reached_at_the_nodes() {
+    let mut cluster = shop(Some("10.0.0.9"), &[("shop", "deny", no_egress())]);
+    for endpoint in &mut cluster.services[0].endpoints {
+        let pod = endpoint.pod.as_mut().unwrap();
+        *pod = Arc::new(Pod { host_network: true, ips: Vec::new(), ..Pod::clone(pod) });
+    }
+    let told = found(&cluster);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].ends_with("let it connect to the addresses of the nodes at port 9443/TCP, where the hub is"),
+        "{told:?}"
+    );
+}
