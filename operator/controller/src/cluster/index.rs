@@ -96,10 +96,10 @@ impl Index {
                 replace(&mut self.nodes, &key.name, node, Change::Node)
             }
             Object::NetworkPolicy(policy) => {
-                self.set_policy(Kind::NetworkPolicy, &key, Some(Policy::of_namespace(policy)))
+                self.set_policy(Kind::NetworkPolicy, &key, Some(&Policy::of_namespace(policy)))
             }
             Object::ClusterPolicy(kind, policy) => {
-                self.set_policy(kind, &key, Some(Policy::of_cluster(policy)))
+                self.set_policy(kind, &key, Some(&Policy::of_cluster(policy)))
             }
             Object::Check(Ok(check)) => {
                 self.unreadable_checks.remove(&key);
@@ -190,22 +190,22 @@ impl Index {
     }
 
     /// What becomes of a policy; `None` when it is gone.
-    fn set_policy(&mut self, kind: Kind, key: &ObjectKey, policy: Option<Policy>) -> Change {
+    fn set_policy(&mut self, kind: Kind, key: &ObjectKey, policy: Option<&Policy>) -> Change {
         let Some(kind) = kind.policy_kind() else { return Change::None };
         let reference = netpol::PolicyRef {
             kind,
             namespace: key.namespace.as_str().into(),
             name: key.name.as_str().into(),
         };
-        let old = self.policies.set(&reference, policy.as_ref());
-        if old == policy {
+        let old = self.policies.set(&reference, policy);
+        if old.as_ref() == policy {
             return Change::None;
         }
         if !key.namespace.is_empty() {
             return Change::Policy([key.namespace.clone()].into());
         }
         let applies = |labels: &BTreeMap<String, String>| {
-            old.iter().chain(&policy).any(|policy| match policy {
+            old.iter().chain(policy).any(|policy| match policy {
                 Policy::OfCluster(policy) => policy.subject.namespaces.matches(labels),
                 // Of one that cannot be read nobody knows whom it applies to.
                 Policy::OfNamespace(_) | Policy::Unreadable(_) => true,
