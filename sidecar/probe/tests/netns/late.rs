@@ -34,7 +34,9 @@ fn a_slow_answer_ends_a_remembered_refusal() {
     assert_eq!(dials(&walks(&lab, &prober, &target)[0], DialPurpose::Address)[0].outcome, refusal);
     lab.forward("tcp dport 82 drop");
     let found = dials(&walked_while_opening(&lab, &prober, &target), DialPurpose::Address);
-    assert!(found.iter().all(connects), "it connects, though not within 50 ms: {found:?}");
+    // The last of them began so late that the walk may end before their SYN is sent again.
+    assert!(found.iter().any(connects), "it connects, though not within 50 ms: {found:?}");
+    assert!(found.iter().all(|dial| dial.outcome != refusal), "the refusal is over: {found:?}");
 }
 
 #[test]
