@@ -134,15 +134,15 @@ async fn each_kind_decides(client: &Client) -> Result<()> {
         let policy = json!({
             "apiVersion": resource.api_version, "kind": resource.kind, "metadata": { "name": "default" }, "spec": spec,
         });
-        decided("Allowed").await.with_context(|| format!("before there is a {}", resource.kind))?;
+        decided("allowed").await.with_context(|| format!("before there is a {}", resource.kind))?;
         put(client, &resource, &policy).await?;
-        let decision = decided("Denied").await.with_context(|| format!("by {}", resource.kind))?;
+        let decision = decided("denied").await.with_context(|| format!("by {}", resource.kind))?;
         let ingress = decision["ingress"].to_string();
         ensure!(ingress.contains(&resource.kind), "the {} is named: {decision}", resource.kind);
         let policies: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
         policies.delete("default", &DeleteParams::default()).await?;
     }
-    decided("Allowed").await.context("when all are gone")?;
+    decided("allowed").await.context("when all are gone")?;
     Ok(())
 }
 
