@@ -40,7 +40,8 @@ pub struct Nodes {
 }
 
 impl Nodes {
-    /// The cluster of the tests with the chart installed, where policies of the cluster are served; `None` when there is none and tests are skipped.
+    /// The cluster of the tests with the chart installed, where policies of the cluster are served; `None` when there is
+    /// none and tests are skipped.
     pub async fn connect() -> Result<Option<Self>> {
         static INSTALLED: OnceLock<Result<(), String>> = OnceLock::new();
         let Some((client, cluster)) = crd::own_cluster().await? else { return Ok(None) };

@@ -135,6 +135,11 @@ impl PolicyIndex {
         }
     }
 
+    /// Takes in that a namespace is gone: its labels are not known any more.
+    pub fn remove_namespace(&mut self, name: &str) {
+        Arc::make_mut(&mut self.0).namespaces.remove(name);
+    }
+
     /// Takes in that a policy exists and cannot be read; what it said before counts no more. See
     /// [`with_unreadable`](Self::with_unreadable).
     pub fn apply_unreadable(&mut self, policy: PolicyRef) {

@@ -205,6 +205,11 @@ fn answers_follow(cluster: &Cluster, spare: &Cluster, steps: &[Step]) -> Result<
         let comes = step_.0 % 2 == 0;
         objects.nodes.extend(comes.then(|| Arc::clone(node)));
         index.apply_node(&node.name, comes.then(|| Arc::clone(node)));
+        // One that nothing is known of any more.
+        if step_.0 % 5 == 0 && objects.namespaces.len() > 1 {
+            let gone = objects.namespaces.remove(step_.2.index(objects.namespaces.len()));
+            index.remove_namespace(&gone.name);
+        }
         let scratch = PolicyIndex::new(objects.namespaces.clone(), objects.policies.iter().cloned())
             .with_cluster_policies(objects.cluster_policies.iter().cloned())
             .with_nodes(objects.nodes.iter().cloned())

@@ -140,8 +140,7 @@ impl Index {
             }
             Kind::EndpointSlice => self.delete_slice(key),
             Kind::Namespace => {
-                let gone = netpol::Namespace { name: key.name.clone(), ..netpol::Namespace::default() };
-                self.policies.index.apply(netpol::Change::Namespace(gone));
+                self.policies.index.remove_namespace(&key.name);
                 removed(self.namespaces.remove(&key.name).is_some(), Change::Namespace(key.name.clone()))
             }
             Kind::Node => {

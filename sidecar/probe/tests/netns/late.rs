@@ -9,6 +9,9 @@ use super::*;
 /// again.
 const CLOSED: Duration = Duration::from_millis(600);
 
+/// When a SYN has been sent again (after a second, RFC 6298) and was answered.
+const RESENT: Duration = Duration::from_millis(1100);
+
 /// Walks a target while the path is closed, and opened a little later.
 fn walked_while_opening(lab: &Lab, prober: &Prober, target: &PlannedTarget) -> Walk {
     std::thread::scope(|scope| {
@@ -34,8 +37,9 @@ fn a_slow_answer_ends_a_remembered_refusal() {
     assert_eq!(dials(&walks(&lab, &prober, &target)[0], DialPurpose::Address)[0].outcome, refusal);
     lab.forward("tcp dport 82 drop");
     let found = dials(&walked_while_opening(&lab, &prober, &target), DialPurpose::Address);
-    // The last of them began so late that the walk may end before their SYN is sent again.
-    assert!(found.iter().any(connects), "it connects, though not within 50 ms: {found:?}");
+    // Of those that began last the SYN is sent again as the walk ends: whoever waits for the answer has it.
+    let in_time = |dial: &Dial| connects(dial) || dial.elapsed < RESENT;
+    assert!(connects(&found[0]) && found.iter().all(in_time), "not within 50 ms, but it connects: {found:?}");
     assert!(found.iter().all(|dial| dial.outcome != refusal), "the refusal is over: {found:?}");
 }
 
